@@ -1,0 +1,218 @@
+"""MobileNetV3 as tables: one row per bottleneck, one row per block style; the modules below read them.
+
+Sources: the report (listings 5-9 and figure 1) for the "report" style; Howard et al., "Searching for
+MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244) as torchvision implements it for "paper".
+Axes: N batch, C channels, H height, W width; every module maps (N, C, H, W) to (N, C', H', W').
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Row(NamedTuple):
+    """One bottleneck, with the columns of figure 1 (and of tables 1 and 2 of the paper)."""
+
+    inputs: int
+    kernel: int
+    expanded: int
+    outputs: int
+    se: bool
+    activation: type[nn.Module]
+    stride: int
+
+
+RE, HS = nn.ReLU, nn.Hardswish
+
+# fmt: off
+#   inputs  k  exp  out   SE     NL  s
+LARGE_PAPER = [
+    Row( 16, 3,  16,  16, False, RE, 1),
+    Row( 16, 3,  64,  24, False, RE, 2),
+    Row( 24, 3,  72,  24, False, RE, 1),
+    Row( 24, 5,  72,  40, True,  RE, 2),
+    Row( 40, 5, 120,  40, True,  RE, 1),
+    Row( 40, 5, 120,  40, True,  RE, 1),
+    Row( 40, 3, 240,  80, False, HS, 2),
+    Row( 80, 3, 200,  80, False, HS, 1),
+    Row( 80, 3, 184,  80, False, HS, 1),
+    Row( 80, 3, 184,  80, False, HS, 1),
+    Row( 80, 3, 480, 112, True,  HS, 1),
+    Row(112, 3, 672, 112, True,  HS, 1),
+    Row(112, 5, 672, 160, True,  HS, 2),
+    Row(160, 5, 960, 160, True,  HS, 1),
+    Row(160, 5, 960, 160, True,  HS, 1),
+]
+LARGE_REPORT = [
+    *LARGE_PAPER[:12],
+    Row(112, 5, 672, 160, True,  HS, 1),  # NOTE: listing 8 has stride 1 here; figure 1 and the paper have 2
+    Row(160, 5, 960, 160, True,  HS, 2),  # NOTE: listing 8 has stride 2 here; figure 1 and the paper have 1
+    Row(160, 5, 960, 160, True,  HS, 1),
+]
+SMALL = [
+    Row( 16, 3,  16,  16, True,  RE, 2),
+    Row( 16, 3,  72,  24, False, RE, 2),
+    Row( 24, 3,  88,  24, False, RE, 1),
+    Row( 24, 5,  96,  40, True,  HS, 2),
+    Row( 40, 5, 240,  40, True,  HS, 1),
+    Row( 40, 5, 240,  40, True,  HS, 1),
+    Row( 40, 5, 120,  48, True,  HS, 1),
+    Row( 48, 5, 144,  48, True,  HS, 1),
+    Row( 48, 5, 288,  96, True,  HS, 2),
+    Row( 96, 5, 576,  96, True,  HS, 1),
+    Row( 96, 5, 576,  96, True,  HS, 1),
+]
+# fmt: on
+
+
+class Layout(NamedTuple):
+    """A whole network: its rows, the channels of the last 1x1 convolution, and the hidden head width."""
+
+    rows: list[Row]
+    last: int
+    last_se: bool
+    hidden: int
+
+
+LAYOUTS = {
+    ("large", "report"): Layout(LARGE_REPORT, last=960, last_se=False, hidden=1280),
+    # The report lists no Small network: this is figure 1, SE after the last convolution included.
+    ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
+    ("large", "paper"): Layout(LARGE_PAPER, last=960, last_se=False, hidden=1280),
+    # NOTE: table 2 of the paper marks SE on the last convolution; its released code and torchvision do not
+    ("small", "paper"): Layout(SMALL, last=576, last_se=False, hidden=1024),
+}
+
+
+class Style(NamedTuple):
+    """How a bottleneck is built from its row."""
+
+    stem_bias: bool
+    expand_always: bool  # keep the 1x1 expansion where it does not expand
+    activate_depthwise: bool
+    activate_projection: bool
+    se_bias: bool
+    se_multiple: int  # the squeeze width is rounded to a multiple of this
+    bn_eps: float
+    bn_momentum: float
+
+
+STYLES = {
+    "report": Style(
+        stem_bias=True,  # NOTE: listing 7; the paper's stem has none (batch norm cancels it)
+        expand_always=True,  # NOTE: listing 6; torchvision leaves out an expansion to the same width
+        activate_depthwise=False,  # NOTE: listing 6; the paper activates after the depthwise convolution
+        activate_projection=True,  # NOTE: listing 6; the paper's projection is linear
+        se_bias=False,  # NOTE: listing 5; torchvision's squeeze and excitation have biases
+        se_multiple=1,  # NOTE: listing 5; torchvision rounds the squeeze width to a multiple of 8
+        bn_eps=1e-5,
+        bn_momentum=0.1,
+    ),
+    "paper": Style(
+        stem_bias=False,
+        expand_always=False,
+        activate_depthwise=True,
+        activate_projection=False,
+        se_bias=True,
+        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion"; its released code rounds
+        bn_eps=1e-3,
+        bn_momentum=0.01,
+    ),
+}
+
+
+def conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """A convolution padded so that stride 1 keeps H and W."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
+
+
+def norm(channels: int, style: Style) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=style.bn_eps, momentum=style.bn_momentum)
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate in [0, 1] computed from all channel means (listing 5)."""
+
+    def __init__(self, channels: int, style: Style) -> None:
+        super().__init__()
+        squeezed = round_to_multiple(channels // 4, style.se_multiple)
+        self.squeeze = nn.Linear(channels, squeezed, bias=style.se_bias)
+        self.excite = nn.Linear(squeezed, channels, bias=style.se_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.squeeze(x.mean(dim=(2, 3))).relu()  # (N, C // 4)
+        gate = nn.functional.hardsigmoid(self.excite(gate))  # (N, C)
+        return x * gate[:, :, None, None]
+
+
+class Bottleneck(nn.Sequential):
+    """Expand, filter each channel, gate, project; add the input where the shape allows (listing 6)."""
+
+    def __init__(self, row: Row, style: Style) -> None:
+        parts: dict[str, nn.Module] = {}
+        if style.expand_always or row.expanded != row.inputs:
+            parts["expand"] = conv(row.inputs, row.expanded, 1)
+            parts["expand_norm"] = norm(row.expanded, style)
+            parts["expand_activation"] = row.activation()
+        parts["depthwise"] = conv(
+            row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded
+        )
+        parts["depthwise_norm"] = norm(row.expanded, style)
+        if style.activate_depthwise:
+            parts["depthwise_activation"] = row.activation()
+        if row.se:
+            parts["se"] = SqueezeExcite(row.expanded, style)
+        parts["project"] = conv(row.expanded, row.outputs, 1)
+        parts["project_norm"] = norm(row.outputs, style)
+        if style.activate_projection:
+            parts["project_activation"] = row.activation()
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+        self.residual = row.stride == 1 and row.inputs == row.outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return x + out if self.residual else out
+
+
+def round_to_multiple(value: int, multiple: int) -> int:
+    """The nearest multiple, never below one, and never more than 10 % under the value.
+
+    Source: the rule of the released MobileNet code, which the paper's block counts depend on.
+    """
+    nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
+    return nearest if nearest >= 0.9 * value else nearest + multiple
+
+
+def build_features(layout: Layout, style: Style) -> nn.Sequential:
+    """(N, 3, H, W) -> (N, last, H / 32, W / 32): the stem, the bottlenecks and the last convolution."""
+    stem = layout.rows[0].inputs
+    features = nn.Sequential()
+    features.add_module("stem", conv(3, stem, 3, stride=2, bias=style.stem_bias))
+    features.add_module("stem_norm", norm(stem, style))
+    features.add_module("stem_activation", HS())
+    features.add_module("blocks", nn.Sequential(*(Bottleneck(row, style) for row in layout.rows)))
+    features.add_module("last", conv(layout.rows[-1].outputs, layout.last, 1))
+    features.add_module("last_norm", norm(layout.last, style))
+    features.add_module("last_activation", HS())
+    if layout.last_se:
+        features.add_module("last_se", SqueezeExcite(layout.last, style))
+    return features
+
+
+def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
+    """(N, last, 1, 1) -> (N, num_classes, 1, 1): listing 9."""
+    return nn.Sequential(
+        conv(layout.last, layout.hidden, 1, bias=True),
+        HS(),
+        nn.Dropout(dropout),
+        conv(layout.hidden, num_classes, 1, bias=True),
+    )

@@ -1,0 +1,63 @@
+"""From a picture to the network's input: the one definition that training, evaluation and demo share.
+
+A CIFAR-10 picture is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it with
+the ImageNet statistics (listing 11). A larger picture is first brought to 32x32, the sharpness the
+network was trained on.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+LABELS = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+NATIVE_SIZE = 32  # pixels a side of a CIFAR-10 picture
+MEAN = (0.485, 0.456, 0.406)  # of red, green, blue in [0, 1]: ImageNet's, as the report has it
+STD = (0.229, 0.224, 0.225)
+
+View = Literal["cifar", "report"]
+
+
+def resize(image: Image.Image, size: int) -> Image.Image:
+    """A square of `size` pixels, bilinear; Pillow averages over the covered area when it reduces."""
+    return image.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def to_square(image: Image.Image, size: int, view: View = "cifar") -> Image.Image:
+    """The picture as the network sees it: RGB, `size` x `size` pixels.
+
+    "cifar" reduces to 32x32 before it enlarges; "report" goes straight to `size`, as listing 11 does.
+    For a 32x32 picture both are the same.
+    """
+    if view not in ("cifar", "report"):
+        raise ValueError(f"view must be 'cifar' or 'report', not {view!r}")
+    if view == "cifar":
+        image = resize(image, NATIVE_SIZE)
+    return resize(image, size)
+
+
+def normalize(pixels: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> the same shape, minus MEAN, over STD."""
+    mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=pixels.device).view(3, 1, 1)
+    return (pixels - mean) / std
+
+
+def to_input(squares: Sequence[Image.Image]) -> Tensor:
+    """RGB pictures of one size -> float32 (N, 3, H, W), normalised."""
+    pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
+    return normalize(pixels.permute(0, 3, 1, 2).float() / 255)
