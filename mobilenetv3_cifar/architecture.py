@@ -1,8 +1,8 @@
-"""MobileNetV3 as tables: one row per bottleneck, one row per block style; the modules below read them.
+"""MobileNetV3 as tables: a row a bottleneck, a row a block style; the modules below read them.
 
-Sources: the report (listings 5-9 and figure 1) for the "report" style; Howard et al., "Searching for
-MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244) as torchvision implements it for "paper".
-Axes: N batch, C channels, H height, W width; every module maps (N, C, H, W) to (N, C', H', W').
+Sources: the report (listings 5-9 and figure 1) for the "report" style; Howard et al., "Searching
+for MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244), as torchvision implements it, for
+"paper". Axes: N batch, C channels, H height, W width; modules map (N, C, H, W) to (N, C', H', W').
 """
 
 from typing import NamedTuple
@@ -45,8 +45,8 @@ LARGE_PAPER = [
 ]
 LARGE_REPORT = [
     *LARGE_PAPER[:12],
-    Row(112, 5, 672, 160, True,  HS, 1),  # NOTE: listing 8 has stride 1 here; figure 1 and the paper have 2
-    Row(160, 5, 960, 160, True,  HS, 2),  # NOTE: listing 8 has stride 2 here; figure 1 and the paper have 1
+    Row(112, 5, 672, 160, True,  HS, 1),  # NOTE: listing 8; figure 1 and the paper have stride 2
+    Row(160, 5, 960, 160, True,  HS, 2),  # NOTE: listing 8; figure 1 and the paper have stride 1
     Row(160, 5, 960, 160, True,  HS, 1),
 ]
 SMALL = [
@@ -66,7 +66,7 @@ SMALL = [
 
 
 class Layout(NamedTuple):
-    """A whole network: its rows, the channels of the last 1x1 convolution, and the hidden head width."""
+    """A whole network: its rows, the channels of the last 1x1 convolution, hidden head width."""
 
     rows: list[Row]
     last: int
@@ -79,7 +79,7 @@ LAYOUTS = {
     # The report lists no Small network: this is figure 1, SE after the last convolution included.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE_PAPER, last=960, last_se=False, hidden=1280),
-    # NOTE: table 2 of the paper marks SE on the last convolution; its released code and torchvision do not
+    # NOTE: table 2 of the paper has SE after the last convolution; its code and torchvision do not
     ("small", "paper"): Layout(SMALL, last=576, last_se=False, hidden=1024),
 }
 
@@ -100,8 +100,8 @@ class Style(NamedTuple):
 STYLES = {
     "report": Style(
         stem_bias=True,  # NOTE: listing 7; the paper's stem has none (batch norm cancels it)
-        expand_always=True,  # NOTE: listing 6; torchvision leaves out an expansion to the same width
-        activate_depthwise=False,  # NOTE: listing 6; the paper activates after the depthwise convolution
+        expand_always=True,  # NOTE: listing 6; torchvision has no expansion to the same width
+        activate_depthwise=False,  # NOTE: listing 6; the paper activates after the depthwise one
         activate_projection=True,  # NOTE: listing 6; the paper's projection is linear
         se_bias=False,  # NOTE: listing 5; torchvision's squeeze and excitation have biases
         se_multiple=1,  # NOTE: listing 5; torchvision rounds the squeeze width to a multiple of 8
@@ -153,7 +153,7 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """Expand, filter each channel, gate, project; add the input where the shape allows (listing 6)."""
+    """Expand, filter each channel, gate, project; add the input where shapes allow (listing 6)."""
 
     def __init__(self, row: Row, style: Style) -> None:
         parts: dict[str, nn.Module] = {}
@@ -193,7 +193,7 @@ def round_to_multiple(value: int, multiple: int) -> int:
 
 
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
-    """(N, 3, H, W) -> (N, last, H / 32, W / 32): the stem, the bottlenecks and the last convolution."""
+    """(N, 3, H, W) -> (N, last, H / 32, W / 32): stem, bottlenecks and last convolution."""
     stem = layout.rows[0].inputs
     features = nn.Sequential()
     features.add_module("stem", conv(3, stem, 3, stride=2, bias=style.stem_bias))

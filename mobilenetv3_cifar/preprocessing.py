@@ -1,8 +1,8 @@
-"""From a picture to the network's input: the one definition that training, evaluation and demo share.
+"""From a picture to the network's input: the one definition for training, evaluation and demo.
 
-A CIFAR-10 picture is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it with
-the ImageNet statistics (listing 11). A larger picture is first brought to 32x32, the sharpness the
-network was trained on.
+A CIFAR-10 picture is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
+with the ImageNet statistics (listing 11). A larger picture is first brought to 32x32, the sharpness
+the network was trained on.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ View = Literal["cifar", "report"]
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:
-    """A square of `size` pixels, bilinear; Pillow averages over the covered area when it reduces."""
+    """A square of `size` pixels, bilinear; Pillow averages over the covered area to reduce."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def to_square(image: Image.Image, size: int, view: View = "cifar") -> Image.Image:
     """The picture as the network sees it: RGB, `size` x `size` pixels.
 
-    "cifar" reduces to 32x32 before it enlarges; "report" goes straight to `size`, as listing 11 does.
-    For a 32x32 picture both are the same.
+    "cifar" reduces to 32x32 before it enlarges; "report" goes straight to `size`, as listing 11
+    does. For a 32x32 picture both are the same.
     """
     if view not in ("cifar", "report"):
         raise ValueError(f"view must be 'cifar' or 'report', not {view!r}")

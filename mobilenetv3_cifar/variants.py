@@ -12,7 +12,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Variant:
-    """A shipped network. Accuracies are fractions of 1; `macs` counts convolution and linear layers."""
+    """A shipped network. Accuracies are fractions of 1; `macs`: of convolutions, linear layers."""
 
     name: str
     accuracy: float  # on the 15,000 validation pictures, which choices may rest on

@@ -1,4 +1,4 @@
-"""What every test shares: no network, no real Hub account, a seeded start, a few hundred real pictures."""
+"""What every test shares: no network, a seeded start, a few hundred real pictures."""
 
 import os
 import socket

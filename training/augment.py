@@ -1,12 +1,12 @@
 """Augment a whole batch at once, on the device that trains: enlarge, flip, rotate, normalise.
 
-The distribution is the report's (listing 1): resize to 224x224, horizontal flip with probability 1/2,
-rotation by an angle uniform in +-10 degrees (nearest neighbour, black corners), ImageNet statistics.
-Its torchvision transforms work image by image on enlarged pictures; here one `grid_sample` reads each
-output pixel straight from the 32x32 picture: the nearest pixel of the rotated enlargement, whose value
-is a bilinear mix of four original pixels. The result differs from torchvision's by the rounding of the
-enlarged picture to whole grey levels, and by a neighbouring pixel where a rotated coordinate falls on
-a pixel's edge.
+The distribution is the report's (listing 1): resize to 224x224, horizontal flip with probability
+1/2, rotation by an angle uniform in +-10 degrees (nearest neighbour, black corners), ImageNet
+statistics. Its torchvision transforms work image by image on enlarged pictures; here one
+`grid_sample` reads each output pixel straight from the 32x32 picture: the nearest pixel of the
+rotated enlargement, whose value is a bilinear mix of four original pixels. The result differs from
+torchvision's by the rounding of the enlarged picture to whole grey levels, and by a neighbouring
+pixel where a rotated coordinate falls on a pixel's edge.
 """
 
 import torch
@@ -25,14 +25,17 @@ def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def augment(images: Tensor, flips: Tensor, angles: Tensor, size: int = 224) -> Tensor:
-    """uint8 (N, h, h, 3), flips and counter-clockwise degrees (N,) -> float32 (N, 3, size, size)."""
+    """uint8 (N, h, h, 3), flips and degrees (N,) -> float32 (N, 3, size, size).
+
+    Angles turn the picture counter-clockwise, after the flip.
+    """
     pixels = images.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, h)
     pixels = torch.where(flips.view(-1, 1, 1, 1), pixels.flip(3), pixels)
-    # Black is moved to zero, grid_sample's value outside; the edge is repeated once, for bilinear mixing.
+    # Black is moved to zero, grid_sample's value outside; the edge is repeated once, to mix with.
     black = normalize(torch.zeros(1, 3, 1, 1, device=images.device))
     pixels = nn.functional.pad(normalize(pixels) - black, (1, 1, 1, 1), mode="replicate")
 
-    # The nearest pixel of the enlarged picture that each output pixel shows, then -1 to 1 across it.
+    # The nearest pixel of the enlarged picture to each output pixel, then -1 to 1 across it.
     centred = torch.arange(size, device=images.device) - (size - 1) / 2
     y, x = centred.view(1, -1, 1), centred.view(1, 1, -1)
     radians = torch.deg2rad(angles).view(-1, 1, 1)

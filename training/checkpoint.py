@@ -1,8 +1,8 @@
 """The state of a run on disk: tensors in safetensors, the rest in JSON, never a pickle.
 
-A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON comes last and names
-the SHA-256 of the tensors, so a kill at any moment leaves either a whole checkpoint or one that is not
-there. The two newest are kept: a damaged one is passed over, loudly, in favour of the one before.
+A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON comes last and
+names the SHA-256 of the tensors, so a kill at any moment leaves either a whole checkpoint or none.
+The two newest are kept: a damaged one is passed over, loudly, in favour of the one before.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ class State:
     total: float = 0.0
     seconds: float = 0.0  # spent in the epoch so far, over all attempts
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row an epoch done
+    environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # it ran in
 
 
 def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

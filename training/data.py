@@ -2,9 +2,9 @@
 
     python -m training.data
 
-Four sources carry the same pictures; whichever answers first is decoded, and what proves that the right
-data came is a SHA-256 over the decoded pixels and labels of every batch. The result is cached as one
-memory-mapped array, a row a picture: the label byte, then 32x32x3 RGB bytes.
+Several sources carry the same pictures; whichever answers first is decoded, and what proves that
+the right data came is a SHA-256 over the decoded pixels and labels of every batch. The result is
+cached as one memory-mapped array, a row a picture: the label byte, then 32x32x3 RGB bytes.
 """
 
 import argparse
@@ -72,7 +72,7 @@ class Split(NamedTuple):
     def take(self, indices: np.ndarray | slice) -> "Split":
         return Split(self.images[indices], self.labels[indices])
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         return len(self.labels)
 
 
@@ -96,14 +96,16 @@ def load(data_dir: Path) -> Cifar10:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
         verify(rows)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and run: python -m training.data")
+        raise DataError(
+            f"{path} is damaged ({error}); delete it and run: python -m training.data"
+        ) from error
     everything = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
     train, validation = split_indices()
     return Cifar10(
         everything.take(train),
         everything.take(validation),
         everything.take(slice(50_000, None)),
-        hashlib.sha256(np.ascontiguousarray(rows)).hexdigest(),
+        hashlib.sha256(rows.tobytes()).hexdigest(),
     )
 
 
@@ -133,7 +135,7 @@ def verify(rows: np.ndarray) -> None:
 
 def digests(block: np.ndarray) -> tuple[str, str]:
     """SHA-256 of the pixels and of the labels of rows (N, 3073)."""
-    pixels, labels = np.ascontiguousarray(block[:, 1:]), np.ascontiguousarray(block[:, 0])
+    pixels, labels = block[:, 1:].tobytes(), block[:, 0].tobytes()
     return hashlib.sha256(pixels).hexdigest(), hashlib.sha256(labels).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is worth: counts of correct over total, and scikit-learn's metrics on them."""
+"""What a trained network is worth: counts of correct over total, and scikit-learn's metrics."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from mobilenetv3_cifar.preprocessing import resize, to_input
 
 
 def compute_logits(model: MobileNetV3Cifar, images: np.ndarray, batch_size: int = 64) -> Tensor:
-    """uint8 (N, 32, 32, 3) -> logits float32 (N, classes) on the CPU; `model` must be in eval mode."""
+    """uint8 (N, 32, 32, 3) -> float32 (N, classes) on the CPU; `model` must be in eval mode."""
     device, size = next(model.parameters()).device, model.config.image_size
     parts = []
     with torch.inference_mode():

@@ -37,8 +37,8 @@ class Experiment:
     def lr(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of optimiser step `step`, counted from 0 over the whole run.
 
-        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once an epoch; "cosine" falls
-        from the same peak to 0 at the end of the run.
+        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once an epoch; "cosine"
+        falls from the same peak to 0 at the end of the run.
         """
         if self.schedule == "step":
             return PEAK_LR * 0.03 ** (step // steps_per_epoch // 3)

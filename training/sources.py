@@ -1,4 +1,4 @@
-"""Where CIFAR-10 comes from: four packagings of the same pictures, each fetched and decoded by a row.
+"""Where CIFAR-10 comes from: packagings of the same pictures, each fetched and decoded its own way.
 
 Nothing here is trusted: `training.data` checks the decoded pixels and labels against pinned hashes.
 No source needs pickle (the official Python archive does; its binary twin does not).
@@ -32,7 +32,7 @@ class SourceError(Exception):
 
 
 class Batch(NamedTuple):
-    """Pictures uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were found."""
+    """Pictures uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were."""
 
     name: str
     pixels: np.ndarray
@@ -83,7 +83,7 @@ def fetch_hub(data_dir: Path) -> list[Path]:
 
 
 def read_hub(files: list[Path]) -> Iterator[Batch]:
-    """Parquet tables with PNG bytes and labels; the training rows hold five batches in some order."""
+    """Parquet tables with PNG bytes and labels; the training rows are five batches in any order."""
     from pyarrow import ArrowException, parquet
 
     for path in files:

@@ -4,8 +4,8 @@
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
 Every random draw is a function of the seed and the step: initial weights, order of the pictures,
-flips, angles and dropout. A resumed run therefore needs no random state to go on bit for bit, and runs
-that share a seed share their steps. Source: the report's listing 10 (spec: `training.experiments`).
+flips, angles and dropout. A resumed run therefore needs no random state to go on bit for bit, and
+runs that share a seed share their steps. Source: the report's listing 10.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from training.checkpoint import CheckpointError, State
 from training.data import Cifar10, DataError, load
 from training.evaluate import compute_logits, correct_and_loss
 from training.experiments import BATCH_SIZE, EXPERIMENTS, Experiment
+from training.provenance import environment
 
 CHECKPOINT_SECONDS = 120
 GLANCE_STEPS = 10  # between two looks at the loss, which wait for the device
@@ -42,7 +43,7 @@ class TrainingError(Exception):
     """The run cannot start or go on; the message says why, and what is kept."""
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """A signal asked the run to stop, and its state is saved."""
 
     def __init__(self, signum: int) -> None:
@@ -81,12 +82,13 @@ class Run:
     ) -> None:
         self.experiment, self.data, self.folder, self.seed = experiment, data, folder, seed
         self.accelerator = make_accelerator(device)
+        self.environment = environment(self.accelerator.device)
         self.steps_per_epoch = -(-len(data.train) // BATCH_SIZE)
         torch.manual_seed(seed)
         model = MobileNetV3Cifar(size=experiment.size, dropout=experiment.dropout)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        model = model.to(self.accelerator.device, memory_format=torch.channels_last)
+        model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
         lr = experiment.lr(0, self.steps_per_epoch)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
@@ -132,6 +134,14 @@ class Run:
             )
         checkpoint.unpack(tensors, self.bare_model, self.optimizer.optimizer)
         self.state = state
+        for key in ("torch", "device"):
+            before, now = state.environments[-1][key], self.environment[key]
+            if before != now:
+                self.accelerator.print(
+                    f"warning: {key} was {before} and is now {now}; "
+                    "the run goes on, but not bit for bit as it would have",
+                    file=sys.stderr,
+                )
         self.accelerator.print(f"resuming {self.folder} at step {state.step}", file=sys.stderr)
 
     def save(self) -> None:
@@ -148,7 +158,7 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def shorter_runs(self) -> list[tuple[Path, dict[str, Any]]]:
-        """Folders and settings of the experiments whose whole run this one has just been through."""
+        """Folders and settings of the experiments whose whole run this one has just ended."""
         return [
             (
                 self.folder.parent.parent / row.name / self.folder.name,
@@ -173,13 +183,15 @@ class Run:
 
         Raises:
             Stopped: a signal came; the state is saved.
-            TrainingError: the loss is not finite, the disk is full, or another run holds the folder.
+            TrainingError: the loss is not finite, the disk is full, or another run has the folder.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "lock", timeout=0)
         try:
             with lock if self.accelerator.is_main_process else StopSignals(), StopSignals() as stop:
                 self.resume()
+                if self.environment not in self.state.environments:
+                    self.state.environments.append(self.environment)
                 self.run_epochs(stop)
         except Timeout:
             raise TrainingError(f"another run is training in {self.folder}") from None
@@ -228,9 +240,9 @@ class Run:
                     raise Stopped(stop.received or signal.SIGTERM)
 
     def train_step(self, step: int, batch: np.ndarray) -> Tensor:
-        """One optimiser step on the pictures `batch` -> [sum of losses, correct, count] of this process.
+        """One optimiser step on the pictures `batch` -> this share's [loss sum, correct, count].
 
-        The batch is that of all processes together; each takes its share, and gradients are averaged.
+        The batch is that of all processes together; each takes its share, gradients are averaged.
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         flips, angles = draw(len(batch), generator)
@@ -282,7 +294,7 @@ class Run:
             raise Stopped(stop.received or signal.SIGTERM)
 
     def validate(self) -> tuple[float, float]:
-        """(correct predictions, sum of losses) over the validation split, shared among processes."""
+        """(correct predictions, sum of losses) over the validation split, by all processes."""
         mine = self.data.validation.take(slice(self.rank, None, self.accelerator.num_processes))
         sums = correct_and_loss(compute_logits(self.bare_model, mine.images), mine.labels)
         total = self.accelerator.reduce(torch.tensor(sums, device=self.accelerator.device), "sum")
