@@ -1,10 +1,21 @@
 """MobileNetV3Cifar: the network, its config, and where it comes from and goes to."""
 
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self, overload
+
+import torch
 from torch import Tensor, nn
 
+from mobilenetv3_cifar import hub
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
-from mobilenetv3_cifar.config import Blocks, Config, Size
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.config import Blocks, Config, Size, fill_labels, numbered_labels
+from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, write_folder
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.prediction import Picture, predict
+from mobilenetv3_cifar.preprocessing import View, to_input, to_square
 
 
 class MobileNetV3Cifar(nn.Module):
@@ -30,17 +41,14 @@ class MobileNetV3Cifar(nn.Module):
         blocks: Blocks = "report",
         dropout: float = 0.0,
         num_classes: int = 10,
-        labels: tuple[str, ...] | None = None,
+        labels: Sequence[str] | None = None,
         image_size: int = 224,
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        if labels is None:
-            cifar = num_classes == len(LABELS)
-            labels = LABELS if cifar else tuple(f"class {i}" for i in range(num_classes))
-        self.config = Config(
-            size, blocks, dropout, num_classes, tuple(labels), image_size, temperature
-        )
+        names = fill_labels(labels, num_classes)
+        self.config = Config(size, blocks, dropout, num_classes, names, image_size, temperature)
+        self.folder: Path | None = None  # where it was loaded from
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
         self.features = build_features(layout, STYLES[blocks])
@@ -57,3 +65,117 @@ class MobileNetV3Cifar(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
+
+    def preprocess(self, image: Picture, view: View = "cifar") -> Tensor:
+        """A picture -> the network's input, float32 (1, 3, image_size, image_size).
+
+        Args:
+            view: "cifar" brings a larger picture to 32x32 first, the sharpness of the training
+                pictures; "report" enlarges or reduces it at once, as the report's listing 11.
+
+        Raises:
+            ImageError: the picture cannot be opened.
+        """
+        return to_input([to_square(open_image(image), self.config.image_size, view)])
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
+        self, images: Picture, top_k: int | None = 3, batch_size: int = 64
+    ) -> dict[str, float]: ...
+
+    @overload
+    def predict(
+        self, images: Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
+    ) -> list[dict[str, float]]: ...
+
+    def predict(
+        self, images: Picture | Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
+    ) -> dict[str, float] | list[dict[str, float]]:
+        """One picture -> {label: probability}, highest first; a list of them -> a list of dicts.
+
+        Args:
+            images: PIL pictures, paths or uint8 arrays (H, W, 3).
+            top_k: how many labels; None for all.
+            batch_size: pictures in one pass through the network.
+
+        Raises:
+            ImageError: a picture cannot be opened.
+        """
+        return predict(self, images, top_k, batch_size)
+
+    def __repr__(self) -> str:
+        """One line; `print(model.features)` shows the layers."""
+        shown = ("size", "blocks", "dropout", "num_classes", "image_size", "temperature")
+        settings = ", ".join(f"{name}={getattr(self.config, name)!r}" for name in shown)
+        return f"{type(self).__name__}({settings})"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device = "cpu",
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> Self:
+        """A trained network, in evaluation mode, float32.
+
+        Args:
+            name: a shipped variant, else an existing folder, else "owner/name" on the Hub.
+            revision: branch, tag or commit of the repository.
+            cache_dir: where downloads are kept, if not where the Hub's client keeps them.
+            token: the Hub's access token, for private repositories.
+            local_files_only: take the repository from the cache; never go online.
+            device: "cpu", "cuda", "cuda:1", "mps" and so on.
+            num_classes: give the trained body a fresh head of so many classes, for fine-tuning.
+            labels: the names of those classes.
+
+        Raises:
+            VariantError: no variant, folder or repository can be meant; lists the shipped variants.
+            ModelFolderError: a file is missing, damaged, or not what the config says it is.
+            HubError: the Hub cannot be reached, or refuses.
+        """
+        found = hub.open_model(name, revision, cache_dir, token, local_files_only)
+        model = cls.from_folder(found)
+        if labels is not None and num_classes is None:
+            num_classes = len(labels)
+        if num_classes is not None:
+            model = model.with_fresh_head(num_classes, labels)
+        return model.to(device).eval()
+
+    @classmethod
+    def from_folder(cls, found: ModelFolder) -> Self:
+        with torch.device("meta"):  # no memory, and no random numbers drawn
+            model = cls(**dataclasses.asdict(found.config))
+        check_folder_fits(found, model.state_dict())
+        model.load_state_dict(found.tensors, strict=True, assign=True)
+        model.folder = found.path
+        return model
+
+    def with_fresh_head(self, num_classes: int, labels: Sequence[str] | None = None) -> Self:
+        """This network's body under an untrained head; both networks share the body."""
+        fresh = type(self)(
+            size=self.config.size,
+            blocks=self.config.blocks,
+            dropout=self.config.dropout,
+            num_classes=num_classes,
+            labels=numbered_labels(num_classes) if labels is None else labels,
+            image_size=self.config.image_size,
+        )
+        fresh.features = self.features
+        return fresh
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
+
+        Over an older model, a kill at any moment leaves the old one, the new one, or a folder that
+        is refused as incomplete until the next save. Other files in the folder are left alone.
+
+        Raises:
+            ModelFolderError: the folder cannot be written, or a weight is not finite.
+        """
+        write_folder(Path(folder), self.config, self.state_dict())

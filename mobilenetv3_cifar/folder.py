@@ -1,0 +1,197 @@
+"""A model folder: `config.json` and `model.safetensors`, tied together by a SHA-256.
+
+The config names the hash of the weights, and is written last. So whatever moment a save is killed
+at, the folder holds the old model, the new one, or weights that its config does not name, which is
+refused; it never loads as a mixture. A new folder appears by one rename, whole or not at all.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from mobilenetv3_cifar import weights
+from mobilenetv3_cifar.config import CONFIG_VERSION, Config
+from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.variants import WEIGHTS_FILE
+
+CONFIG_FILE = "config.json"
+MAX_CONFIG_BYTES = 2**20
+FIELDS = {field.name for field in dataclasses.fields(Config)}
+KEYS = FIELDS | {"config_version", "weights_sha256"}
+
+
+class ModelFolder(NamedTuple):
+    """What a model folder holds. Tensors are float32 on the CPU, counters int64."""
+
+    path: Path
+    config: Config
+    tensors: dict[str, Tensor]
+
+
+def read_folder(folder: Path) -> ModelFolder:
+    """Read and check a model folder.
+
+    Raises:
+        ModelFolderError: a file is missing, damaged, too large, or not what the config says.
+    """
+    config, sha256 = read_config(folder)
+    path = folder / WEIGHTS_FILE
+    content = read_file(path, weights.MAX_BYTES)
+    try:
+        weights.check_header(content)  # first: a Git LFS pointer should be called that
+        if digest(content) != sha256:
+            raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
+        return ModelFolder(folder, config, weights.decode(content))
+    except ValueError as error:
+        raise ModelFolderError(f"{path} is refused: {error}") from error
+
+
+def check_folder_fits(found: ModelFolder, expected: dict[str, Tensor]) -> None:
+    """Raise ModelFolderError where the weights are not those of the network the config describes."""
+    try:
+        weights.check_fit(found.tensors, expected)
+    except ValueError as error:
+        raise ModelFolderError(f"{found.path / WEIGHTS_FILE} is refused: {error}") from error
+
+
+def read_config(folder: Path) -> tuple[Config, str]:
+    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it.
+
+    Raises:
+        ModelFolderError: it is missing or not valid.
+    """
+    path = folder / CONFIG_FILE
+    content = read_file(path, MAX_CONFIG_BYTES)
+    try:
+        return decode_config(content)
+    except ValueError as error:
+        raise ModelFolderError(f"{path} is refused: {error}") from error
+
+
+def decode_config(content: bytes) -> tuple[Config, str]:
+    values = weights.parse_json(content)
+    if not isinstance(values, dict):
+        raise ValueError("it is no JSON object")
+    version = values.get("config_version", CONFIG_VERSION)
+    if version != CONFIG_VERSION or isinstance(version, bool):
+        raise ValueError(f"config_version {version!r:.20} is not the {CONFIG_VERSION} read here")
+    check_keys(set(values))
+    sha256 = values["weights_sha256"]
+    if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
+    if not isinstance(values["labels"], list):
+        raise ValueError("labels must be a list")
+    fields = {name: values[name] for name in FIELDS}
+    return Config(**fields | {"labels": tuple(values["labels"])}), sha256
+
+
+def check_keys(keys: set[str]) -> None:
+    for fault, names in (("has no", KEYS - keys), ("has an unknown", keys - KEYS)):
+        if names:
+            raise ValueError(f"it {fault} {', '.join(sorted(names)):.200}")
+
+
+def encode_config(config: Config, sha256: str) -> bytes:
+    values = dataclasses.asdict(config)
+    values |= {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
+    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The whole content of a file of at most `limit` bytes."""
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing; a model folder holds it")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > limit:
+        raise ModelFolderError(f"{path} is refused: larger than {limit} bytes")
+    return content
+
+
+def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
+    """Write a model folder, new or over an old one; what else lies there is left alone.
+
+    A kill may leave a hidden `.NAME.*.partial` behind, which nothing reads.
+
+    Raises:
+        ModelFolderError: the disk is full, the place is not writable, or a tensor is not finite.
+    """
+    try:
+        content = weights.encode(tensors)
+    except ValueError as error:
+        raise ModelFolderError(f"{folder} is not written: {error}") from error
+    files = {
+        WEIGHTS_FILE: content,
+        CONFIG_FILE: encode_config(config, digest(content)),  # last
+    }
+    try:
+        if folder.exists():
+            replace_files(folder, files)
+        else:
+            create_folder(folder, files)
+    except OSError as error:
+        raise ModelFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def replace_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        write_file(folder / name, content)
+
+
+def create_folder(folder: Path, files: dict[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(folder)
+    partial.mkdir()
+    try:
+        replace_files(partial, files)
+        os.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    sync_names(folder.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """The path holds all of `content` or what it held before, even after a kill or a power cut.
+
+    A link at `path` is replaced, not followed: it may point into a cache that others read.
+    """
+    partial = partial_of(path)
+    try:
+        with open(partial, "xb") as file:  # its mode follows the umask
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_names(path.parent)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def partial_of(path: Path) -> Path:
+    """A name beside `path` that no other save has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+def sync_names(folder: Path) -> None:
+    """Make renames within a folder last; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

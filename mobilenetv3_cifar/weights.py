@@ -1,0 +1,128 @@
+"""The weights file: named tensors to safetensors bytes and back, bit for bit, strictly.
+
+A floating tensor is written as float16 where that loses nothing, else as float32, and always read as
+float32: reading and writing again gives the same bytes. safetensors lets duplicate names, values that
+are not finite and headers of 100 MB pass; they are refused here.
+"""
+
+import json
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+MAX_BYTES = 64 * 2**20  # of the whole file; the largest network has 17 MB
+MAX_HEADER_BYTES = 2**20
+LENGTH_BYTES = 8  # the file starts with the header's length, little-endian
+NOT_WEIGHTS = {
+    b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
+    b"<": "an HTML page, not weights",
+    b"PK": "a zip archive (a PyTorch checkpoint?), not safetensors; pickles are never opened",
+    b"\x80": "a pickle, not safetensors; pickles are never opened",
+}
+
+
+def encode(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors on any device -> the content of a weights file; equal tensors give equal bytes.
+
+    Raises:
+        ValueError: a tensor is neither float16, bfloat16, float32 nor int64, or is not finite.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
+            raise ValueError(f"{name} is {tensor.dtype}; weights are float32, counters int64")
+    check_finite(tensors)
+    packed = {name: pack(tensor.detach().cpu()) for name, tensor in tensors.items()}
+    return save(packed, metadata={"format": "pt"})
+
+
+def pack(tensor: Tensor) -> Tensor:
+    """The narrower of float16 and float32 that holds every value; counters stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    exact = tensor.float().contiguous()
+    half = exact.half()
+    return half if torch.equal(half.float(), exact) else exact
+
+
+def decode(content: bytes) -> dict[str, Tensor]:
+    """The content of a weights file -> its tensors, on the CPU: float32, and int64 for counters.
+
+    Raises:
+        ValueError: it is no whole safetensors file of finite F16, F32 and I64 tensors.
+    """
+    check_header(content)
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ValueError(f"not a whole safetensors file ({error})") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
+            raise ValueError(f"tensor {name!r} is {tensor.dtype}, not F16, F32 or I64")
+    check_finite(tensors)
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def check_header(content: bytes) -> None:
+    """Refuse, before anything is parsed, what is no weights file or has a suspicious header."""
+    length = int.from_bytes(content[:LENGTH_BYTES], "little")
+    if len(content) < LENGTH_BYTES or length > MAX_HEADER_BYTES:
+        raise ValueError(name_content(content))
+    header = content[LENGTH_BYTES : LENGTH_BYTES + length]
+    if len(header) < length:
+        raise ValueError("cut off within its header")
+    if not header.startswith(b"{"):
+        raise ValueError("not safetensors: its header does not start with a brace")
+    parse_json(header)
+
+
+def name_content(content: bytes) -> str:
+    """What a file that is not safetensors is instead, as far as its first bytes tell."""
+    for start, kind in NOT_WEIGHTS.items():
+        if content.startswith(start):
+            return kind
+    return "not safetensors: its first 8 bytes are no header length" if content else "empty"
+
+
+def check_finite(tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"tensor {name!r} holds a value that is not finite")
+
+
+def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise ValueError, naming the tensor, where names, shapes or kinds are not those expected."""
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise ValueError(f"tensor {name!r} is missing")
+        if name not in expected:
+            raise ValueError(f"tensor {name!r} is none of this network's")
+        given, wanted = tensors[name], expected[name]
+        if (given.shape, given.dtype) != (wanted.shape, wanted.dtype):
+            raise ValueError(
+                f"tensor {name!r} is {given.dtype} {tuple(given.shape)}, "
+                f"not {wanted.dtype} {tuple(wanted.shape)}"
+            )
+
+
+def parse_json(content: bytes) -> Any:
+    """UTF-8 JSON without duplicate keys, NaN or infinities; anything else raises ValueError."""
+    try:
+        text = content.decode("utf-8")
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deeply") from error
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return values
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
