@@ -54,7 +54,7 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def check_folder_fits(found: ModelFolder, expected: dict[str, Tensor]) -> None:
-    """Raise ModelFolderError where the weights are not those of the network the config describes."""
+    """Raise ModelFolderError where the weights do not fit the network that the config describes."""
     try:
         weights.check_fit(found.tensors, expected)
     except ValueError as error:
@@ -126,10 +126,7 @@ def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> No
     Raises:
         ModelFolderError: the disk is full, the place is not writable, or a tensor is not finite.
     """
-    try:
-        content = weights.encode(tensors)
-    except ValueError as error:
-        raise ModelFolderError(f"{folder} is not written: {error}") from error
+    content = encode_weights(tensors)
     files = {
         WEIGHTS_FILE: content,
         CONFIG_FILE: encode_config(config, digest(content)),  # last
@@ -141,6 +138,18 @@ def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> No
             create_folder(folder, files)
     except OSError as error:
         raise ModelFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def holds(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
+    """Whether a folder is of this very model: the same config and the same weights."""
+    return read_config(folder) == (config, digest(encode_weights(tensors)))
+
+
+def encode_weights(tensors: dict[str, Tensor]) -> bytes:
+    try:
+        return weights.encode(tensors)
+    except ValueError as error:
+        raise ModelFolderError(f"these weights cannot be saved: {error}") from error
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:

@@ -1,37 +1,179 @@
-"""Model folders from the Hugging Face Hub, and to it."""
+"""To the Hugging Face Hub: a model folder becomes a repository, in one commit, by an allow-list.
 
-import os
+What a person wrote between the markers `<!-- notes -->` and `<!-- /notes -->` of the card on the
+Hub survives; all else there becomes what the folder holds. Errors name no token.
+"""
+
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import httpx
 
-from mobilenetv3_cifar.folder import CONFIG_FILE, ModelFolder, read_folder
-from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, list_variants
+from mobilenetv3_cifar.card import CARD_FILE, keep_notes, read_card
+from mobilenetv3_cifar.errors import HubError
+from mobilenetv3_cifar.folder import CONFIG_FILE, read_folder
+from mobilenetv3_cifar.variants import METRICS_FILE, WEIGHTS_FILE
 
-REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+PUBLISHED = (
+    CARD_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    METRICS_FILE,
+    "history.csv",
+    "seeds/*.json",
+    "curves.png",
+    "confusion_matrix.png",
+    "batch.png",
+    "activation_maps.png",
+    "model.onnx",
+    "model-int8.onnx",
+)
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+TOKEN = re.compile(r"[!-~]+")
+ADVICE = {
+    400: "the Hub refuses what was sent",
+    401: "the Hub does not know the token: log in with `hf auth login`, or pass token=",
+    403: "the token may not do this: it needs write access to the owner's repositories",
+    404: "there is no such repository or revision, or it is private and needs a token",
+    409: "there is something of that name already",
+    412: "the repository changed meanwhile: push again",
+    429: "too many requests: wait a little",
+}
 
 
-def open_model(
-    name: str | os.PathLike[str],
-    revision: str | None,
-    cache_dir: str | Path | None,
-    token: str | None,
-    local_files_only: bool,
-) -> ModelFolder:
-    """A shipped variant, else an existing folder, else the Hub's "owner/name": read and checked."""
-    if name in [variant.name for variant in list_variants()]:
-        return read_folder(get_variant(str(name)).folder)
-    if os.path.isdir(name):
-        return read_folder(Path(name))
-    if not REPO.fullmatch(str(name)):
-        return read_folder(get_variant(str(name)).folder)
-    folder = snapshot_download(
-        str(name),
-        revision=revision,
-        cache_dir=cache_dir,
-        token=token,
-        local_files_only=local_files_only,
-        allow_patterns=[CONFIG_FILE, WEIGHTS_FILE],
-    )
-    return read_folder(Path(folder))
+def files_to_push(folder: Path) -> list[str]:
+    """The names of the files of a model folder that go to the Hub, sorted; no other ever does."""
+    found = {path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()}
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def push_folder(
+    folder: Path,
+    repo_id: str,
+    *,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    commit_message: str = "Upload the model",
+) -> str:
+    """Make the repository hold what the folder holds; without a difference, no commit is made.
+
+    Args:
+        repo_id: "owner/name"; created if it is not there.
+        token: the Hub's access token; without one, that of `hf auth login`.
+        private: whether a repository that is created is private; the owner's default if not given.
+        create_pr: propose the change as a pull request.
+        tag: a tag for the commit, such as "v1.0".
+
+    Returns:
+        The URL of the commit or of the pull request.
+
+    Raises:
+        ModelFolderError: the folder is not whole, or its card's metadata is invalid.
+        HubError: the Hub cannot be reached or refuses; the message says what to do.
+    """
+    check_repo_id(repo_id)
+    check_token(token)
+    if create_pr and tag is not None:
+        raise ValueError("a pull request has no commit to tag yet: give create_pr or tag")
+    read_folder(folder)
+    card = read_card(folder)
+    api = HfApi(token=token)
+    with named_errors(f"pushing to {repo_id}"):
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        there = api.model_info(repo_id)
+        present = [file.rfilename for file in there.siblings or []]
+        commit = api.create_commit(
+            repo_id,
+            changes(folder, keep_notes(card, download_card(api, repo_id)), present),
+            commit_message=commit_message,
+            create_pr=create_pr,
+            parent_commit=there.sha,  # so that notes written meanwhile are not lost
+        )
+    if tag is not None:
+        with named_errors(f"tagging {repo_id} {tag!r}"):
+            set_tag(api, repo_id, tag, commit.oid)
+    return commit.pr_url or commit.commit_url
+
+
+def changes(
+    folder: Path, card: str, present: list[str]
+) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Send the folder's files; delete those of a former model that the folder has not."""
+    names = files_to_push(folder)
+    sent = {name: str(folder / name) for name in names} | {CARD_FILE: card.encode()}
+    stale = {name for name in present if any(fnmatchcase(name, known) for known in PUBLISHED)}
+    return [
+        *(CommitOperationAdd(name, content) for name, content in sent.items()),
+        *(CommitOperationDelete(name) for name in sorted(stale - set(names))),
+    ]
+
+
+def download_card(api: HfApi, repo_id: str) -> str:
+    """The card on the Hub; empty where there is none."""
+    with TemporaryDirectory() as cache:
+        try:
+            path = api.hf_hub_download(repo_id, CARD_FILE, cache_dir=cache)
+        except EntryNotFoundError:
+            return ""
+        return Path(path).read_text(encoding="utf-8")
+
+
+def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
+    """Tag the commit; a tag that is there must stand on it already."""
+    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
+    if tags.get(tag) != commit:
+        api.create_tag(repo_id, tag=tag, revision=commit)
+
+
+def is_repo_id(name: str) -> bool:
+    doubtful = ".." in name or "--" in name or name.endswith((".", "-", ".git"))
+    return bool(REPO_ID.fullmatch(name)) and not doubtful
+
+
+def check_repo_id(name: str) -> None:
+    if not is_repo_id(name):
+        raise HubError(f"{name!r:.100} is no repository: it must be owner/name")
+
+
+def check_token(token: str | bool | None) -> None:
+    """The client would print a token that does not fit into a header."""
+    if isinstance(token, str) and not TOKEN.fullmatch(token):
+        raise HubError("the token holds characters that no token has, perhaps a line break")
+
+
+@contextmanager
+def named_errors(doing: str) -> Iterator[None]:
+    """Turn what the Hub's client raises into HubError: one sentence, with what to do."""
+    try:
+        yield
+    except (httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
+        raise HubError(f"{doing} failed: {advise(error)}") from error
+
+
+def advise(error: Exception) -> str:
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set"
+    if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of a private repository
+        return ADVICE[404]
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        busy = (
+            "the Hub is in trouble; a push may have been made: push again, it changes nothing then"
+        )
+        return f"{ADVICE.get(status, busy)} (status {status})"
+    if isinstance(error, httpx.TransportError):
+        return f"{constants.ENDPOINT} cannot be reached or breaks off: check the connection"
+    return f"{error}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self, overload
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from mobilenetv3_cifar import hub
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
+from mobilenetv3_cifar.card import CARD_FILE, plain_card
 from mobilenetv3_cifar.config import Blocks, Config, Size, fill_labels, numbered_labels
-from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, write_folder
+from mobilenetv3_cifar.download import open_model
+from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, holds, write_folder
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.prediction import Picture, predict
 from mobilenetv3_cifar.preprocessing import View, to_input, to_square
@@ -116,7 +119,7 @@ class MobileNetV3Cifar(nn.Module):
         *,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
-        token: str | None = None,
+        token: str | bool | None = None,
         local_files_only: bool = False,
         device: str | torch.device = "cpu",
         num_classes: int | None = None,
@@ -139,7 +142,7 @@ class MobileNetV3Cifar(nn.Module):
             ModelFolderError: a file is missing, damaged, or not what the config says it is.
             HubError: the Hub cannot be reached, or refuses.
         """
-        found = hub.open_model(name, revision, cache_dir, token, local_files_only)
+        found = open_model(name, revision, cache_dir, token, local_files_only)
         model = cls.from_folder(found)
         if labels is not None and num_classes is None:
             num_classes = len(labels)
@@ -179,3 +182,51 @@ class MobileNetV3Cifar(nn.Module):
             ModelFolderError: the folder cannot be written, or a weight is not finite.
         """
         write_folder(Path(folder), self.config, self.state_dict())
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        create_pr: bool = False,
+        tag: str | None = None,
+        commit_message: str = "Upload the model",
+    ) -> str:
+        """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
+
+        A network that is as it was loaded takes its folder's card, figures and measurements along.
+        Any other gets a plain card, and a former model's measurements on the Hub go.
+
+        Args:
+            token: the Hub's access token; without one, that of `hf auth login`.
+            private: whether a repository that is created is private.
+            create_pr: propose the change as a pull request.
+            tag: a tag for the commit, such as "v1.0".
+
+        Raises:
+            HubError: the Hub cannot be reached or refuses; the message says what to do.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.folder if self.is_as_loaded() else None
+            if folder is None:
+                folder = Path(temporary, "model")
+                self.save_pretrained(folder)
+                (folder / CARD_FILE).write_text(plain_card(self.config, repo_id), encoding="utf-8")
+            return hub.push_folder(
+                folder,
+                repo_id,
+                token=token,
+                private=private,
+                create_pr=create_pr,
+                tag=tag,
+                commit_message=commit_message,
+            )
+
+    def is_as_loaded(self) -> bool:
+        """Whether the folder it came from has a card, and still holds this very network."""
+        return (
+            self.folder is not None
+            and (self.folder / CARD_FILE).is_file()
+            and holds(self.folder, self.config, self.state_dict())
+        )

@@ -1,8 +1,8 @@
 """The weights file: named tensors to safetensors bytes and back, bit for bit, strictly.
 
-A floating tensor is written as float16 where that loses nothing, else as float32, and always read as
-float32: reading and writing again gives the same bytes. safetensors lets duplicate names, values that
-are not finite and headers of 100 MB pass; they are refused here.
+A floating tensor is written as float16 where that loses nothing, else as float32, and always read
+as float32: reading and writing again gives the same bytes. safetensors lets duplicate names, values
+that are not finite and headers of 100 MB pass; they are refused here.
 """
 
 import json
