@@ -46,9 +46,7 @@ def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor
 
 def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """The reverse of `pack`, into a model and an optimiser of the same make."""
-    prefix = "model."
-    weights = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-    model.load_state_dict(weights, strict=True)
+    model.load_state_dict(model_tensors(tensors), strict=True)
     content = optimizer.state_dict()
     for index, parameter in enumerate(model.parameters()):
         slots = {}
@@ -60,6 +58,12 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.
             slots[slot] = value if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
         content["state"] |= {index: slots} if slots else {}
     optimizer.load_state_dict(content)
+
+
+def model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's part of what `pack` made, under the model's own names."""
+    prefix = "model."
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> Path:

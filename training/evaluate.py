@@ -1,29 +1,143 @@
-"""What a trained network is worth: counts of correct over total, and scikit-learn's metrics."""
+"""What a trained network is worth: counts of correct over total, and scikit-learn's metrics.
+
+    python -m training.evaluate small-dropout0.7-epochs4
+
+measures a shipped variant, or any model folder, on the test set and prints JSON: the `test` object
+of its `metrics.json`, digit for digit on the same machine.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from sklearn import metrics
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import resize, to_input
+from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
+from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
+from training.data import DataError, Split, load
 
-
-def compute_logits(model: MobileNetV3Cifar, images: np.ndarray, batch_size: int = 64) -> Tensor:
-    """uint8 (N, 32, 32, 3) -> float32 (N, classes) on the CPU; `model` must be in eval mode."""
-    device, size = next(model.parameters()).device, model.config.image_size
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            inputs = to_input([resize(Image.fromarray(image), size) for image in batch])
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-            parts.append(model(inputs.to(device)).float().cpu())
-    return torch.cat(parts)
+ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
 
-def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[float, float]:
+def split_logits(model: MobileNetV3Cifar, split: Split, what: str | None = None) -> Tensor:
+    """Logits, float32 (N, C), of all pictures of a split; `what` names the progress bar."""
+    images = tqdm(split.images, desc=what, unit="img", disable=what is None, mininterval=1)
+    return compute_logits(model, (Image.fromarray(image) for image in images))
+
+
+def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:
     """(number of correct predictions, sum of cross entropies) of logits (N, C) and labels (N,)."""
     truth = torch.from_numpy(labels).long()
     loss = nn.functional.cross_entropy(logits, truth, reduction="sum")
-    return float((logits.argmax(1) == truth).sum()), float(loss)
+    return int((logits.argmax(1) == truth).sum()), float(loss)
+
+
+def summarize(logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
+    """Counts, accuracy (0-1) and mean cross entropy (natural logarithm, before any temperature)."""
+    correct, loss = correct_and_loss(logits, labels)
+    total = len(labels)
+    return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
+
+
+def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
+    """Everything that `metrics.json` says of one split; all fractions 0-1.
+
+    `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
+    temperature. Rows of the confusion matrix are true classes, columns predicted ones.
+    """
+    names, predicted = model.config.labels, logits.argmax(1).numpy()
+    classes = range(len(names))
+    per_class = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=0
+    )
+    macro = [float(np.mean(column)) for column in per_class[:3]]
+    top5 = metrics.top_k_accuracy_score(labels, logits.numpy(), k=5, labels=list(classes))
+    return summarize(logits, labels) | {
+        "precision_macro": macro[0],
+        "recall_macro": macro[1],
+        "f1_macro": macro[2],
+        "top5_accuracy": float(top5),
+        "ece": calibration_error(to_probabilities(model, logits), labels),
+        "ece_untempered": calibration_error(logits.softmax(1), labels),
+        "per_class": {
+            name: {
+                "precision": float(precision),
+                "recall": float(recall),
+                "f1": float(f1),
+                "support": int(support),
+            }
+            for name, precision, recall, f1, support in zip(names, *per_class, strict=True)
+        },
+        "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
+    }
+
+
+def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy."""
+    confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, confidence - (predicted == labels), minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
+    """The temperature that gives these logits the least cross entropy (Guo et al. 2017)."""
+    truth = torch.from_numpy(labels).long()
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(logits.double() / log_temperature.exp(), truth)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return round(float(log_temperature.detach().exp()), 4)
+
+
+def count_macs(model: MobileNetV3Cifar) -> int:
+    """Multiply-accumulates of the convolution and linear layers for one picture.
+
+    Output positions times weight elements; no bias, batch norm or activation.
+    """
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        positions = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
+        assert isinstance(module.weight, Tensor)
+        total += positions * module.weight.numel()
+
+    counted = [part for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    handles = [part.register_forward_hook(count) for part in counted]
+    size = model.config.image_size
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, size, size))
+    for handle in handles:
+        handle.remove()
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a shipped variant or a folder")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
+    arguments = parser.parse_args()
+    try:
+        model = MobileNetV3Cifar.from_pretrained(arguments.model)
+        test = load(arguments.data_dir).test
+    except (MobileNetV3CifarError, DataError) as error:
+        sys.exit(f"error: {error}")
+    print(json.dumps(measure(model, split_logits(model, test, "test"), test.labels), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -31,9 +31,10 @@ from training import checkpoint
 from training.augment import augment, draw
 from training.checkpoint import CheckpointError, State
 from training.data import Cifar10, DataError, load
-from training.evaluate import compute_logits, correct_and_loss
+from training.evaluate import correct_and_loss, split_logits
 from training.experiments import BATCH_SIZE, EXPERIMENTS, Experiment
-from training.provenance import environment
+from training.provenance import ROOT, environment
+from training.publish import make_model_folder
 
 CHECKPOINT_SECONDS = 120
 GLANCE_STEPS = 10  # between two looks at the loss, which wait for the device
@@ -296,8 +297,9 @@ class Run:
     def validate(self) -> tuple[float, float]:
         """(correct predictions, sum of losses) over the validation split, by all processes."""
         mine = self.data.validation.take(slice(self.rank, None, self.accelerator.num_processes))
-        sums = correct_and_loss(compute_logits(self.bare_model, mine.images), mine.labels)
-        total = self.accelerator.reduce(torch.tensor(sums, device=self.accelerator.device), "sum")
+        sums = correct_and_loss(split_logits(self.bare_model, mine), mine.labels)
+        shared = torch.tensor(sums, device=self.accelerator.device)
+        total = self.accelerator.reduce(shared, "sum")
         correct, loss_sum = total.tolist()
         return correct, loss_sum
 
@@ -374,7 +376,14 @@ def main() -> None:
         if arguments.epochs:
             experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
             folder = folder.with_name(f"{folder.name}-epochs{arguments.epochs}")
-        Run(experiment, data, folder, seed=arguments.seed, device=arguments.device).train()
+        run = Run(experiment, data, folder, seed=arguments.seed, device=arguments.device)
+        run.train()
+        trial = arguments.limit or arguments.epochs
+        if run.accelerator.is_main_process and not trial:
+            for row in EXPERIMENTS.values():
+                if row == experiment or row.shares_prefix_with(experiment):
+                    ended = arguments.runs_dir / row.name / folder.name
+                    print(make_model_folder(ended, row, data, ROOT / "model_cards"))
     except Stopped as stopped:
         print(f"stopped by {stopped}; the same command resumes", file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -1,0 +1,135 @@
+"""Class activation maps: where in the picture a network found its evidence for a class.
+
+The maps are pytorch_grad_cam's (https://github.com/jacobgil/pytorch-grad-cam), which is imported on
+use, since that takes seconds. Each map is made on a private copy of the network.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.prediction import Picture, evaluation_copy, to_probabilities
+from mobilenetv3_cifar.preprocessing import to_input, to_square
+
+if TYPE_CHECKING:
+    from mobilenetv3_cifar.model import MobileNetV3Cifar
+
+Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A map over one picture for one class.
+
+    `heatmap` is float32 (H, W), of the picture's own size, 0 to 1; `blank` says that it is 0
+    everywhere: no place spoke for the class. `probability` is the class's, in [0, 1].
+    """
+
+    heatmap: np.ndarray
+    label: str
+    probability: float
+    blank: bool
+
+
+def explain(
+    model: "MobileNetV3Cifar",
+    image: Picture,
+    method: Method = "gradcam",
+    target: str | int | None = None,
+    layer: str | None = None,
+) -> Explanation:
+    """Where `model` looks in `image` for the class `target`: by default the one it predicts.
+
+    Args:
+        method: "gradcam" (Selvaraju et al. 2017), "gradcam++" (Chattopadhay et al. 2018),
+            "layercam" (Jiang et al. 2021), "hirescam" (Draelos and Carin 2020) or "eigencam"
+            (Muhammad and Yeasin 2020; it shows the strongest pattern, whatever the class).
+        target: a label, or its index.
+        layer: one of `layers(model)`; by default the last, which has the most meaning.
+
+    Raises:
+        ImageError: the picture cannot be opened.
+        ValueError: there is no such method, target or layer; the message lists those there are.
+    """
+    picture = open_image(image)
+    index = None if target is None else class_index(target, model.config.labels)
+    network = evaluation_copy(model)
+    names = layers(network)
+    if layer is not None and layer not in names:
+        raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}")
+    module = network.get_submodule(layer or names[-1])
+    inputs = to_input([to_square(picture, model.config.image_size)])
+    small, logits = class_activation_map(network, module, inputs, method, index)
+
+    found = int(logits.argmax()) if index is None else index
+    peak = float(small.max())
+    if peak > 0:
+        small = small / peak
+    full = Image.fromarray(small).resize(picture.size, Image.Resampling.BILINEAR)
+    return Explanation(
+        heatmap=np.asarray(full, np.float32).clip(0, 1),
+        label=model.config.labels[found],
+        probability=float(to_probabilities(model, logits)[0, found]),
+        blank=peak == 0,
+    )
+
+
+def class_activation_map(
+    network: "MobileNetV3Cifar", layer: nn.Module, inputs: Tensor, method: Method, index: int | None
+) -> tuple[np.ndarray, Tensor]:
+    """The map, float32 (H, W), at least 0, of one input (1, 3, H, W), and its logits (1, C)."""
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, not {method!r}")
+    # Imported on use: it takes seconds, and brings OpenCV, matplotlib and scikit-learn.
+    import pytorch_grad_cam as library
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    classes = {
+        "gradcam": library.GradCAM,
+        "gradcam++": library.GradCAMPlusPlus,
+        "layercam": library.LayerCAM,
+        "hirescam": library.HiResCAM,
+        "eigencam": library.EigenCAM,
+    }
+    # The graph begins at the layer: nothing before it is needed for the gradients there.
+    layer.register_forward_hook(lambda module, args, output: output.detach().requires_grad_())
+    targets = None if index is None else [ClassifierOutputTarget(index)]
+    with classes[method](model=network, target_layers=[layer]) as cam, torch.enable_grad():
+        heatmap = cam(input_tensor=inputs, targets=targets)[0]
+        return heatmap, cam.outputs.detach().float().cpu()
+
+
+def layers(model: "MobileNetV3Cifar") -> list[str]:
+    """The names of the feature maps worth a look: the last of each resolution, fine to coarse."""
+    names, strided = [], [*enumerate(model.features.blocks)][1:]  # type: ignore[arg-type]
+    for index, block in strided:
+        if block.depthwise.stride != (1, 1):
+            names.append(f"features.blocks.{index - 1}")
+    return [*names, "features"]
+
+
+def class_index(target: str | int, labels: tuple[str, ...]) -> int:
+    if isinstance(target, str) and target in labels:
+        return labels.index(target)
+    if isinstance(target, int) and 0 <= target < len(labels):
+        return target
+    raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
+
+
+def overlay(image: Image.Image, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
+    """The picture under its map, in matplotlib's "turbo" colours: blue 0, red 1.
+
+    Args:
+        image: RGB, of the heatmap's size.
+        heatmap: (H, W) in [0, 1].
+        opacity: of the map, in [0, 1].
+    """
+    import matplotlib  # on use: it takes a while
+
+    colours = matplotlib.colormaps["turbo"](heatmap, bytes=True)[..., :3]
+    return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)

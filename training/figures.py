@@ -1,0 +1,104 @@
+"""The figures of a model folder, each answering one of the report's: curves, matrices, pictures."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
+from mobilenetv3_cifar.preprocessing import MEAN, STD
+from training.augment import augment, draw
+from training.data import Split
+
+matplotlib.use("Agg")  # files only, no window
+
+DPI = 100
+BATCH_PICTURES = 16
+
+
+def save(figure: Figure, path: Path) -> None:
+    # Without the software's name and version in it, the same figure is the same file.
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+
+
+def curves(history: list[dict[str, float]], title: str, path: Path) -> None:
+    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11)."""
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    for axes, measure, name in (
+        (loss, "loss", "cross entropy"),
+        (accuracy, "accuracy", "accuracy"),
+    ):
+        for split, label in (
+            ("train", "training, augmented, with dropout"),
+            ("valid", "validation"),
+        ):
+            axes.plot(epochs, [row[f"{split}_{measure}"] for row in history], "o-", label=label)
+        axes.set(xlabel="epoch", ylabel=name, xticks=epochs)
+        axes.grid(alpha=0.3)
+    accuracy.legend(loc="lower right", fontsize="small")
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def confusion_matrices(
+    matrices: dict[str, list[list[int]]], labels: tuple[str, ...], path: Path
+) -> None:
+    """A panel for each named matrix of counts: rows true classes, columns predicted ones."""
+    figure = Figure(figsize=(6.4 * len(matrices), 6), layout="constrained")
+    panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axes, (name, counts) in zip(panels, matrices.items(), strict=True):
+        table = np.array(counts)
+        shares = table / table.sum(axis=1, keepdims=True).clip(1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set(title=name, xlabel="predicted", ylabel="true")
+        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+        axes.set_yticks(range(len(labels)), labels)
+        for (row, column), count in np.ndenumerate(table):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize="small")
+    save(figure, path)
+
+
+def batch(split: Split, labels: tuple[str, ...], path: Path) -> None:
+    """The first training pictures as the network meets them: enlarged, flipped, rotated."""
+    taken = split.take(slice(BATCH_PICTURES))
+    flips, angles = draw(BATCH_PICTURES, torch.Generator().manual_seed(0))
+    inputs = augment(torch.from_numpy(taken.images), flips, angles)  # (N, 3, H, W)
+    pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    for axes, picture, label in zip(
+        figure.subplots(2, BATCH_PICTURES // 2).flat, pixels, taken.labels, strict=True
+    ):
+        axes.imshow(picture.clamp(0, 1).numpy())
+        axes.set_title(labels[label], fontsize="small")
+        axes.axis("off")
+    save(figure, path)
+
+
+def activation_maps(
+    model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
+) -> None:
+    """Grad-CAM over one test picture a class: by turns the first right and the first wrong one."""
+    labels = model.config.labels
+    figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")
+    columns = figure.subplots(2, len(labels)).T
+    for index, (original, mapped) in enumerate(columns):
+        of_class = test.labels == index
+        wanted = of_class & ((predicted == index) == (index % 2 == 0))
+        chosen = np.flatnonzero(wanted if wanted.any() else of_class)[0]
+        picture = Image.fromarray(test.images[chosen]).resize((128, 128), Image.Resampling.BICUBIC)
+        explanation = explain(model, test.images[chosen])
+        heatmap = Image.fromarray(explanation.heatmap).resize(picture.size)
+        original.imshow(picture)
+        original.set_title(f"{labels[index]}", fontsize="small")
+        mapped.imshow(overlay(picture, np.asarray(heatmap)))
+        answer = "blank map" if explanation.blank else f"{explanation.probability:.2f}"
+        mapped.set_title(f"→ {explanation.label}\n{answer}", fontsize="small")
+        original.axis("off")
+        mapped.axis("off")
+    save(figure, path)
