@@ -8,21 +8,18 @@ import hashlib
 import logging
 import os
 import re
-import threading
 from pathlib import Path
 
-from huggingface_hub import constants, get_session, snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
-from huggingface_hub.utils import httpx
 
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import CONFIG_FILE, ModelFolder, read_folder
-from mobilenetv3_cifar.hub import check_token, is_repo_id, named_errors
+from mobilenetv3_cifar.hub import check_token, hub_answers, is_repo_id, named_errors, require_hub
 from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, list_variants
 
 REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*", re.ASCII)
-SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds
-SECONDS_TO_ANSWER_IF_CACHED = 0.3
+SECONDS_TO_ANSWER_IF_CACHED = 0.25
 
 logger = logging.getLogger(__name__)
 
@@ -79,35 +76,16 @@ def fetch(
         cached = snapshot(local=True)
     except LocalEntryNotFoundError:
         cached = None
-    if not local_files_only and not hub_answers(cached is not None):
+    if local_files_only:
         if cached is None:
-            raise HubError(
-                f"{constants.ENDPOINT} cannot be reached, and {repo_id} is not in the cache: "
-                f"check the connection, or load a shipped variant or a folder"
-            )
-        logger.warning("%s cannot be reached; %s comes from the cache", constants.ENDPOINT, repo_id)
+            raise HubError(f"{repo_id} is not in the cache: load it once without local_files_only")
         return cached
-    if local_files_only and cached is None:
-        raise HubError(f"{repo_id} is not in the cache: load it once without local_files_only")
+    if cached is not None and not hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
+        logger.warning("%s is silent; %s comes from the cache", constants.ENDPOINT, repo_id)
+        return cached
     with named_errors(f"loading {repo_id}"):
-        return cached if local_files_only and cached else snapshot(local=False)
-
-
-def hub_answers(cached: bool) -> bool:
-    """Ask once, and shortly: in a thread, as looking up a name may hang and knows no timeout."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=SECONDS_TO_ANSWER)
-        except (httpx.HTTPError, OSError):
-            return
-        answered.set()
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(SECONDS_TO_ANSWER_IF_CACHED if cached else SECONDS_TO_ANSWER)
-    return answered.is_set()
+        require_hub()
+        return snapshot(local=False)
 
 
 def forget_damaged(folder: Path) -> None:

@@ -5,13 +5,14 @@ Hub survives; all else there becomes what the folder holds. Errors name no token
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_session
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -39,6 +40,7 @@ PUBLISHED = (
     "model.onnx",
     "model-int8.onnx",
 )
+SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or for ever where none answers
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 TOKEN = re.compile(r"[!-~]+")
 ADVICE = {
@@ -92,6 +94,7 @@ def push_folder(
     card = read_card(folder)
     api = HfApi(token=token)
     with named_errors(f"pushing to {repo_id}"):
+        require_hub()
         api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(repo_id)
         present = [file.rfilename for file in there.siblings or []]
@@ -154,6 +157,31 @@ def check_token(token: str | bool | None) -> None:
         raise HubError("the token holds characters that no token has, perhaps a line break")
 
 
+def hub_answers(seconds: float) -> bool:
+    """Ask once, in a thread: looking up a name may hang, and knows no timeout."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=seconds)
+        except (httpx.HTTPError, OSError):
+            return
+        answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answered.is_set()
+
+
+def require_hub() -> None:
+    if not hub_answers(SECONDS_TO_ANSWER):
+        raise OSError(
+            f"{constants.ENDPOINT} cannot be reached: check the connection, or load a shipped "
+            f"variant or a folder"
+        )
+
+
 @contextmanager
 def named_errors(doing: str) -> Iterator[None]:
     """Turn what the Hub's client raises into HubError: one sentence, with what to do."""
@@ -174,6 +202,4 @@ def advise(error: Exception) -> str:
             "the Hub is in trouble; a push may have been made: push again, it changes nothing then"
         )
         return f"{ADVICE.get(status, busy)} (status {status})"
-    if isinstance(error, httpx.TransportError):
-        return f"{constants.ENDPOINT} cannot be reached or breaks off: check the connection"
     return f"{error}"

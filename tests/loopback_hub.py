@@ -1,0 +1,318 @@
+"""A Hub on this machine: what the real client asks of huggingface.co to push and pull models.
+
+Repositories live in memory as immutable commits. Large files go by git-lfs and come from a second
+host, 127.0.0.2, as the Hub's come from a CDN. Its transport for large files, xet, is not spoken:
+clients must run with HF_HUB_DISABLE_XET=1. `faults` breaks things: each name holds how often it
+still happens.
+"""
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import uvicorn
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+TOKEN = "hf_loopbackloopbackloopback"
+LARGE = (".safetensors", ".onnx", ".png")  # what the Hub's own .gitattributes sends by git-lfs
+
+
+@dataclasses.dataclass
+class Repo:
+    """Commits by hash, each a whole tree {path: content}; branches and pull requests are refs."""
+
+    private: bool = False
+    commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
+    refs: dict[str, str] = dataclasses.field(default_factory=dict)
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def commit(self, ref: str, tree: dict[str, bytes]) -> str:
+        listing = sorted((path, sha256(content)) for path, content in tree.items())
+        oid = hashlib.sha1(json.dumps([ref, len(self.commits), listing]).encode()).hexdigest()
+        self.commits[oid] = tree
+        self.refs[ref] = oid
+        return oid
+
+    def resolve(self, revision: str) -> str | None:
+        known = {**self.refs, **self.tags, **{oid: oid for oid in self.commits}}
+        return known.get(revision)
+
+
+class LoopbackHub:
+    """The server's state; `app` is what answers."""
+
+    def __init__(self, port: int) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.cdn = f"http://127.0.0.2:{port}"
+        self.repos: dict[str, Repo] = {}
+        self.blobs: dict[str, bytes] = {}  # by SHA-256
+        self.faults: Counter[str] = Counter()
+        self.requests: list[str] = []  # "METHOD path", in order
+        self.tokens_at_cdn: list[str] = []
+        api = "/api/models/{owner}/{name}"
+        self.app = Starlette(
+            routes=[
+                Route("/", lambda request: Response("a Hub"), methods=["GET"]),
+                Route("/api/repos/create", self.create, methods=["POST"]),
+                Route("/api/validate-yaml", self.validate_yaml, methods=["POST"]),
+                Route(api, self.info),
+                Route(api + "/refs", self.list_refs),
+                Route(api + "/revision/{revision:path}", self.info),
+                Route(api + "/tree/{revision:path}", self.tree),
+                Route(api + "/preupload/{revision:path}", self.preupload, methods=["POST"]),
+                Route(api + "/commit/{revision:path}", self.commit, methods=["POST"]),
+                Route(api + "/tag/{revision:path}", self.tag, methods=["POST"]),
+                Route(
+                    "/{owner}/{name}.git/info/lfs/objects/batch", self.lfs_batch, methods=["POST"]
+                ),
+                Route("/lfs/{oid}", self.lfs_put, methods=["PUT"]),
+                Route("/lfs/{oid}/verify", self.lfs_verify, methods=["POST"]),
+                Route("/cdn/{oid}", self.cdn_get),
+                Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
+            ]
+        )
+
+    def break_once(self, fault: str) -> bool:
+        """Whether the fault is to happen now; counts it down."""
+        happens = self.faults[fault] > 0
+        self.faults[fault] -= happens
+        return happens
+
+    def find(self, request: Request) -> Repo | Response:
+        """The repository a request is about, or the refusal it gets."""
+        self.requests.append(f"{request.method} {request.url.path}")
+        owner, name = request.path_params["owner"], request.path_params["name"]
+        given = request.headers.get("authorization")
+        if given not in (None, f"Bearer {TOKEN}"):
+            return refuse(401, None, "Invalid username or password.")
+        if self.break_once("busy"):
+            return Response("busy", 503)
+        repo = self.repos.get(f"{owner}/{name}")
+        if repo is None or (repo.private and given is None):
+            return refuse(404 if given else 401, "RepoNotFound", "Repository not found")
+        if request.method == "POST" and given is None:
+            return refuse(401, None, "Invalid username or password.")
+        return repo
+
+    async def create(self, request: Request) -> Response:
+        self.requests.append("POST /api/repos/create")
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return refuse(401, None, "Invalid username or password.")
+        asked = await request.json()
+        if asked["organization"] == "forbidden":
+            return refuse(403, None, "You don't have the rights to create a model there")
+        repo_id = f"{asked['organization']}/{asked['name']}"
+        known = repo_id in self.repos
+        if not known:
+            private = asked.get("private") or asked.get("visibility") == "private"
+            self.repos[repo_id] = Repo(private=bool(private))
+            self.repos[repo_id].commit("main", {".gitattributes": b"*.safetensors filter=lfs\n"})
+        return JSONResponse({"url": f"{self.endpoint}/{repo_id}"}, 409 if known else 200)
+
+    async def validate_yaml(self, request: Request) -> Response:
+        content = (await request.json())["content"]
+        metadata = yaml.safe_load(content.split("---")[1]) if content.startswith("---") else {}
+        errors = [] if isinstance(metadata.get("tags", []), list) else ["tags must be a list"]
+        return JSONResponse(
+            {"errors": [{"message": text} for text in errors], "warnings": []},
+            400 if errors else 200,
+        )
+
+    async def info(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        sha = repo.resolve(request.path_params.get("revision", "main"))
+        if sha is None:
+            return refuse(404, "RevisionNotFound", "Invalid rev id")
+        owner, name = request.path_params["owner"], request.path_params["name"]
+        return JSONResponse(
+            {
+                "id": f"{owner}/{name}",
+                "sha": sha,
+                "private": repo.private,
+                "tags": [],
+                "siblings": [{"rfilename": path} for path in sorted(repo.commits[sha])],
+            }
+        )
+
+    async def list_refs(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        tags = [
+            {"name": name, "ref": f"refs/tags/{name}", "targetCommit": oid}
+            for name, oid in repo.tags.items()
+        ]
+        return JSONResponse({"branches": [], "tags": tags, "converts": []})
+
+    async def tree(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        files = repo.commits[repo.resolve(request.path_params["revision"])]
+        return JSONResponse([entry(path, content) for path, content in sorted(files.items())])
+
+    async def preupload(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        files = repo.commits[repo.resolve(request.path_params["revision"])]
+        answers = []
+        for asked in (await request.json())["files"]:
+            path = asked["path"]
+            mode = "lfs" if path.endswith(LARGE) else "regular"
+            oid = file_oid(path, files[path]) if path in files else None
+            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return JSONResponse({"files": answers})
+
+    async def lfs_batch(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        answers = []
+        for asked in (await request.json())["objects"]:
+            href = f"{self.endpoint}/lfs/{asked['oid']}"
+            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
+            known = asked["oid"] in self.blobs
+            answers.append(asked if known else {**asked, "actions": actions})
+        return JSONResponse({"transfer": "basic", "objects": answers})
+
+    async def lfs_put(self, request: Request) -> Response:
+        content = await request.body()
+        self.requests.append("PUT /lfs")
+        if self.break_once("put_500"):
+            return Response("broken", 500)
+        if sha256(content) != request.path_params["oid"]:
+            return Response("not that content", 422)
+        self.blobs[sha256(content)] = content
+        return Response()
+
+    async def lfs_verify(self, request: Request) -> Response:
+        return Response(status_code=200 if request.path_params["oid"] in self.blobs else 404)
+
+    async def commit(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        if self.break_once("commit_500"):
+            return Response("broken", 500)
+        ref = request.path_params["revision"]
+        head = repo.resolve(ref)
+        tree = dict(repo.commits[head])
+        for line in (await request.body()).splitlines():
+            item = json.loads(line)
+            value = item["value"]
+            if item["key"] == "header" and value.get("parentCommit", head) != head:
+                return refuse(412, None, "The branch has moved")
+            if item["key"] == "file":
+                tree[value["path"]] = base64.b64decode(value["content"])
+            if item["key"] == "lfsFile":
+                tree[value["path"]] = self.blobs[value["oid"]]
+            if item["key"] == "deletedFile":
+                del tree[value["path"]]
+        repo_url = f"{self.endpoint}/{request.path_params['owner']}/{request.path_params['name']}"
+        answer = {}
+        if request.query_params.get("create_pr"):
+            ref = f"refs/pr/{1 + sum(name.startswith('refs/pr/') for name in repo.refs)}"
+            answer["pullRequestUrl"] = f"{repo_url}/discussions/{ref.split('/')[-1]}"
+        oid = repo.commit(ref, tree)
+        if self.break_once("commit_lost"):
+            return Response("the answer is lost", 504)
+        return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{repo_url}/commit/{oid}"})
+
+    async def tag(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        name = (await request.json())["tag"]
+        if name in repo.tags:
+            return refuse(409, None, "Tag exists already")
+        repo.tags[name] = repo.resolve(request.path_params["revision"])
+        return JSONResponse({})
+
+    async def file(self, request: Request) -> Response:
+        repo = self.find(request)
+        if isinstance(repo, Response):
+            return repo
+        sha = repo.resolve(request.path_params["revision"])
+        if sha is None:
+            return refuse(404, "RevisionNotFound", "Invalid rev id")
+        path = request.path_params["path"]
+        content = repo.commits[sha].get(path)
+        if content is None:
+            return refuse(404, "EntryNotFound", "Entry not found", sha)
+        headers = {"X-Repo-Commit": sha, "ETag": f'"{file_oid(path, content)}"'}
+        if path.endswith(LARGE):
+            headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(content))}
+            return RedirectResponse(f"{self.cdn}/cdn/{sha256(content)}", 302, headers)
+        if request.method == "GET" and self.break_once("flip_small"):
+            content = flipped(content)
+        return Response(content, headers=headers)
+
+    async def cdn_get(self, request: Request) -> Response:
+        self.requests.append(f"{request.method} /cdn")
+        self.tokens_at_cdn += request.headers.getlist("authorization")
+        content = self.blobs[request.path_params["oid"]]
+        if request.method == "GET" and self.break_once("flip"):
+            content = flipped(content)
+        if request.method == "GET" and self.break_once("short"):
+            content = content[: len(content) // 2]
+        return Response(content)
+
+
+def refuse(status: int, code: str | None, message: str, sha: str | None = None) -> Response:
+    headers = {"X-Error-Message": message}
+    headers |= {"X-Error-Code": code} if code else {}
+    headers |= {"X-Repo-Commit": sha} if sha else {}
+    return JSONResponse({"error": message}, status, headers)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def file_oid(path: str, content: bytes) -> str:
+    """What the Hub calls a file by: SHA-256 of a large one, git's own hash of a small one."""
+    if path.endswith(LARGE):
+        return sha256(content)
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def entry(path: str, content: bytes) -> dict[str, object]:
+    oid, size = file_oid(path, content), len(content)
+    large = {"lfs": {"oid": oid, "size": size, "pointerSize": 134}} if path.endswith(LARGE) else {}
+    return {"type": "file", "path": path, "oid": oid, "size": size, **large}
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[LoopbackHub]:
+    """A Hub on 127.0.0.1 with its CDN on 127.0.0.2, at one free port, until the block ends."""
+    hub_socket = socket.create_server(("127.0.0.1", 0))
+    port = hub_socket.getsockname()[1]
+    cdn_socket = socket.create_server(("127.0.0.2", port))
+    hub = LoopbackHub(port)
+    server = uvicorn.Server(uvicorn.Config(hub.app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([hub_socket, cdn_socket],), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield hub
+    server.should_exit = True
+    thread.join()

@@ -1,0 +1,394 @@
+"""Pushing and pulling, with the real client, against the Hub of `loopback_hub`."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+import huggingface_hub
+import pytest
+import torch
+
+from mobilenetv3_cifar import (
+    HubError,
+    MobileNetV3Cifar,
+    ModelFolderError,
+    VariantError,
+    hub,
+)
+from mobilenetv3_cifar.card import plain_card
+from mobilenetv3_cifar.download import open_model
+from mobilenetv3_cifar.folder import read_folder, write_folder
+from tests.loopback_hub import TOKEN, LoopbackHub, serve
+
+REPO_ID = "someone/small"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def loopback(server, monkeypatch, tmp_path):
+    """An empty Hub that this process's client takes for the real one, and a cache of its own."""
+    for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
+        value.clear()
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    return server
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder with a card, a measurement, and things that must stay at home."""
+    path = tmp_path / "folder"
+    model = MobileNetV3Cifar(dropout=0.3).half()  # half the bytes to send
+    model.save_pretrained(path)
+    (path / "README.md").write_text(plain_card(model.config, REPO_ID), encoding="utf-8")
+    (path / "metrics.json").write_text('{"name": "small"}')
+    (path / "seeds").mkdir()
+    (path / "seeds" / "1.json").write_text("{}")
+    for stray in (".env", "token", ".model.safetensors.0123.partial", "step-000001.safetensors"):
+        (path / stray).write_text("secret")
+    return path
+
+
+def tree(server: LoopbackHub, repo_id: str = REPO_ID, ref: str = "main") -> dict[str, bytes]:
+    repo = server.repos[repo_id]
+    return repo.commits[repo.refs[ref]]
+
+
+def test_a_pushed_folder_loads_back_with_equal_logits_in_a_fresh_process(
+    loopback, folder, tmp_path
+):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    script = (
+        "import torch; from mobilenetv3_cifar import MobileNetV3Cifar;"
+        f"model = MobileNetV3Cifar.from_pretrained({REPO_ID!r});"
+        "torch.manual_seed(1); print(model(torch.randn(1, 3, 64, 64)).tolist())"
+    )
+    environment = os.environ | {
+        "HF_ENDPOINT": loopback.endpoint,
+        "HF_HOME": str(tmp_path / "empty"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    fresh = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    torch.manual_seed(1)
+    expected = MobileNetV3Cifar.from_pretrained(folder)(torch.randn(1, 3, 64, 64)).tolist()
+    assert json.loads(fresh.stdout) == expected
+
+
+def test_only_the_listed_files_are_pushed(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    pushed = tree(loopback)
+    pushed.pop(".gitattributes")
+    assert sorted(pushed) == [
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "seeds/1.json",
+    ]
+    assert sorted(pushed) == hub.files_to_push(folder)
+    assert pushed == {name: (folder / name).read_bytes() for name in pushed}
+
+
+def test_pushing_the_same_again_makes_no_commit(loopback, folder):
+    first = hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert hub.push_folder(folder, REPO_ID, token=TOKEN) == first
+    assert len(loopback.repos[REPO_ID].commits) == 2  # the repository's own first, and ours
+
+
+def test_notes_written_on_the_hub_survive_a_push(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    card = tree(loopback)["README.md"].decode()
+    notes = "<!-- notes -->\nLiked by \\1 users.\n<!-- /notes -->"
+    edited = card.replace("<!-- notes -->\n<!-- /notes -->", notes).replace("# Small", "# Edited")
+    loopback.repos[REPO_ID].commit("main", {**tree(loopback), "README.md": edited.encode()})
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    pushed = tree(loopback)["README.md"].decode()
+    assert notes in pushed
+    assert "# Edited" not in pushed
+
+
+def test_notes_survive_a_card_without_a_place_for_them(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    (folder / "README.md").write_text("# Bare\n")
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert tree(loopback)["README.md"] == b"# Bare\n\n<!-- notes -->\n<!-- /notes -->\n"
+
+
+def test_a_network_as_loaded_takes_its_card_and_measurements_along(loopback, folder):
+    MobileNetV3Cifar.from_pretrained(folder).push_to_hub("someone/copy", token=TOKEN)
+    pushed = tree(loopback, "someone/copy")
+    assert pushed["metrics.json"] == b'{"name": "small"}'
+    assert pushed["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+
+
+def test_a_changed_network_gets_a_plain_card_and_drops_former_measurements(loopback, folder):
+    model = MobileNetV3Cifar.from_pretrained(folder)
+    model.push_to_hub(REPO_ID, token=TOKEN)
+    with torch.no_grad():
+        model.head[3].bias[0] += 1
+    model.push_to_hub(REPO_ID, token=TOKEN)
+    pushed = tree(loopback)
+    assert not pushed.keys() & {"metrics.json", "seeds/1.json"}
+    assert "none was measured" in " ".join(pushed["README.md"].decode().split())
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert torch.equal(loaded.head[3].bias, model.head[3].bias)
+
+
+def test_a_pull_request_leaves_main_alone(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    (folder / "metrics.json").write_text('{"name": "other"}')
+    url = hub.push_folder(folder, REPO_ID, token=TOKEN, create_pr=True)
+    assert url == f"{loopback.endpoint}/{REPO_ID}/discussions/1"
+    assert tree(loopback)["metrics.json"] == b'{"name": "small"}'
+    assert tree(loopback, ref="refs/pr/1")["metrics.json"] == b'{"name": "other"}'
+    with pytest.raises(ValueError, match="pull request has no commit to tag"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN, create_pr=True, tag="v1")
+
+
+def test_a_tag_can_be_loaded_and_never_moves(loopback, folder):
+    first = MobileNetV3Cifar.from_pretrained(folder)
+    first.push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
+    first.push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")  # stands there already
+    MobileNetV3Cifar(dropout=0.7).push_to_hub(REPO_ID, token=TOKEN)
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.7
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID, revision="v1.0").config.dropout == 0.3
+    with pytest.raises(HubError, match="there is something of that name already"):
+        MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
+
+
+def test_a_private_repository_needs_the_token(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN, private=True)
+    assert loopback.repos[REPO_ID].private
+    with pytest.raises(HubError, match="it is private and needs a token"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID, token=TOKEN).config.dropout == 0.3
+    assert loopback.tokens_at_cdn == []
+
+
+@pytest.mark.parametrize(
+    ("card", "cause"),
+    [
+        ("---\ntags: [unclosed\n---\n", "metadata is not valid"),
+        ("---\n- a list\n---\n", "metadata is not valid"),
+        ("---\nmodel-index: 3\n---\n", "metadata is not valid"),
+        (None, "is missing; what is pushed has a card"),
+    ],
+)
+def test_a_card_that_is_not_valid_is_refused_before_anything_is_sent(loopback, folder, card, cause):
+    (folder / "README.md").unlink()
+    if card is not None:
+        (folder / "README.md").write_text(card)
+    with pytest.raises(ModelFolderError, match=cause):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert loopback.requests == []
+
+
+def test_metadata_that_the_hub_refuses_is_not_pushed(loopback, folder):
+    (folder / "README.md").write_text("---\ntags: {a: b}\n---\n")
+    with pytest.raises(HubError, match="tags must be a list"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert "PUT /lfs" not in loopback.requests
+    assert sorted(tree(loopback)) == [".gitattributes"]
+
+
+def test_a_folder_that_does_not_load_is_not_pushed(loopback, folder):
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelFolderError, match=r"not the file that config\.json names"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert loopback.requests == []
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "token", "advice"),
+    [
+        (REPO_ID, "hf_wrongwrongwrong", r"log in with `hf auth login`"),
+        ("forbidden/small", TOKEN, r"needs write access to the owner's repositories"),
+        ("no-owner", TOKEN, r"'no-owner' is no repository: it must be owner/name"),
+        ("../up", TOKEN, r"'../up' is no repository"),
+        (REPO_ID, "hf_broken\nsecret", r"the token holds characters that no token has"),
+    ],
+)
+def test_a_refused_push_says_what_to_do_and_never_the_token(
+    loopback, folder, repo_id, token, advice, caplog, capfd
+):
+    with pytest.raises(HubError, match=advice) as refusal:
+        hub.push_folder(folder, repo_id, token=token)
+    said = "".join([*traceback.format_exception(refusal.value), caplog.text, *capfd.readouterr()])
+    assert not any(part in said for part in token.splitlines())
+
+
+def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    loopback.faults["put_500"] = 1
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert tree(loopback)["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("fault", "commits"), [("commit_500", 1), ("commit_lost", 2)])
+def test_a_commit_without_an_answer_can_be_pushed_again(loopback, folder, fault, commits):
+    loopback.faults[fault] = 1
+    with pytest.raises(HubError, match="may have been made: push again, it changes nothing then"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert len(loopback.repos[REPO_ID].commits) == commits
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert len(loopback.repos[REPO_ID].commits) == 2
+
+
+def test_a_push_beside_another_is_refused(loopback, folder, monkeypatch):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    (folder / "metrics.json").write_text("{}")
+    real = hub.changes
+
+    def meanwhile(*arguments):
+        loopback.repos[REPO_ID].commit("main", {**tree(loopback), "other.txt": b"x"})
+        return real(*arguments)
+
+    monkeypatch.setattr(hub, "changes", meanwhile)
+    with pytest.raises(HubError, match="the repository changed meanwhile: push again"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+
+
+@pytest.mark.parametrize("fault", ["flip", "flip_small"])
+def test_a_damaged_download_is_refused_and_leaves_the_cache(loopback, folder, fault):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    loopback.faults[fault] = 1
+    with pytest.raises(ModelFolderError, match="was damaged and is taken out of the cache"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.3
+
+
+def test_a_short_download_is_refused(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    loopback.faults["short"] = 9
+    with pytest.raises(HubError, match="loading someone/small failed"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID)
+    loopback.faults.clear()
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.3
+
+
+def test_a_file_damaged_in_the_cache_is_found(loopback, folder, tmp_path):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    content = bytearray((loaded.folder / "config.json").read_bytes())
+    content[content.index(b"airplane")] ^= 1  # still a valid config: only the hash tells
+    (loaded.folder / "config.json").resolve().write_bytes(content)
+    with pytest.raises(ModelFolderError, match="taken out of the cache"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID, local_files_only=True)
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID).config == loaded.config
+
+
+def test_only_config_and_weights_are_downloaded(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert sorted(path.name for path in loaded.folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_repository_with_a_pickle_only_is_refused(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    files = tree(loopback)
+    files["pytorch_model.bin"] = files.pop("model.safetensors")
+    loopback.repos[REPO_ID].commit("main", files)
+    with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert "PUT /pytorch_model.bin" not in loopback.requests
+
+
+@pytest.mark.parametrize(
+    "revision", ["../main", "/etc/passwd", "a/../b", "", "a b", "x\0", "refs/"]
+)
+def test_a_revision_that_is_none_is_refused_before_it_names_a_file(loopback, revision):
+    with pytest.raises(HubError, match="is no branch, tag or commit"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID, revision=revision)
+    assert loopback.requests == []
+
+
+def test_a_missing_revision_or_repository_is_named(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    for arguments in ({"name": REPO_ID, "revision": "v9"}, {"name": "someone/else"}):
+        with pytest.raises(HubError, match="there is no such repository or revision"):
+            MobileNetV3Cifar.from_pretrained(**arguments, token=TOKEN)
+
+
+def test_a_bare_unknown_name_never_goes_online(loopback):
+    with pytest.raises(VariantError, match="no variant is called 'smal'; there are: "):
+        MobileNetV3Cifar.from_pretrained("smal")
+    assert loopback.requests == []
+
+
+@pytest.fixture(params=["closed", "silent"])
+def unreachable(request, loopback, folder, monkeypatch):
+    """A Hub that was there once: its port is closed now, or takes connections and says nothing."""
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    MobileNetV3Cifar.from_pretrained(REPO_ID)
+    monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if request.param == "silent" else 9
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        yield
+
+
+def test_without_the_hub_the_cache_serves_at_once(unreachable, caplog):
+    seconds = []
+    for _ in range(3):  # the best of three: the machine may be busy
+        begin = time.perf_counter()
+        assert open_model(REPO_ID).config.dropout == 0.3
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < 0.5
+    assert "someone/small comes from the cache" in caplog.text
+
+
+def test_without_hub_and_cache_loading_fails_soon_and_says_what_to_do(unreachable):
+    begin = time.perf_counter()
+    with pytest.raises(
+        HubError, match="cannot be reached: check the connection, or load a shipped"
+    ):
+        MobileNetV3Cifar.from_pretrained("someone/else")
+    assert time.perf_counter() - begin < 2  # twice the one second that this test allows the Hub
+    with pytest.raises(HubError, match=r"pushing to someone/else failed: .* cannot be reached"):
+        MobileNetV3Cifar().push_to_hub("someone/else", token=TOKEN)
+
+
+def test_local_files_only_asks_nothing_of_the_hub(loopback, folder):
+    with pytest.raises(HubError, match="load it once without local_files_only"):
+        MobileNetV3Cifar.from_pretrained(REPO_ID, local_files_only=True)
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    MobileNetV3Cifar.from_pretrained(REPO_ID)
+    loopback.requests.clear()
+    MobileNetV3Cifar.from_pretrained(REPO_ID, local_files_only=True)
+    assert loopback.requests == []
+
+
+def test_eight_processes_share_one_cold_cache(loopback, folder):
+    config = read_folder(folder).config
+    write_folder(
+        folder, config, {"few": torch.arange(5.0)}
+    )  # the fork must not need torch's threads
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    pids = []
+    for _ in range(8):
+        pid = os.fork()
+        if pid == 0:
+            loaded = open_model(REPO_ID)
+            os._exit(0 if loaded.tensors["few"].tolist() == [0, 1, 2, 3, 4] else 1)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 8
