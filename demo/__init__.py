@@ -1,0 +1,12 @@
+"""The demo: a page on which strangers try the networks, compare them and see where they look."""
+
+import os
+
+# Read by gradio and the Hub's client when they are imported: nobody is told of our visitors.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from demo.page import build_demo
+from demo.server import launch_options
+
+__all__ = ["build_demo", "launch_options"]

@@ -1,0 +1,79 @@
+"""The second tab: one picture through every shipped network, so that they are seen to differ."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demo import answers
+from demo.answers import Answer
+from demo.classify import NETWORK
+from demo.safe_image import safe_image
+from demo.sample import example_files
+from demo.words import percent
+
+INTRODUCTION = (
+    "The same picture, every network. Some learned too little, some learned their own pictures by "
+    "heart: do they agree, and do they look at the same place?"
+)
+OPACITY = 0.5
+
+
+def build() -> None:
+    gr.Markdown(INTRODUCTION)
+    with gr.Row():
+        with gr.Column(scale=1):
+            picture = safe_image("Your picture", "compare-picture")
+            examples = gr.Examples(
+                [str(file) for file in example_files()],
+                picture,
+                label="Or try one of these",
+                elem_id="compare-examples",
+            )
+            examples.dataset.elem_classes = ["examples"]
+        with gr.Column(scale=2):
+            summary = gr.Markdown(elem_id="compare-summary", elem_classes="answer")
+            gallery = gr.Gallery(
+                label="What each network answers, and where it looked",
+                columns=3,
+                object_fit="contain",
+                height="auto",
+                format="jpeg",
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id="compare-answers",
+                elem_classes="captions",
+            )
+    picture.change(
+        ask_all,
+        picture,
+        [summary, gallery],
+        show_progress="minimal",
+        trigger_mode="always_last",
+        concurrency_id=NETWORK,
+        api_visibility="private",
+    )
+
+
+def ask_all(picture: Image.Image | None) -> Iterator[tuple[str, Any]]:
+    """Show each network's answer as soon as it is there."""
+    if picture is None:
+        yield "", None
+        return
+    found: list[Answer] = []
+    for one in answers.compare(picture):
+        found.append(one)
+        yield summarize(found), [(each.map_over_picture(OPACITY), caption(each)) for each in found]
+
+
+def caption(found: Answer) -> str:
+    sure = percent(found.probabilities[found.label])
+    blank = ", blank map" if found.explanation.blank else ""
+    return f"{found.label}, {sure} sure{blank}: {found.variant}"
+
+
+def summarize(found: list[Answer]) -> str:
+    votes = Counter(one.label for one in found).most_common()
+    return "### " + " · ".join(f"**{label}** {count} of {len(found)}" for label, count in votes)

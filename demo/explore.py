@@ -1,0 +1,124 @@
+"""The fourth tab: 300 real test pictures, what a network makes of them, and what it mixes up."""
+
+from typing import Any
+
+import gradio as gr
+
+from demo.answers import answer, sample_answers
+from demo.classify import NETWORK
+from demo.compare import OPACITY
+from demo.experiments import read_metrics
+from demo.sample import SamplePicture, sample
+from demo.words import choices_of_variants, describe, describe_map, table
+from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.variants import get_variant
+
+INTRODUCTION = (
+    "The first thirty pictures of each kind in the test set. No network learned from them, so here "
+    "each shows what it can do. Choose a picture to see why the network answered as it did."
+)
+ALL = "all kinds"
+RIGHT, WRONG, BOTH = "right", "wrong", "both"
+PAIRS = 8  # of kinds that are mixed up, most often first
+
+
+def build(tab: gr.Tab) -> None:
+    """Fill `tab`; the pictures come when it is opened, since sorting them takes seconds."""
+    gr.Markdown(INTRODUCTION)
+    shown = gr.State([])  # positions in the sample of the pictures that the visitor sees
+    with gr.Row():
+        variant = gr.Dropdown(
+            choices_of_variants(), value=get_variant().name, label="Network", elem_id="explorer"
+        )
+        kind = gr.Dropdown([ALL, *LABELS], value=ALL, label="Pictures of", elem_id="kind")
+        outcome = gr.Radio(
+            [BOTH, RIGHT, WRONG], value=WRONG, label="Where its answer is", elem_id="outcome"
+        )
+    with gr.Row():
+        with gr.Column(scale=3):
+            count = gr.Markdown(elem_id="found")
+            gallery = gr.Gallery(
+                label="What it answers",
+                height=460,
+                allow_preview=False,
+                format="png",
+                interactive=False,
+                buttons=[],
+                elem_id="pictures",
+                elem_classes=["captions", "many"],
+            )
+        with gr.Column(scale=2):
+            sentence = gr.Markdown("Choose a picture.", elem_id="explored", elem_classes="answer")
+            label = gr.Label(label="What it answers", show_heading=False, elem_id="explored-answer")
+            overlay = gr.Image(
+                label="Where it looked",
+                format="jpeg",
+                height=300,
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id="explored-overlay",
+                elem_classes="large",
+            )
+    pairs = gr.Markdown(elem_id="pairs", elem_classes=["table", "narrow"])
+    filters: list[gr.Dropdown | gr.Radio] = [variant, kind, outcome]
+    gr.on(
+        [tab.select, *(each.change for each in filters)],
+        choose,
+        filters,
+        [shown, count, gallery, pairs],
+        show_progress="minimal",
+        api_visibility="private",
+    )
+    gallery.select(
+        explain_one,
+        [shown, variant],
+        [sentence, label, overlay],
+        show_progress="minimal",
+        concurrency_id=NETWORK,
+        api_visibility="private",
+    )
+
+
+def choose(variant: str, kind: str, outcome: str) -> tuple[list[int], str, list[Any], str]:
+    """The sample's pictures that pass the filters, by position and as the gallery shows them."""
+    guesses = sample_answers(variant)
+    shown, items = [], []
+    for position, (entry, guess) in enumerate(zip(sample(), guesses, strict=True)):
+        label = next(iter(guess))
+        if passes(entry, label, kind, outcome):
+            shown.append(position)
+            items.append((entry.picture, caption(entry.label, label)))
+    return shown, f"{len(shown)} of {len(guesses)} pictures", items, most_confused(variant)
+
+
+def passes(entry: SamplePicture, label: str, kind: str, outcome: str) -> bool:
+    if kind not in (ALL, entry.label):
+        return False
+    return outcome == BOTH or (outcome == RIGHT) == (label == entry.label)
+
+
+def caption(truth: str, label: str) -> str:
+    return truth if truth == label else f"{label}, is {truth}"
+
+
+def most_confused(variant: str) -> str:
+    """From the whole test set: which kind is taken most often for which other."""
+    matrix = read_metrics(get_variant(variant))["test"]["confusion_matrix"]
+    mistakes = [
+        (count, truth, label)
+        for truth, row in zip(LABELS, matrix, strict=True)
+        for label, count in zip(LABELS, row, strict=True)
+        if truth != label
+    ]
+    worst = sorted(mistakes, reverse=True)[:PAIRS]
+    rows = [[f"{truth}, taken for {label}", f"{count}"] for count, truth, label in worst]
+    return table(["What it mixes up most, of all 10,000 test pictures", "Times"], rows)
+
+
+def explain_one(event: gr.SelectData, shown: list[int], variant: str) -> tuple[str, Any, Any]:
+    """Ask the network about the picture that the visitor chose."""
+    entry = sample()[shown[event.index]]
+    found = answer(entry.picture, variant)
+    sentence = f"{describe(found)}\n\nTest picture {entry.index} shows: **{entry.label}**."
+    overlay = gr.Image(found.map_over_picture(OPACITY), alt_text=describe_map(found))
+    return sentence, found.top(3), overlay

@@ -1,0 +1,41 @@
+"""The page: its head, a file a tab, its API."""
+
+import warnings
+
+import gradio as gr
+
+from demo import answers, api, classify, compare, experiments, explore
+
+ABOUT = """# What does a small network see?
+
+A network sorts a picture into one of ten kinds: airplane, automobile, bird, cat, deer, dog, frog,
+horse, ship or truck. It learned from 35,000 pictures of 32 by 32 pixels. Try one, and see which
+part of it made the network decide.
+"""
+DELETE_FILES = (60, 1800)  # seconds: how often to look, and how old a visitor's file may get
+MOST_WAITING = 64  # requests in a queue; who comes then is told that it is full
+
+
+def build_demo() -> gr.Blocks:
+    """The whole page, ready to answer.
+
+    Raises:
+        VariantError: no trained variant is shipped.
+    """
+    # Damaged pictures make Pillow warn as well as fail; the visitor is told, the log need not be.
+    warnings.filterwarnings("ignore", module="PIL")
+    answers.warm_up()
+    with gr.Blocks(
+        title="MobileNetV3 on CIFAR-10", analytics_enabled=False, delete_cache=DELETE_FILES
+    ) as page:
+        gr.Markdown(ABOUT, elem_id="about")
+        with gr.Tab("Classify"):
+            classify.build()
+        with gr.Tab("Compare"):
+            compare.build()
+        with gr.Tab("Experiments"):
+            experiments.build()
+        with gr.Tab("Explore") as tab:
+            explore.build(tab)
+        api.build()
+    return page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)

@@ -1,0 +1,63 @@
+"""What the page says in words: networks, answers and maps, so that anyone understands them."""
+
+from demo.answers import Answer
+from mobilenetv3_cifar.variants import list_variants
+
+METHODS = [
+    ("Grad-CAM", "gradcam"),
+    ("Grad-CAM++", "gradcam++"),
+    ("LayerCAM", "layercam"),
+    ("HiResCAM", "hirescam"),
+    ("EigenCAM (the same for every kind)", "eigencam"),
+]
+UNSURE = 0.5  # below this probability the page says that the network is not sure
+
+
+def choices_of_variants() -> list[tuple[str, str]]:
+    """Each variant as the page shows it, and its name."""
+    return [
+        (
+            f"{variant.name} · {percent(variant.accuracy)} right · {variant.bytes / 1e6:.1f} MB",
+            variant.name,
+        )
+        for variant in list_variants()
+    ]
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def describe(found: Answer) -> str:
+    """The answer, how sure, how long it took; then what there is to know of its map."""
+    label, sure = found.label, found.probabilities[found.label]
+    parts = [f"### {article(label)} **{label}**, {percent(sure)} sure"]
+    if sure < UNSURE:
+        parts.append("Not sure at all: perhaps the picture shows none of the ten kinds.")
+    explained = found.explanation
+    if explained.blank:
+        parts.append(f"The map is blank: no part of the picture speaks for *{explained.label}*.")
+    elif explained.label != label:
+        parts.append(
+            f"The map shows what speaks for *{explained.label}* ({percent(explained.probability)})."
+        )
+    parts.append(f"Found in {found.seconds:.2f} seconds.")
+    return f"{parts[0]}\n\n{' '.join(parts[1:])}"
+
+
+def describe_map(found: Answer) -> str:
+    """The alternative text of a map."""
+    explained = found.explanation
+    if explained.blank:
+        return f"The picture without a map: no part of it speaks for {explained.label}"
+    return f"The picture under a map: red where something speaks for {explained.label}"
+
+
+def article(noun: str) -> str:
+    return "An" if noun[0] in "aeiou" else "A"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Markdown: the first column to the left, the others, which are numbers, to the right."""
+    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
