@@ -153,8 +153,20 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        write_file(folder / name, content)
+    """Write all of them before the first takes its place: a full disk changes nothing.
+
+    A link is replaced, not followed: it may point into a cache that others read.
+    """
+    partials = {folder / name: partial_of(folder / name) for name in files}
+    try:
+        for path, partial in partials.items():
+            write_through(partial, files[path.name])
+        for path, partial in partials.items():
+            os.replace(partial, path)
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    sync_names(folder)
 
 
 def create_folder(folder: Path, files: dict[str, bytes]) -> None:
@@ -169,21 +181,12 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
     sync_names(folder.parent)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """The path holds all of `content` or what it held before, even after a kill or a power cut.
-
-    A link at `path` is replaced, not followed: it may point into a cache that others read.
-    """
-    partial = partial_of(path)
-    try:
-        with open(partial, "xb") as file:  # its mode follows the umask
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_names(path.parent)
+def write_through(path: Path, content: bytes) -> None:
+    """Write a new file, and return when the disk has it; its mode follows the umask."""
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def digest(content: bytes) -> str:
