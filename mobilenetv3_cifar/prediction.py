@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import View, to_input, to_square
+from mobilenetv3_cifar.preprocessing import to_input, to_square
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
@@ -36,23 +36,23 @@ def predict(
         ImageError: a picture cannot be opened.
         ValueError: top_k or batch_size is not at least 1.
     """
+    if isinstance(images, Image.Image | Path | str | np.ndarray):
+        return next(predict_each(model, [open_image(images)], top_k, 1))
+    return list(predict_each(model, map(open_image, images), top_k, batch_size))
+
+
+def predict_each(
+    model: "MobileNetV3Cifar",
+    pictures: Iterable[Image.Image],
+    top_k: int | None = 3,
+    batch_size: int = 64,
+) -> Iterator[dict[str, float]]:
+    """The answer for one RGB picture after the other; no more than a batch is held in memory."""
     if (top_k is not None and top_k < 1) or batch_size < 1:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
-    if isinstance(images, Image.Image | Path | str | np.ndarray):
-        return predict_batch(model, [images], top_k)[0]
-    return [
-        answer
-        for batch in batches(images, batch_size)
-        for answer in predict_batch(model, batch, top_k)
-    ]
-
-
-def predict_batch(
-    model: "MobileNetV3Cifar", pictures: Sequence[Picture], top_k: int | None
-) -> list[dict[str, float]]:
-    logits = compute_logits(model, [open_image(picture) for picture in pictures])
-    probabilities = to_probabilities(model, logits)
-    return [ranked(row.tolist(), model.config.labels, top_k) for row in probabilities]
+    for logits in logit_batches(model, pictures, batch_size):
+        for row in to_probabilities(model, logits):
+            yield ranked(row.tolist(), model.config.labels, top_k)
 
 
 def to_probabilities(model: "MobileNetV3Cifar", logits: Tensor) -> Tensor:
@@ -66,21 +66,25 @@ def ranked(row: list[float], labels: Sequence[str], top_k: int | None) -> dict[s
 
 
 def compute_logits(
-    model: "MobileNetV3Cifar",
-    pictures: Iterable[Image.Image],
-    batch_size: int = 64,
-    view: View = "cifar",
+    model: "MobileNetV3Cifar", pictures: Iterable[Image.Image], batch_size: int = 64
 ) -> Tensor:
     """RGB pictures of any size -> logits, float32 (N, C), on the CPU; always in evaluation mode."""
+    nothing = torch.empty(0, model.config.num_classes)
+    return torch.cat([nothing, *logit_batches(model, pictures, batch_size)])
+
+
+def logit_batches(
+    model: "MobileNetV3Cifar", pictures: Iterable[Image.Image], batch_size: int
+) -> Iterator[Tensor]:
     network = evaluation_copy(model) if model.training else model
     device, size = next(network.parameters()).device, network.config.image_size
-    parts = [torch.empty(0, network.config.num_classes)]
-    with torch.inference_mode():
-        for batch in batches(pictures, batch_size):
-            inputs = to_input([to_square(picture, size, view) for picture in batch]).to(device)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)  # twice as fast on CPUs
-            parts.append(network(inputs).float().cpu())
-    return torch.cat(parts)
+    squares = (to_square(picture, size) for picture in pictures)  # a photograph is dropped at once
+    for batch in batches(squares, batch_size):
+        # Channels last is twice as fast on CPUs.
+        inputs = to_input(batch).contiguous(memory_format=torch.channels_last).to(device)
+        with torch.inference_mode():
+            logits = network(inputs)
+        yield logits.float().cpu()
 
 
 def evaluation_copy(model: "MobileNetV3Cifar") -> "MobileNetV3Cifar":

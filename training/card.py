@@ -126,9 +126,10 @@ def spread(folder: Path, accuracy: float) -> str:
         return ""
     all_of_them = [accuracy, *(other["test"]["accuracy"] for other in others)]
     mean, deviation = statistics.mean(all_of_them), statistics.stdev(all_of_them)
+    figures = f"{100 * mean:.2f} ± {100 * deviation:.2f} % (mean ± standard deviation)"
     return (
-        f"The test accuracy over {len(all_of_them)} seeds is {100 * mean:.2f} ± {100 * deviation:.2f} "
-        f"% (mean ± standard deviation): {', '.join(map(percent, all_of_them))}. "
+        f"The test accuracy over {len(all_of_them)} seeds is {figures}: "
+        f"{', '.join(map(percent, all_of_them))}. "
         "The first, seed 0, is the one shipped, whatever the others gave."
     )
 
@@ -145,9 +146,9 @@ def verdict(metrics: dict[str, Any], history: list[dict[str, float]]) -> str:
         finding = "it neither overfits nor was it still learning"
     return (
         f"Verdict: **{finding}**. The training accuracy is {100 * gap:+.2f} points over the "
-        f"validation accuracy (over {100 * GAP_OVERFITTING:.0f} counts as overfitting), and the last "
-        f"epoch changed the validation accuracy by {100 * last_gain:+.2f} points (more than "
-        f"{100 * GAIN_LEARNING:.1f} counts as still learning)."
+        f"validation accuracy (more than {100 * GAP_OVERFITTING:.0f} counts as overfitting), and "
+        f"the last epoch changed the validation accuracy by {100 * last_gain:+.2f} points "
+        f"(more than {100 * GAIN_LEARNING:.1f} counts as still learning)."
     )
 
 

@@ -70,7 +70,7 @@ def batch(split: Split, labels: tuple[str, ...], path: Path) -> None:
     flips, angles = draw(BATCH_PICTURES, torch.Generator().manual_seed(0))
     inputs = augment(torch.from_numpy(taken.images), flips, angles)  # (N, 3, H, W)
     pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
     for axes, picture, label in zip(
         figure.subplots(2, BATCH_PICTURES // 2).flat, pixels, taken.labels, strict=True
     ):
