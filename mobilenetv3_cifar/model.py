@@ -141,6 +141,7 @@ class MobileNetV3Cifar(nn.Module):
             VariantError: no variant, folder or repository can be meant; lists the shipped variants.
             ModelFolderError: a file is missing, damaged, or not what the config says it is.
             HubError: the Hub cannot be reached, or refuses.
+            ValueError: the device is none, or not there; the labels do not fit.
         """
         found = open_model(name, revision, cache_dir, token, local_files_only)
         model = cls.from_folder(found)
@@ -148,7 +149,10 @@ class MobileNetV3Cifar(nn.Module):
             num_classes = len(labels)
         if num_classes is not None:
             model = model.with_fresh_head(num_classes, labels)
-        return model.to(device).eval()
+        try:
+            return model.to(device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+            raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     @classmethod
     def from_folder(cls, found: ModelFolder) -> Self:

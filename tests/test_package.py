@@ -1,0 +1,210 @@
+"""What holds of the package as a whole: no pickles, no stray files, threads, torch.hub."""
+
+import ast
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, VariantError, explain
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(
+    path
+    for room in ("mobilenetv3_cifar", "training", "demo")
+    for path in (ROOT / room).rglob("*.py")
+)
+BAD_NAMES = [
+    *(
+        "../x",
+        "a/../../b",
+        "..",
+        ".",
+        "",
+        "/",
+        "//",
+        "\\",
+        "..\\x",
+        "C:\\x",
+        "\\\\host\\s",
+        "~",
+        "~/x",
+    ),
+    *(
+        "x\0y",
+        "\0",
+        "x\ny",
+        "%2e%2e",
+        "%2e%2e/x",
+        "é",
+        "é/x",
+        "x/é",
+        "a/b/c",
+        "a/b/",
+        "/etc",
+        "a//b",
+    ),
+    *(
+        "file:///etc",
+        "https://x/y",
+        "hf://x/y",
+        "-x/y",
+        ".x/y",
+        "x/.y",
+        "x/y.git",
+        "x--y/z",
+        "x..y/z",
+    ),
+    *(
+        "x/..",
+        "../..",
+        "x" * 300,
+        "x" * 97 + "/y",
+        "owner/" + "y" * 97,
+        "small ",
+        "SMALL/../x",
+        "a b/c",
+    ),
+]
+
+
+def run_script(script: str, *arguments: str | Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+WATCH = """
+import os, sys
+from mobilenetv3_cifar import MobileNetV3Cifar, VariantError
+from mobilenetv3_cifar.variants import variants_folder
+import numpy as np
+events = []
+sys.addaudithook(lambda event, arguments: events.append((event, arguments)))
+"""
+
+
+def test_loading_and_predicting_unpickles_nothing(tmp_path):
+    MobileNetV3Cifar().save_pretrained(tmp_path / "model")
+    said = run_script(
+        WATCH + "model = MobileNetV3Cifar.from_pretrained(sys.argv[1])\n"
+        "model.predict(np.zeros((32, 32, 3), np.uint8))\n"
+        "print('open' in {event for event, _ in events})\n"
+        "print([arguments for event, arguments in events if event == 'pickle.find_class'])",
+        tmp_path / "model",
+    )
+    assert said == "True\n[]\n"  # the hook saw the files being opened, and no class being unpickled
+
+
+def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
+    assert len(BAD_NAMES) >= 40
+    said = run_script(
+        WATCH + f"names = {BAD_NAMES!r}\n"
+        "os.chdir(sys.argv[1])\n"
+        "refused = []\n"
+        "events.clear()\n"
+        "for name in names:\n"
+        "    if os.path.isdir(name):\n"
+        "        refused.append(name)\n"  # a folder that is there is a folder: its files are read
+        "        continue\n"
+        "    try:\n"
+        "        MobileNetV3Cifar.from_pretrained(name)\n"
+        "    except VariantError:\n"
+        "        refused.append(name)\n"
+        "cards = str(variants_folder())\n"
+        "opened = {str(arguments[0]) for event, arguments in events\n"
+        "          if event in ('open', 'os.listdir', 'os.scandir')}\n"
+        "print(refused == names, {path for path in opened if not path.startswith(cards)})",
+        tmp_path,
+    )
+    assert said == "True set()\n"
+
+
+def test_no_source_calls_what_unpickles():
+    forbidden = {"torch.load", "pickle.load", "pickle.loads", "joblib.load", "marshal.loads"}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            assert ast.unparse(node.func) not in forbidden, path
+            assert "allow_pickle=True" not in map(ast.unparse, node.keywords), path
+
+
+def test_threads_get_what_one_after_the_other_gets(sample):
+    model = MobileNetV3Cifar(image_size=64).eval()
+    pictures = [Image.fromarray(image) for image in sample[0][:12]]
+
+    def answer(picture):
+        return model.predict(picture, top_k=None), explain(model, picture).heatmap
+
+    expected = [answer(picture) for picture in pictures]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(answer, pictures))
+    for (probabilities, heatmap), (others, other) in zip(answers, expected, strict=True):
+        assert probabilities == others
+        np.testing.assert_array_equal(heatmap, other)
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
+
+
+def test_probabilities_do_not_depend_on_the_batch_size(sample):
+    model = MobileNetV3Cifar().eval()
+    model.head[3].weight.data *= 100
+    pictures = [Image.fromarray(image) for image in sample[0][:7]]
+    one_by_one = model.predict(pictures, top_k=None, batch_size=1)
+    for alone, together in zip(one_by_one, model.predict(pictures, top_k=None), strict=True):
+        assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_fresh_head_keeps_the_trained_body(tmp_path):
+    trained = MobileNetV3Cifar(dropout=0.2)
+    trained.save_pretrained(tmp_path / "model")
+    model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", num_classes=3)
+    assert model.config.labels == ("class 0", "class 1", "class 2")
+    assert model.config.dropout == 0.2
+    inputs = torch.randn(2, 3, 64, 64)
+    assert model(inputs).shape == (2, 3)
+    features = trained.eval().forward_features(inputs)
+    assert torch.equal(model.forward_features(inputs), features)
+    named = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=["ham", "spam"])
+    assert named.config.labels == ("ham", "spam")
+    named.save_pretrained(tmp_path / "named")
+    assert torch.equal(MobileNetV3Cifar.from_pretrained(tmp_path / "named")(inputs), named(inputs))
+
+
+def test_a_device_that_is_not_there_is_refused_by_name(tmp_path):
+    MobileNetV3Cifar().save_pretrained(tmp_path / "model")
+    for device in ("nonsense", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+            MobileNetV3Cifar.from_pretrained(tmp_path / "model", device=device)
+
+
+def test_repr_is_one_line_that_names_the_settings():
+    assert repr(MobileNetV3Cifar(size="large", dropout=0.7)) == (
+        "MobileNetV3Cifar(size='large', blocks='report', dropout=0.7, num_classes=10, "
+        "image_size=224, temperature=1.0)"
+    )
+
+
+def test_torch_hub_describes_and_loads_the_network(tmp_path):
+    MobileNetV3Cifar(dropout=0.4).save_pretrained(tmp_path / "model")
+    described = torch.hub.help(str(ROOT), "mobilenetv3_cifar", source="local")
+    assert "The shipped variant of that name" in described
+    model = torch.hub.load(str(ROOT), "mobilenetv3_cifar", tmp_path / "model", source="local")
+    assert model.config.dropout == 0.4
+    with pytest.raises(VariantError, match="no variant is called 'nonsense'"):
+        torch.hub.load(str(ROOT), "mobilenetv3_cifar", "nonsense", source="local")
