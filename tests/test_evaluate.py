@@ -1,0 +1,98 @@
+"""Metrics against cases worked out by hand, and counts rather than means of batch means."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from training.data import Split
+from training.evaluate import (
+    calibration_error,
+    correct_and_loss,
+    count_macs,
+    fit_temperature,
+    measure,
+    split_logits,
+    summarize,
+)
+
+THREE = ("a", "b", "c", "d", "e", "f")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return MobileNetV3Cifar(num_classes=6, labels=THREE).eval()
+
+
+def logits_for(predicted, classes=6):
+    """Sure logits for the given predictions."""
+    return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
+
+
+def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
+    truth = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 5], np.uint8)
+    predicted = [0, 0, 1, 1, 2, 2, 3, 4, 5, 0]
+    found = measure(model, logits_for(predicted), truth)
+    assert (found["correct"], found["total"], found["accuracy"]) == (7, 10, 0.7)
+    assert found["per_class"]["a"] == {
+        "precision": pytest.approx(2 / 3),
+        "recall": pytest.approx(2 / 3),
+        "f1": pytest.approx(2 / 3),
+        "support": 3,
+    }
+    precisions, recalls = [2 / 3, 1 / 2, 1 / 2, 1, 1, 1], [2 / 3, 1 / 2, 1, 1, 1, 1 / 2]
+    assert found["precision_macro"] == pytest.approx(sum(precisions) / 6)
+    assert found["recall_macro"] == pytest.approx(sum(recalls) / 6)
+    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # true a: two a, one b
+    assert found["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
+
+
+def test_top5_counts_a_class_among_the_five_highest(model):
+    logits = torch.tensor([[6.0, 5, 4, 3, 2, 1]] * 2)
+    assert measure(model, logits, np.array([4, 5], np.uint8))["top5_accuracy"] == 0.5
+
+
+def test_loss_is_the_mean_over_pictures():
+    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+    found = summarize(logits, np.array([0, 1], np.uint8))
+    assert found["loss"] == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert correct_and_loss(logits, np.array([0, 1], np.uint8))[0] == 2
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy_in_each_bin():
+    # Four answers at 0.9, three right; two at 0.6, one right: gaps 0.15 and 0.1.
+    probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    labels = np.array([0, 0, 0, 1, 0, 1], np.uint8)
+    expected = (4 * 0.15 + 2 * 0.1) / 6
+    assert calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_sure_and_right_answers_are_perfectly_calibrated():
+    assert calibration_error(torch.eye(3), np.arange(3, dtype=np.uint8)) == 0
+
+
+def test_the_fitted_temperature_undoes_overconfidence():
+    generator = torch.Generator().manual_seed(0)
+    honest = torch.randn(4000, 5, generator=generator)
+    labels = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0].numpy()
+    assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.1)
+    assert fit_temperature(honest * 3, labels) == pytest.approx(3, abs=0.3)
+
+
+def test_macs_are_positions_times_weights(model, monkeypatch):
+    tiny = MobileNetV3Cifar(image_size=32)
+    monkeypatch.setattr(tiny, "forward", lambda x: net(x))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(1024, 10))
+    tiny.features, tiny.head = net, nn.Identity()
+    assert count_macs(tiny) == 16 * 16 * (4 * 3 * 9) + 1024 * 10
+
+
+def test_logits_of_a_split_come_in_its_order(sample):
+    cifar = MobileNetV3Cifar().eval()
+    split = Split(sample[0][:70], sample[1][:70])
+    whole = split_logits(cifar, split)
+    assert whole.shape == (70, 10)
+    torch.testing.assert_close(whole[66:], split_logits(cifar, split.take(slice(66, None))))

@@ -1,0 +1,181 @@
+"""From a run to a model folder: its files, its card, and numbers that are all measured."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.mini import mini_data, mini_run
+from training import card, publish
+from training.checkpoint import CheckpointError
+from training.evaluate import measure, split_logits
+from training.experiments import EXPERIMENTS
+from training.train import Run
+
+NAME = "small-dropout0.9-epochs3"
+FILES = {
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "metrics.json",
+    "history.csv",
+    "curves.png",
+    "confusion_matrix.png",
+    "batch.png",
+    "activation_maps.png",
+}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The shortest experiment, in miniature, with a second seed: runs and cards folders."""
+    root = tmp_path_factory.mktemp("published")
+    for seed in (0, 1):
+        folder = root / "runs" / NAME / f"seed-{seed}"
+        run = Run(EXPERIMENTS[NAME], mini_data(), folder, seed=seed, device="cpu")
+        run.train()
+        publish.make_model_folder(folder, EXPERIMENTS[NAME], mini_data(), root / "cards")
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(published):
+    return published / "cards" / NAME
+
+
+def test_the_folder_holds_exactly_the_promised_files(folder):
+    assert {path.name for path in folder.iterdir()} == FILES | {"seeds"}
+    assert [path.name for path in (folder / "seeds").iterdir()] == ["1.json"]
+
+
+def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    model, test = MobileNetV3Cifar.from_pretrained(folder), mini_data().test
+    again = measure(model, split_logits(model, test), test.labels)
+    assert metrics["test"] == json.loads(json.dumps(again))
+    assert metrics["parameters"] == 1_836_082
+    assert metrics["report"] == {
+        "precision": 0.6941715863943863,
+        "recall": 0.693,
+        "accuracy": 0.693,
+    }
+    assert set(metrics["training"]) == {"seconds", "device", "torch", "commit", "data_sha256"}
+
+
+def test_the_history_has_a_row_an_epoch(folder):
+    with (folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    columns = "epoch lr train_loss train_accuracy valid_loss valid_accuracy seconds"
+    assert list(rows[0]) == columns.split()
+    assert float(rows[0]["lr"]) == 1e-3
+
+
+def test_the_cards_metadata_says_what_the_metrics_say(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    data = ModelCard.load(folder / "README.md").data
+    results = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert results == {
+        "accuracy": metrics["test"]["accuracy"],
+        "macro precision": metrics["test"]["precision_macro"],
+        "macro recall": metrics["test"]["recall_macro"],
+        "macro F1": metrics["test"]["f1_macro"],
+        "cross entropy": metrics["test"]["loss"],
+    }
+    assert data.eval_results[0].dataset_type == "uoft-cs/cifar10"
+    assert data.datasets == ["uoft-cs/cifar10"]
+
+
+def test_the_card_sets_the_report_beside_ours_and_says_the_spread(folder):
+    card.write_card(folder)
+    text = (folder / "README.md").read_text()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    ours = metrics["test"]["accuracy"]
+    assert f"| accuracy | 69.30 % | {100 * ours:.2f} % | {100 * (ours - 0.693):+.2f} |" in text
+    other = json.loads((folder / "seeds" / "1.json").read_text())["test"]["accuracy"]
+    mean, deviation = np.mean([ours, other]), np.std([ours, other], ddof=1)
+    assert f"over 2 seeds is {100 * mean:.2f} ± {100 * deviation:.2f} %" in text
+    assert "{{" not in text
+    assert "None" not in text
+
+
+def test_writing_the_card_and_figures_again_changes_nothing(folder):
+    card.write_card(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    card.write_card(folder)
+    publish.draw_curves_and_matrices(folder)
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_the_cards_snippet_runs_as_printed(folder, monkeypatch, capsys):
+    text = (folder / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setattr("mobilenetv3_cifar.variants.variants_folder", lambda: folder.parent)
+    exec(compile(snippet, "card", "exec"), {})
+    assert "airplane" in capsys.readouterr().out
+
+
+def test_every_picture_of_the_card_opens(folder):
+    text = (folder / "README.md").read_text()
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert set(pictures) == {name for name in FILES if name.endswith(".png")}
+    for name in pictures:
+        with Image.open(folder / name) as picture:
+            assert min(picture.size) > 200
+
+
+def row(epoch, accuracy):
+    return {"epoch": epoch, "valid_accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("train", "accuracies", "finding"),
+    [
+        (0.90, (0.70, 0.70), "it overfits"),
+        (0.70, (0.60, 0.69), "it underfits"),
+        (0.72, (0.70, 0.70), "neither"),
+    ],
+)
+def test_the_verdict_follows_from_gap_and_trend(train, accuracies, finding):
+    history = [row(epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
+    metrics = {"train": {"accuracy": train}, "validation": {"accuracy": accuracies[-1]}}
+    assert finding in card.verdict(metrics, history)
+
+
+def test_rounding_to_half_keeps_statistics_and_counters():
+    weights = MobileNetV3Cifar().state_dict()
+    weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
+    rounded = publish.round_to_half(weights)
+    assert rounded["features.stem_norm.running_var"].min() > 0
+    assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
+    changed = [name for name in weights if not torch.equal(weights[name], rounded[name])]
+    assert changed
+    assert not [name for name in changed if "running" in name]
+
+
+def test_weights_that_half_precision_hurts_are_shipped_in_single(tmp_path, monkeypatch):
+    run = mini_run(tmp_path / "run")
+    run.train()
+
+    def spoil(weights):
+        return {name: value * 0 for name, value in weights.items()}
+
+    monkeypatch.setattr(publish, "round_to_half", spoil)
+    monkeypatch.setattr(publish, "HALF_TOLERANCE", -1.0)
+    weights = run.bare_model.state_dict()
+    said = publish.save_weights(tmp_path / "model", weights, run.experiment, mini_data(), run.state)
+    assert said["precision"] == "float32"
+    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+
+
+def test_a_run_that_has_not_ended_is_not_published(tmp_path):
+    with pytest.raises(CheckpointError, match="has not ended"):
+        publish.make_model_folder(tmp_path, EXPERIMENTS[NAME], mini_data(), tmp_path / "cards")

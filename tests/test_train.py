@@ -1,0 +1,217 @@
+"""The loop: it learns, resumes bit for bit after any kill, and stops with a name for the reason."""
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.optim.lr_scheduler import StepLR
+
+from tests.mini import EXPERIMENT, mini_data, mini_run
+from training import checkpoint, train
+from training.experiments import EXPERIMENTS, Experiment
+
+ROOT = Path(__file__).parent.parent
+KILLS = 6
+
+
+def final_state(folder):
+    """Everything a run ends with that must not depend on how it got there."""
+    tensors, state, settings, _ = checkpoint.read(folder)
+    history = [{k: v for k, v in row.items() if k != "seconds"} for row in state.history]
+    return {name: value.numpy().tobytes() for name, value in tensors.items()}, history, settings
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    mini_run(folder).train()
+    return folder
+
+
+def start(folder):
+    """The miniature run in a process of its own, past its imports."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.mini", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    return process
+
+
+def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_one_left_alone(uninterrupted, tmp_path):
+    waits = random.Random(0)
+    for _ in range(KILLS):
+        process = start(tmp_path)
+        time.sleep(waits.uniform(0.1, 4))
+        process.kill()
+        process.communicate()
+    process = start(tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert final_state(tmp_path) == final_state(uninterrupted)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
+    process = start(tmp_path)
+    while not list(tmp_path.glob("step-*.json")):
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + signum, errors
+    assert checkpoint.read(tmp_path) is not None
+    assert "Traceback" not in errors
+
+
+def test_a_short_run_learns(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=6)
+    run = mini_run(tmp_path, experiment, pictures=320)
+    run.train()
+    losses = [row["train_loss"] for row in run.state.history]
+    assert losses[-1] < losses[0] - 0.25
+    assert run.state.history[-1]["train_accuracy"] > 0.3
+
+
+def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
+    uninterrupted, tmp_path, monkeypatch
+):
+    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
+    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
+    mini_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+
+
+def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
+    train.Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
+    assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]
+
+
+def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    other = dataclasses.replace(EXPERIMENT, dropout=0.5)
+    with pytest.raises(train.TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
+        mini_run(tmp_path, other).train()
+
+
+def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
+    process = start(tmp_path)
+    while not list(tmp_path.glob("step-*.json")):
+        time.sleep(0.05)
+    with pytest.raises(train.TrainingError, match="another run is training"):
+        mini_run(tmp_path).train()
+    process.kill()
+    process.communicate()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    run = mini_run(tmp_path)
+    run.train()
+    before = final_state(tmp_path)
+    longer = mini_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
+    longer.settings = run.settings  # the same run, going on
+    with torch.no_grad():
+        next(longer.model.parameters()).fill_(float("nan"))
+    longer.resume = lambda: setattr(longer, "state", checkpoint.read(tmp_path)[1])
+    with pytest.raises(train.TrainingError, match="the loss is nan at step"):
+        longer.train()
+    assert final_state(tmp_path) == before
+
+
+def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_path, monkeypatch):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    run = mini_run(tmp_path)
+    run.resume()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(train.TrainingError, match="No space left on device"):
+        run.save()
+    assert final_state(tmp_path) == final_state(uninterrupted)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    newest = max(tmp_path.glob("step-*.safetensors"))
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    _, state, _, damaged = checkpoint.read(tmp_path)
+    assert state.step < json.loads(newest.with_suffix(".json").read_text())["state"]["step"]
+    assert len(damaged) == 1
+    mini_run(tmp_path).train()
+    assert final_state(tmp_path) == final_state(uninterrupted)
+
+
+def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("step-*.json"):
+        path.write_text("{")
+    with pytest.raises(checkpoint.CheckpointError, match="no whole checkpoint"):
+        checkpoint.read(tmp_path)
+
+
+def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
+    endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
+    assert endings == {".safetensors", ".json"}
+    names = load_file(max(uninterrupted.glob("*.safetensors")))
+    assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
+
+
+def test_the_step_schedule_is_that_of_listing_10():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], lr=0.001)
+    scheduler = StepLR(optimizer, step_size=3, gamma=0.03)
+    experiment = EXPERIMENTS["small-dropout0-epochs10"]
+    for epoch in range(10):
+        for step in (0, 546):
+            ours = experiment.lr(epoch * 547 + step, 547)
+            assert ours == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_the_cosine_schedule_falls_from_the_same_peak_to_nothing():
+    experiment = EXPERIMENTS["small-dropout0-epochs10-cosine"]
+    rates = [experiment.lr(step, 547) for step in range(5470)]
+    assert rates[0] == 1e-3
+    assert rates[2735] == pytest.approx(5e-4)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-9
+
+
+def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
+    longer = EXPERIMENTS["small-dropout0.7-epochs5"]
+    sharing = [name for name, row in EXPERIMENTS.items() if row.shares_prefix_with(longer)]
+    assert sharing == ["small-dropout0.7-epochs4"]
+
+
+def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypatch):
+    run = mini_run(tmp_path)
+    seen = []
+
+    def note(step, batch):
+        seen.append(batch)
+        return torch.tensor([1.0, 0.0, len(batch)])
+
+    monkeypatch.setattr(run, "train_step", note)
+    run.train()
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    assert sorted(first) == sorted(second) == list(range(192))
+    assert list(first) != list(second)
