@@ -16,7 +16,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+import huggingface_hub
+import pytest
 import uvicorn
 import yaml
 from starlette.applications import Starlette
@@ -316,3 +319,15 @@ def serve() -> Iterator[LoopbackHub]:
     yield hub
     server.should_exit = True
     thread.join()
+
+
+def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let this process's client take `hub` for the real one, with its cache and token in `home`."""
+    for name, value in {
+        "ENDPOINT": hub.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(home / "cache"),
+        "HF_TOKEN_PATH": str(home / "no-token"),
+    }.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)

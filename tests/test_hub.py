@@ -8,9 +8,9 @@ import sys
 import time
 import traceback
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 
 from mobilenetv3_cifar import (
     HubError,
@@ -22,7 +22,7 @@ from mobilenetv3_cifar import (
 from mobilenetv3_cifar.card import plain_card
 from mobilenetv3_cifar.download import open_model
 from mobilenetv3_cifar.folder import read_folder, write_folder
-from tests.loopback_hub import TOKEN, LoopbackHub, serve
+from tests.loopback_hub import TOKEN, LoopbackHub, point_client_at, serve
 
 REPO_ID = "someone/small"
 
@@ -38,13 +38,7 @@ def loopback(server, monkeypatch, tmp_path):
     """An empty Hub that this process's client takes for the real one, and a cache of its own."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-    template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    point_client_at(server, monkeypatch, tmp_path)
     return server
 
 
@@ -343,7 +337,7 @@ def unreachable(request, loopback, folder, monkeypatch):
     monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if request.param == "silent" else 9
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
         yield
 
 

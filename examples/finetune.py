@@ -1,0 +1,77 @@
+"""Fine-tune a trained network on pictures of your own: about a minute on a CPU for 600 of them.
+
+    python examples/finetune.py PICTURES --output my-model
+
+PICTURES holds one folder a class, such as PICTURES/cat/1.png. Every fifth picture is held out, and
+the accuracy on those is printed before and after. The result is a model folder like any other:
+`MobileNetV3Cifar.from_pretrained("my-model")`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+
+BATCH = 32  # pictures a step
+PEAK_LR = 1e-3  # of AdamW; the body is trained already, so this is small
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", type=Path, help="one folder a class")
+    parser.add_argument("--output", type=Path, required=True, help="the model folder to write")
+    parser.add_argument("--variant", help="what to start from; the best shipped one by default")
+    parser.add_argument("--epochs", type=int, default=2)
+    arguments = parser.parse_args()
+
+    labels = sorted(path.name for path in arguments.pictures.iterdir() if path.is_dir())
+    start = arguments.variant or list_variants()[0].name
+    model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
+    inputs, targets = read_pictures(model, arguments.pictures, labels)
+    held_out = torch.arange(len(targets)) % 5 == 0
+
+    print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} pictures to learn from")
+    print(f"before: {accuracy(model, inputs[held_out], targets[held_out]):.1%} of those held out")
+    finetune(model, inputs[~held_out], targets[~held_out], arguments.epochs)
+    print(f"after:  {accuracy(model, inputs[held_out], targets[held_out]):.1%}")
+    model.save_pretrained(arguments.output)
+
+
+def read_pictures(
+    model: MobileNetV3Cifar, folder: Path, labels: list[str]
+) -> tuple[Tensor, Tensor]:
+    """All pictures as the network's input (N, 3, S, S), and the index of each one's label (N,)."""
+    files = [
+        (path, i) for i, label in enumerate(labels) for path in sorted((folder / label).iterdir())
+    ]
+    inputs = torch.cat([model.preprocess(path) for path, _ in files])
+    return inputs, torch.tensor([index for _, index in files])
+
+
+def finetune(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor, epochs: int) -> None:
+    """Train the whole network, the learning rate rising to its peak and falling to nothing."""
+    steps = epochs * -(-len(inputs) // BATCH)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)
+    model.train()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(inputs)).split(BATCH):
+            loss = nn.functional.cross_entropy(model(inputs[batch]), targets[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    model.eval()
+
+
+def accuracy(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor) -> float:
+    with torch.inference_mode():
+        predicted = torch.cat([model(batch).argmax(1) for batch in inputs.split(BATCH)])
+    return (predicted == targets).double().mean().item()
+
+
+if __name__ == "__main__":
+    main()
