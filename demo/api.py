@@ -8,7 +8,7 @@ from PIL import Image
 from demo import answers
 from demo.answers import PREDICTED
 from demo.classify import NETWORK
-from demo.safe_image import refusal, safe_image
+from demo.safe_image import SafeImage, refusal
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.variants import get_variant, list_variants
@@ -25,7 +25,7 @@ class VariantFacts(TypedDict):
 
 def build() -> None:
     """Unseen components: through them gradio checks a caller's files as it does a visitor's."""
-    picture = safe_image("image", "api-picture", visible=False)
+    picture = SafeImage(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)

@@ -6,7 +6,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.answers import PREDICTED, Answer, answer, layer_names
-from demo.safe_image import safe_image
+from demo.safe_image import picture_input
 from demo.sample import example_files
 from demo.words import METHODS, choices_of_variants, describe, describe_map
 from mobilenetv3_cifar.explanation import Method
@@ -21,7 +21,7 @@ def build() -> None:
     last = gr.State()  # the visitor's last Answer: showing it in another way asks no network
     with gr.Row():
         with gr.Column():
-            picture = safe_image("Your picture", "picture")
+            picture = picture_input("picture")
             examples = gr.Examples(
                 [str(file) for file in example_files()],
                 picture,

@@ -10,7 +10,7 @@ from PIL import Image
 from demo import answers
 from demo.answers import Answer
 from demo.classify import NETWORK
-from demo.safe_image import safe_image
+from demo.safe_image import picture_input
 from demo.sample import example_files
 from demo.words import percent
 
@@ -25,7 +25,7 @@ def build() -> None:
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         with gr.Column(scale=1):
-            picture = safe_image("Your picture", "compare-picture")
+            picture = picture_input("compare-picture")
             examples = gr.Examples(
                 [str(file) for file in example_files()],
                 picture,
@@ -37,6 +37,7 @@ def build() -> None:
             summary = gr.Markdown(elem_id="compare-summary", elem_classes="answer")
             gallery = gr.Gallery(
                 label="What each network answers, and where it looked",
+                show_label=False,
                 columns=3,
                 object_fit="contain",
                 height="auto",

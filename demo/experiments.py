@@ -47,7 +47,7 @@ def build() -> None:
                     format="png",
                     interactive=False,
                     buttons=["download", "fullscreen"],
-                    min_width=320,
+                    min_width=420,
                     elem_id=file.removesuffix(".png"),
                 )
             )
@@ -58,6 +58,7 @@ def build() -> None:
         variant,
         [facts, classes, *figures, text],
         show_progress="hidden",
+        trigger_mode="always_last",
         api_visibility="private",
     )
 

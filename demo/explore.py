@@ -9,16 +9,16 @@ from demo.classify import NETWORK
 from demo.compare import OPACITY
 from demo.experiments import read_metrics
 from demo.sample import SamplePicture, sample
-from demo.words import choices_of_variants, describe, describe_map, table
+from demo.words import describe, describe_map, table
 from mobilenetv3_cifar.preprocessing import LABELS
-from mobilenetv3_cifar.variants import get_variant
+from mobilenetv3_cifar.variants import get_variant, list_variants
 
 INTRODUCTION = (
     "The first thirty pictures of each kind in the test set. No network learned from them, so here "
     "each shows what it can do. Choose a picture to see why the network answered as it did."
 )
 ALL = "all kinds"
-RIGHT, WRONG, BOTH = "right", "wrong", "both"
+RIGHT, WRONG, BOTH = "right", "wrong", "all"
 PAIRS = 8  # of kinds that are mixed up, most often first
 
 
@@ -28,17 +28,24 @@ def build(tab: gr.Tab) -> None:
     shown = gr.State([])  # positions in the sample of the pictures that the visitor sees
     with gr.Row():
         variant = gr.Dropdown(
-            choices_of_variants(), value=get_variant().name, label="Network", elem_id="explorer"
+            [variant.name for variant in list_variants()],
+            value=get_variant().name,
+            label="Network",
+            min_width=220,
+            elem_id="explorer",
         )
-        kind = gr.Dropdown([ALL, *LABELS], value=ALL, label="Pictures of", elem_id="kind")
+        kind = gr.Dropdown(
+            [ALL, *LABELS], value=ALL, label="Pictures of", min_width=160, elem_id="kind"
+        )
         outcome = gr.Radio(
-            [BOTH, RIGHT, WRONG], value=WRONG, label="Where its answer is", elem_id="outcome"
+            [BOTH, RIGHT, WRONG], value=WRONG, label="Its answers", min_width=240, elem_id="outcome"
         )
     with gr.Row():
         with gr.Column(scale=3):
             count = gr.Markdown(elem_id="found")
             gallery = gr.Gallery(
-                label="What it answers",
+                label="Test pictures",
+                show_label=False,
                 height=460,
                 allow_preview=False,
                 format="png",
@@ -67,6 +74,7 @@ def build(tab: gr.Tab) -> None:
         filters,
         [shown, count, gallery, pairs],
         show_progress="minimal",
+        trigger_mode="always_last",
         api_visibility="private",
     )
     gallery.select(
@@ -74,6 +82,7 @@ def build(tab: gr.Tab) -> None:
         [shown, variant],
         [sentence, label, overlay],
         show_progress="minimal",
+        trigger_mode="always_last",
         concurrency_id=NETWORK,
         api_visibility="private",
     )
@@ -98,7 +107,7 @@ def passes(entry: SamplePicture, label: str, kind: str, outcome: str) -> bool:
 
 
 def caption(truth: str, label: str) -> str:
-    return truth if truth == label else f"{label}, is {truth}"
+    return truth if truth == label else f"{truth}, taken for {label}"
 
 
 def most_confused(variant: str) -> str:

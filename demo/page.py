@@ -22,8 +22,9 @@ def build_demo() -> gr.Blocks:
     Raises:
         VariantError: no trained variant is shipped.
     """
-    # Damaged pictures make Pillow warn as well as fail; the visitor is told, the log need not be.
-    warnings.filterwarnings("ignore", module="PIL")
+    # Nobody can act on these: Pillow warns of damaged pictures besides refusing them, and gradio of
+    # its own use of pandas.
+    warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
     with gr.Blocks(
         title="MobileNetV3 on CIFAR-10", analytics_enabled=False, delete_cache=DELETE_FILES

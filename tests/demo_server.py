@@ -1,0 +1,105 @@
+"""A demo to test: three untrained networks with made-up figures, served on a free port."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, variants
+from mobilenetv3_cifar.preprocessing import LABELS
+
+NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}  # validation accuracies
+
+
+def make_metrics(name, accuracy, model):
+    matrix = np.full((10, 10), 10)
+    np.fill_diagonal(matrix, 910)
+    matrix[3, 5] = 77  # cats taken for dogs
+    scores = {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 1000}
+    measured = {"accuracy": accuracy, "loss": 1.0}
+    return {
+        "name": name,
+        "seed": 0,
+        "epochs": 4,
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "macs": 59_000_000,
+        "train": {"accuracy": accuracy + 0.01, "loss": 0.9},
+        "validation": measured,
+        "test": measured
+        | {
+            "correct": 7_400,
+            "total": 10_000,
+            "precision_macro": 0.74,
+            "recall_macro": 0.73,
+            "top5_accuracy": 0.98,
+            "per_class": dict.fromkeys(LABELS, scores),
+            "confusion_matrix": matrix.tolist(),
+        },
+        "report": {"accuracy": 0.7465, "precision": 0.745888, "recall": 0.7465},
+        "training": {"seconds": 600, "device": "cpu"},
+    }
+
+
+def make_variant(folder, seed):
+    torch.manual_seed(seed)
+    model = MobileNetV3Cifar(size="small")
+    model.save_pretrained(folder)
+    metrics = make_metrics(folder.name, NAMES[folder.name], model)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# The card\n\n![](curves.png)\n")
+    for figure in ("curves", "confusion_matrix", "activation_maps", "batch"):
+        Image.new("RGB", (64, 48), "white").save(folder / f"{figure}.png")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """The three networks as the only shipped variants, for one test file."""
+    from demo import answers
+
+    root = tmp_path_factory.mktemp("model_cards")
+    for seed, name in enumerate(NAMES):
+        make_variant(root / name, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "variants_folder", lambda: root)
+        yield root
+    answers.load_once.cache_clear()
+    answers.sample_answers.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def lookups():
+    """The names of machines that were looked up since the demo began, of whatever thread."""
+    names = []
+    real = socket.getaddrinfo
+
+    def record(host, *args, **kwargs):
+        names.append(host)
+        return real(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", record)
+        yield names
+
+
+@pytest.fixture(scope="module")
+def page(shipped):
+    from demo import build_demo
+
+    return build_demo()
+
+
+@pytest.fixture(scope="module")
+def url(page, lookups):
+    """Where the demo is served, without the last slash."""
+    from demo import launch_options
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = launch_options() | {"server_port": port, "quiet": True, "prevent_thread_lock": True}
+    page.launch(**options)
+    yield f"http://127.0.0.1:{port}"
+    page.close(verbose=False)

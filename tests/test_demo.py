@@ -1,0 +1,138 @@
+"""The demo without a browser: its API as programs call it, and the answers behind its tabs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from demo import answers, compare, explore
+from demo.sample import example_files, sample
+from demo.words import describe, describe_map
+from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar.preprocessing import LABELS
+
+pytest_plugins = ["tests.demo_server"]
+pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
+CAT = Path("demo/assets/examples/cat.png")
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    return Client(url, verbose=False)
+
+
+def test_classify_answers_with_every_label_and_an_overlay(client, shipped):
+    answer, overlay = client.predict(
+        image=handle_file(str(CAT)), variant="small-second", api_name="/classify"
+    )
+    expected = MobileNetV3Cifar.from_pretrained(shipped / "small-second").predict(CAT, top_k=None)
+    assert answer["label"] == next(iter(expected))
+    assert [row["label"] for row in answer["confidences"]] == list(expected)
+    found = [row["confidence"] for row in answer["confidences"]]
+    np.testing.assert_allclose(found, list(expected.values()), rtol=1e-5)
+    assert Image.open(overlay).size == (256, 256)
+
+
+def test_classify_uses_the_best_variant_and_the_answered_class_by_default(client):
+    image = handle_file(str(CAT))
+    answer, overlay = client.predict(image=image, api_name="/classify")
+    named, same = client.predict(
+        image, "small-best", "gradcam", answer["label"], 0.5, api_name="/classify"
+    )
+    assert answer == named
+    np.testing.assert_array_equal(Image.open(overlay), Image.open(same))
+
+
+def test_opacity_0_gives_the_picture_and_another_target_another_map(client):
+    image = handle_file(str(CAT))
+    plain = client.predict(image=image, opacity=0, api_name="/classify")[1]
+    enlarged = Image.open(CAT).convert("RGB").resize((256, 256), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(np.asarray(Image.open(plain)), np.asarray(enlarged))
+    maps = [
+        np.asarray(Image.open(client.predict(image=image, target=label, api_name="/classify")[1]))
+        for label in ("cat", "ship")
+    ]
+    assert (maps[0] != maps[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "../../etc"}, "No variant is called '../../etc'"),
+        ({"method": "magic"}, "Method must be one of gradcam"),
+        ({"target": "unicorn"}, "Target must be one of airplane"),
+        ({"opacity": 7}, "Opacity must be from 0 to 1, not 7"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_what_would_be_right(client, change, message, capfd):
+    with pytest.raises(Exception, match=message):  # the client's own error class is private
+        client.predict(image=handle_file(str(CAT)), **change, api_name="/classify")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_compare_asks_every_variant_best_first(client):
+    rows = client.predict(image=handle_file(str(CAT)), api_name="/compare")
+    assert [row["variant"] for row in rows] == [each.name for each in list_variants()]
+    assert all(row["label"] in LABELS and 0.1 <= row["probability"] <= 1 for row in rows)
+
+
+def test_variants_lists_what_is_shipped(client):
+    rows = client.predict(api_name="/variants")
+    assert [row["name"] for row in rows] == ["small-best", "small-second", "small-underfit"]
+    assert rows[0] == {
+        "name": "small-best",
+        "accuracy": 0.75,
+        "parameters": 1_836_082,
+        "macs": 59_000_000,
+    }
+
+
+def test_only_three_functions_are_public(client):
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/classify", "/compare", "/variants"}
+
+
+def test_a_blank_map_is_called_blank_and_not_painted():
+    picture = Image.open(CAT).convert("RGB")
+    nothing = answers.Explanation(np.zeros((32, 32), np.float32), "cat", 0.9, blank=True)
+    found = answers.Answer("any", picture, picture, {"cat": 0.9, "dog": 0.1}, nothing, 0.1)
+    assert "The map is blank" in describe(found)
+    assert "without a map" in describe_map(found)
+    assert "blank map" in compare.caption(found)
+    plain = picture.resize((256, 256), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(found.map_over_picture(0.9), plain)
+
+
+def test_a_long_picture_is_shown_at_most_1024_pixels_long_and_keeps_its_shape(shipped):
+    found = answers.answer(Image.new("RGB", (3000, 300), "red"), "small-best")
+    assert found.map_over_picture(0.5).size == (1024, 102)
+    assert found.explanation.heatmap.shape == (102, 1024)
+
+
+def test_explore_sorts_the_sample_into_right_and_wrong(shipped):
+    every = {
+        outcome: set(explore.choose("small-best", explore.ALL, outcome)[0])
+        for outcome in (explore.BOTH, explore.RIGHT, explore.WRONG)
+    }
+    assert every[explore.BOTH] == set(range(300))
+    assert every[explore.RIGHT] | every[explore.WRONG] == every[explore.BOTH]
+    assert not every[explore.RIGHT] & every[explore.WRONG]
+    cats, text, items, pairs = explore.choose("small-best", "cat", explore.BOTH)
+    assert len(cats) == len(items) == 30
+    assert text == "30 of 300 pictures"
+    assert "| cat, taken for dog | 77 |" in pairs
+
+
+def test_the_shipped_pictures_are_those_of_the_test_set():
+    assert len(sample()) == 300
+    assert [sum(entry.label == label for entry in sample()) for label in LABELS] == [30] * 10
+    assert [Image.open(file).size for file in example_files()] == [(32, 32)] * 10
+    in_both = [
+        entry for entry in sample() if entry.index in (90, 82, 75, 103, 94, 16, 29, 60, 54, 11)
+    ]
+    assert in_both
+    for entry in in_both:
+        file = next(file for file in example_files() if file.stem == entry.label)
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(entry.picture))

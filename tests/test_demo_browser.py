@@ -1,0 +1,147 @@
+"""The demo in a real browser, used as a visitor uses it. Without Chromium these tests fail."""
+
+import re
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from demo.photograph import CHROMIUM_FLAGS, EXAMPLE
+
+pytest_plugins = ["tests.demo_server"]
+pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
+EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
+SLOW = 30_000  # milliseconds, for a busy machine
+expect.set_options(timeout=SLOW)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is missing: install the package chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, url):
+    """Open the page; at the end nothing may have left its origin or complained in the console."""
+    requests, console, contexts = [], [], []
+
+    def open_page(width=1280, scheme="light"):
+        contexts.append(
+            browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        )
+        page = contexts[-1].new_page()
+        page.set_default_timeout(SLOW)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.goto(url)
+        page.locator("#picture input[type=file]").wait_for(state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [each for each in requests if not each.startswith((url, "data:", "blob:"))]
+    assert set(console) <= EXPECTED_CONSOLE
+
+
+def show(page, file, where="#picture"):
+    page.locator(f"{where} input[type=file]").set_input_files(file)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_an_uploaded_picture_gets_its_label_and_its_map(visit, width, scheme):
+    page = visit(width, scheme)
+    show(page, EXAMPLE)
+    page.locator("#overlay img").wait_for()
+    expect(page.locator("#sentence h3")).to_contain_text("% sure")
+    expect(page.locator("#answer")).to_contain_text("%")
+    assert page.locator("#overlay img").evaluate("image => image.naturalWidth") == 256
+    assert "speaks for" in page.locator("#overlay img").get_attribute("alt")
+    page.locator("#seen img").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_example_is_classified_by_the_keyboard_alone(visit):
+    page = visit()
+    example = page.get_by_role("button", name="frog", exact=True).first
+    example.focus()
+    page.keyboard.press("Enter")
+    page.locator("#overlay img").wait_for()
+    expect(page.locator("#sentence h3")).to_contain_text("% sure")
+
+
+def test_the_opacity_changes_the_map_without_asking_the_network(visit, monkeypatch):
+    page = visit()
+    show(page, EXAMPLE)
+    overlay = page.locator("#overlay img")
+    overlay.wait_for()
+    before = overlay.get_attribute("src")
+    sentence = page.locator("#sentence").inner_text()
+    monkeypatch.setattr("demo.classify.answer", None)  # whoever asks it now fails
+    page.locator("#opacity input[type=number]").fill("0.9")
+    page.locator("#opacity input[type=number]").press("Enter")
+    expect(overlay).not_to_have_attribute("src", before)
+    assert page.locator("#sentence").inner_text() == sentence
+
+
+def test_another_network_and_another_class_give_another_answer(visit):
+    page = visit()
+    show(page, EXAMPLE)
+    page.locator("#overlay img").wait_for()
+    page.get_by_label("Network", exact=True).first.click()
+    page.get_by_role("option", name="small-underfit").click()
+    page.get_by_text("More ways to look").click()
+    page.get_by_label("Show what speaks for").click()
+    page.get_by_role("option", name="ship", exact=True).click()
+    expect(page.locator("#sentence")).to_contain_text("The map shows what speaks for ship")
+    expect(page.locator("#overlay img")).to_have_attribute("alt", re.compile("speaks for ship"))
+
+
+def test_a_file_that_is_no_picture_is_refused_in_the_page(visit, tmp_path):
+    page = visit()
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(EXAMPLE.read_bytes()[:200])
+    show(page, broken)
+    message = page.get_by_text("'broken.png' is damaged or cut short")
+    message.wait_for()
+    show_again = page.get_by_role("button", name="cat", exact=True).first
+    show_again.click()
+    page.locator("#overlay img").wait_for()
+
+
+def test_every_network_answers_in_the_compare_tab(visit):
+    page = visit()
+    page.get_by_role("tab", name="Compare").click()
+    show(page, EXAMPLE, "#compare-picture")
+    expect(page.locator("#compare-answers img")).to_have_count(3)
+    expect(page.locator("#compare-summary")).to_contain_text("of 3")
+
+
+def test_the_experiments_tab_shows_our_numbers_beside_the_reports(visit):
+    page = visit()
+    page.get_by_role("tab", name="Experiments").click()
+    row = page.locator("#overview tr", has_text="small-second")
+    expect(row).to_contain_text("70.0 %")
+    expect(row).to_contain_text("74.7 %")
+    page.locator("#curves img").wait_for()
+    page.get_by_text("Its model card").click()
+    expect(page.locator("#card")).to_contain_text("The card")
+
+
+def test_a_picture_of_the_test_set_is_filtered_and_explained(visit):
+    page = visit()
+    page.get_by_role("tab", name="Explore").click()
+    page.get_by_label("Pictures of").click()
+    page.get_by_role("option", name="cat", exact=True).click()
+    page.locator("#outcome").get_by_text("all", exact=True).click()
+    expect(page.locator("#found")).to_contain_text("30 of 300 pictures")
+    expect(page.locator("#pictures img")).to_have_count(30)
+    page.locator("#pictures button").first.click()
+    expect(page.locator("#explored")).to_contain_text("shows: cat")
+    page.locator("#explored-overlay img").wait_for()

@@ -1,0 +1,180 @@
+"""The demo among strangers: what they may send, and what they must never get."""
+
+import io
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo import server
+from demo.safe_image import SafeImage
+from mobilenetv3_cifar.preprocessing import LABELS
+
+pytest_plugins = ["tests.demo_server"]
+pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
+CAT = Path("demo/assets/examples/cat.png")
+DEFAULTS = ["small-best", "gradcam", "predicted", 0.5]
+
+
+@pytest.fixture(scope="module")
+def http(url):
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as session:
+        yield session
+
+
+def encode(picture, format="PNG"):
+    buffer = io.BytesIO()
+    picture.save(buffer, format=format)
+    return buffer.getvalue()
+
+
+def upload(http, data, name="picture.png"):
+    """Send a file as a visitor's browser does; the path that the server gave it."""
+    answer = http.post("/gradio_api/upload", files={"files": (name, data)})
+    answer.raise_for_status()
+    return answer.json()[0]
+
+
+def file_at(path):
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def call(http, name, *values):
+    """Call a function of the API: ("complete", its results) or ("error", its message)."""
+    joined = http.post(f"/gradio_api/call/{name}", json={"data": values})
+    if joined.status_code != 200:
+        return "refused", joined.text
+    lines = http.get(f"/gradio_api/call/{name}/{joined.json()['event_id']}").text.splitlines()
+    kind = next(line for line in reversed(lines) if line.startswith("event: "))
+    return kind.removeprefix("event: "), json.loads(lines[-2 if not lines[-1] else -1][6:])
+
+
+def classify(http, data, name="picture.png"):
+    return call(http, "classify", file_at(upload(http, data, name)), *DEFAULTS)
+
+
+def test_every_image_that_is_an_input_is_opened_by_our_own_function(page):
+    inputs = {block for function in page.fns.values() for block in function.inputs}
+    images = [block for block in inputs if block.get_block_name() == "image"]
+    assert len(images) >= 3
+    assert all(isinstance(block, SafeImage) for block in images)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no picture", "is not a picture of these formats"),
+        (CAT.read_bytes()[:500], "is damaged or cut short"),
+        (encode(Image.new("L", (9000, 9000))), "has more than 25 million pixels"),
+        (encode(Image.new("L", (6000, 2))), "is too narrow"),
+    ],
+    ids=["no picture", "cut short", "huge", "narrow"],
+)
+def test_a_bad_picture_is_refused_with_a_sentence_and_no_traceback(http, data, message, capfd):
+    kind, answer = classify(http, data)
+    assert kind == "error"
+    assert message in json.dumps(answer)
+    assert "/tmp" not in json.dumps(answer)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_damaged_pictures_by_the_dozen_leave_the_server_alive(http, capfd):
+    chance = np.random.default_rng(0)
+    noise = Image.fromarray(chance.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF") * 5:
+        data = np.frombuffer(encode(noise, format), np.uint8).copy()
+        data[chance.integers(0, len(data), 6)] = chance.integers(0, 256, 6)
+        kind, answer = classify(http, data.tobytes())
+        assert kind == "complete" or "picture" in json.dumps(answer), answer
+    assert classify(http, CAT.read_bytes())[0] == "complete"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "CMYK", "P"])
+def test_pictures_of_other_modes_are_classified(http, mode):
+    picture = Image.open(CAT).convert("RGB")
+    other = picture.convert("L").point(lambda v: v * 257, "I").convert("I;16")
+    picture = other if mode == "I;16" else picture.convert(mode)
+    kind, answer = classify(http, encode(picture, "TIFF" if mode == "CMYK" else "PNG"))
+    assert kind == "complete"
+    assert answer[0]["label"] in LABELS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "/proc/self/environ",
+        "app.py",
+        "../pyproject.toml",
+        "/etc/../etc/passwd",
+        "file:///etc/passwd",
+        "\\\\host\\share",
+    ],
+)
+def test_a_file_of_the_server_is_never_read(http, path, capfd):
+    kind, answer = call(http, "classify", file_at(path), *DEFAULTS)
+    assert kind in ("error", "refused")
+    for text in (json.dumps(answer), http.get(f"/gradio_api/file={path}").text):
+        assert "root:" not in text
+        assert "build_demo" not in text
+        assert "hatchling" not in text
+
+
+@pytest.mark.parametrize(
+    "address", ["http://example.org/a.png", "HTTPS://169.254.169.254/", " http://x"]
+)
+def test_an_address_is_never_fetched(http, address, lookups):
+    hidden = {"data": [{"deep": [file_at(address)]}], "fn_index": 0, "session_hash": "x"}
+    assert http.post("/gradio_api/queue/join", json=hidden).status_code == 403
+    assert call(http, "classify", file_at(address), *DEFAULTS)[0] == "refused"
+    assert http.get(f"/gradio_api/file={address}").status_code == 403
+    assert http.get(f"/gradio_api/proxy={address}").status_code == 404
+    assert not [
+        name for name in lookups if name and not str(name).startswith(("127.", "localhost"))
+    ]
+
+
+@pytest.mark.parametrize("route", ["/monitoring", "/docs", "/gradio_api/vibe-code", "/dev/reload"])
+def test_routes_that_the_page_does_not_use_are_not_there(http, route):
+    assert http.get(route).status_code in (403, 404)
+
+
+def test_long_bodies_are_refused(http):
+    small = [("files", (f"{n}.png", bytes(1_000_000))) for n in range(12)]
+    assert http.post("/gradio_api/upload", files=small).status_code == 413
+    assert http.post("/gradio_api/upload", files={"files": bytes(10_500_000)}).status_code == 413
+    long = json.dumps({"data": ["x" * 300_000]})
+    assert http.post("/gradio_api/queue/join", content=long).status_code == 413
+
+
+def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.2)
+
+    def drip():
+        yield b"--x\r\n"
+        time.sleep(1)
+        yield b"--x--"
+
+    answer = httpx.post(f"{url}/gradio_api/upload", content=drip(), trust_env=False)
+    assert answer.status_code == 408
+
+
+def test_visitors_at_the_same_time_get_their_own_answers(http, shipped):
+    files = sorted(CAT.parent.glob("*.png"))
+    alone = [classify(http, file.read_bytes(), file.name)[1] for file in files]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(
+            pool.map(lambda file: classify(http, file.read_bytes(), file.name)[1], files)
+        )
+    for one, other in zip(alone, together, strict=True):
+        assert one[0] == other[0]
+        pixels = [
+            http.get(f"/gradio_api/file={answer[1]['path']}").content for answer in (one, other)
+        ]
+        assert pixels[0] == pixels[1]
