@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.sample import ASSETS, COLUMNS, EXAMPLES, LABELS_FILE, SHEET_FILE
+from demo.sample import ASSETS, COLUMNS, LABELS_FILE, SHEET_FILE
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 from training.data import Split, load
 
@@ -22,10 +22,10 @@ SAMPLE_PER_CLASS = 30
 
 
 def write_examples(test: Split) -> None:
-    EXAMPLES.mkdir(parents=True, exist_ok=True)
+    ASSETS.mkdir(exist_ok=True)
     for label, index in zip(LABELS, EXAMPLE_INDICES, strict=True):
         assert LABELS[test.labels[index]] == label
-        Image.fromarray(test.images[index]).save(EXAMPLES / f"{label}.png", optimize=True)
+        Image.fromarray(test.images[index]).save(ASSETS / f"{label}.png", optimize=True)
 
 
 def write_sample(test: Split) -> None:

@@ -12,6 +12,7 @@ A network sorts a picture into one of ten kinds: airplane, automobile, bird, cat
 horse, ship or truck. It learned from 35,000 pictures of 32 by 32 pixels. Try one, and see which
 part of it made the network decide.
 """
+FOR_PROGRAMS = "Programs can ask the networks too: see [the API](?view=api)."
 DELETE_FILES = (60, 1800)  # seconds: how often to look, and how old a visitor's file may get
 MOST_WAITING = 64  # requests in a queue; who comes then is told that it is full
 
@@ -38,5 +39,6 @@ def build_demo() -> gr.Blocks:
             experiments.build()
         with gr.Tab("Explore") as tab:
             explore.build(tab)
+        gr.Markdown(FOR_PROGRAMS, elem_id="for-programs")
         api.build()
     return page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)

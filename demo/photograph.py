@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from demo import build_demo, launch_options
-from demo.sample import EXAMPLES
+from demo.sample import ASSETS
 
-EXAMPLE = EXAMPLES / "horse.png"
+EXAMPLE = ASSETS / "horse.png"
 COLOURS = 128  # of the written PNG: enough for a page, and a third of the bytes
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -10,7 +10,6 @@ from PIL import Image
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 
 ASSETS = Path(__file__).parent / "assets"
-EXAMPLES = ASSETS / "examples"
 SHEET_FILE = "sample.png"
 LABELS_FILE = "sample.json"
 COLUMNS = 20  # pictures in a row of the sheet
@@ -27,7 +26,7 @@ class SamplePicture:
 
 def example_files() -> list[Path]:
     """One file a class, in the classes' order."""
-    return [EXAMPLES / f"{label}.png" for label in LABELS]
+    return [ASSETS / f"{label}.png" for label in LABELS]
 
 
 @lru_cache(maxsize=1)

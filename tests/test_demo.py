@@ -15,7 +15,7 @@ from mobilenetv3_cifar.preprocessing import LABELS
 
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
-CAT = Path("demo/assets/examples/cat.png")
+CAT = Path("demo/assets/cat.png")
 
 
 @pytest.fixture(scope="module")

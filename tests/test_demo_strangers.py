@@ -13,11 +13,12 @@ from PIL import Image
 
 from demo import server
 from demo.safe_image import SafeImage
+from demo.sample import example_files
 from mobilenetv3_cifar.preprocessing import LABELS
 
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
-CAT = Path("demo/assets/examples/cat.png")
+CAT = Path("demo/assets/cat.png")
 DEFAULTS = ["small-best", "gradcam", "predicted", 0.5]
 
 
@@ -166,7 +167,7 @@ def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):
 
 
 def test_visitors_at_the_same_time_get_their_own_answers(http, shipped):
-    files = sorted(CAT.parent.glob("*.png"))
+    files = example_files()
     alone = [classify(http, file.read_bytes(), file.name)[1] for file in files]
     with ThreadPoolExecutor(8) as pool:
         together = list(
