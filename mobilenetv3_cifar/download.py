@@ -83,7 +83,7 @@ def fetch(
     if cached is not None and not hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
         logger.warning("%s is silent; %s comes from the cache", constants.ENDPOINT, repo_id)
         return cached
-    with named_errors(f"loading {repo_id}"):
+    with named_errors(f"there is no folder {repo_id}; loading it from the Hub"):
         require_hub()
         return snapshot(local=False)
 

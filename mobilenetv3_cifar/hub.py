@@ -12,7 +12,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_session
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelInfo,
+    constants,
+    get_session,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -72,15 +79,7 @@ def push_folder(
 ) -> str:
     """Make the repository hold what the folder holds; without a difference, no commit is made.
 
-    Args:
-        repo_id: "owner/name"; created if it is not there.
-        token: the Hub's access token; without one, that of `hf auth login`.
-        private: whether a repository that is created is private; the owner's default if not given.
-        create_pr: propose the change as a pull request.
-        tag: a tag for the commit, such as "v1.0".
-
-    Returns:
-        The URL of the commit or of the pull request.
+    The arguments are those of `MobileNetV3Cifar.push_to_hub`; so is the URL that is returned.
 
     Raises:
         ModelFolderError: the folder is not whole, or its card's metadata is invalid.
@@ -97,30 +96,29 @@ def push_folder(
         require_hub()
         api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(repo_id)
-        present = [file.rfilename for file in there.siblings or []]
         commit = api.create_commit(
             repo_id,
-            changes(folder, keep_notes(card, download_card(api, repo_id)), present),
+            changes(folder, keep_notes(card, download_card(api, repo_id)), there),
             commit_message=commit_message,
             create_pr=create_pr,
             parent_commit=there.sha,  # so that notes written meanwhile are not lost
         )
-    if tag is not None:
-        with named_errors(f"tagging {repo_id} {tag!r}"):
+        if tag is not None:
             set_tag(api, repo_id, tag, commit.oid)
     return commit.pr_url or commit.commit_url
 
 
 def changes(
-    folder: Path, card: str, present: list[str]
+    folder: Path, card: str, there: ModelInfo
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
     """Send the folder's files; delete those of a former model that the folder has not."""
     names = files_to_push(folder)
     sent = {name: str(folder / name) for name in names} | {CARD_FILE: card.encode()}
-    stale = {name for name in present if any(fnmatchcase(name, known) for known in PUBLISHED)}
+    present = {file.rfilename for file in there.siblings or []}
+    ours = {name for name in present if any(fnmatchcase(name, known) for known in PUBLISHED)}
     return [
         *(CommitOperationAdd(name, content) for name, content in sent.items()),
-        *(CommitOperationDelete(name) for name in sorted(stale - set(names))),
+        *(CommitOperationDelete(name) for name in sorted(ours - set(names))),
     ]
 
 

@@ -52,6 +52,15 @@ class Repo:
         return known.get(revision)
 
 
+class RefusalError(Exception):
+    """An answer as the Hub gives it: a status, the code the client looks for, and why."""
+
+    def __init__(self, status: int, code: str | None, why: str, sha: str | None = None) -> None:
+        headers = {"X-Error-Message": why, "X-Error-Code": code, "X-Repo-Commit": sha}
+        given = {name: value for name, value in headers.items() if value is not None}
+        self.response = JSONResponse({"error": why}, status, given)
+
+
 class LoopbackHub:
     """The server's state; `app` is what answers."""
 
@@ -65,6 +74,7 @@ class LoopbackHub:
         self.tokens_at_cdn: list[str] = []
         api = "/api/models/{owner}/{name}"
         self.app = Starlette(
+            exception_handlers={RefusalError: lambda request, refusal: refusal.response},
             routes=[
                 Route("/", lambda request: Response("a Hub"), methods=["GET"]),
                 Route("/api/repos/create", self.create, methods=["POST"]),
@@ -83,7 +93,7 @@ class LoopbackHub:
                 Route("/lfs/{oid}/verify", self.lfs_verify, methods=["POST"]),
                 Route("/cdn/{oid}", self.cdn_get),
                 Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
-            ]
+            ],
         )
 
     def break_once(self, fault: str) -> bool:
@@ -92,29 +102,29 @@ class LoopbackHub:
         self.faults[fault] -= happens
         return happens
 
-    def find(self, request: Request) -> Repo | Response:
-        """The repository a request is about, or the refusal it gets."""
+    def find(self, request: Request) -> Repo:
+        """The repository a request is about, if whoever asks may see it."""
         self.requests.append(f"{request.method} {request.url.path}")
         owner, name = request.path_params["owner"], request.path_params["name"]
         given = request.headers.get("authorization")
         if given not in (None, f"Bearer {TOKEN}"):
-            return refuse(401, None, "Invalid username or password.")
+            raise RefusalError(401, None, "Invalid username or password.")
         if self.break_once("busy"):
-            return Response("busy", 503)
+            raise RefusalError(503, None, "busy")
         repo = self.repos.get(f"{owner}/{name}")
         if repo is None or (repo.private and given is None):
-            return refuse(404 if given else 401, "RepoNotFound", "Repository not found")
+            raise RefusalError(404 if given else 401, "RepoNotFound", "Repository not found")
         if request.method == "POST" and given is None:
-            return refuse(401, None, "Invalid username or password.")
+            raise RefusalError(401, None, "Invalid username or password.")
         return repo
 
     async def create(self, request: Request) -> Response:
         self.requests.append("POST /api/repos/create")
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
-            return refuse(401, None, "Invalid username or password.")
+            raise RefusalError(401, None, "Invalid username or password.")
         asked = await request.json()
         if asked["organization"] == "forbidden":
-            return refuse(403, None, "You don't have the rights to create a model there")
+            raise RefusalError(403, None, "You don't have the rights to create a model there")
         repo_id = f"{asked['organization']}/{asked['name']}"
         known = repo_id in self.repos
         if not known:
@@ -134,11 +144,9 @@ class LoopbackHub:
 
     async def info(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         sha = repo.resolve(request.path_params.get("revision", "main"))
         if sha is None:
-            return refuse(404, "RevisionNotFound", "Invalid rev id")
+            raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
         owner, name = request.path_params["owner"], request.path_params["name"]
         return JSONResponse(
             {
@@ -152,8 +160,6 @@ class LoopbackHub:
 
     async def list_refs(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         tags = [
             {"name": name, "ref": f"refs/tags/{name}", "targetCommit": oid}
             for name, oid in repo.tags.items()
@@ -162,15 +168,11 @@ class LoopbackHub:
 
     async def tree(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         files = repo.commits[repo.resolve(request.path_params["revision"])]
         return JSONResponse([entry(path, content) for path, content in sorted(files.items())])
 
     async def preupload(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         files = repo.commits[repo.resolve(request.path_params["revision"])]
         answers = []
         for asked in (await request.json())["files"]:
@@ -181,9 +183,7 @@ class LoopbackHub:
         return JSONResponse({"files": answers})
 
     async def lfs_batch(self, request: Request) -> Response:
-        repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
+        self.find(request)
         answers = []
         for asked in (await request.json())["objects"]:
             href = f"{self.endpoint}/lfs/{asked['oid']}"
@@ -207,8 +207,6 @@ class LoopbackHub:
 
     async def commit(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         if self.break_once("commit_500"):
             return Response("broken", 500)
         ref = request.path_params["revision"]
@@ -218,7 +216,7 @@ class LoopbackHub:
             item = json.loads(line)
             value = item["value"]
             if item["key"] == "header" and value.get("parentCommit", head) != head:
-                return refuse(412, None, "The branch has moved")
+                raise RefusalError(412, None, "The branch has moved")
             if item["key"] == "file":
                 tree[value["path"]] = base64.b64decode(value["content"])
             if item["key"] == "lfsFile":
@@ -237,25 +235,21 @@ class LoopbackHub:
 
     async def tag(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         name = (await request.json())["tag"]
         if name in repo.tags:
-            return refuse(409, None, "Tag exists already")
+            raise RefusalError(409, None, "Tag exists already")
         repo.tags[name] = repo.resolve(request.path_params["revision"])
         return JSONResponse({})
 
     async def file(self, request: Request) -> Response:
         repo = self.find(request)
-        if isinstance(repo, Response):
-            return repo
         sha = repo.resolve(request.path_params["revision"])
         if sha is None:
-            return refuse(404, "RevisionNotFound", "Invalid rev id")
+            raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
         path = request.path_params["path"]
         content = repo.commits[sha].get(path)
         if content is None:
-            return refuse(404, "EntryNotFound", "Entry not found", sha)
+            raise RefusalError(404, "EntryNotFound", "Entry not found", sha)
         headers = {"X-Repo-Commit": sha, "ETag": f'"{file_oid(path, content)}"'}
         if path.endswith(LARGE):
             headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(content))}
@@ -273,13 +267,6 @@ class LoopbackHub:
         if request.method == "GET" and self.break_once("short"):
             content = content[: len(content) // 2]
         return Response(content)
-
-
-def refuse(status: int, code: str | None, message: str, sha: str | None = None) -> Response:
-    headers = {"X-Error-Message": message}
-    headers |= {"X-Error-Code": code} if code else {}
-    headers |= {"X-Repo-Commit": sha} if sha else {}
-    return JSONResponse({"error": message}, status, headers)
 
 
 def sha256(content: bytes) -> str:

@@ -293,6 +293,21 @@ def test_readers_beside_a_saver_never_see_a_mixture(folder):
     assert "new" in seen
 
 
+def test_savers_beside_each_other_leave_a_model_or_one_that_the_next_save_repairs(folder):
+    for _ in range(10):
+        savers = [start_save(folder) for _ in range(4)]
+        for _, tell in savers:
+            os.write(tell, b"x")
+        write_folder(folder, CONFIG, TENSORS)
+        for pid, tell in savers:
+            assert os.waitpid(pid, 0)[1] == 0
+            os.close(tell)
+        assert state(folder) in {"old", "new", "refused"}
+        assert len(list(folder.iterdir())) == 2
+    write_folder(folder, CONFIG, TENSORS)
+    assert state(folder) == "old"
+
+
 # What is refused
 
 
