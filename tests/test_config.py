@@ -1,0 +1,73 @@
+"""Configs: each field out of its bounds is refused by name, in a file and as an argument."""
+
+import json
+
+import pytest
+
+from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError
+from mobilenetv3_cifar.folder import read_folder, write_folder
+from tests.fuzz_weights import CONFIG, TENSORS
+
+CONFIG_JSON = "config.json"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_folder(tmp_path / "model", CONFIG, TENSORS)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"size": "huge"}, "size must be small or large, not 'huge'"),
+        ({"size": ["small"]}, "size must be small or large"),
+        ({"blocks": None}, "blocks must be report or paper, not None"),
+        ({"dropout": 1}, r"dropout must be a number in \[0, 1\), not 1"),
+        ({"dropout": True}, "dropout must be a number"),
+        ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
+        ({"num_classes": 10.0}, "num_classes must be a whole number"),
+        ({"labels": "abcdefghij"}, "labels must be a list"),
+        ({"labels": ["a"] * 10}, "labels must be 10 different printable texts"),
+        ({"labels": [["a"]] * 10}, "labels must be 10 different printable texts"),
+        ({"labels": ["\ud800", *"bcdefghij"]}, "labels must be 10 different printable texts"),
+        ({"labels": ["a\n", *"bcdefghij"]}, "labels must be 10 different printable texts"),
+        ({"image_size": 10**6}, "image_size must be 32 to 512, not 1000000"),
+        ({"temperature": 0}, "temperature must be a number from 0.01 to 100"),
+        ({"temperature": float("nan")}, "NaN is no JSON number"),
+        ({"config_version": 2}, "config_version 2 is not the 1 read here"),
+        ({"weights_sha256": "0" * 63}, "weights_sha256 must be 64 hexadecimal digits"),
+        ({"weights_sha256": None}, "weights_sha256 must be 64 hexadecimal digits"),
+        ({"auto_map": {}, "width": 2}, "it has an unknown auto_map, width"),
+    ],
+)
+def test_a_config_that_is_not_valid_is_refused_by_name(folder, changes, cause):
+    values = json.loads((folder / CONFIG_JSON).read_bytes())
+    (folder / CONFIG_JSON).write_text(json.dumps(values | changes))
+    with pytest.raises(ModelFolderError, match=f"{CONFIG_JSON} is refused: {cause}"):
+        read_folder(folder)
+
+
+def test_a_config_without_a_key_is_refused_by_name(folder):
+    values = json.loads((folder / CONFIG_JSON).read_bytes())
+    for key in values:
+        rest = {name: value for name, value in values.items() if name != key}
+        (folder / CONFIG_JSON).write_text(json.dumps(rest))
+        with pytest.raises(ModelFolderError, match=f"it has no {key}"):
+            read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ({"num_classes": "3"}, "num_classes must be a whole number"),
+        ({"num_classes": 0}, "num_classes must be a whole number"),
+        ({"num_classes": 3, "labels": ["a"]}, "labels must be 3 different printable texts"),
+        ({"labels": "abcdefghij"}, "labels must be a list or tuple of texts"),
+        ({"labels": 5}, "labels must be a list or tuple of texts"),
+        ({"size": {}}, "size must be small or large"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(arguments, cause):
+    with pytest.raises(ValueError, match=cause):
+        MobileNetV3Cifar(**arguments)

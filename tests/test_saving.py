@@ -1,0 +1,173 @@
+"""Saves that do not end well: killed, out of space, or beside each other. Needs strace (Debian's)."""
+
+import dataclasses
+import os
+import resource
+import signal
+import subprocess
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+
+from mobilenetv3_cifar import ModelFolderError
+from mobilenetv3_cifar.folder import read_folder, write_folder
+from tests.fuzz_weights import CONFIG, TENSORS
+
+NEW = {"new.weight": torch.arange(40.0) / 8}
+NEW_CONFIG = dataclasses.replace(CONFIG, temperature=2.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of the old model."""
+    write_folder(tmp_path / "model", CONFIG, TENSORS)
+    return tmp_path / "model"
+
+
+def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return tensors.keys() == others.keys() and all(
+        torch.equal(tensor, others[name]) for name, tensor in tensors.items()
+    )
+
+
+def start_save(folder: Path) -> tuple[int, int]:
+    """Fork a child that saves NEW when told to; return its process id and the pipe that tells it.
+
+    It exits with 0, or with 3 after a ModelFolderError. NEW is small: torch must need no threads.
+    """
+    wait, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(wait, 1)
+        try:
+            write_folder(folder, NEW_CONFIG, NEW)
+        except ModelFolderError:
+            os._exit(3)
+        os._exit(0)
+    os.close(wait)
+    return pid, tell
+
+
+def save_with(injection: str, folder: Path) -> int:
+    """Save while strace injects a signal or an error into a system call; return the status."""
+    pid, tell = start_save(folder)
+    command = ["strace", "-p", str(pid), "-o", os.devnull, "-e", f"inject={injection}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        assert "attached" in tracer.stderr.readline()
+        os.write(tell, b"x")
+        _, status = os.waitpid(pid, 0)
+    os.close(tell)
+    return os.waitstatus_to_exitcode(status)
+
+
+SYSTEM_CALLS = [
+    "?mkdir,?mkdirat",
+    "?open,openat",
+    "write",
+    "fsync",
+    "?rename,?renameat,?renameat2",
+    "close",
+    "?unlink,?unlinkat",
+]
+
+
+@pytest.mark.parametrize("calls", SYSTEM_CALLS)
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_save_killed_at_any_system_call_leaves_no_mixture(tmp_path, calls, existing):
+    seen = []
+    for when in count(1):
+        folder = tmp_path / str(when) / "model"
+        if existing:
+            write_folder(folder, CONFIG, TENSORS)
+        status = save_with(f"{calls}:signal=SIGKILL:when={when}", folder)
+        seen.append(state(folder))
+        write_folder(folder, NEW_CONFIG, NEW)
+        assert equal(read_folder(folder).tensors, NEW)  # the next save repairs
+        if status == 0:
+            break
+        assert status == -9
+    assert seen[-1] == "new"
+    assert set(seen) <= ({"old", "new", "refused"} if existing else {"absent", "new"})
+    assert len(seen) > 1 or (existing and "mkdir" in calls)
+
+
+@pytest.mark.parametrize("calls", SYSTEM_CALLS[:4])
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls, existing):
+    statuses = []
+    for when in range(1, 8):
+        folder = tmp_path / str(when) / "model"
+        folder.parent.mkdir()
+        if existing:
+            write_folder(folder, CONFIG, TENSORS)
+        statuses.append(save_with(f"{calls}:error=ENOSPC:when={when}", folder))
+        assert len(list(folder.parent.iterdir())) == folder.exists()  # no partial folder
+        assert sorted(path.name for path in folder.glob("*")) in ([], [CONFIG_JSON, WEIGHTS])
+        failed = "old" if existing else "absent"
+        assert state(folder) in ({"new"} if statuses[-1] == 0 else {failed, "new"})
+    assert set(statuses) == ({0} if existing and "mkdir" in calls else {0, 3})
+
+
+def state(folder: Path) -> str:
+    """Which model a folder holds, and that it is no mixture of both."""
+    if not folder.exists():
+        return "absent"
+    try:
+        _, config, tensors = read_folder(folder)
+    except ModelFolderError as error:
+        return "refused" if "not the file that config.json names" in str(error) else f"{error}"
+    if (config, equal(tensors, NEW)) == (NEW_CONFIG, True):
+        return "new"
+    return "old" if (config, equal(tensors, TENSORS)) == (CONFIG, True) else "a mixture"
+
+
+@pytest.mark.parametrize("percent", range(5, 105, 10))
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_disk_that_fills_up_changes_nothing(tmp_path, percent, existing):
+    folder = tmp_path / "model"
+    if existing:
+        write_folder(folder, CONFIG, TENSORS)
+    write_folder(tmp_path / "measure", NEW_CONFIG, NEW)
+    largest = max(path.stat().st_size for path in (tmp_path / "measure").iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest * percent // 100, hard))
+    try:
+        with pytest.raises(ModelFolderError, match="cannot be written: File too large"):
+            write_folder(folder, NEW_CONFIG, NEW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert state(folder) == ("old" if existing else "absent")
+    assert len(list(tmp_path.rglob("*"))) == (6 if existing else 3)  # nothing partial is left
+
+
+def test_readers_beside_a_saver_never_see_a_mixture(folder):
+    seen = set()
+    for _ in range(20):
+        pid, tell = start_save(folder)
+        os.write(tell, b"x")
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            seen.add(state(folder))
+        os.close(tell)
+        seen.add(state(folder))
+        write_folder(folder, CONFIG, TENSORS)
+    assert seen <= {"old", "new", "refused"}
+    assert "new" in seen
+
+
+def test_savers_beside_each_other_leave_a_model_or_one_that_the_next_save_repairs(folder):
+    for _ in range(10):
+        savers = [start_save(folder) for _ in range(4)]
+        for _, tell in savers:
+            os.write(tell, b"x")
+        write_folder(folder, CONFIG, TENSORS)
+        for pid, tell in savers:
+            assert os.waitpid(pid, 0)[1] == 0
+            os.close(tell)
+        assert state(folder) in {"old", "new", "refused"}
+        assert len(list(folder.iterdir())) == 2
+    write_folder(folder, CONFIG, TENSORS)
+    assert state(folder) == "old"

@@ -1,0 +1,188 @@
+"""Weights files: what is refused, and by what name; flips, mutants and tensors that do not fit."""
+
+import json
+import os
+import pickle
+import random
+import re
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError
+from mobilenetv3_cifar.folder import (
+    ModelFolder,
+    check_folder_fits,
+    digest,
+    encode_config,
+    read_folder,
+    write_folder,
+)
+from tests.fuzz_weights import CONFIG, TENSORS, fuzz
+
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_folder(tmp_path / "model", CONFIG, TENSORS)
+    return tmp_path / "model"
+
+
+def put_weights(folder: Path, content: bytes) -> None:
+    """Replace the weights, and put their hash right in the config."""
+    (folder / WEIGHTS).write_bytes(content)
+    (folder / "config.json").write_bytes(encode_config(CONFIG, digest(content)))
+
+
+def header_and_data(header: object, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def zipped() -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+    return buffer.getvalue()
+
+
+VALID = save(TENSORS)
+ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+MALFORMED = {
+    "empty": (b"", "empty"),
+    "seven bytes": (b"1234567", "first 8 bytes are no header length"),
+    "header missing": ((100).to_bytes(8, "little"), "cut off within its header"),
+    "header cut": (VALID[:40], "cut off within its header"),
+    "data cut by one": (VALID[:-1], "not a whole safetensors file"),
+    "one byte more": (VALID + b"\0", "not a whole safetensors file"),
+    "header over 1 MB": ((2**20 + 1).to_bytes(8, "little") + b"{", "no header length"),
+    "header of 100 MB": ((100_000_001).to_bytes(8, "little") + b"{", "no header length"),
+    "header of 2^63": ((2**63).to_bytes(8, "little") + b"{", "no header length"),
+    "header of 2^64 - 1": (b"\xff" * 8 + b"{", "no header length"),
+    "header of none": (bytes(8), "does not start with a brace"),
+    "header not JSON": (header_and_data(b"{nonsense"), "Expecting property name"),
+    "header not UTF-8": (header_and_data(b'{"\xff": 1}'), "codec can't decode"),
+    "header an array": (header_and_data([1]), "does not start with a brace"),
+    "header after a space": (header_and_data(b" {}"), "does not start with a brace"),
+    "header with a BOM": (header_and_data("\ufeff{}".encode()), "does not start with a brace"),
+    "offsets too short": (
+        header_and_data({"a": {**ENTRY, "data_offsets": [0, 3]}}, bytes(3)),
+        "not a whole safetensors file",
+    ),
+    "offsets backwards": (
+        header_and_data({"a": {**ENTRY, "data_offsets": [4, 0]}}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "a hole": (
+        header_and_data({"a": ENTRY, "b": {**ENTRY, "data_offsets": [8, 12]}}, bytes(12)),
+        "not a whole safetensors file",
+    ),
+    "an overlap": (
+        header_and_data({"a": ENTRY, "b": {**ENTRY, "data_offsets": [2, 6]}}, bytes(6)),
+        "not a whole safetensors file",
+    ),
+    "a name twice": (
+        header_and_data(b'{"a": %s, "a": %s}' % ((json.dumps(ENTRY).encode(),) * 2), bytes(4)),
+        "the key 'a' stands there twice",
+    ),
+    "shape overflow": (
+        header_and_data({"a": {**ENTRY, "shape": [2**62, 2**62]}}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "negative dimension": (
+        header_and_data({"a": {**ENTRY, "shape": [-1]}}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "unknown dtype": (
+        header_and_data({"a": {**ENTRY, "dtype": "F31"}}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "other dtype": (save({"a": torch.zeros(1, dtype=torch.float64)}), "'a' is torch.float64"),
+    "metadata not text": (
+        header_and_data({"__metadata__": {"a": 1}, "a": ENTRY}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "NaN": (save({"a": torch.tensor([0.0, float("nan")])}), "'a' holds a value that is not finite"),
+    "infinity": (save({"a": torch.tensor([float("inf")])}), "'a' holds a value that is not finite"),
+    "JSON 100,000 deep": (header_and_data(b'{"a":' + b"[" * 100_000), "nested too deeply"),
+    "a pickle": (pickle.dumps({"a": 1}), "a pickle, not safetensors; pickles are never opened"),
+    "a .pt file": (zipped(), "a zip archive .* pickles are never opened"),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "a Git LFS pointer, not weights: fetch the file itself",
+    ),
+    "a web page": (b"<!DOCTYPE html><html></html>", "an HTML page, not weights"),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_weights_that_are_malformed_are_refused_by_name(folder, kind):
+    content, cause = MALFORMED[kind]
+    put_weights(folder, content)
+    begin = time.perf_counter()
+    with pytest.raises(ModelFolderError, match=rf"{WEIGHTS} is refused: .*{cause}"):
+        read_folder(folder)
+    assert time.perf_counter() - begin < 0.5
+
+
+def test_a_weights_file_over_64_mb_is_refused_unread(folder):
+    os.truncate(folder / WEIGHTS, 64 * 2**20 + 1)
+    with pytest.raises(ModelFolderError, match="larger than 67108864 bytes"):
+        read_folder(folder)
+
+
+def test_a_lone_pickle_is_never_opened(folder, tmp_path):
+    class Canary:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "opened",)
+
+    (folder / WEIGHTS).unlink()
+    for name in ("pytorch_model.bin", "model.pt", "model.ckpt", "model.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Canary()))
+    with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
+        MobileNetV3Cifar.from_pretrained(folder)
+    assert not (tmp_path / "opened").exists()
+
+
+def test_every_bit_flip_in_the_weights_is_found(folder):
+    content = (folder / WEIGHTS).read_bytes()
+    chance = random.Random(0)
+    for _ in range(1000):
+        flipped = bytearray(content)
+        flipped[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        (folder / WEIGHTS).write_bytes(flipped)
+        with pytest.raises(ModelFolderError):
+            read_folder(folder)
+
+
+@pytest.mark.parametrize(("kind", "mutants"), [("weights", 2000), ("configs", 1000)])
+def test_mutants_are_refused_by_name_or_read_as_they_are(kind, mutants):
+    outcome = fuzz(kind, mutants)
+    assert outcome.refused + outcome.read == mutants
+    assert min(outcome.refused, outcome.read) > 0  # both ways are tried
+    assert outcome.slowest_seconds < 1
+    assert outcome.grown_megabytes < 50
+
+
+def test_each_tensor_that_does_not_fit_the_network_is_named():
+    model = MobileNetV3Cifar()
+    expected = model.state_dict()
+    found = ModelFolder(Path("model"), model.config, expected)
+    check_folder_fits(found, expected)
+    for name, tensor in expected.items():
+        without = {other: t for other, t in expected.items() if other != name}
+        for wrong, cause in (
+            (without, f"tensor '{name}' is missing"),
+            (without | {"x" + name: tensor}, f"tensor '{name}' is missing"),
+            (without | {name: tensor[None]}, f"tensor '{name}' is torch"),
+            (without | {name: tensor.int()}, f"tensor '{name}' is torch.int32"),
+            (expected | {name + "_": tensor}, f"tensor '{name}_' is none of this network's"),
+        ):
+            with pytest.raises(ModelFolderError, match=re.escape(cause)):
+                check_folder_fits(found._replace(tensors=wrong), expected)
