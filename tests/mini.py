@@ -5,7 +5,6 @@
 trains it in FOLDER as `training.train` would; the kill test does so in another process.
 """
 
-import signal
 import sys
 from pathlib import Path
 
@@ -38,4 +37,3 @@ if __name__ == "__main__":
         run.train()
     except train.Stopped as stopped:
         sys.exit(stopped.exit_code)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

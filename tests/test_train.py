@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import StepLR
 from tests.mini import EXPERIMENT, mini_data, mini_run
 from training import checkpoint, train
 from training.experiments import EXPERIMENTS, Experiment
+from training.run_folder import TrainingError
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6
@@ -56,7 +57,7 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_one_left_alone(unint
     waits = random.Random(0)
     for _ in range(KILLS):
         process = start(tmp_path)
-        time.sleep(waits.uniform(0.1, 4))
+        time.sleep(waits.uniform(0.1, 3))
         process.kill()
         process.communicate()
     process = start(tmp_path)
@@ -78,12 +79,12 @@ def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
 
 
 def test_a_short_run_learns(tmp_path):
-    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=6)
+    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=8, schedule="cosine")
     run = mini_run(tmp_path, experiment, pictures=320)
     run.train()
-    losses = [row["train_loss"] for row in run.state.history]
-    assert losses[-1] < losses[0] - 0.25
-    assert run.state.history[-1]["train_accuracy"] > 0.3
+    first, last = run.state.history[0], run.state.history[-1]
+    assert last["train_loss"] < first["train_loss"] - 0.4
+    assert last["train_accuracy"] > 0.3  # one in ten by chance
 
 
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
@@ -103,7 +104,7 @@ def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
 def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     other = dataclasses.replace(EXPERIMENT, dropout=0.5)
-    with pytest.raises(train.TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
+    with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
         mini_run(tmp_path, other).train()
 
 
@@ -111,7 +112,7 @@ def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
     process = start(tmp_path)
     while not list(tmp_path.glob("step-*.json")):
         time.sleep(0.05)
-    with pytest.raises(train.TrainingError, match="another run is training"):
+    with pytest.raises(TrainingError, match="another run is training"):
         mini_run(tmp_path).train()
     process.kill()
     process.communicate()
@@ -122,11 +123,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     run.train()
     before = final_state(tmp_path)
     longer = mini_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
-    longer.settings = run.settings  # the same run, going on
+    ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.model.parameters()).fill_(float("nan"))
-    longer.resume = lambda: setattr(longer, "state", checkpoint.read(tmp_path)[1])
-    with pytest.raises(train.TrainingError, match="the loss is nan at step"):
+    longer.folder.resume = lambda model, optimizer: ruined
+    with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
 
@@ -138,9 +139,8 @@ def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_p
         raise OSError(28, "No space left on device")
 
     run = mini_run(tmp_path)
-    run.resume()
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(train.TrainingError, match="No space left on device"):
+    with pytest.raises(TrainingError, match="No space left on device"):
         run.save()
     assert final_state(tmp_path) == final_state(uninterrupted)
     assert not list(tmp_path.glob("*.partial"))
