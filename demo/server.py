@@ -18,6 +18,7 @@ from demo.sample import ASSETS
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_BODY_BYTES = 200_000  # of any other request
 BODY_SECONDS = 60  # for a body to arrive
+MAX_THREADS = 8  # each keeps working memory of its own once it has run a network
 UPLOAD_ROUTE = "/gradio_api/upload"
 FILE_ROUTE = "/gradio_api/file="
 UNUSED_ROUTES = (
@@ -43,6 +44,7 @@ def launch_options() -> dict[str, Any]:
         "share": False,
         "show_error": False,
         "max_file_size": MAX_UPLOAD_BYTES,
+        "max_threads": MAX_THREADS,
         "state_session_capacity": 64,  # visitors whose last map is kept, at most 7 MB each
         "enable_monitoring": False,
         "mcp_server": False,
