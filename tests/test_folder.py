@@ -140,7 +140,7 @@ def test_a_folder_that_lacks_a_file_is_refused_by_name(folder, name):
 
 
 def test_weights_of_another_model_are_refused(folder, tmp_path):
-    write_folder(tmp_path / "other", CONFIG, NEW)
+    write_folder(tmp_path / "other", CONFIG, {"other": torch.ones(2)})
     (tmp_path / "other" / WEIGHTS).replace(folder / WEIGHTS)
     with pytest.raises(ModelFolderError, match=r"not the file that config\.json names"):
         read_folder(folder)
