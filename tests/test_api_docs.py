@@ -1,0 +1,67 @@
+"""The snippets of docs/api.md, run in order as a reader would; and the example beside it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from tests.loopback_hub import TOKEN, point_client_at, serve
+
+ROOT = Path(__file__).parent.parent
+SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def loopback(monkeypatch, tmp_path):
+    with serve() as hub:
+        point_client_at(hub, monkeypatch, tmp_path)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
+
+
+def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sample, capsys):
+    pictures, labels = sample
+    Image.fromarray(pictures[labels == 3][0]).save(tmp_path / "cat.png")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    snippets = SNIPPET.findall(page)
+    assert len(snippets) == page.count("```") / 2 == 8
+    names = {}
+    for snippet in snippets:
+        exec(snippet, names)
+    assert names["map"].heatmap.shape == (32, 32)
+    assert loopback.repos["owner/cats"].tags.keys() == {"v1.0"}
+    assert (tmp_path / "model.onnx").is_file()
+    assert "no variant is called 'resnet'; there are: " in capsys.readouterr().out
+
+
+def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
+    """From the ten classes to two: what can be sat in, and what cannot."""
+    pictures, labels = sample
+    vehicles = np.isin(labels, [0, 1, 8, 9])
+    for name, chosen in (("vehicle", vehicles), ("animal", ~vehicles)):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for index in np.flatnonzero(chosen)[:50]:
+            Image.fromarray(pictures[index]).save(folder / f"{index}.png")
+    fastest = min(list_variants(), key=lambda variant: variant.macs).name
+    arguments = ["--output", "tuned", "--variant", fastest]
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "finetune.py", "pictures", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "for animal, vehicle: 80 pictures to learn from" in done.stdout
+    accuracy = re.search(r"after:  ([\d.]+)%", done.stdout)
+    assert float(accuracy[1]) >= 80
+    tuned = MobileNetV3Cifar.from_pretrained(tmp_path / "tuned")
+    assert tuned.config.labels == ("animal", "vehicle")
