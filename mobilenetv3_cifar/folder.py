@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -86,10 +86,12 @@ def decode_config(content: bytes) -> tuple[Config, str]:
     sha256 = values["weights_sha256"]
     if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
-    if not isinstance(values["labels"], list):
-        raise ValueError("labels must be a list")
-    fields = {name: values[name] for name in FIELDS}
-    return Config(**fields | {"labels": tuple(values["labels"])}), sha256
+    return Config(**{name: from_json(values[name]) for name in FIELDS}), sha256
+
+
+def from_json(value: Any) -> Any:
+    """A config's sequences are tuples, which JSON writes as lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_keys(keys: set[str]) -> None:

@@ -160,7 +160,7 @@ def read_config(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
     config = dataclasses.asdict(read_folder(folder).config)
     said = json.loads(content)
-    if any(said[name] != (list(v) if name == "labels" else v) for name, v in config.items()):
+    if any(said[name] != (list(v) if isinstance(v, tuple) else v) for name, v in config.items()):
         raise AssertionError(f"read otherwise than written: {content!r}")
 
 

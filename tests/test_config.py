@@ -27,7 +27,7 @@ def folder(tmp_path):
         ({"dropout": True}, "dropout must be a number"),
         ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
         ({"num_classes": 10.0}, "num_classes must be a whole number"),
-        ({"labels": "abcdefghij"}, "labels must be a list"),
+        ({"labels": "abcdefghij"}, "labels must be 10 different printable texts"),
         ({"labels": ["a"] * 10}, "labels must be 10 different printable texts"),
         ({"labels": [["a"]] * 10}, "labels must be 10 different printable texts"),
         ({"labels": ["\ud800", *"bcdefghij"]}, "labels must be 10 different printable texts"),

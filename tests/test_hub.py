@@ -18,6 +18,7 @@ from mobilenetv3_cifar import (
     ModelFolderError,
     VariantError,
     hub,
+    list_variants,
 )
 from mobilenetv3_cifar.card import plain_card
 from mobilenetv3_cifar.download import open_model
@@ -82,6 +83,17 @@ def test_a_pushed_folder_loads_back_with_equal_logits_in_a_fresh_process(
     torch.manual_seed(1)
     expected = MobileNetV3Cifar.from_pretrained(folder)(torch.randn(1, 3, 64, 64)).tolist()
     assert json.loads(fresh.stdout) == expected
+
+
+def test_a_shipped_variant_is_pushed_whole_and_loads_back(loopback):
+    shipped = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)
+    shipped.push_to_hub(REPO_ID, token=TOKEN)
+    files = [path for path in shipped.folder.rglob("*") if path.is_file()]
+    expected = {path.relative_to(shipped.folder).as_posix(): path.read_bytes() for path in files}
+    assert expected.keys() >= {"README.md", "metrics.json", "curves.png"}
+    assert tree(loopback) == {".gitattributes": tree(loopback)[".gitattributes"]} | expected
+    inputs = torch.randn(2, 3, 224, 224)
+    assert torch.equal(MobileNetV3Cifar.from_pretrained(REPO_ID)(inputs), shipped(inputs))
 
 
 def test_only_the_listed_files_are_pushed(loopback, folder):
