@@ -8,7 +8,8 @@ from PIL import Image
 from demo import answers
 from demo.answers import PREDICTED
 from demo.classify import NETWORK
-from demo.safe_image import SafeImage, refusal
+from demo.safe_image import Opened, SafeImage
+from demo.words import as_sentence
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.variants import get_variant, list_variants
@@ -46,7 +47,7 @@ def build() -> None:
 
 
 def classify(
-    image: Image.Image | None, variant: str, method: Method, target: str, opacity: float
+    image: Opened, variant: str, method: Method, target: str, opacity: float
 ) -> tuple[dict[str, float], Image.Image]:
     """Classify a picture: the probability of every class, and the picture under its activation map.
 
@@ -63,7 +64,7 @@ def classify(
     return found.probabilities, found.map_over_picture(opacity)
 
 
-def compare(image: Image.Image | None) -> list[dict[str, Any]]:
+def compare(image: Opened) -> list[dict[str, Any]]:
     """Ask every variant about a picture: the likeliest class of each, the best variant first."""
     return [
         {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
@@ -81,7 +82,12 @@ def variants() -> list[VariantFacts]:
     ]
 
 
-def require(image: Image.Image | None) -> Image.Image:
-    if image is None:
-        raise refusal("there is no picture")
-    return image
+def require(image: Opened) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    raise refusal(str(image) if image else "there is no picture")
+
+
+def refusal(text: str) -> gr.Error:
+    """An error whose sentence reaches the caller, without a traceback in the log."""
+    return gr.Error(as_sentence(text), print_exception=False)

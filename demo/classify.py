@@ -6,9 +6,9 @@ import gradio as gr
 from PIL import Image
 
 from demo.answers import PREDICTED, Answer, answer, layer_names
-from demo.safe_image import picture_input
+from demo.safe_image import Opened, picture_input
 from demo.sample import example_files
-from demo.words import METHODS, choices_of_variants, describe, describe_map
+from demo.words import METHODS, choices_of_variants, describe, describe_map, describe_refusal
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.variants import get_variant
@@ -106,7 +106,7 @@ def build() -> None:
 
 
 def ask(
-    picture: Image.Image | None,
+    picture: Opened,
     variant: str,
     method: Method,
     target: str,
@@ -115,8 +115,8 @@ def ask(
     count: int,
 ) -> tuple[Any, ...]:
     """Ask the network: the answer itself, then its sentence, labels, map and input."""
-    if picture is None:
-        return None, "", None, None, None
+    if not isinstance(picture, Image.Image):
+        return None, describe_refusal(picture) if picture else "", None, None, None
     found = answer(picture, variant, method, target, layer_names(variant)[detail])
     return found, describe(found), *show(found, opacity, count), found.seen
 

@@ -10,9 +10,9 @@ from PIL import Image
 from demo import answers
 from demo.answers import Answer
 from demo.classify import NETWORK
-from demo.safe_image import picture_input
+from demo.safe_image import Opened, picture_input
 from demo.sample import example_files
-from demo.words import percent
+from demo.words import describe_refusal, percent
 
 INTRODUCTION = (
     "The same picture, every network. Some learned too little, some learned their own pictures by "
@@ -58,10 +58,10 @@ def build() -> None:
     )
 
 
-def ask_all(picture: Image.Image | None) -> Iterator[tuple[str, Any]]:
+def ask_all(picture: Opened) -> Iterator[tuple[str, Any]]:
     """Show each network's answer as soon as it is there."""
-    if picture is None:
-        yield "", None
+    if not isinstance(picture, Image.Image):
+        yield describe_refusal(picture) if picture else "", None
         return
     found: list[Answer] = []
     for one in answers.compare(picture):

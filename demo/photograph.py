@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 from demo import build_demo, launch_options
 from demo.sample import ASSETS
 
-EXAMPLE = ASSETS / "horse.png"
+EXAMPLE = ASSETS / "dog.png"
 COLOURS = 128  # of the written PNG: enough for a page, and a third of the bytes
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -11,6 +11,8 @@ from PIL import Image
 from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import open_image
 
+Opened = Image.Image | ImageError | None
+
 
 class WithoutStub(ComponentMeta):
     """Gradio's own metaclass writes a .pyi file beside the source of every component's class."""
@@ -20,17 +22,20 @@ class WithoutStub(ComponentMeta):
 
 
 class SafeImage(gr.Image, metaclass=WithoutStub):
-    """Gives its function a PIL picture, RGB and upright, or shows the visitor why it cannot."""
+    """Gives its function a PIL picture, RGB and upright, or the error that says why it cannot.
+
+    The error is a value: raised here, it would put a red "Error" over everything on the page.
+    """
 
     is_template = True  # to the browser it is gradio's own image input
 
-    def preprocess(self, payload: ImageData | None) -> Image.Image | None:
+    def preprocess(self, payload: ImageData | None) -> Opened:  # type: ignore[override]
         if payload is None or payload.path is None:
             return None
         try:
             return open_image(payload.path)
         except ImageError as error:
-            raise refusal(str(error)) from error
+            return error
 
 
 def picture_input(elem_id: str) -> SafeImage:
@@ -42,9 +47,3 @@ def picture_input(elem_id: str) -> SafeImage:
         elem_id=elem_id,
         elem_classes="large",
     )
-
-
-def refusal(sentence: str) -> gr.Error:
-    """A message that stays until the visitor closes it, and leaves no traceback in the log."""
-    shown = sentence[0].upper() + sentence[1:]
-    return gr.Error(shown, duration=None, title="That did not work", print_exception=False)

@@ -53,6 +53,15 @@ def describe_map(found: Answer) -> str:
     return f"The picture under a map: red where something speaks for {explained.label}"
 
 
+def describe_refusal(error: Exception) -> str:
+    """Why there is no answer, in the place of the answer."""
+    return f"### That did not work\n\n{as_sentence(str(error))}"
+
+
+def as_sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def article(noun: str) -> str:
     return "An" if noun[0] in "aeiou" else "A"
 

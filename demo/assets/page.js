@@ -1,5 +1,5 @@
-// Gradio's thumbnails are buttons without a name that a screen reader could say: give them their
-// picture's alternative text or, where it has none, the name of its file.
+// What gradio does not tell a screen reader. Its thumbnails are buttons without a name: give them their
+// picture's alternative text or, where it has none, the name of its file. And have new answers said.
 () => {
   const name = (image) => image.alt || image.src.split("/").pop().split(".")[0];
   const nameAll = () => {
@@ -7,5 +7,8 @@
       image.closest("button")?.setAttribute("aria-label", name(image));
     }
   };
+  for (const answer of document.querySelectorAll(".answer")) {
+    answer.setAttribute("aria-live", "polite");
+  }
   new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true });
 }
