@@ -27,6 +27,7 @@ class Config:
     labels: tuple[str, ...]
     image_size: int
     temperature: float
+    unsure_below: float
 
     def __post_init__(self) -> None:
         require(self.size in get_args(Size), "size must be small or large", self.size)
@@ -53,6 +54,11 @@ class Config:
             is_number(self.temperature) and 0.01 <= self.temperature <= 100,
             "temperature must be a number from 0.01 to 100",
             self.temperature,
+        )
+        require(
+            is_number(self.unsure_below) and 0 <= self.unsure_below <= 1,
+            "unsure_below must be a probability from 0 to 1",
+            self.unsure_below,
         )
 
 

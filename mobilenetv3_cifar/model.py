@@ -32,6 +32,8 @@ class MobileNetV3Cifar(nn.Module):
         labels: one name a class; CIFAR-10's where there are ten classes and none are given.
         image_size: height and width in pixels that `preprocess` gives.
         temperature: divides the logits before the softmax of `predict`; 1 leaves them as trained.
+        unsure_below: a picture whose likeliest label has less than this probability is unlikely to
+            be of any of the classes; 0 says so of none.
 
     Raises:
         ValueError: an argument is out of bounds; the message names it.
@@ -47,10 +49,13 @@ class MobileNetV3Cifar(nn.Module):
         labels: Sequence[str] | None = None,
         image_size: int = 224,
         temperature: float = 1.0,
+        unsure_below: float = 0.0,
     ) -> None:
         super().__init__()
         names = fill_labels(labels, num_classes)
-        self.config = Config(size, blocks, dropout, num_classes, names, image_size, temperature)
+        self.config = Config(
+            size, blocks, dropout, num_classes, names, image_size, temperature, unsure_below
+        )
         self.folder: Path | None = None  # where it was loaded from
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features

@@ -14,6 +14,7 @@ from training.evaluate import (
     correct_and_loss,
     count_macs,
     fit_temperature,
+    fit_unsure_below,
     measure,
     split_logits,
     summarize,
@@ -80,6 +81,12 @@ def test_the_fitted_temperature_undoes_overconfidence():
     labels = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0].numpy()
     assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.1)
     assert fit_temperature(honest * 3, labels) == pytest.approx(3, abs=0.3)
+
+
+def test_the_threshold_leaves_five_percent_below():
+    top = torch.linspace(0.5, 1, 1001)
+    threshold = fit_unsure_below(torch.stack([top, 1 - top], dim=1))
+    assert threshold == pytest.approx(0.525, abs=1e-4)
 
 
 def test_macs_are_positions_times_weights(model, monkeypatch):

@@ -170,7 +170,9 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(tmp_path, monke
     monkeypatch.setattr(publish, "round_to_half", spoil)
     monkeypatch.setattr(publish, "HALF_TOLERANCE", -1.0)
     weights = run.bare_model.state_dict()
-    said = publish.save_weights(tmp_path / "model", weights, run.experiment, mini_data(), run.state)
+    said, _ = publish.save_weights(
+        tmp_path / "model", weights, run.experiment, mini_data(), run.state
+    )
     assert said["precision"] == "float32"
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())

@@ -26,6 +26,7 @@ def split(accuracy):
         "f1_macro": accuracy,
         "top5_accuracy": 0.98,
         "ece": 0.01,
+        "unsure": 0.05,
         "ece_untempered": 0.03,
         "per_class": dict.fromkeys(LABELS, of_a_class),
         "confusion_matrix": [[100] * 10] * 10,
@@ -80,7 +81,7 @@ def published(tmp_path, monkeypatch):
         folder = cards / name
         (folder / "seeds").mkdir(parents=True)
         publish.write_json(folder / "metrics.json", metrics(name, test))
-        publish.write_json(folder / "config.json", {"temperature": 1.1})
+        publish.write_json(folder / "config.json", {"temperature": 1.1, "unsure_below": 0.4})
         publish.write_history(folder / "history.csv", history(EXPERIMENTS[name].epochs))
         (folder / "model.safetensors").write_bytes(b"x" * 1_500_000)
     for seed, test in ((1, 0.752), (2, 0.748)):

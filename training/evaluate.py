@@ -23,6 +23,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
 from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
 from training.data import DataError, Split, load
 
+FALSE_ALARMS = 0.05  # validation pictures that may be called unlike any class
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
 
@@ -50,9 +51,10 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
     """Everything that `metrics.json` says of one split; all fractions 0-1.
 
     `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
-    temperature. Rows of the confusion matrix are true classes, columns predicted ones.
+    temperature; `unsure` is the share of pictures under the config's `unsure_below`. Rows of the confusion matrix are true classes, columns predicted ones.
     """
     names, predicted = model.config.labels, logits.argmax(1).numpy()
+    probabilities = to_probabilities(model, logits)
     classes = range(len(names))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
@@ -64,7 +66,8 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
         "recall_macro": macro[1],
         "f1_macro": macro[2],
         "top5_accuracy": float(top5),
-        "ece": calibration_error(to_probabilities(model, logits), labels),
+        "ece": calibration_error(probabilities, labels),
+        "unsure": float((probabilities.amax(1) < model.config.unsure_below).double().mean()),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: {
@@ -101,6 +104,11 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
 
     optimizer.step(loss)
     return round(float(log_temperature.detach().exp()), 4)
+
+
+def fit_unsure_below(probabilities: Tensor) -> float:
+    """The top probability that 5 % of these pictures, all of known classes, stay below."""
+    return round(float(probabilities.amax(1).double().quantile(FALSE_ALARMS)), 4)
 
 
 def count_macs(model: MobileNetV3Cifar) -> int:

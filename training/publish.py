@@ -22,7 +22,14 @@ from mobilenetv3_cifar.variants import get_variant
 from training import card, checkpoint, figures
 from training.checkpoint import CheckpointError, State
 from training.data import Cifar10
-from training.evaluate import count_macs, fit_temperature, measure, split_logits, summarize
+from training.evaluate import (
+    count_macs,
+    fit_temperature,
+    fit_unsure_below,
+    measure,
+    split_logits,
+    summarize,
+)
 from training.experiments import EXPERIMENTS, Experiment
 
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
@@ -40,11 +47,11 @@ def make_model_folder(run: Path, experiment: Experiment, data: Cifar10, cards: P
     tensors, state, settings, _ = found
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
-        weights = save_weights(folder, checkpoint.model_tensors(tensors), experiment, data, state)
+        exact = checkpoint.model_tensors(tensors)
+        weights, valid_logits = save_weights(folder, exact, experiment, data, state)
         model = MobileNetV3Cifar.from_pretrained(folder)
         logits = {
-            name: split_logits(model, getattr(data, name), name)
-            for name in ("train", "validation", "test")
+            name: split_logits(model, getattr(data, name), name) for name in ("train", "test")
         }
         metrics = {
             "name": experiment.name,
@@ -54,7 +61,7 @@ def make_model_folder(run: Path, experiment: Experiment, data: Cifar10, cards: P
             "macs": count_macs(model),
             "weights": weights,
             "train": summarize(logits["train"], data.train.labels),
-            "validation": measure(model, logits["validation"], data.validation.labels),
+            "validation": measure(model, valid_logits, data.validation.labels),
             "test": measure(model, logits["test"], data.test.labels),
             "report": vars(experiment.report) if experiment.report else None,
             "training": provenance_of(state) | {"data_sha256": data.sha256},
@@ -77,12 +84,13 @@ def save_weights(
     experiment: Experiment,
     data: Cifar10,
     state: State,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Tensor]:
     """Write config and weights, in half precision unless the validation accuracy moves.
 
-    The temperature is fitted on the validation pictures with the weights as shipped.
+    Temperature and threshold are fitted on the validation pictures with the weights as shipped;
+    their logits are returned, since neither changes them.
     """
-    arguments = {"size": experiment.size, "dropout": experiment.dropout}
+    arguments: dict[str, Any] = {"size": experiment.size, "dropout": experiment.dropout}
     weights, precision = round_to_half(exact), "float16, batch-norm statistics float32"
     logits = validation_logits(weights, arguments, data)
     before = state.history[-1]["valid_accuracy"]
@@ -92,14 +100,16 @@ def save_weights(
         logits = validation_logits(weights, arguments, data)
         change = summarize(logits, data.validation.labels)["accuracy"] - before
     arguments["temperature"] = fit_temperature(logits, data.validation.labels)
+    tempered = (logits / arguments["temperature"]).softmax(1)
+    arguments["unsure_below"] = fit_unsure_below(tempered)
     build_model(weights, arguments).save_pretrained(folder)
-    return {"precision": precision, "validation_change": change}
+    return {"precision": precision, "validation_change": change}, logits
 
 
 def validation_logits(
     weights: dict[str, Tensor], arguments: dict[str, Any], data: Cifar10
 ) -> Tensor:
-    return split_logits(build_model(weights, arguments), data.validation, "temperature")
+    return split_logits(build_model(weights, arguments), data.validation, "validation")
 
 
 def build_model(weights: dict[str, Tensor], arguments: dict[str, Any]) -> MobileNetV3Cifar:

@@ -1,0 +1,47 @@
+"""The same script on two CPU processes does what it does on one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.two_processes import STEPS
+
+ROOT = Path(__file__).parent.parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def results(folder, *launcher):
+    folder.mkdir()
+    command = [sys.executable, *launcher, "-m", "tests.two_processes", str(folder / "results")]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return load_file(folder / "results")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    root = tmp_path_factory.mktemp("processes")
+    return results(root / "one"), results(root / "two", *TORCHRUN)
+
+
+def test_gradients_of_two_processes_are_those_of_one(both):
+    one, two = both
+    names = [name for name in one if name.startswith("gradient.")]
+    assert len(names) > 100
+    for name in names:
+        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=0)
+
+
+def test_the_loss_falls_alike_and_counts_every_picture_once(both):
+    one, two = (
+        torch.stack([found[f"loss.{step}"] for step in range(STEPS)]) for found in both
+    )  # (steps, [loss sum, correct, count])
+    assert one[-1, 0] < one[0, 0]
+    torch.testing.assert_close(two[:, 0], one[:, 0], atol=0, rtol=1e-3)
+    assert two[:, 2].tolist() == one[:, 2].tolist() == [56.0] * STEPS
