@@ -51,7 +51,8 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
     """Everything that `metrics.json` says of one split; all fractions 0-1.
 
     `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
-    temperature; `unsure` is the share of pictures under the config's `unsure_below`. Rows of the confusion matrix are true classes, columns predicted ones.
+    temperature; `unsure` is the share of pictures under the config's `unsure_below`. Rows of the
+    confusion matrix are true classes, columns predicted ones.
     """
     names, predicted = model.config.labels, logits.argmax(1).numpy()
     probabilities = to_probabilities(model, logits)
