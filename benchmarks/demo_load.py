@@ -36,7 +36,8 @@ class Crowd:
     """Visitors of one server, and what became of their requests."""
 
     def __init__(self, url: str, variant: str) -> None:
-        limits = httpx.Limits(max_connections=None)
+        # The server closes idle connections after five seconds; never meet it doing so.
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
         self.client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
         self.variant = variant
         self.outcomes: Counter[str] = Counter()

@@ -6,6 +6,7 @@ import os
 # time goes into statistics of them that the page does not show.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from demo.page import build_demo

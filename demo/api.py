@@ -7,7 +7,7 @@ from PIL import Image
 
 from demo import answers
 from demo.answers import PREDICTED
-from demo.classify import NETWORK
+from demo.parts import NETWORK
 from demo.safe_image import Opened, SafeImage
 from demo.words import as_sentence
 from mobilenetv3_cifar.errors import VariantError

@@ -9,9 +9,8 @@ from PIL import Image
 
 from demo import answers
 from demo.answers import Answer
-from demo.classify import NETWORK
-from demo.safe_image import Opened, picture_input
-from demo.sample import example_files
+from demo.parts import NETWORK, picture_input
+from demo.safe_image import Opened
 from demo.words import describe_refusal, percent
 
 INTRODUCTION = (
@@ -26,13 +25,6 @@ def build() -> None:
     with gr.Row():
         with gr.Column(scale=1):
             picture = picture_input("compare-picture")
-            examples = gr.Examples(
-                [str(file) for file in example_files()],
-                picture,
-                label="Or try one of these",
-                elem_id="compare-examples",
-            )
-            examples.dataset.elem_classes = ["examples"]
         with gr.Column(scale=2):
             summary = gr.Markdown(elem_id="compare-summary", elem_classes="answer")
             gallery = gr.Gallery(

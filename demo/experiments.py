@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.words import choices_of_variants, percent, table
+from demo.parts import variant_input
+from demo.words import percent, table
 from mobilenetv3_cifar.variants import METRICS_FILE, Variant, get_variant, list_variants
 
 INTRODUCTION = (
@@ -28,9 +29,7 @@ def build() -> None:
     first = get_variant()
     gr.Markdown(INTRODUCTION)
     gr.Markdown(overview(), elem_id="overview", elem_classes="table")
-    variant = gr.Dropdown(
-        choices_of_variants(), value=first.name, label="Look closer at", elem_id="closer"
-    )
+    variant = variant_input("Look closer at", "closer")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             facts = gr.Markdown(describe_training(first), elem_id="facts", elem_classes="table")

@@ -5,13 +5,13 @@ from typing import Any
 import gradio as gr
 
 from demo.answers import answer, sample_answers
-from demo.classify import NETWORK
 from demo.compare import OPACITY
 from demo.experiments import read_metrics
+from demo.parts import NETWORK, answer_output, map_output, variant_input
 from demo.sample import SamplePicture, sample
 from demo.words import describe, describe_map, table
 from mobilenetv3_cifar.preprocessing import LABELS
-from mobilenetv3_cifar.variants import get_variant, list_variants
+from mobilenetv3_cifar.variants import get_variant
 
 INTRODUCTION = (
     "The first thirty pictures of each kind in the test set. No network learned from them, so here "
@@ -27,46 +27,17 @@ def build(tab: gr.Tab) -> None:
     gr.Markdown(INTRODUCTION)
     shown = gr.State([])  # positions in the sample of the pictures that the visitor sees
     with gr.Row():
-        variant = gr.Dropdown(
-            [variant.name for variant in list_variants()],
-            value=get_variant().name,
-            label="Network",
-            min_width=220,
-            elem_id="explorer",
-        )
-        kind = gr.Dropdown(
-            [ALL, *LABELS], value=ALL, label="Pictures of", min_width=160, elem_id="kind"
-        )
-        outcome = gr.Radio(
-            [BOTH, RIGHT, WRONG], value=WRONG, label="Its answers", min_width=240, elem_id="outcome"
-        )
+        variant = variant_input("Network", "explorer")
+        kind, outcome = build_filters()
     with gr.Row():
         with gr.Column(scale=3):
             count = gr.Markdown(elem_id="found")
-            gallery = gr.Gallery(
-                label="Test pictures",
-                show_label=False,
-                height=460,
-                allow_preview=False,
-                format="png",
-                interactive=False,
-                buttons=[],
-                elem_id="pictures",
-                elem_classes=["captions", "many"],
-            )
+            gallery = build_gallery()
         with gr.Column(scale=2):
-            sentence = gr.Markdown("Choose a picture.", elem_id="explored", elem_classes="answer")
-            label = gr.Label(label="What it answers", show_heading=False, elem_id="explored-answer")
-            overlay = gr.Image(
-                label="Where it looked",
-                format="jpeg",
-                height=300,
-                interactive=False,
-                buttons=["download", "fullscreen"],
-                elem_id="explored-overlay",
-                elem_classes="large",
-            )
+            sentence, label = answer_output("explored", "Choose a picture.")
+            overlay = map_output("explored-overlay")
     pairs = gr.Markdown(elem_id="pairs", elem_classes=["table", "narrow"])
+
     filters: list[gr.Dropdown | gr.Radio] = [variant, kind, outcome]
     gr.on(
         [tab.select, *(each.change for each in filters)],
@@ -85,6 +56,30 @@ def build(tab: gr.Tab) -> None:
         trigger_mode="always_last",
         concurrency_id=NETWORK,
         api_visibility="private",
+    )
+
+
+def build_filters() -> tuple[gr.Dropdown, gr.Radio]:
+    kind = gr.Dropdown(
+        [ALL, *LABELS], value=ALL, label="Pictures of", min_width=160, elem_id="kind"
+    )
+    outcome = gr.Radio(
+        [BOTH, RIGHT, WRONG], value=WRONG, label="Its answers", min_width=240, elem_id="outcome"
+    )
+    return kind, outcome
+
+
+def build_gallery() -> gr.Gallery:
+    return gr.Gallery(
+        label="Test pictures",
+        show_label=False,
+        height=460,
+        allow_preview=False,
+        format="png",
+        interactive=False,
+        buttons=[],
+        elem_id="pictures",
+        elem_classes=["captions", "many"],
     )
 
 

@@ -36,14 +36,3 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
             return open_image(payload.path)
         except ImageError as error:
             return error
-
-
-def picture_input(elem_id: str) -> SafeImage:
-    """Where a visitor puts a picture: a file, the clipboard or the camera."""
-    return SafeImage(
-        label="Your picture",
-        sources=["upload", "clipboard", "webcam"],
-        height=300,
-        elem_id=elem_id,
-        elem_classes="large",
-    )

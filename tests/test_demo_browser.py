@@ -59,8 +59,8 @@ def test_an_uploaded_picture_gets_its_label_and_its_map(visit, width, scheme):
     page = visit(width, scheme)
     show(page, EXAMPLE)
     page.locator("#overlay img").wait_for()
-    expect(page.locator("#sentence h3")).to_contain_text("% sure")
-    expect(page.locator("#answer")).to_contain_text("%")
+    expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
+    expect(page.locator("#answer-label")).to_contain_text("%")
     assert page.locator("#overlay img").evaluate("image => image.naturalWidth") == 256
     assert "speaks for" in page.locator("#overlay img").get_attribute("alt")
     page.locator("#seen img").wait_for()
@@ -73,7 +73,7 @@ def test_an_example_is_classified_by_the_keyboard_alone(visit):
     example.focus()
     page.keyboard.press("Enter")
     page.locator("#overlay img").wait_for()
-    expect(page.locator("#sentence h3")).to_contain_text("% sure")
+    expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
 
 
 def test_the_opacity_changes_the_map_without_asking_the_network(visit, monkeypatch):
@@ -82,12 +82,12 @@ def test_the_opacity_changes_the_map_without_asking_the_network(visit, monkeypat
     overlay = page.locator("#overlay img")
     overlay.wait_for()
     before = overlay.get_attribute("src")
-    sentence = page.locator("#sentence").inner_text()
+    sentence = page.locator("#answer-sentence").inner_text()
     monkeypatch.setattr("demo.classify.answer", None)  # whoever asks it now fails
     page.locator("#opacity input[type=number]").fill("0.9")
     page.locator("#opacity input[type=number]").press("Enter")
     expect(overlay).not_to_have_attribute("src", before)
-    assert page.locator("#sentence").inner_text() == sentence
+    assert page.locator("#answer-sentence").inner_text() == sentence
 
 
 def test_another_network_and_another_class_give_another_answer(visit):
@@ -99,7 +99,7 @@ def test_another_network_and_another_class_give_another_answer(visit):
     page.get_by_text("More ways to look").click()
     page.get_by_label("Show what speaks for").click()
     page.get_by_role("option", name="ship", exact=True).click()
-    expect(page.locator("#sentence")).to_contain_text("The map shows what speaks for ship")
+    expect(page.locator("#answer-sentence")).to_contain_text("The map shows what speaks for ship")
     expect(page.locator("#overlay img")).to_have_attribute("alt", re.compile("speaks for ship"))
 
 
@@ -108,7 +108,9 @@ def test_a_file_that_is_no_picture_is_refused_in_the_page(visit, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(EXAMPLE.read_bytes()[:200])
     show(page, broken)
-    expect(page.locator("#sentence")).to_contain_text("'broken.png' is damaged or cut short.")
+    expect(page.locator("#answer-sentence")).to_contain_text(
+        "'broken.png' is damaged or cut short."
+    )
     assert page.get_by_text("Error").count() == 0
     page.get_by_role("button", name="cat", exact=True).first.click()
     page.locator("#overlay img").wait_for()
@@ -142,5 +144,5 @@ def test_a_picture_of_the_test_set_is_filtered_and_explained(visit):
     expect(page.locator("#found")).to_contain_text("30 of 300 pictures")
     expect(page.locator("#pictures img")).to_have_count(30)
     page.locator("#pictures button").first.click()
-    expect(page.locator("#explored")).to_contain_text("shows: cat")
+    expect(page.locator("#explored-sentence")).to_contain_text("shows: cat")
     page.locator("#explored-overlay img").wait_for()
