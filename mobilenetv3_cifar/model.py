@@ -161,6 +161,7 @@ class MobileNetV3Cifar(nn.Module):
 
     @classmethod
     def from_folder(cls, found: ModelFolder) -> Self:
+        """The network of a folder that was read; ModelFolderError where the weights do not fit."""
         with torch.device("meta"):  # no memory, and no random numbers drawn
             model = cls(**dataclasses.asdict(found.config))
         check_folder_fits(found, model.state_dict())

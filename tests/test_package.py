@@ -1,17 +1,14 @@
-"""What holds of the package as a whole: no pickles, no stray files, threads, torch.hub."""
+"""What holds of the package as a whole: no pickles, no stray files, devices, torch.hub."""
 
 import ast
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, VariantError, explain
+from mobilenetv3_cifar import MobileNetV3Cifar, VariantError
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
@@ -86,6 +83,7 @@ def run_script(script: str, *arguments: str | Path) -> str:
 
 WATCH = """
 import os, sys
+from pathlib import Path
 from mobilenetv3_cifar import MobileNetV3Cifar, VariantError
 from mobilenetv3_cifar.variants import variants_folder
 import numpy as np
@@ -94,16 +92,21 @@ sys.addaudithook(lambda event, arguments: events.append((event, arguments)))
 """
 
 
-def test_loading_and_predicting_unpickles_nothing(tmp_path):
+def test_loading_predicting_and_resuming_unpickle_nothing(tmp_path):
     MobileNetV3Cifar().save_pretrained(tmp_path / "model")
-    said = run_script(
-        WATCH + "model = MobileNetV3Cifar.from_pretrained(sys.argv[1])\n"
-        "model.predict(np.zeros((32, 32, 3), np.uint8))\n"
-        "print('open' in {event for event, _ in events})\n"
-        "print([arguments for event, arguments in events if event == 'pickle.find_class'])",
-        tmp_path / "model",
-    )
-    assert said == "True\n[]\n"  # the hook saw the files being opened, and no class being unpickled
+    script = """
+from tests.mini import mini_run
+folder = Path(sys.argv[1])
+MobileNetV3Cifar.from_pretrained(folder / "model").predict(np.zeros((32, 32, 3), np.uint8))
+mini_run(folder / "run", pictures=64).train()
+resumed = mini_run(folder / "run", pictures=64)
+resumed.train()
+assert resumed.state.step == 2  # as many as the run had, all from its checkpoint
+print("open" in {event for event, _ in events})
+print([arguments for event, arguments in events if event == "pickle.find_class"])
+"""
+    said = run_script(WATCH + script, tmp_path)
+    assert said.splitlines()[-2:] == ["True", "[]"]  # files were seen opened, no class unpickled
 
 
 def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
@@ -138,36 +141,6 @@ def test_no_source_calls_what_unpickles():
                 continue
             assert ast.unparse(node.func) not in forbidden, path
             assert "allow_pickle=True" not in map(ast.unparse, node.keywords), path
-
-
-def test_threads_get_what_one_after_the_other_gets(sample):
-    model = MobileNetV3Cifar(image_size=64).eval()
-    pictures = [Image.fromarray(image) for image in sample[0][:12]]
-
-    def answer(picture):
-        return model.predict(picture, top_k=None), explain(model, picture).heatmap
-
-    expected = [answer(picture) for picture in pictures]
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(answer, pictures))
-    for (probabilities, heatmap), (others, other) in zip(answers, expected, strict=True):
-        assert probabilities == others
-        np.testing.assert_array_equal(heatmap, other)
-    assert not model.training
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
-    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
-
-
-def test_probabilities_do_not_depend_on_the_batch_size(sample):
-    model = MobileNetV3Cifar().eval()
-    model.head[3].weight.data *= 100
-    pictures = [Image.fromarray(image) for image in sample[0][:7]]
-    one_by_one = model.predict(pictures, top_k=None, batch_size=1)
-    for alone, together in zip(one_by_one, model.predict(pictures, top_k=None), strict=True):
-        assert together == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_fresh_head_keeps_the_trained_body(tmp_path):
