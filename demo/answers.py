@@ -29,6 +29,7 @@ class Answer:
     probabilities: dict[str, float]  # of all classes, highest first
     explanation: Explanation
     seconds: float
+    unsure: bool  # the picture is unlikely to show any of the classes
 
     @property
     def label(self) -> str:
@@ -76,7 +77,8 @@ def answer(
     explanation = explain(model, picture, method=method, target=chosen, layer=layer)
     seconds = time.perf_counter() - started
     seen = to_square(picture, model.config.image_size)
-    return Answer(variant, picture, seen, probabilities, explanation, seconds)
+    unsure = max(probabilities.values()) < model.config.unsure_below
+    return Answer(variant, picture, seen, probabilities, explanation, seconds, unsure)
 
 
 def compare(picture: Image.Image) -> Iterator[Answer]:

@@ -63,8 +63,11 @@ def ask_all(picture: Opened) -> Iterator[tuple[str, Any]]:
 
 def caption(found: Answer) -> str:
     sure = percent(found.probabilities[found.label])
-    blank = ", blank map" if found.explanation.blank else ""
-    return f"{found.label}, {sure} sure{blank}: {found.variant}"
+    hints = {"perhaps none of them": found.unsure, "blank map": found.explanation.blank}
+    said = ", ".join(
+        [found.label, f"{sure} sure", *(hint for hint, holds in hints.items() if holds)]
+    )
+    return f"{said}: {found.variant}"
 
 
 def summarize(found: list[Answer]) -> str:

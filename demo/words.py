@@ -10,7 +10,6 @@ METHODS = [
     ("HiResCAM", "hirescam"),
     ("EigenCAM (the same for every kind)", "eigencam"),
 ]
-UNSURE = 0.5  # below this probability the page says that the network is not sure
 
 
 def choices_of_variants() -> list[tuple[str, str]]:
@@ -30,10 +29,10 @@ def percent(fraction: float) -> str:
 
 def describe(found: Answer) -> str:
     """The answer, how sure, how long it took; then what there is to know of its map."""
-    label, sure = found.label, found.probabilities[found.label]
-    parts = [f"### {article(label)} **{label}**, {percent(sure)} sure"]
-    if sure < UNSURE:
-        parts.append("Not sure at all: perhaps the picture shows none of the ten kinds.")
+    label = found.label
+    parts = [f"### {article(label)} **{label}**, {percent(found.probabilities[label])} sure"]
+    if found.unsure:
+        parts.append("That is not sure at all: perhaps the picture shows none of the ten kinds.")
     explained = found.explanation
     if explained.blank:
         parts.append(f"The map is blank: no part of the picture speaks for *{explained.label}*.")

@@ -1,5 +1,6 @@
 """The demo without a browser: its API as programs call it, and the answers behind its tabs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,27 @@ def test_only_three_functions_are_public(client):
 def test_a_blank_map_is_called_blank_and_not_painted():
     picture = Image.open(CAT).convert("RGB")
     nothing = answers.Explanation(np.zeros((32, 32), np.float32), "cat", 0.9, blank=True)
-    found = answers.Answer("any", picture, picture, {"cat": 0.9, "dog": 0.1}, nothing, 0.1)
+    found = answers.Answer(
+        "any", picture, picture, {"cat": 0.9, "dog": 0.1}, nothing, 0.1, unsure=False
+    )
     assert "The map is blank" in describe(found)
     assert "without a map" in describe_map(found)
     assert "blank map" in compare.caption(found)
     plain = picture.resize((256, 256), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(found.map_over_picture(0.9), plain)
+
+
+def test_a_picture_that_is_unlikely_to_be_of_any_class_is_called_so(shipped, monkeypatch):
+    picture = Image.open(CAT).convert("RGB")
+    found = answers.answer(picture, "small-best")
+    assert not found.unsure
+    assert "none of the ten" not in describe(found)
+    top = max(found.probabilities.values())
+    model = answers.load("small-best")
+    monkeypatch.setattr(model, "config", replace(model.config, unsure_below=top + 0.01))
+    found = answers.answer(picture, "small-best")
+    assert "perhaps the picture shows none of the ten kinds" in describe(found)
+    assert "perhaps none of them" in compare.caption(found)
 
 
 def test_a_long_picture_is_shown_at_most_1024_pixels_long_and_keeps_its_shape(shipped):
