@@ -110,7 +110,8 @@ def layers(model: "MobileNetV3Cifar") -> list[str]:
     for index, block in strided:
         if block.depthwise.stride != (1, 1):
             names.append(f"features.blocks.{index - 1}")
-    return [*names, "features"]
+    # Maps finer than a quarter of the input show edges, and EigenCAM's cost grows with their area.
+    return [*names, "features"][-4:]
 
 
 def class_index(target: str | int, labels: tuple[str, ...]) -> int:

@@ -71,7 +71,7 @@ def card_data(metrics: dict[str, Any]) -> ModelCardData:
         model_name=metrics["name"],
         language="en",
         license="mit",
-        library_name="mobilenetv3_cifar",
+        library_name="mobilenetv3-cifar",
         pipeline_tag="image-classification",
         datasets=[DATASET],
         metrics=["accuracy", "precision", "recall", "f1"],

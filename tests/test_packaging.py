@@ -1,0 +1,53 @@
+"""What `pip install .` installs: the package with its shipped variants, and nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_package_and_every_shipped_variant(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"mobilenetv3_cifar"}
+    assert "mobilenetv3_cifar/py.typed" in names
+    shipped = {path.parent.name for path in (ROOT / "model_cards").glob("*/metrics.json")}
+    assert shipped
+    for variant in shipped:
+        for file in ("config.json", "model.safetensors", "metrics.json", "README.md"):
+            assert f"mobilenetv3_cifar/model_cards/{variant}/{file}" in names
+
+
+def test_an_installed_package_predicts_with_a_shipped_variant_away_from_the_checkout(
+    wheel, tmp_path
+):
+    installed = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(installed)
+    code = (
+        "import numpy, mobilenetv3_cifar as m; "
+        "model = m.MobileNetV3Cifar.from_pretrained(m.list_variants()[0].name); "
+        "print(m.__file__, len(model.predict(numpy.zeros((32, 32, 3), 'uint8'))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(installed / "mobilenetv3_cifar" / "__init__.py"), "3"]
