@@ -1,8 +1,8 @@
 """The network as an ONNX file, in float32 or 8-bit integers, for any runtime that reads ONNX.
 
 The file takes `image`, float32 (N, 3, S, S) as `preprocess` gives it, and gives `logits`, (N, C).
-What else a runtime needs is in its metadata, as JSON: labels, mean, std, image_size, temperature.
-Needs the extra "export".
+What else a runtime needs is in its metadata, as JSON: labels, mean, std, image_size, temperature
+and unsure_below. Needs the extra "export".
 """
 
 import json
@@ -81,6 +81,7 @@ def trace(network: MobileNetV3Cifar) -> bytes:
         "std": STD,
         "image_size": size,
         "temperature": network.config.temperature,
+        "unsure_below": network.config.unsure_below,
     }
     onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in facts.items()})
     onnx.checker.check_model(proto)

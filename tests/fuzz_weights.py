@@ -18,12 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mobilenetv3_cifar.config import Config
-from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError
 from mobilenetv3_cifar.folder import digest, encode_config, read_folder, write_folder
-from mobilenetv3_cifar.preprocessing import LABELS
 
-CONFIG = Config("small", "report", 0.7, 10, LABELS, 224, 1.0, 0.0)
+CONFIG = MobileNetV3Cifar(dropout=0.7).config
 TENSORS = {
     "norm.num_batches_tracked": torch.tensor(7),
     "norm.running_var": torch.tensor([0.1, 1e-9, 3e4]),  # float32: half precision would lose it

@@ -35,6 +35,8 @@ def folder(tmp_path):
         ({"image_size": 10**6}, "image_size must be 32 to 512, not 1000000"),
         ({"temperature": 0}, "temperature must be a number from 0.01 to 100"),
         ({"temperature": float("nan")}, "NaN is no JSON number"),
+        ({"unsure_below": 1.01}, "unsure_below must be a probability from 0 to 1, not 1.01"),
+        ({"unsure_below": "0"}, "unsure_below must be a probability"),
         ({"config_version": 2}, "config_version 2 is not the 1 read here"),
         ({"weights_sha256": "0" * 63}, "weights_sha256 must be 64 hexadecimal digits"),
         ({"weights_sha256": None}, "weights_sha256 must be 64 hexadecimal digits"),
