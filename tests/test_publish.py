@@ -139,8 +139,8 @@ def row(epoch, accuracy):
     ("train", "accuracies", "finding"),
     [
         (0.90, (0.70, 0.70), "it overfits"),
-        (0.70, (0.60, 0.69), "it underfits"),
-        (0.72, (0.70, 0.70), "neither"),
+        (0.70, (0.60, 0.69), "still learning"),
+        (0.72, (0.70, 0.70), "no longer learning"),
     ],
 )
 def test_the_verdict_follows_from_gap_and_trend(train, accuracies, finding):

@@ -141,9 +141,9 @@ def verdict(metrics: dict[str, Any], history: list[dict[str, float]]) -> str:
     if gap > GAP_OVERFITTING:
         finding = "it overfits"
     elif last_gain > GAIN_LEARNING:
-        finding = "it underfits: it was still learning when it stopped"
+        finding = "it does not overfit, and was still learning when it stopped"
     else:
-        finding = "it neither overfits nor was it still learning"
+        finding = "it does not overfit, and was no longer learning"
     return (
         f"Verdict: **{finding}**. The training accuracy is {100 * gap:+.2f} points over the "
         f"validation accuracy (more than {100 * GAP_OVERFITTING:.0f} counts as overfitting), and "
