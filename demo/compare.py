@@ -31,6 +31,7 @@ def build() -> None:
                 label="What each network answers, and where it looked",
                 show_label=False,
                 columns=3,
+                fit_columns=False,
                 object_fit="contain",
                 height="auto",
                 format="jpeg",

@@ -17,11 +17,11 @@ INTRODUCTION = (
     "much better on the pictures it learned from than on new ones has learned them by heart; one "
     "that does badly on both has learned too little."
 )
-FIGURES = {
-    "curves.png": "How it learned, epoch by epoch",
-    "confusion_matrix.png": "What it takes for what",
-    "activation_maps.png": "Where it looks",
-    "batch.png": "What it learned from",
+FIGURES = {  # file: what it shows, and its least width in pixels
+    "curves.png": ("How it learned, epoch by epoch", 420),
+    "confusion_matrix.png": ("What it takes for what", 420),
+    "activation_maps.png": ("Where it looks", 800),
+    "batch.png": ("What it learned from", 800),
 }
 
 
@@ -37,7 +37,7 @@ def build() -> None:
             classes = gr.Markdown(describe_classes(first), elem_id="classes", elem_classes="table")
     figures = []
     with gr.Row(elem_id="figures"):
-        for file, label in FIGURES.items():
+        for file, (label, width) in FIGURES.items():
             figures.append(
                 gr.Image(
                     figure(first, file),
@@ -46,8 +46,9 @@ def build() -> None:
                     format="png",
                     interactive=False,
                     buttons=["download", "fullscreen"],
-                    min_width=420,
+                    min_width=width,
                     elem_id=file.removesuffix(".png"),
+                    elem_classes="figure",
                 )
             )
     with gr.Accordion("Its model card", open=False):

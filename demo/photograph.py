@@ -15,7 +15,6 @@ from demo import build_demo, launch_options
 from demo.sample import ASSETS
 
 EXAMPLE = ASSETS / "dog.png"
-COLOURS = 128  # of the written PNG: enough for a page, and a third of the bytes
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -59,7 +58,7 @@ def main() -> None:
     image = Image.open(io.BytesIO(photograph(url, chromium)))
     demo.close(verbose=False)
     output.parent.mkdir(parents=True, exist_ok=True)
-    image.convert("RGB").quantize(COLOURS).save(output, optimize=True)
+    image.convert("RGB").save(output, optimize=True)
 
 
 if __name__ == "__main__":
