@@ -8,7 +8,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.parts import variant_input
-from demo.words import percent, table
+from demo.words import measured, table
 from mobilenetv3_cifar.variants import METRICS_FILE, Variant, get_variant, list_variants
 
 INTRODUCTION = (
@@ -84,10 +84,10 @@ def overview() -> str:
     for variant in list_variants():
         metrics = read_metrics(variant)
         ours, report = metrics["test"]["accuracy"], metrics["report"]
-        printed = percent(report["accuracy"]) if report else "not printed"
-        points = f"{100 * (ours - report['accuracy']):+.1f} points" if report else ""
+        printed = measured(report["accuracy"]) if report else "not printed"
+        points = f"{100 * (ours - report['accuracy']):+.2f} points" if report else ""
         shares = [metrics["train"]["accuracy"], metrics["validation"]["accuracy"], ours]
-        rows.append([variant.name, *map(percent, shares), printed, points])
+        rows.append([variant.name, *map(measured, shares), printed, points])
     return table(head, rows)
 
 
@@ -96,9 +96,9 @@ def describe_training(variant: Variant) -> str:
     test, training = metrics["test"], metrics["training"]
     rows = [
         ["Right on test pictures", f"{test['correct']:,} of {test['total']:,}"],
-        ["Right among its first five answers", percent(test["top5_accuracy"])],
-        ["Macro precision", percent(test["precision_macro"])],
-        ["Macro recall", percent(test["recall_macro"])],
+        ["Right among its first five answers", measured(test["top5_accuracy"])],
+        ["Macro precision", measured(test["precision_macro"])],
+        ["Macro recall", measured(test["recall_macro"])],
         ["Parameters", f"{metrics['parameters'] / 1e6:.2f} million"],
         ["Multiplications for one picture", f"{metrics['macs'] / 1e6:.0f} million"],
         ["Size of its file", f"{variant.bytes / 1e6:.1f} MB"],
@@ -111,7 +111,7 @@ def describe_training(variant: Variant) -> str:
 def describe_classes(variant: Variant) -> str:
     classes = read_metrics(variant)["test"]["per_class"]
     rows = [
-        [label, percent(scores["recall"]), percent(scores["precision"])]
+        [label, measured(scores["recall"]), measured(scores["precision"])]
         for label, scores in classes.items()
     ]
     return table(["Kind", "Of these, found", "Of its answers, right"], rows)
