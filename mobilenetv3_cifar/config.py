@@ -14,6 +14,7 @@ CONFIG_VERSION = 1
 MAX_CLASSES = 10_000  # bounds what a config can make us allocate
 MAX_LABEL = 100  # characters
 IMAGE_SIZES = range(32, 513)
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Config:
             self.image_size,
         )
         require(
-            is_number(self.temperature) and 0.01 <= self.temperature <= 100,
-            "temperature must be a number from 0.01 to 100",
+            is_number(self.temperature) and MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE,
+            f"temperature must be a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
             self.temperature,
         )
         require(

@@ -83,6 +83,11 @@ def test_the_fitted_temperature_undoes_overconfidence():
     assert fit_temperature(honest * 3, labels) == pytest.approx(3, abs=0.3)
 
 
+def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
+    wrong = torch.nn.functional.one_hot(torch.zeros(50, dtype=torch.long), 2) * 5.0
+    assert fit_temperature(wrong, np.ones(50, np.uint8)) == 100
+
+
 def test_the_threshold_leaves_five_percent_below():
     top = torch.linspace(0.5, 1, 1001)
     threshold = fit_unsure_below(torch.stack([top, 1 - top], dim=1))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
+from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE
 from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
 from training.data import DataError, Split, load
 
@@ -92,7 +93,10 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
-    """The temperature that gives these logits the least cross entropy (Guo et al. 2017)."""
+    """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
+
+    It stays within the config's bounds: for logits that know nothing, the best would be infinite.
+    """
     truth = torch.from_numpy(labels).long()
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
@@ -104,7 +108,8 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
         return value
 
     optimizer.step(loss)
-    return round(float(log_temperature.detach().exp()), 4)
+    fitted = float(log_temperature.detach().exp())
+    return round(min(max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE), 4)
 
 
 def fit_unsure_below(probabilities: Tensor) -> float:
