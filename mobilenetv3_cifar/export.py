@@ -104,7 +104,11 @@ class Calibration(CalibrationDataReader):
 
 
 def quantize(content: bytes, images: np.ndarray, size: int) -> bytes:
-    """Float32 ONNX -> ONNX whose convolutions and matrix products run on 8-bit integers."""
+    """Float32 ONNX -> ONNX whose convolutions and matrix products run on 8-bit integers.
+
+    Only those: with 8-bit activation functions between them onnxruntime fuses few convolutions, and
+    is half as fast. A moving average of each activation's range lost less than the whole range.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "float.onnx").write_bytes(content)
@@ -114,9 +118,11 @@ def quantize(content: bytes, images: np.ndarray, size: int) -> bytes:
             folder / "int8.onnx",
             Calibration(images, size),
             quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
+            extra_options={"CalibMovingAverage": True},
         )
         return (folder / "int8.onnx").read_bytes()
 

@@ -33,6 +33,7 @@ from mobilenetv3_cifar.errors import HubError
 from mobilenetv3_cifar.folder import CONFIG_FILE, read_folder
 from mobilenetv3_cifar.variants import METRICS_FILE, WEIGHTS_FILE
 
+INT8_FILE = "model-int8.onnx"
 PUBLISHED = (
     CARD_FILE,
     CONFIG_FILE,
@@ -45,7 +46,7 @@ PUBLISHED = (
     "batch.png",
     "activation_maps.png",
     "model.onnx",
-    "model-int8.onnx",
+    INT8_FILE,
 )
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or for ever where none answers
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar.export import run_onnx
+from mobilenetv3_cifar.preprocessing import to_input, to_square
 from tests.mini import mini_data, mini_run
-from training import card, publish
+from training import card, publish, quantize
 from training.checkpoint import CheckpointError
 from training.evaluate import measure, split_logits
 from training.experiments import EXPERIMENTS
@@ -129,6 +132,34 @@ def test_every_picture_of_the_card_opens(folder):
     for name in pictures:
         with Image.open(folder / name) as picture:
             assert min(picture.size) > 200
+
+
+def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / NAME)
+    found = quantize.quantize(copied, mini_data())
+    assert found == json.loads((copied / "metrics.json").read_text())["int8"]
+    content = (copied / "model-int8.onnx").read_bytes()
+    assert found["bytes"] == len(content) < 2.2e6
+    inputs = [to_input([to_square(Image.fromarray(i), 224)]).numpy() for i in mini_data().test[0]]
+    right = int((run_onnx(content, inputs).argmax(1) == mini_data().test.labels).sum())
+    assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
+    difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
+    said = f"**{right:.2f} %** of the test pictures right ({difference:+.2f} points)"
+    assert said in (copied / "README.md").read_text()
+    assert "model-int8.onnx" in hub.files_to_push(copied)
+
+
+def test_a_retrained_folder_loses_the_8_bit_file_of_its_old_weights(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / NAME)
+    (copied / "model-int8.onnx").write_bytes(b"of the old weights")
+    staged = tmp_path / "staged" / NAME
+    staged.mkdir(parents=True)
+    publish.place(staged, copied)
+    assert not (copied / "model-int8.onnx").exists()
+
+
+def json_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def row(epoch, accuracy):

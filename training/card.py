@@ -53,6 +53,7 @@ def write_card(folder: Path) -> None:
         comparison=comparison(metrics),
         spread=spread(folder, test["accuracy"]),
         verdict=verdict(metrics, history),
+        int8=int8(metrics),
     )
     (folder / "README.md").write_text(str(card).rstrip() + "\n", encoding="utf-8")
 
@@ -131,6 +132,21 @@ def spread(folder: Path, accuracy: float) -> str:
         f"The test accuracy over {len(all_of_them)} seeds is {figures}: "
         f"{', '.join(map(percent, all_of_them))}. "
         "The first, seed 0, is the one shipped, whatever the others gave."
+    )
+
+
+def int8(metrics: dict[str, Any]) -> str:
+    """What `training.quantize` measured, where it has been run."""
+    found = metrics.get("int8")
+    if found is None:
+        return ""
+    change = found["accuracy"] - metrics["test"]["accuracy"]
+    return (
+        f"In 8 bits: `python -m training.quantize {metrics['name']}` makes of the network an ONNX "
+        f"file of {found['bytes'] / 1e6:.1f} MB whose weights and activations are 8-bit integers, "
+        f"scaled on {found['calibration_pictures']} training pictures. It gets "
+        f"**{percent(found['accuracy'])}** of the test pictures right ({100 * change:+.2f} "
+        f"points), with onnxruntime {found['onnxruntime']} on {found['device']}."
     )
 
 

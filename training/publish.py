@@ -180,6 +180,7 @@ def place(staged: Path, target: Path) -> Path:
         return Path(shutil.move(staged, target))
     for path in sorted(staged.iterdir(), key=lambda path: path.name == "config.json"):
         shutil.copyfile(path, target / path.name)
+    (target / hub.INT8_FILE).unlink(missing_ok=True)  # made of the weights that were there before
     return target
 
 

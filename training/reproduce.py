@@ -1,4 +1,4 @@
-"""All experiments of the report: train what is missing, then set ours beside theirs.
+"""All experiments of the report: train and measure what is missing, set ours beside theirs.
 
     python -m training.reproduce
 
@@ -18,9 +18,11 @@ from mobilenetv3_cifar.variants import list_variants
 from training import card
 from training.card import percent
 from training.conclusions import CONCLUSIONS, Measured, judge
+from training.data import load
 from training.experiments import EXPERIMENTS
 from training.provenance import ROOT
 from training.publish import draw_curves_and_matrices
+from training.quantize import quantize
 
 CARDS = ROOT / "model_cards"
 
@@ -51,6 +53,16 @@ def train_missing(names: Iterable[str], options: list[str]) -> None:
         done = subprocess.run(command, check=False)
         if done.returncode:
             sys.exit(done.returncode)
+
+
+def quantize_missing(names: Iterable[str], data_dir: Path) -> None:
+    """Measure the 8-bit file of every published experiment that lacks the figures."""
+    data = None
+    for name in names:
+        metrics = figures_of(CARDS, name, seed=0)
+        if metrics.exists() and "int8" not in card.read_json(metrics):
+            data = data or load(data_dir)
+            quantize(metrics.parent, data)
 
 
 def read_all(cards: Path) -> dict[str, Measured]:
@@ -179,6 +191,7 @@ def main() -> None:
     if not arguments.tables_only:
         options = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
         train_missing(arguments.names or EXPERIMENTS, options)
+        quantize_missing(arguments.names or EXPERIMENTS, Path(arguments.data_dir))
     print(write_tables())
 
 
