@@ -56,6 +56,20 @@ def enlarged(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
+def part_of(picture: Image.Image, share: float, spot: tuple[int, int] | None) -> Image.Image:
+    """The picture, or the square part around `spot` whose side is `share` of the shorter side.
+
+    `spot` is in pixels from the upper left, by default the middle; the part stays within.
+    """
+    if share >= 1:
+        return picture
+    side = max(1, round(share * min(picture.size)))
+    x, y = spot or (picture.width // 2, picture.height // 2)
+    left = min(max(x - side // 2, 0), picture.width - side)
+    top = min(max(y - side // 2, 0), picture.height - side)
+    return picture.crop((left, top, left + side, top + side))
+
+
 def answer(
     picture: Image.Image,
     variant: str,
@@ -72,10 +86,10 @@ def answer(
     started = time.perf_counter()
     picture = picture.copy()
     picture.thumbnail((MOST_SHOWN, MOST_SHOWN))
-    probabilities = model.predict(picture, top_k=None)
     chosen = None if target == PREDICTED else target
     explanation = explain(model, picture, method=method, target=chosen, layer=layer)
     seconds = time.perf_counter() - started
+    probabilities = explanation.probabilities
     seen = to_square(picture, model.config.image_size)
     unsure = max(probabilities.values()) < model.config.unsure_below
     return Answer(variant, picture, seen, probabilities, explanation, seconds, unsure)

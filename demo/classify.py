@@ -5,21 +5,38 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.answers import PREDICTED, Answer, answer, layer_names
+from demo.answers import PREDICTED, Answer, answer, layer_names, part_of
 from demo.parts import NETWORK, answer_output, map_output, picture_input, variant_input
 from demo.safe_image import Opened
 from demo.words import METHODS, describe, describe_map, describe_refusal
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.preprocessing import LABELS
 
+CLICKED = 0.5  # of the shorter side: the part that a first click chooses
 DETAILS = [("7 x 7", 0), ("14 x 14", 1), ("28 x 28", 2), ("56 x 56", 3)]  # fields of the map
+QUICK: dict[str, Any] = {  # events that ask no network
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+    "concurrency_limit": None,
+    "api_visibility": "private",
+}
 
 
 def build() -> None:
     last = gr.State()  # the visitor's last Answer: showing it in another way asks no network
+    spot = gr.State()  # (x, y) in pixels of the picture, where the visitor clicked
     with gr.Row():
         with gr.Column():
             picture = picture_input("picture")
+            share = gr.Slider(
+                0.1,
+                1,
+                1,
+                step=0.05,
+                label="How much of it to look at",
+                info="1 is all. Click the picture to look closer at one place",
+                elem_id="share",
+            )
             variant = variant_input("Network", "variant")
         with gr.Column():
             sentence, label = answer_output("answer")
@@ -32,7 +49,9 @@ def build() -> None:
     with gr.Accordion("More ways to look", open=False, elem_id="more"), gr.Row():
         target, method, detail, count = build_settings()
 
-    questions: list[gr.Image | gr.Dropdown | gr.Radio] = [picture, variant, method, target, detail]
+    picture.change(lambda: (1, None), None, [share, spot], **QUICK)
+    picture.select(look_closer, share, [share, spot], **QUICK)
+    questions: list[Any] = [picture, share, spot, variant, method, target, detail]
     asked = gr.on(
         [question.change for question in questions],
         ask,
@@ -44,15 +63,7 @@ def build() -> None:
         api_visibility="private",
     )
     for shown_again in (asked.then, opacity.change, count.change):
-        shown_again(
-            show,
-            [last, opacity, count],
-            [label, overlay],
-            show_progress="hidden",
-            trigger_mode="always_last",
-            concurrency_limit=None,
-            api_visibility="private",
-        )
+        shown_again(show, [last, opacity, count], [label, overlay], **QUICK)
 
 
 def build_seen() -> gr.Image:
@@ -90,13 +101,25 @@ def build_settings() -> tuple[gr.Dropdown, gr.Dropdown, gr.Radio, gr.Slider]:
     return target, method, detail, count
 
 
+def look_closer(event: gr.SelectData, share: float) -> tuple[float, tuple[int, int]]:
+    """A click on the picture: the part around it, of the size chosen before."""
+    return (share if share < 1 else CLICKED), tuple(event.index)
+
+
 def ask(
-    picture: Opened, variant: str, method: Method, target: str, detail: int
+    picture: Opened,
+    share: float,
+    spot: tuple[int, int] | None,
+    variant: str,
+    method: Method,
+    target: str,
+    detail: int,
 ) -> tuple[Answer | None, str, Image.Image | None]:
     """Ask the network: the answer, its sentence, and what the network got."""
     if not isinstance(picture, Image.Image):
         return None, describe_refusal(picture) if picture else "", None
-    found = answer(picture, variant, method, target, layer_names(variant)[detail])
+    part = part_of(picture, share, spot)
+    found = answer(part, variant, method, target, layer_names(variant)[detail])
     return found, describe(found), found.seen
 
 

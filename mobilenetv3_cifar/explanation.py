@@ -4,7 +4,7 @@ The maps are pytorch_grad_cam's (https://github.com/jacobgil/pytorch-grad-cam), 
 use, since that takes seconds. Each map is made on a private copy of the network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import Picture, evaluation_copy, to_probabilities
+from mobilenetv3_cifar.prediction import Picture, evaluation_copy, predict_each
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ class Explanation:
     """A map over one picture for one class.
 
     `heatmap` is float32 (H, W), of the picture's own size, 0 to 1; `blank` says that it is 0
-    everywhere: no place spoke for the class. `probability` is the class's, in [0, 1].
+    everywhere: no place spoke for the class. `probability` is the class's, in [0, 1];
+    `probabilities` is what `predict` gives: {label: probability} of all classes, highest first.
     """
 
     heatmap: np.ndarray
     label: str
     probability: float
     blank: bool
+    probabilities: dict[str, float] = field(default_factory=dict)
 
 
 def explain(
@@ -57,32 +59,35 @@ def explain(
         ValueError: there is no such method, target or layer; the message lists those there are.
     """
     picture = open_image(image)
-    index = None if target is None else class_index(target, model.config.labels)
+    wanted = None if target is None else class_index(target, model.config.labels)
     network = evaluation_copy(model)
     names = layers(network)
     if layer is not None and layer not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}")
     module = network.get_submodule(layer or names[-1])
-    inputs = to_input([to_square(picture, model.config.image_size)])
-    small, logits = class_activation_map(network, module, inputs, method, index)
+    probabilities = next(predict_each(network, [picture], top_k=None))
+    labels = network.config.labels
+    index = labels.index(next(iter(probabilities))) if wanted is None else wanted
+    inputs = to_input([to_square(picture, network.config.image_size)])
+    small = class_activation_map(network, module, inputs, method, index)
 
-    found = int(logits.argmax()) if index is None else index
     peak = float(small.max())
     if peak > 0:
         small = small / peak
     full = Image.fromarray(small).resize(picture.size, Image.Resampling.BILINEAR)
     return Explanation(
         heatmap=np.asarray(full, np.float32).clip(0, 1),
-        label=model.config.labels[found],
-        probability=float(to_probabilities(model, logits)[0, found]),
+        label=labels[index],
+        probability=probabilities[labels[index]],
         blank=peak == 0,
+        probabilities=probabilities,
     )
 
 
 def class_activation_map(
-    network: "MobileNetV3Cifar", layer: nn.Module, inputs: Tensor, method: Method, index: int | None
-) -> tuple[np.ndarray, Tensor]:
-    """The map, float32 (H, W), at least 0, of one input (1, 3, H, W), and its logits (1, C)."""
+    network: "MobileNetV3Cifar", layer: nn.Module, inputs: Tensor, method: Method, index: int
+) -> np.ndarray:
+    """The map, float32 (H, W), at least 0, of one input (1, 3, H, W) for one class."""
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {', '.join(get_args(Method))}, not {method!r}")
     # Imported on use: it takes seconds, and brings OpenCV, matplotlib and scikit-learn.
@@ -98,10 +103,9 @@ def class_activation_map(
     }
     # The graph begins at the layer: nothing before it is needed for the gradients there.
     layer.register_forward_hook(lambda module, args, output: output.detach().requires_grad_())
-    targets = None if index is None else [ClassifierOutputTarget(index)]
+    targets = [ClassifierOutputTarget(index)]
     with classes[method](model=network, target_layers=[layer]) as cam, torch.enable_grad():
-        heatmap = cam(input_tensor=inputs, targets=targets)[0]
-        return heatmap, cam.outputs.detach().float().cpu()
+        return cam(input_tensor=inputs, targets=targets)[0]
 
 
 def layers(model: "MobileNetV3Cifar") -> list[str]:

@@ -101,10 +101,13 @@ class MobileNetV3Cifar(nn.Module):
     ) -> dict[str, float] | list[dict[str, float]]:
         """One picture -> {label: probability}, highest first; a list of them -> a list of dicts.
 
+        Of a picture larger than 32x32 the network sees three regions: the whole, the centred square
+        and the middle. The answer comes from the mean of their logits.
+
         Args:
             images: PIL pictures, paths or uint8 arrays (H, W, 3).
             top_k: how many labels; None for all.
-            batch_size: pictures in one pass through the network.
+            batch_size: regions in one pass through the network.
 
         Raises:
             ImageError: a picture cannot be opened.

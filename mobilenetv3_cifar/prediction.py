@@ -1,6 +1,7 @@
 """From pictures to labelled probabilities, in batches; the network is left as it was found."""
 
 import copy
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import to_input, to_square
+from mobilenetv3_cifar.preprocessing import regions, to_input, to_square
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
@@ -29,15 +30,18 @@ def predict(
 ) -> dict[str, float] | list[dict[str, float]]:
     """One picture -> {label: probability}, highest first; a list of pictures -> a list of those.
 
+    The answer to a picture larger than 32x32 is the mean over its `regions`.
+
     Args:
         top_k: how many labels; None for all.
+        batch_size: regions in one pass through the network.
 
     Raises:
         ImageError: a picture cannot be opened.
         ValueError: top_k or batch_size is not at least 1.
     """
     if isinstance(images, Image.Image | Path | str | np.ndarray):
-        return next(predict_each(model, [open_image(images)], top_k, 1))
+        return next(predict_each(model, [open_image(images)], top_k, batch_size))
     return list(predict_each(model, map(open_image, images), top_k, batch_size))
 
 
@@ -50,14 +54,13 @@ def predict_each(
     """The answer for one RGB picture after the other; no more than a batch is held in memory."""
     if (top_k is not None and top_k < 1) or batch_size < 1:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
-    for logits in logit_batches(model, pictures, batch_size):
-        for row in to_probabilities(model, logits):
-            yield ranked(row.tolist(), model.config.labels, top_k)
+    for logits in logits_each(model, pictures, batch_size):
+        yield ranked(to_probabilities(model, logits).tolist(), model.config.labels, top_k)
 
 
 def to_probabilities(model: "MobileNetV3Cifar", logits: Tensor) -> Tensor:
-    """Logits (N, C) -> probabilities (N, C), softened by the config's temperature."""
-    return (logits / model.config.temperature).softmax(dim=1)
+    """Logits (..., C) -> probabilities (..., C), softened by the config's temperature."""
+    return (logits / model.config.temperature).softmax(dim=-1)
 
 
 def ranked(row: list[float], labels: Sequence[str], top_k: int | None) -> dict[str, float]:
@@ -69,16 +72,33 @@ def compute_logits(
     model: "MobileNetV3Cifar", pictures: Iterable[Image.Image], batch_size: int = 64
 ) -> Tensor:
     """RGB pictures of any size -> logits, float32 (N, C), on the CPU; always in evaluation mode."""
-    nothing = torch.empty(0, model.config.num_classes)
-    return torch.cat([nothing, *logit_batches(model, pictures, batch_size)])
+    rows = list(logits_each(model, pictures, batch_size))
+    return torch.stack(rows) if rows else torch.empty(0, model.config.num_classes)
+
+
+def logits_each(
+    model: "MobileNetV3Cifar", pictures: Iterable[Image.Image], batch_size: int
+) -> Iterator[Tensor]:
+    """The logits (C,) of one picture after the other: the mean over its regions."""
+    size = model.config.image_size
+    counts: deque[int] = deque()  # of the regions of the pictures that are on their way
+
+    def squares() -> Iterator[Image.Image]:
+        for picture in pictures:
+            parts = regions(picture)
+            counts.append(len(parts))
+            yield from (to_square(part, size) for part in parts)
+
+    rows = (row for logits in logit_batches(model, squares(), batch_size) for row in logits)
+    for row in rows:
+        yield torch.stack([row, *islice(rows, counts.popleft() - 1)]).mean(0)
 
 
 def logit_batches(
-    model: "MobileNetV3Cifar", pictures: Iterable[Image.Image], batch_size: int
+    model: "MobileNetV3Cifar", squares: Iterable[Image.Image], batch_size: int
 ) -> Iterator[Tensor]:
     network = evaluation_copy(model) if model.training else model
-    device, size = next(network.parameters()).device, network.config.image_size
-    squares = (to_square(picture, size) for picture in pictures)  # a photograph is dropped at once
+    device = next(network.parameters()).device
     for batch in batches(squares, batch_size):
         # Channels last, the layout that the network was trained in.
         inputs = to_input(batch).contiguous(memory_format=torch.channels_last).to(device)

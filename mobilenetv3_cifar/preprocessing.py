@@ -2,7 +2,7 @@
 
 A CIFAR-10 picture is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
 with the ImageNet statistics (listing 11). A larger picture is first brought to 32x32, the sharpness
-the network was trained on.
+the network was trained on, region by region.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,8 @@ NATIVE_SIZE = 32  # pixels a side of a CIFAR-10 picture
 MEAN = (0.485, 0.456, 0.406)  # of red, green, blue in [0, 1]: ImageNet's, as the report has it
 STD = (0.229, 0.224, 0.225)
 
+MIDDLE = 0.7  # of a photograph's width and height
+
 View = Literal["cifar", "report"]
 
 
@@ -48,6 +50,25 @@ def to_square(image: Image.Image, size: int, view: View = "cifar") -> Image.Imag
     if view == "cifar":
         image = resize(image, NATIVE_SIZE)
     return resize(image, size)
+
+
+def regions(image: Image.Image) -> list[Image.Image]:
+    """The parts of a picture that are asked about, for an average of the answers.
+
+    CIFAR-10's pictures are filled by what they show; of a photograph, it may be the middle only. So
+    of anything larger than 32x32: the whole, the centred square, and the middle 70 % each way.
+    """
+    width, height = image.size
+    if max(width, height) <= NATIVE_SIZE:
+        return [image]
+    side = min(width, height)
+    middle = max(1, round(MIDDLE * width)), max(1, round(MIDDLE * height))
+    return [image, *(centre(image, *size) for size in ((side, side), middle))]
+
+
+def centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def normalize(pixels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from demo.photograph import CHROMIUM_FLAGS, EXAMPLE
@@ -88,6 +89,40 @@ def test_the_opacity_changes_the_map_without_asking_the_network(visit, monkeypat
     page.locator("#opacity input[type=number]").press("Enter")
     expect(overlay).not_to_have_attribute("src", before)
     assert page.locator("#answer-sentence").inner_text() == sentence
+
+
+def test_a_click_looks_closer_at_one_place_until_the_next_picture(visit, tmp_path):
+    colours = Image.new("RGB", (400, 200), "red")
+    colours.paste("blue", (200, 0, 400, 200))
+    colours.save(tmp_path / "colours.png")
+    page = visit()
+    show(page, tmp_path / "colours.png")
+    overlay, seen = page.locator("#overlay img"), page.locator("#seen img")
+    overlay.wait_for()
+    shown = page.locator("#picture img")
+    box = shown.bounding_box()
+    before = seen.get_attribute("src")
+    shown.click(position={"x": box["width"] * 0.75, "y": box["height"] * 0.5})
+    expect(page.locator("#share input[type=number]")).to_have_value("0.5")
+    expect(seen).not_to_have_attribute("src", before)
+    assert colour_at(seen, 0.1) == colour_at(seen, 0.9) == [0, 0, 255]
+    show(page, EXAMPLE)
+    expect(page.locator("#share input[type=number]")).to_have_value("1")
+
+
+def colour_at(image, across):
+    """[red, green, blue] of an image on the page, half way down."""
+    return image.evaluate(
+        """(image, across) => {
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            const [x, y] = [canvas.width * across, canvas.height / 2].map(Math.floor);
+            return [...context.getImageData(x, y, 1, 1).data].slice(0, 3);
+        }""",
+        across,
+    )
 
 
 def test_another_network_and_another_class_give_another_answer(visit):

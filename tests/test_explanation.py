@@ -77,6 +77,10 @@ def test_the_default_target_is_the_predicted_class(model, picture):
     assert found.probability == pytest.approx(probability, abs=1e-5)
 
 
+def test_the_probabilities_of_all_classes_are_those_that_predict_gives(model, picture):
+    assert explain(model, picture).probabilities == model.predict(picture, top_k=None)
+
+
 def test_label_and_index_are_the_same_target(model, picture):
     by_label, by_index = (explain(model, picture, target=target) for target in ("deer", 4))
     assert by_label.label == by_index.label == "deer"
@@ -86,14 +90,16 @@ def test_label_and_index_are_the_same_target(model, picture):
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, picture):
     model = MobileNetV3Cifar(size=size).eval()
-    sides = []
+    sides = {}
     for name in layers(model):
         module = model.get_submodule(name)
-        hook = module.register_forward_hook(lambda m, i, output: sides.append(output.shape[-1]))
+        hook = module.register_forward_hook(
+            lambda m, i, output: sides.update({m: output.shape[-1]})
+        )
         explain_at = explain(model, picture, layer=name, target=0)
         hook.remove()
         assert explain_at.heatmap.shape == (60, 90)
-    assert sides == [56, 28, 14, 7]
+    assert list(sides.values()) == [56, 28, 14, 7]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ def pictures(sample):
     return [Image.fromarray(pixels) for pixels in sample[0][:10]]
 
 
+@pytest.fixture(scope="module")
+def photograph():
+    """150 x 96 pixels of blurred colours, so that its regions differ."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)).resize(
+        (150, 96), Image.Resampling.BICUBIC
+    )
+
+
 def test_one_picture_gives_one_dict_highest_first(model, pictures):
     answer = model.predict(pictures[0], top_k=None)
     assert sorted(answer) == sorted(model.config.labels)
@@ -46,6 +54,31 @@ def test_answers_do_not_depend_on_the_batch(model, pictures):
     for batch_size in (1, 3, 64):
         together = model.predict(pictures, top_k=None, batch_size=batch_size)
         for alone, among in zip(one_by_one, together, strict=True):
+            assert among == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_photographs_answer_is_the_mean_over_three_regions(photograph):
+    model = MobileNetV3Cifar.from_pretrained("small-dropout0.7-epochs4")
+
+    def logits(picture):
+        with torch.no_grad():
+            return model(model.preprocess(picture))[0]
+
+    whole, square, middle = photograph, (27, 0, 123, 96), (22, 14, 127, 81)  # of 150 x 96 pixels
+    mean = sum(map(logits, (whole, *(whole.crop(box) for box in (square, middle))))) / 3
+    expected = dict(
+        zip(model.config.labels, (mean / model.config.temperature).softmax(0).tolist(), strict=True)
+    )
+    assert model.predict(photograph, top_k=None) == pytest.approx(expected, abs=1e-5)
+    assert (mean - logits(whole)).abs().max() > 0.1  # so that the whole alone would not do
+
+
+def test_photographs_and_small_pictures_may_be_mixed(model, pictures, photograph):
+    mixed = [pictures[0], photograph, pictures[1], photograph, pictures[2]]
+    expected = [model.predict(picture, top_k=None) for picture in mixed]
+    for batch_size in (1, 2, 4, 64):
+        together = model.predict(mixed, top_k=None, batch_size=batch_size)
+        for alone, among in zip(expected, together, strict=True):
             assert among == pytest.approx(alone, abs=1e-5)
 
 
