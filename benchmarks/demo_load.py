@@ -24,6 +24,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from demo.memory import SECONDS as TRIM_SECONDS
 from demo.sample import example_files
 from mobilenetv3_cifar import list_variants
 
@@ -120,6 +121,7 @@ CROWDS: dict[str, Callable[[Crowd], Awaitable[None]]] = {
     "200 visitors at once": lambda crowd: closed_loop(crowd, 200, 1),
     "500 damaged pictures": lambda crowd: damaged(crowd, 500),
     "1 visitor again, 50 requests": lambda crowd: closed_loop(crowd, 1, 50),
+    "nobody, for a while": lambda crowd: asyncio.sleep(2 * TRIM_SECONDS),
 }
 
 

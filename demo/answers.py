@@ -12,7 +12,7 @@ from demo.sample import example_files, sample
 from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, explain, list_variants, overlay
 from mobilenetv3_cifar.explanation import Method, layers
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import to_square
+from mobilenetv3_cifar.preprocessing import regions, to_square
 from mobilenetv3_cifar.variants import get_variant
 
 LEAST_SHOWN, MOST_SHOWN = 256, 1024  # pixels of a shown map's longer side
@@ -34,6 +34,11 @@ class Answer:
     @property
     def label(self) -> str:
         return next(iter(self.probabilities))
+
+    @property
+    def looks(self) -> int:
+        """How many regions the answer is the mean of."""
+        return len(regions(self.picture))
 
     def top(self, count: int) -> dict[str, float]:
         return dict(list(self.probabilities.items())[:count])

@@ -46,7 +46,8 @@ def describe(found: Answer) -> str:
         parts.append(
             f"The map shows what speaks for *{explained.label}* ({percent(explained.probability)})."
         )
-    parts.append(f"Found in {found.seconds:.2f} seconds.")
+    looks = ", by a look at all of it and two at its middle" if found.looks > 1 else ""
+    parts.append(f"Found in {found.seconds:.2f} seconds{looks}.")
     return f"{parts[0]}\n\n{' '.join(parts[1:])}"
 
 

@@ -121,6 +121,29 @@ def test_a_picture_that_is_unlikely_to_be_of_any_class_is_called_so(shipped, mon
     assert "perhaps none of them" in compare.caption(found)
 
 
+@pytest.mark.parametrize(
+    ("share", "spot", "box"),
+    [
+        (1, (5, 5), (0, 0, 100, 60)),
+        (0.5, None, (35, 15, 65, 45)),
+        (0.5, (40, 20), (25, 5, 55, 35)),
+        (0.5, (0, 59), (0, 30, 30, 60)),
+        (0.5, (500, -3), (70, 0, 100, 30)),
+        (0.001, (40, 20), (40, 20, 41, 21)),
+    ],
+)
+def test_a_part_lies_around_its_spot_and_within_the_picture(share, spot, box):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    assert np.array_equal(answers.part_of(picture, share, spot), picture.crop(box))
+
+
+def test_of_a_photograph_the_sentence_says_that_there_were_several_looks(shipped):
+    large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
+    assert "two at its middle" in describe(answers.answer(large, "small-best"))
+    assert "two at its middle" not in describe(answers.answer(small, "small-best"))
+
+
 def test_a_long_picture_is_shown_at_most_1024_pixels_long_and_keeps_its_shape(shipped):
     found = answers.answer(Image.new("RGB", (3000, 300), "red"), "small-best")
     assert found.map_over_picture(0.5).size == (1024, 102)
