@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training import train
+from training import run
 from training.data import Cifar10, Split
 from training.experiments import Experiment
 
@@ -25,15 +25,15 @@ def mini_data(train_pictures: int = 192) -> Cifar10:
     return Cifar10(sample.take(slice(train_pictures)), held_out, held_out, "mini")
 
 
-def mini_run(folder: Path, experiment: Experiment = EXPERIMENT, pictures: int = 192) -> train.Run:
-    return train.Run(experiment, mini_data(pictures), folder, device="cpu")
+def mini_run(folder: Path, experiment: Experiment = EXPERIMENT, pictures: int = 192) -> run.Run:
+    return run.Run(experiment, mini_data(pictures), folder, device="cpu")
 
 
 if __name__ == "__main__":
-    train.CHECKPOINT_SECONDS = 0  # after every step, so that a kill may fall into a write
-    run = mini_run(Path(sys.argv[1]))
+    run.CHECKPOINT_SECONDS = 0  # after every step, so that a kill may fall into a write
+    mini = mini_run(Path(sys.argv[1]))
     print("ready", flush=True)
     try:
-        run.train()
-    except train.Stopped as stopped:
+        mini.train()
+    except run.Stopped as stopped:
         sys.exit(stopped.exit_code)

@@ -19,7 +19,7 @@ from training import card, publish, quantize
 from training.checkpoint import CheckpointError
 from training.evaluate import measure, split_logits
 from training.experiments import EXPERIMENTS
-from training.train import Run
+from training.run import Run
 
 NAME = "small-dropout0.9-epochs3"
 FILES = {

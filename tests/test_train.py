@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
 from tests.mini import EXPERIMENT, mini_data, mini_run
-from training import checkpoint, train
+from training import checkpoint
 from training.experiments import EXPERIMENTS, Experiment
+from training.run import Run
 from training.run_folder import TrainingError
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +98,7 @@ def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
 
 
 def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
-    train.Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
+    Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
     assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]
 
 
