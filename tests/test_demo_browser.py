@@ -1,5 +1,6 @@
 """The demo in a real browser, used as a visitor uses it. Without Chromium these tests fail."""
 
+import base64
 import re
 import shutil
 
@@ -12,6 +13,8 @@ from demo.photograph import CHROMIUM_FLAGS, EXAMPLE
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
 SLOW = 30_000  # milliseconds, for a busy machine
 expect.set_options(timeout=SLOW)
 
@@ -21,7 +24,9 @@ def browser():
     chromium = shutil.which("chromium")
     assert chromium, "Chromium is missing: install the package chromium"
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        opened = playwright.chromium.launch(
+            executable_path=chromium, args=[*CHROMIUM_FLAGS, *FAKE_CAMERA]
+        )
         yield opened
         opened.close()
 
@@ -32,10 +37,11 @@ def visit(browser, url):
     requests, console, contexts = [], [], []
 
     def open_page(width=1280, scheme="light"):
-        contexts.append(
-            browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=PERMISSIONS
         )
-        page = contexts[-1].new_page()
+        contexts.append(context)
+        page = context.new_page()
         page.set_default_timeout(SLOW)
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: console.append(message.text))
@@ -73,6 +79,31 @@ def test_an_example_is_classified_by_the_keyboard_alone(visit):
     example = page.get_by_role("button", name="frog", exact=True).first
     example.focus()
     page.keyboard.press("Enter")
+    page.locator("#overlay img").wait_for()
+    expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
+
+
+def test_a_picture_is_pasted_from_the_clipboard(visit):
+    page = visit()
+    page.evaluate(
+        """async picture => {
+            const bytes = Uint8Array.from(atob(picture), letter => letter.charCodeAt(0));
+            const blob = new Blob([bytes], { type: "image/png" });
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }""",
+        base64.b64encode(EXAMPLE.read_bytes()).decode(),
+    )
+    page.locator("#picture").get_by_label("Paste from clipboard").click()
+    page.locator("#overlay img").wait_for()
+    expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
+
+
+def test_the_camera_takes_a_picture(visit):
+    page = visit()
+    picture = page.locator("#picture")
+    picture.get_by_label("Capture from camera").click()
+    picture.get_by_text("Click to Access Webcam").click()
+    picture.get_by_label("capture photo", exact=True).click()
     page.locator("#overlay img").wait_for()
     expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
 
