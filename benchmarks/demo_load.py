@@ -1,10 +1,11 @@
 """Many visitors at once: what the demo answers, how fast, and what it keeps in memory.
 
     python -m benchmarks.demo_load            about four minutes
+    python -m benchmarks.demo_load --soak     5,000 requests, a quarter of an hour
 
 Starts the demo on a port of its own and prints a line for each crowd: answers, messages (a sentence
 that says what is the matter, such as a full queue or a damaged picture), failures (anything else),
-the median and 95th percentile in seconds, and the server's memory afterwards.
+the median and 95th percentile in seconds, and the server's memory and open files afterwards.
 """
 
 import argparse
@@ -68,7 +69,7 @@ class Crowd:
             return "answer"
         return "message" if '"error": "' in stream else stream
 
-    def report(self, name: str, memory: float) -> None:
+    def report(self, name: str, server: int) -> None:
         failures = {
             text: count
             for text, count in self.outcomes.items()
@@ -78,7 +79,7 @@ class Crowd:
         print(
             f"{name:32}{self.outcomes['answer']:5} answers{self.outcomes['message']:5} messages"
             f"{sum(failures.values()):4} failures   median {middle:6.3f}   p95 {late:6.3f}"
-            f"   {memory:5.0f} MB   {failures or ''}",
+            f"   {resident(server):5.0f} MB{open_files(server):5} files   {failures or ''}",
             flush=True,
         )
 
@@ -113,7 +114,8 @@ def damaged_pictures(count: int) -> Iterable[bytes]:
         yield data[: chance.integers(len(data) // 2, 2 * len(data))].tobytes()
 
 
-CROWDS: dict[str, Callable[[Crowd], Awaitable[None]]] = {
+Crowds = dict[str, Callable[[Crowd], Awaitable[None]]]
+CROWDS: Crowds = {
     "warming up, 50 requests": lambda crowd: closed_loop(crowd, 1, 50),
     "1 visitor, 50 requests": lambda crowd: closed_loop(crowd, 1, 50),
     "8 visitors, 15 requests each": lambda crowd: closed_loop(crowd, 8, 15),
@@ -124,18 +126,27 @@ CROWDS: dict[str, Callable[[Crowd], Awaitable[None]]] = {
     "nobody, for a while": lambda crowd: asyncio.sleep(2 * TRIM_SECONDS),
 }
 
+SOAK: Crowds = {
+    f"2 visitors, up to request {last}": lambda crowd: closed_loop(crowd, 2, 250)
+    for last in range(500, 5001, 500)
+}
 
-async def measure(url: str, variant: str, server: int) -> None:
-    for name, visit in CROWDS.items():
+
+async def measure(crowds: Crowds, url: str, variant: str, server: int) -> None:
+    for name, visit in crowds.items():
         crowd = Crowd(url, variant)
         await visit(crowd)
         await crowd.client.aclose()
-        crowd.report(name, resident(server))
+        crowd.report(name, server)
 
 
 def resident(process: int) -> float:
     """Megabytes of memory."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+
+
+def open_files(process: int) -> int:
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
 def start(app: str, port: int, log: io.BufferedWriter) -> subprocess.Popen[bytes]:
@@ -157,12 +168,14 @@ def main() -> None:
     parser.add_argument("--app", default="app.py")
     parser.add_argument("--variant", help="default: the best one")
     parser.add_argument("--port", type=int, default=7899)
+    parser.add_argument("--soak", action="store_true", help="5,000 requests, and nothing else")
     arguments = parser.parse_args()
     with tempfile.TemporaryFile() as log:
         server = start(arguments.app, arguments.port, log)
         url = f"http://127.0.0.1:{arguments.port}"
         try:
-            asyncio.run(measure(url, arguments.variant or list_variants()[0].name, server.pid))
+            variant = arguments.variant or list_variants()[0].name
+            asyncio.run(measure(SOAK if arguments.soak else CROWDS, url, variant, server.pid))
         finally:
             server.terminate()
             server.wait()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -186,15 +187,15 @@ def test_a_cache_write_that_fails_leaves_no_half_cache(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        data.write_atomically(tmp_path / data.CACHE, np.zeros((2, 3073), np.uint8))
+        data.write_cache(tmp_path, np.zeros((2, 3073), np.uint8))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_cache_is_refused(fake, tmp_path):
     fake[3, 3] ^= 1
-    data.write_atomically(tmp_path / data.CACHE, fake)
+    data.write_cache(tmp_path, fake)
     with pytest.raises(DataError, match="data_batch_1 are not CIFAR-10's"):
         data.load(tmp_path)
 

@@ -1,6 +1,7 @@
 """From a run to a model folder: its files, its card, and numbers that are all measured."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -16,12 +17,14 @@ from mobilenetv3_cifar.export import run_onnx
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 from tests.mini import mini_data, mini_run
 from training import card, publish, quantize
-from training.checkpoint import CheckpointError
+from training.checkpoint import CheckpointError, State
 from training.evaluate import measure, split_logits
 from training.experiments import EXPERIMENTS
+from training.measured import Measured
 from training.run import Run
 
 NAME = "small-dropout0.9-epochs3"
+COMMAND = f"python -m training.train {NAME}"
 FILES = {
     "README.md",
     "config.json",
@@ -43,7 +46,7 @@ def published(tmp_path_factory):
         folder = root / "runs" / NAME / f"seed-{seed}"
         run = Run(EXPERIMENTS[NAME], mini_data(), folder, seed=seed, device="cpu")
         run.train()
-        publish.make_model_folder(folder, EXPERIMENTS[NAME], mini_data(), root / "cards")
+        publish.make_model_folder(folder, EXPERIMENTS[NAME], mini_data(), root / "cards", COMMAND)
     return root
 
 
@@ -68,7 +71,10 @@ def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
         "recall": 0.693,
         "accuracy": 0.693,
     }
-    assert set(metrics["training"]) == {"seconds", "device", "torch", "commit", "data_sha256"}
+    assert metrics["weights"]["sha256"] == json_of(folder, "config.json")["weights_sha256"]
+    assert metrics["weights"]["precision"].startswith("float16")
+    facts = {"seconds", "device", "torch", "commit", "data_sha256", "precision", "processes"}
+    assert set(metrics["training"]) == facts | {"command"}
 
 
 def test_the_history_has_a_row_an_epoch(folder):
@@ -158,26 +164,55 @@ def test_a_retrained_folder_loses_the_8_bit_file_of_its_old_weights(folder, tmp_
     assert not (copied / "model-int8.onnx").exists()
 
 
-def json_of(folder):
-    return json.loads((folder / "metrics.json").read_text())
+def json_of(folder, name="metrics.json"):
+    return json.loads((folder / name).read_text())
 
 
-def row(epoch, accuracy):
-    return {"epoch": epoch, "valid_accuracy": accuracy}
+def test_the_card_says_what_made_it_where_it_went_on_and_in_whose_run(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / NAME)
+    metrics = json_of(copied)
+    metrics["training"] |= {"commit": "c0ffee, decade", "command": "python -m longer"}
+    (copied / "metrics.json").write_bytes(publish.to_json(metrics))
+    card.write_card(copied)
+    text = " ".join((copied / "README.md").read_text().split())
+    assert f"Made by `{COMMAND}` at commit" in " ".join((folder / "README.md").read_text().split())
+    assert "Made by `python -m longer`, on whose way it lies, at commit c0ffee, resumed" in text
+    assert "resumed at decade, with PyTorch" in text
+
+
+def test_what_a_run_was_made_with_is_told_whole():
+    machine = {"device": "cpu: old", "torch": "2.14.1", "commit": "c0ffee", "threads": 2}
+    state = State(environments=[machine, machine | {"device": "cpu: new"}])
+    told = publish.provenance_of(state, {"precision": "bf16", "processes": 2, "data_sha256": "d"})
+    assert told == {
+        "seconds": 0,
+        "precision": "bf16",
+        "processes": 2,
+        "data_sha256": "d",
+        "device": "cpu: old, cpu: new",
+        "torch": "2.14.1",
+        "commit": "c0ffee",
+    }
 
 
 @pytest.mark.parametrize(
     ("train", "accuracies", "finding"),
     [
-        (0.90, (0.70, 0.70), "it overfits"),
-        (0.70, (0.60, 0.69), "still learning"),
-        (0.72, (0.70, 0.70), "no longer learning"),
+        (0.90, (0.70, 0.70), "it overfits, and was no longer learning"),
+        (0.70, (0.60, 0.69), "it underfits, and was still learning"),
+        (0.74, (0.70, 0.70), "it neither overfits nor underfits, and was no longer learning"),
     ],
 )
-def test_the_verdict_follows_from_gap_and_trend(train, accuracies, finding):
-    history = [row(epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
-    metrics = {"train": {"accuracy": train}, "validation": {"accuracy": accuracies[-1]}}
-    assert finding in card.verdict(metrics, history)
+def test_the_verdict_follows_from_the_training_accuracies_and_the_trend(train, accuracies, finding):
+    def of(name, accuracy):
+        metrics = {"train": {"accuracy": accuracy}, "validation": {"accuracy": accuracies[-1]}}
+        rows = [{"valid_accuracy": accuracy} for accuracy in accuracies]
+        return Measured({"name": name} | metrics, rows, [])
+
+    full = of("small-dropout0-epochs10", 0.76)
+    assert f"**{finding} when it stopped**" in card.verdict(of(NAME, train), full)
+    if train == 0.70:  # nothing to hold it against: no word of underfitting
+        assert "it neither overfits nor underfits" in card.verdict(of(NAME, train), None)
 
 
 def test_rounding_to_half_keeps_statistics_and_counters():
@@ -191,24 +226,47 @@ def test_rounding_to_half_keeps_statistics_and_counters():
     assert not [name for name in changed if "running" in name]
 
 
-def test_weights_that_half_precision_hurts_are_shipped_in_single(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("spoils", "precision"), [(False, "float16"), (True, "float32")])
+def test_weights_that_half_precision_hurts_are_shipped_in_single(
+    tmp_path, monkeypatch, spoils, precision
+):
     run = mini_run(tmp_path / "run")
     run.train()
-
-    def spoil(weights):
-        return {name: value * 0 for name, value in weights.items()}
-
-    monkeypatch.setattr(publish, "round_to_half", spoil)
-    monkeypatch.setattr(publish, "HALF_TOLERANCE", -1.0)
     weights = run.bare_model.state_dict()
+    if spoils:
+        # Every picture is then given the first class.
+        monkeypatch.setattr(
+            publish, "round_to_half", lambda them: {name: 0 * each for name, each in them.items()}
+        )
+        logits = publish.validation_logits(weights, {"size": "small"}, mini_data())
+        truth = mini_data().validation.labels
+        run.state.history[-1]["valid_accuracy"] = publish.summarize(logits, truth)["accuracy"] + 1
     said, _ = publish.save_weights(
         tmp_path / "model", weights, run.experiment, mini_data(), run.state
     )
-    assert said["precision"] == "float32"
+    assert said["precision"].startswith(precision)
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items()) == spoils
 
 
-def test_a_run_that_has_not_ended_is_not_published(tmp_path):
-    with pytest.raises(CheckpointError, match="has not ended"):
-        publish.make_model_folder(tmp_path, EXPERIMENTS[NAME], mini_data(), tmp_path / "cards")
+def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
+    longer = dataclasses.replace(EXPERIMENTS[NAME], epochs=4)
+    run = published / "runs" / NAME / "seed-0"
+    for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
+        with pytest.raises(CheckpointError, match="has not ended"):
+            publish.make_model_folder(folder, row, mini_data(), tmp_path / "cards", COMMAND)
+
+
+def run_publish(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["publish", NAME, *words])
+    publish.main()
+
+
+def test_a_dry_run_lists_what_would_go(folder, monkeypatch, capsys):
+    monkeypatch.setattr("mobilenetv3_cifar.variants.variants_folder", lambda: folder.parent)
+    run_publish(monkeypatch, "--repo-id", "owner/name", "--dry-run")
+    first, *files = capsys.readouterr().out.splitlines()
+    assert first == "to owner/name, in one commit:"
+    assert {line.split()[0] for line in files} == FILES | {"seeds/1.json"}
+    with pytest.raises(SystemExit, match=r"^error: 'not a name' is no repository"):
+        run_publish(monkeypatch, "--repo-id", "not a name", "--dry-run")

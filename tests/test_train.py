@@ -97,6 +97,29 @@ def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
     assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
 
 
+def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
+    uninterrupted, tmp_path, monkeypatch
+):
+    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
+    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
+    run = mini_run(tmp_path / longer.name / "seed-0", longer)
+
+    def killed_after(save):
+        def wrapped():
+            save()
+            if len(run.state.history) == EXPERIMENT.epochs:
+                raise KeyboardInterrupt
+
+        return wrapped
+
+    for name in ("save", "save_shorter_run"):
+        monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    mini_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+
+
 def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
     Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
     assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]

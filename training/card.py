@@ -3,19 +3,19 @@
 Every figure in a card comes from the `metrics.json` and `history.csv` beside it.
 """
 
-import csv
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from training.experiments import EXPERIMENTS, Experiment
+from mobilenetv3_cifar.folder import replace_files
+from training import measured
+from training.experiments import Experiment
+from training.measured import OVERFITTING, UNDERFITTING, Measured, percent, points
 
 TEMPLATE = Path(__file__).parent / "card_template.md"
 DATASET = "uoft-cs/cifar10"
-GAP_OVERFITTING = 0.05  # training minus validation accuracy, both unaugmented in evaluation mode
 GAIN_LEARNING = 0.005  # validation accuracy an epoch must add to count as still learning
 
 SPLITS = {
@@ -30,38 +30,40 @@ SCHEDULES = {
 
 
 def write_card(folder: Path) -> None:
-    """Write `folder/README.md` from the files beside it."""
-    metrics = read_json(folder / "metrics.json")
-    history = read_history(folder / "history.csv")
-    config = read_json(folder / "config.json")
-    experiment, test, training = EXPERIMENTS[metrics["name"]], metrics["test"], metrics["training"]
+    """Write `folder/README.md` from the files beside it.
+
+    Whether a network underfits is told by the one beside it that was trained without limits.
+    """
+    variant = measured.read(folder)
+    metrics, experiment = variant.metrics, variant.row
+    full = folder.parent / f"{experiment.size}-dropout0-epochs10"
     card = ModelCard.from_template(
         card_data(metrics),
         template_path=str(TEMPLATE),
         experiment=experiment,
         metrics=metrics,
-        test=test,
-        training=training,
-        config=config,
+        test=metrics["test"],
+        training=metrics["training"],
+        config=measured.read_json(folder / "config.json"),
         purpose=purpose(experiment),
         schedule=SCHEDULES[experiment.schedule],
         splits=[
             (name, percent(metrics[key]["accuracy"]), f"{metrics[key]['loss']:.4f}")
             for key, name in SPLITS.items()
         ],
-        accuracy=percent(test["accuracy"]),
-        comparison=comparison(metrics),
-        spread=spread(folder, test["accuracy"]),
-        verdict=verdict(metrics, history),
+        accuracy=percent(variant.test),
+        comparison=comparison(variant),
+        spread=spread(variant),
+        verdict=verdict(variant, measured.read(full) if measured.is_published(full) else None),
         int8=int8(metrics),
     )
-    (folder / "README.md").write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    replace_files(folder, {"README.md": f"{str(card).rstrip()}\n".encode()})
 
 
 def card_data(metrics: dict[str, Any]) -> ModelCardData:
     """The card's metadata, the test results as `model-index`."""
     test = metrics["test"]
-    measured = (
+    results = (
         ("accuracy", "accuracy", test["accuracy"]),
         ("precision", "macro precision", test["precision_macro"]),
         ("recall", "macro recall", test["recall_macro"]),
@@ -88,49 +90,51 @@ def card_data(metrics: dict[str, Any]) -> ModelCardData:
                 metric_name=name,
                 metric_value=value,
             )
-            for kind, name, value in measured
+            for kind, name, value in results
         ],
     )
 
 
 def purpose(experiment: Experiment) -> str:
+    where = (
+        "REPRODUCTION.md, in the repository that trained it, holds that against what was measured."
+    )
     if not experiment.section:
-        return f"It is {experiment.claim}"
+        return f"It is no experiment of the report, but a control: {experiment.claim} {where}"
     return (
         f"It reproduces an experiment of the report ({experiment.section}), "
-        f"which concludes: {experiment.claim}."
+        f"which concludes: {experiment.claim}. {where}"
     )
 
 
-def comparison(metrics: dict[str, Any]) -> str:
+def comparison(variant: Measured) -> str:
     """The report's figures beside ours, or a sentence that there are none."""
-    report, test = metrics["report"], metrics["test"]
+    report, test = variant.row.report, variant.metrics["test"]
     if report is None:
-        return "The report prints no figures for this setting."
+        printed = "prints no figures for" if variant.row.section else "does not have"
+        return f"The report {printed} this setting."
     rows = (
-        ("accuracy", test["accuracy"], report["accuracy"]),
-        ("precision (macro)", test["precision_macro"], report["precision"]),
-        ("recall (macro)", test["recall_macro"], report["recall"]),
+        ("accuracy", test["accuracy"], report.accuracy),
+        ("precision (macro)", test["precision_macro"], report.precision),
+        ("recall (macro)", test["recall_macro"], report.recall),
     )
     lines = ["| test pictures | the report | ours | difference in points |", "|---|---|---|---|"]
     lines += [
-        f"| {name} | {percent(theirs)} | {percent(ours)} | {100 * (ours - theirs):+.2f} |"
+        f"| {name} | {percent(theirs)} | {percent(ours)} | {points(ours - theirs)} |"
         for name, ours, theirs in rows
     ]
     return "\n".join(lines)
 
 
-def spread(folder: Path, accuracy: float) -> str:
+def spread(variant: Measured) -> str:
     """The mean and standard deviation of the test accuracy over all seeds, where there are more."""
-    others = [read_json(path) for path in sorted((folder / "seeds").glob("*.json"))]
-    if not others:
+    if not variant.seeds:
         return ""
-    all_of_them = [accuracy, *(other["test"]["accuracy"] for other in others)]
-    mean, deviation = statistics.mean(all_of_them), statistics.stdev(all_of_them)
-    figures = f"{100 * mean:.2f} ± {100 * deviation:.2f} % (mean ± standard deviation)"
+    found = variant.accuracies.values()
+    figures = f"{100 * variant.mean:.2f} ± {100 * statistics.stdev(found):.2f} %"
     return (
-        f"The test accuracy over {len(all_of_them)} seeds is {figures}: "
-        f"{', '.join(map(percent, all_of_them))}. "
+        f"The test accuracy over {len(found)} seeds is {figures} (mean ± standard deviation): "
+        f"{', '.join(map(percent, found))}. "
         "The first, seed 0, is the one shipped, whatever the others gave."
     )
 
@@ -140,43 +144,39 @@ def int8(metrics: dict[str, Any]) -> str:
     found = metrics.get("int8")
     if found is None:
         return ""
-    change = found["accuracy"] - metrics["test"]["accuracy"]
+    change = points(found["accuracy"] - metrics["test"]["accuracy"])
     return (
         f"In 8 bits: `python -m training.quantize {metrics['name']}` makes of the network an ONNX "
         f"file of {found['bytes'] / 1e6:.1f} MB whose weights and activations are 8-bit integers, "
         f"scaled on {found['calibration_pictures']} training pictures. It gets "
-        f"**{percent(found['accuracy'])}** of the test pictures right ({100 * change:+.2f} "
+        f"**{percent(found['accuracy'])}** of the test pictures right ({change} "
         f"points), with onnxruntime {found['onnxruntime']} on {found['device']}."
     )
 
 
-def verdict(metrics: dict[str, Any], history: list[dict[str, float]]) -> str:
-    """Over- or underfitting, from the gap of the accuracies and the trend of the curves."""
-    gap = metrics["train"]["accuracy"] - metrics["validation"]["accuracy"]
-    last_gain = history[-1]["valid_accuracy"] - history[-2]["valid_accuracy"]
-    if gap > GAP_OVERFITTING:
+def verdict(variant: Measured, full: Measured | None) -> str:
+    """Over- or underfitting, from the training accuracies and the trend of the curves."""
+    last_gain = variant.change("valid_accuracy", len(variant.history) - 1)
+    train = variant.metrics["train"]["accuracy"]
+    shortfall = full.metrics["train"]["accuracy"] - train if full else 0
+    if variant.gap > OVERFITTING:
         finding = "it overfits"
-    elif last_gain > GAIN_LEARNING:
-        finding = "it does not overfit, and was still learning when it stopped"
+    elif shortfall > UNDERFITTING:
+        finding = "it underfits"
     else:
-        finding = "it does not overfit, and was no longer learning"
-    return (
-        f"Verdict: **{finding}**. The training accuracy is {100 * gap:+.2f} points over the "
-        f"validation accuracy (more than {100 * GAP_OVERFITTING:.0f} counts as overfitting), and "
-        f"the last epoch changed the validation accuracy by {100 * last_gain:+.2f} points "
-        f"(more than {100 * GAIN_LEARNING:.1f} counts as still learning)."
+        finding = "it neither overfits nor underfits"
+    learning = "was still learning" if last_gain > GAIN_LEARNING else "was no longer learning"
+    text = (
+        f"Verdict: **{finding}, and {learning} when it stopped**. The training accuracy is "
+        f"{points(variant.gap)} points over the validation accuracy (more than "
+        f"{100 * OVERFITTING:.0f} counts as overfitting), and the last epoch changed the "
+        f"validation accuracy by {points(last_gain)} points (more than "
+        f"{100 * GAIN_LEARNING:.1f} counts as still learning)."
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `history.csv`, an epoch each, as numbers."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
+    if full and full != variant:
+        text += (
+            f" `{full.row.name}` has {percent(full.metrics['train']['accuracy'])} of the training "
+            f"pictures right, this network {percent(train)}: more than {100 * UNDERFITTING:.0f} "
+            "points less count as underfitting."
+        )
+    return text

@@ -8,13 +8,14 @@ The two newest are kept: a damaged one is passed over, loudly, in favour of the 
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from mobilenetv3_cifar.folder import replace_files
 
 KEPT = 2  # newest checkpoints
 
@@ -69,23 +70,23 @@ def model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> Path:
     """Write one checkpoint and drop all but the newest; return the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"step-{state.step:06d}"
     content = save(tensors)
-    write_atomically(stem.with_suffix(".safetensors"), content)
     facts = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "settings": settings,
         "state": dataclasses.asdict(state),
     }
-    manifest = stem.with_suffix(".json")
-    write_atomically(manifest, json.dumps(facts, indent=1).encode())
+    name = f"step-{state.step:06d}"
+    manifest = json.dumps(facts, indent=1).encode()
+    replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
     for old in manifests(folder)[KEPT:]:
         old.unlink()
     stems = {path.stem for path in manifests(folder)}
-    for path in folder.glob("step-*.safetensors"):
+    left_behind = folder.glob(".step-*.partial")  # by a kill while writing
+    for path in (*folder.glob("step-*.safetensors"), *left_behind):
         if path.stem not in stems:
             path.unlink()
-    return manifest
+    return folder / f"{name}.json"
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
@@ -114,16 +115,3 @@ def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[s
 def manifests(folder: Path) -> list[Path]:
     """The JSON files of all checkpoints, newest first."""
     return sorted(folder.glob("step-*.json"), reverse=True)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file holds all of `content` or what it held before, even after a kill or a power cut."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

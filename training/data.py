@@ -9,7 +9,7 @@ cached as one memory-mapped array, a row a picture: the label byte, then 32x32x3
 
 import argparse
 import hashlib
-import os
+import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mobilenetv3_cifar.folder import replace_files
 from mobilenetv3_cifar.preprocessing import LABELS
 from training import sources
 from training.sources import BATCH_ROWS, Batch, SourceError
@@ -94,7 +95,7 @@ def load(data_dir: Path) -> Cifar10:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
         verify(rows)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise DataError(
             f"{path} is damaged ({error}); delete it and run: python -m training.data"
         ) from error
@@ -179,7 +180,7 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     for source in sources.SOURCES:
         try:
             say(f"trying {source.name}")
-            write_atomically(path, assemble(source.read(source.fetch(data_dir))))
+            write_cache(data_dir, assemble(source.read(source.fetch(data_dir))))
             return path
         except SourceError as error:
             failures.append(f"  {source.name}: {error}")
@@ -190,17 +191,11 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     )
 
 
-def write_atomically(path: Path, rows: np.ndarray) -> None:
+def write_cache(data_dir: Path, rows: np.ndarray) -> None:
     """The file appears whole or not at all, so that a kill at any moment leaves no half cache."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.save(file, rows, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.save(content, rows, allow_pickle=False)
+    replace_files(data_dir, {CACHE: content.getvalue()})
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ of its `metrics.json`, digit for digit on the same machine.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from sklearn import metrics
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
+from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE
 from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
+from mobilenetv3_cifar.preprocessing import LABELS
+from training.commands import one_line_errors
 from training.data import DataError, Split, load
 
 FALSE_ALARMS = 0.05  # validation pictures that may be called unlike any class
@@ -145,12 +146,12 @@ def main() -> None:
     parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a shipped variant or a folder")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    try:
+    with one_line_errors():
         model = MobileNetV3Cifar.from_pretrained(arguments.model)
+        if model.config.labels != LABELS:
+            raise DataError(f"{arguments.model} has other classes than CIFAR-10")
         test = load(arguments.data_dir).test
-    except (MobileNetV3CifarError, DataError) as error:
-        sys.exit(f"error: {error}")
-    print(json.dumps(measure(model, split_logits(model, test, "test"), test.labels), indent=2))
+        print(json.dumps(measure(model, split_logits(model, test, "test"), test.labels), indent=2))
 
 
 if __name__ == "__main__":

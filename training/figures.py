@@ -24,8 +24,11 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
-def curves(history: list[dict[str, float]], title: str, path: Path) -> None:
-    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11)."""
+def curves(history: list[dict[str, float]], title: str, training: str, path: Path) -> None:
+    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11).
+
+    `training` names the former's curve and says how it was measured.
+    """
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -33,10 +36,7 @@ def curves(history: list[dict[str, float]], title: str, path: Path) -> None:
         (loss, "loss", "cross entropy"),
         (accuracy, "accuracy", "accuracy"),
     ):
-        for split, label in (
-            ("train", "training, augmented, with dropout"),
-            ("valid", "validation"),
-        ):
+        for split, label in (("train", training), ("valid", "validation")):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in history], "o-", label=label)
         axes.set(xlabel="epoch", ylabel=name, xticks=epochs)
         axes.grid(alpha=0.3)

@@ -7,9 +7,9 @@ A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 
 import argparse
 import csv
+import io
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError, hub
+from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar.folder import read_config, replace_files
 from mobilenetv3_cifar.variants import get_variant
-from training import card, checkpoint, figures
+from training import card, checkpoint, figures, measured
 from training.checkpoint import CheckpointError, State
+from training.commands import one_line_errors
 from training.data import Cifar10
 from training.evaluate import (
     count_macs,
@@ -35,8 +37,12 @@ from training.experiments import EXPERIMENTS, Experiment
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
 
 
-def make_model_folder(run: Path, experiment: Experiment, data: Cifar10, cards: Path) -> Path:
+def make_model_folder(
+    run: Path, experiment: Experiment, data: Cifar10, cards: Path, command: str
+) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
+
+    `command` is what made the run: that of a longer one, where this one is its beginning.
 
     Raises:
         CheckpointError: the run has no whole checkpoint, or has not ended.
@@ -45,37 +51,44 @@ def make_model_folder(run: Path, experiment: Experiment, data: Cifar10, cards: P
     if found is None or len(found[1].history) < experiment.epochs:
         raise CheckpointError(f"the run in {run} has not ended")
     tensors, state, settings, _ = found
+    target = cards / experiment.name
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
         exact = checkpoint.model_tensors(tensors)
         weights, valid_logits = save_weights(folder, exact, experiment, data, state)
         model = MobileNetV3Cifar.from_pretrained(folder)
-        logits = {
-            name: split_logits(model, getattr(data, name), name) for name in ("train", "test")
-        }
+        test_logits = split_logits(model, data.test, "test")
         metrics = {
             "name": experiment.name,
             "seed": settings["seed"],
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "macs": count_macs(model),
-            "weights": weights,
-            "train": summarize(logits["train"], data.train.labels),
+            "weights": weights | {"sha256": read_config(folder)[1]},
+            "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
             "validation": measure(model, valid_logits, data.validation.labels),
-            "test": measure(model, logits["test"], data.test.labels),
+            "test": measure(model, test_logits, data.test.labels),
             "report": vars(experiment.report) if experiment.report else None,
-            "training": provenance_of(state) | {"data_sha256": data.sha256},
+            "training": {"command": command} | provenance_of(state, settings),
         }
         if metrics["seed"] != 0:
-            target = cards / experiment.name / "seeds" / f"{metrics['seed']}.json"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_json(target, metrics)
-            return target
-        write_json(folder / "metrics.json", metrics)
-        write_history(folder / "history.csv", state.history)
-        draw_figures(folder, model, data, logits["test"].argmax(1).numpy())
+            return add_seed(target, metrics)
+        folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
+        replace_files(folder, folder_files)
+        draw_figures(folder, model, data, test_logits.argmax(1).numpy())
+        place(folder, target)
+    card.write_card(target)
+    return target
+
+
+def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
+    """Add another seed's figures to a model folder, and to its card if that is there already."""
+    target = folder / "seeds" / f"{metrics['seed']}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_files(target.parent, {target.name: to_json(metrics)})
+    if measured.is_published(folder):
         card.write_card(folder)
-        return place(folder, cards / experiment.name)
+    return target
 
 
 def save_weights(
@@ -126,15 +139,16 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def provenance_of(state: State) -> dict[str, Any]:
-    """Where and with what a run was made; all its commits, if it was resumed under another."""
-    last = state.environments[-1]
-    commits = dict.fromkeys(environment["commit"] for environment in state.environments)
+def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
+    """Where and with what a run was made: of what changed when it was resumed, every value."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
-        "device": last["device"],
-        "torch": last["torch"],
-        "commit": ", ".join(commits),
+        "precision": "float32" if settings["precision"] == "no" else settings["precision"],
+        **{key: settings[key] for key in ("processes", "data_sha256")},
+        **{
+            key: ", ".join(dict.fromkeys(each[key] for each in state.environments))
+            for key in ("device", "torch", "commit")
+        },
     }
 
 
@@ -149,43 +163,41 @@ def draw_figures(
 
 def draw_curves_and_matrices(folder: Path) -> None:
     """The figures that need no more than the folder's own files."""
-    metrics = card.read_json(folder / "metrics.json")
+    variant = measured.read(folder)
+    metrics = variant.metrics
     labels = tuple(metrics["test"]["per_class"])
     matrices = {
         f"{split} pictures": metrics[split]["confusion_matrix"] for split in ("validation", "test")
     }
     figures.confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
-    history = card.read_history(folder / "history.csv")
-    figures.curves(history, metrics["name"], folder / "curves.png")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_bytes(to_json(content))
+    how = "augmented, with dropout" if variant.row.dropout else "augmented"
+    figures.curves(variant.history, metrics["name"], f"training, {how}", folder / "curves.png")
 
 
 def to_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
+def to_csv(history: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
 
 
-def place(staged: Path, target: Path) -> Path:
-    """Move a new folder into place; copy into an existing one with config.json last.
+def place(staged: Path, target: Path) -> None:
+    """Move a new folder into place; replace the files of an existing one, config.json last.
 
     Until the config names the new weights, a model folder is refused as incomplete.
     """
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.move(staged, target))
-    for path in sorted(staged.iterdir(), key=lambda path: path.name == "config.json"):
-        shutil.copyfile(path, target / path.name)
+        shutil.move(staged, target)
+        return
+    ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
+    replace_files(target, {path.name: path.read_bytes() for path in ordered})
     (target / hub.INT8_FILE).unlink(missing_ok=True)  # made of the weights that were there before
-    return target
 
 
 def main() -> None:
@@ -194,16 +206,15 @@ def main() -> None:
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be sent")
     arguments = parser.parse_args()
-    try:
+    with one_line_errors():
         folder = get_variant(arguments.name).folder
         if arguments.dry_run:
+            hub.check_repo_id(arguments.repo_id)
             print(f"to {arguments.repo_id}, in one commit:")
             for name in hub.files_to_push(folder):
                 print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
         else:
             print(hub.push_folder(folder, arguments.repo_id))
-    except MobileNetV3CifarError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ the Hub, and its figures into `metrics.json` and the card. The repository keeps 
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,16 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
+from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx, run_onnx
 from mobilenetv3_cifar.folder import replace_files
 from mobilenetv3_cifar.hub import INT8_FILE
 from mobilenetv3_cifar.prediction import batches
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 from mobilenetv3_cifar.variants import METRICS_FILE, get_variant
-from training import card
-from training.data import Cifar10, DataError, Split, load
+from training import card, measured
+from training.commands import one_line_errors
+from training.data import Cifar10, Split, load
 from training.evaluate import summarize
 from training.experiments import EXPERIMENTS
 from training.provenance import device_name
@@ -40,7 +40,7 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
     path = folder / INT8_FILE
     export_onnx(model, path, int8_images=data.train.images[:CALIBRATION_PICTURES])
     logits = onnx_logits(path, model, data.test)
-    metrics = card.read_json(folder / METRICS_FILE)
+    metrics = measured.read_json(folder / METRICS_FILE)
     metrics["int8"] = summarize(logits, data.test.labels) | {
         "bytes": path.stat().st_size,
         "calibration_pictures": CALIBRATION_PICTURES,
@@ -66,13 +66,10 @@ def main() -> None:
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    try:
+    with one_line_errors():
         found = quantize(get_variant(arguments.name).folder, load(arguments.data_dir))
-    except (MobileNetV3CifarError, DataError) as error:
-        sys.exit(f"error: {error}")
-    print(
-        f"{arguments.name}: {100 * found['accuracy']:.2f} % of the test pictures right, in 8 bits"
-    )
+        accuracy = measured.percent(found["accuracy"])
+        print(f"{arguments.name}: {accuracy} of the test pictures right, in 8 bits")
 
 
 if __name__ == "__main__":

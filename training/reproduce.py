@@ -9,17 +9,19 @@ committed figures. Where nothing is missing, that takes seconds and changes noth
 import argparse
 import re
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from mobilenetv3_cifar.folder import replace_files
 from mobilenetv3_cifar.variants import list_variants
-from training import card
-from training.card import percent
-from training.conclusions import CONCLUSIONS, Measured, judge
+from training import card, measured, train
+from training.commands import one_line_errors
+from training.conclusions import CONCLUSIONS, judge, order
 from training.data import load
 from training.experiments import EXPERIMENTS
+from training.judges import BALANCED, FLAT
+from training.measured import OVERFITTING, UNDERFITTING, Measured, Variants, percent, points
 from training.provenance import ROOT
 from training.publish import draw_curves_and_matrices
 from training.quantize import quantize
@@ -47,69 +49,52 @@ def figures_of(cards: Path, name: str, seed: int) -> Path:
 
 def train_missing(names: Iterable[str], options: list[str]) -> None:
     for name, seed in missing_runs(names):
-        if figures_of(CARDS, name, seed).exists():
-            continue  # a longer run has published it meanwhile
-        command = [sys.executable, "-m", "training.train", name, "--seed", str(seed), *options]
-        done = subprocess.run(command, check=False)
-        if done.returncode:
-            sys.exit(done.returncode)
+        if not figures_of(CARDS, name, seed).exists():  # or a longer run has published it meanwhile
+            command = [name, "--seed", str(seed), *options]
+            train.train_and_publish(train.parse_arguments(command))
 
 
-def quantize_missing(names: Iterable[str], data_dir: Path) -> None:
+def quantize_missing(data_dir: Path) -> None:
     """Measure the 8-bit file of every published experiment that lacks the figures."""
     data = None
-    for name in names:
-        metrics = figures_of(CARDS, name, seed=0)
-        if metrics.exists() and "int8" not in card.read_json(metrics):
+    for name, variant in measured.read_all(CARDS).items():
+        if "int8" not in variant.metrics:
             data = data or load(data_dir)
-            quantize(metrics.parent, data)
+            quantize(CARDS / name, data)
 
 
-def read_all(cards: Path) -> dict[str, Measured]:
-    """Every published experiment, in the order of the experiments' rows."""
-    return {
-        name: Measured(
-            card.read_json(cards / name / "metrics.json"),
-            card.read_history(cards / name / "history.csv"),
-            [card.read_json(path) for path in sorted((cards / name / "seeds").glob("*.json"))],
-        )
-        for name in EXPERIMENTS
-        if (cards / name / "metrics.json").exists()
-    }
-
-
-def table(variants: dict[str, Measured]) -> str:
+def table(variants: Variants) -> str:
     """Test accuracy, precision and recall: the report's, ours, and the difference in points."""
+    kinds = ("accuracy", "precision", "recall")
+    heads = [f"{kind}: report | ours | difference" for kind in kinds]
     lines = [
-        "| experiment | accuracy: report | ours | difference | mean ± sd over seeds "
-        "| precision: report | ours | recall: report | ours |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| experiment | {' | '.join(heads)} | accuracy over seeds, mean ± sd |",
+        "|---" * (2 + 3 * len(kinds)) + "|",
     ]
     for name, row in EXPERIMENTS.items():
         if name not in variants:
-            lines.append(f"| {name} | not trained yet | | | | | | | |")
+            lines.append(f"| {name} | not trained yet |{' |' * 3 * len(kinds)}")
             continue
-        test, report = variants[name].metrics["test"], row.report
-        cells = [name, "not printed", percent(test["accuracy"]), "", spread(variants[name])]
-        cells += ["not printed", percent(test["precision_macro"])]
-        cells += ["not printed", percent(test["recall_macro"])]
-        if report:
-            cells[1] = percent(report.accuracy)
-            cells[3] = f"{100 * (test['accuracy'] - report.accuracy):+.2f}"
-            cells[5], cells[7] = percent(report.precision), percent(report.recall)
-        lines.append(f"| {' | '.join(cells)} |")
+        test = variants[name].metrics["test"]
+        cells = [name]
+        for kind, key in zip(kinds, ("accuracy", "precision_macro", "recall_macro"), strict=True):
+            if row.report:
+                theirs = getattr(row.report, kind)
+                cells += [percent(theirs), percent(test[key]), points(test[key] - theirs)]
+            else:
+                cells += ["not printed" if row.section else "none", percent(test[key]), ""]
+        lines.append(f"| {' | '.join(cells)} | {spread(variants[name])} |")
     return "\n".join(lines)
 
 
 def spread(variant: Measured) -> str:
-    if not variant.seeds:
+    found = variant.accuracies.values()
+    if len(found) == 1:
         return "one seed"
-    found = [variant.test, *(seed["test"]["accuracy"] for seed in variant.seeds)]
-    mean, deviation = statistics.mean(found), statistics.stdev(found)
-    return f"{100 * mean:.2f} ± {100 * deviation:.2f} ({len(found)})"
+    return f"{100 * variant.mean:.2f} ± {100 * statistics.stdev(found):.2f} % ({len(found)})"
 
 
-def conclusions(variants: dict[str, Measured]) -> str:
+def conclusions(variants: Variants) -> str:
     lines = ["| the report, where | of | it says | we find | figures |", "|---|---|---|---|---|"]
     for conclusion in CONCLUSIONS:
         found = judge(conclusion, variants)
@@ -119,17 +104,55 @@ def conclusions(variants: dict[str, Measured]) -> str:
     return "\n".join(lines)
 
 
-def pictures(variants: dict[str, Measured]) -> str:
-    """For each of the report's figures 4 to 11 and its confusion matrices, ours."""
+def ordering(variants: Variants) -> str:
+    """Whether ours are in the report's order, and a line for each pair that is not."""
+    found = order(variants)
+    if not found:
+        return "No two settings can be compared yet."
+    kept = [finding for _, _, finding in found if finding.verdict == "confirmed"]
+    lines = [f"{len(kept)} of {len(found)} such pairs are in the same order."]
+    lines += [
+        f"- `{one}` is above `{other}` in the report, not in ours: {finding.figures}"
+        for one, other, finding in found
+        if finding not in kept
+    ]
+    return "\n".join(lines)
+
+
+def pictures(variants: Variants) -> str:
+    """Ours for each of the report's figures 4 to 11 and its matrices, Small beside Large."""
+    small, large = (
+        [
+            variants[name]
+            for name, row in EXPERIMENTS.items()
+            if row.size == size and name in variants
+        ]
+        for size in ("small", "large")
+    )
+    beside = {picture_key(variant): variant for variant in large}
     parts = []
-    for name in variants:
-        row = EXPERIMENTS[name]
-        heading = f"### {name} ({row.section})" if row.section else f"### {name}"
-        parts.append(
-            f"{heading}\n\n![Loss and accuracy](model_cards/{name}/curves.png)\n\n"
-            f"![Confusion matrices](model_cards/{name}/confusion_matrix.png)"
+    for variant in small:
+        pair = [variant, *filter(None, [beside.pop(picture_key(variant), None)])]
+        parts.append(side_by_side(pair))
+    return "\n\n".join([*parts, *(side_by_side([variant]) for variant in beside.values())])
+
+
+def picture_key(variant: Measured) -> tuple[float, int, str]:
+    """What the Small and the Large experiment of a setting share."""
+    return variant.row.dropout, variant.row.epochs, variant.row.schedule
+
+
+def side_by_side(pair: list[Measured]) -> str:
+    heads = [f"{each.row.name} ({each.row.section or 'not in the report'})" for each in pair]
+    curves, matrices = (
+        [f"![{alt} of {each.row.name}](model_cards/{each.row.name}/{file})" for each in pair]
+        for alt, file in (
+            ("Loss and accuracy", "curves.png"),
+            ("Confusion matrices", "confusion_matrix.png"),
         )
-    return "\n\n".join(parts)
+    )
+    rows = [heads, ["---"] * len(pair), curves, matrices]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def variants_table() -> str:
@@ -153,7 +176,7 @@ def variants_table() -> str:
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     """Write every generated text again; return the comparison table."""
-    variants = read_all(cards)
+    variants = measured.read_all(cards)
     for name in variants:
         card.write_card(cards / name)
         draw_curves_and_matrices(cards / name)
@@ -161,18 +184,21 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     comparison = table(variants)
     texts = {
         "table": comparison,
+        "order": ordering(variants),
         "conclusions": conclusions(variants),
         "figures": pictures(variants),
+        "overfitting": f"{100 * OVERFITTING:g}",
+        "underfitting": f"{100 * UNDERFITTING:g}",
+        "flat": f"{100 * FLAT:g}",
+        "balanced": f"{100 * BALANCED:g}",
     }
     for key, text in texts.items():
         template = template.replace(f"{{{{ {key} }}}}", text)
-    (root / "REPRODUCTION.md").write_text(template, encoding="utf-8")
-    readme = root / "README.md"
     start, end = "<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->"
     marked = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
     block = f"{start}\n{variants_table()}\n{end}"
-    text = marked.sub(lambda match: block, readme.read_text(encoding="utf-8"))
-    readme.write_text(text, encoding="utf-8")
+    readme = marked.sub(lambda match: block, (root / "README.md").read_text(encoding="utf-8"))
+    replace_files(root, {"REPRODUCTION.md": template.encode(), "README.md": readme.encode()})
     return comparison
 
 
@@ -188,11 +214,12 @@ def main() -> None:
         sys.exit(
             f"error: no experiment is called {unknown[0]!r}; there are: {', '.join(EXPERIMENTS)}"
         )
-    if not arguments.tables_only:
-        options = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
-        train_missing(arguments.names or EXPERIMENTS, options)
-        quantize_missing(arguments.names or EXPERIMENTS, Path(arguments.data_dir))
-    print(write_tables())
+    with one_line_errors():
+        if not arguments.tables_only:
+            options = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
+            train_missing(arguments.names or EXPERIMENTS, options)
+            quantize_missing(Path(arguments.data_dir))
+        print(write_tables())
 
 
 if __name__ == "__main__":

@@ -190,8 +190,8 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
+        self.save_shorter_run()  # first: an epoch that is saved is never gone through again
         self.save()
-        self.save_shorter_run()
         text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
         bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
         self.stop_if_asked(stop)

@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -91,9 +92,9 @@ def read_hub(files: list[Path]) -> Iterator[Batch]:
         try:
             table = parquet.read_table(path).to_pydict()
             pngs = [row["bytes"] for row in table["img"]]
-        except (ArrowException, OSError, KeyError, TypeError) as error:
+            labels = np.array(table["label"], np.uint8)
+        except (ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"{path.name}: {first_line(error)}") from error
-        labels = np.array(table["label"], np.uint8)
         for start in range(0, len(pngs), BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
             pixels = np.stack([decode(png) for png in tqdm(pngs[rows], desc=path.name)])
@@ -170,7 +171,7 @@ def members(archive: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
                     file = tar.extractfile(member)
                     assert file is not None  # a plain file always has content
                     yield member.name, file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise SourceError(f"{archive.name} cannot be read: {first_line(error)}") from error
 
 

@@ -8,31 +8,43 @@ A finished run becomes a folder under `model_cards/`; a trial never does.
 
 import argparse
 import dataclasses
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from training.checkpoint import CheckpointError
-from training.data import DataError, load
-from training.devices import DeviceError
+from training.commands import one_line_errors
+from training.data import load
 from training.experiments import EXPERIMENTS
 from training.provenance import ROOT
 from training.publish import make_model_folder
 from training.run import Run
-from training.run_folder import TrainingError
-from training.stopping import Stopped
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for, or `words` in its place."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda", "mps"], help="default: the best here")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=int, help="another number of epochs")
-    trial.add_argument("--limit", type=int, help="only so many training and validation pictures")
-    return parser.parse_args()
+    trial.add_argument("--epochs", type=positive, help="another number of epochs")
+    trial.add_argument(
+        "--limit", type=positive, help="only so many training and validation pictures"
+    )
+    return parser.parse_args(words)
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1, not 0")
+    return int(text)
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
@@ -50,24 +62,18 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = arguments.limit is not None or arguments.epochs is not None
     if trial or not run.accelerator.is_main_process:
         return
+    command = f"python -m training.train {experiment.name}"
+    command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in EXPERIMENTS.values():
         if row == experiment or row.shares_prefix_with(experiment):
             ended = arguments.runs_dir / row.name / path.name
-            print(make_model_folder(ended, row, data, ROOT / "model_cards"))
+            print(make_model_folder(ended, row, data, ROOT / "model_cards", command))
 
 
 def main() -> None:
     arguments = parse_arguments()
-    for name, value in (("epochs", arguments.epochs), ("limit", arguments.limit)):
-        if value is not None and value < 1:
-            sys.exit(f"error: --{name} must be at least 1, not {value}")
-    try:
+    with one_line_errors():
         train_and_publish(arguments)
-    except Stopped as stopped:
-        print(f"stopped by {stopped}; the same command resumes", file=sys.stderr)
-        sys.exit(stopped.exit_code)
-    except (TrainingError, CheckpointError, DataError, DeviceError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
