@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.variants import get_variant
 
 BATCH = 32  # pictures a step
 PEAK_LR = 1e-3  # of AdamW; the body is trained already, so this is small
@@ -28,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     labels = sorted(path.name for path in arguments.pictures.iterdir() if path.is_dir())
-    start = arguments.variant or list_variants()[0].name
+    start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_pictures(model, arguments.pictures, labels)
     held_out = torch.arange(len(targets)) % 5 == 0

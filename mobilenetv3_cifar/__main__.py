@@ -10,6 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import get_args
 
@@ -48,21 +49,25 @@ def predict(arguments: argparse.Namespace) -> int:
     """Classify files and folders; an unreadable file is said on stderr and makes the exit 1."""
     if arguments.top_k < 1:
         raise MobileNetV3CifarError(f"--top-k must be at least 1, not {arguments.top_k}")
-    files = list(find_files(arguments.paths))
-    model = load(arguments)
     refused: list[Path] = []
+    files = list(find_files(arguments.paths, refused))
+    model = load(arguments)
     FORMATS[arguments.format](classify(model, files, arguments.top_k, refused))
-    return 1 if refused or not files else 0
+    return 1 if refused else 0
 
 
-def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Each file as named, and every file of a folder and the folders in it, sorted by name."""
+def find_files(paths: Iterable[Path], refused: list[Path]) -> Iterator[Path]:
+    """Each file as named, and every file of a folder and the folders in it, sorted by name.
+
+    A folder without any is said, and added to `refused`.
+    """
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         inside = sorted(file for file in path.rglob("*") if file.is_file())
         if not inside:
+            refused.append(path)
             print(f"error: {path}: the folder holds no files", file=sys.stderr)
         yield from inside
 
@@ -118,12 +123,14 @@ FORMATS: dict[str, Callable[[Iterable[Prediction]], None]] = {
 def explain_image(arguments: argparse.Namespace) -> int:
     """Write the picture under its activation map; the file's ending chooses its format."""
     output: Path = arguments.output
-    if output.suffix.lower() not in Image.registered_extensions():
-        raise ImageError(f"{output}: {output.suffix or 'no ending'} names no picture format")
-    picture = open_image(arguments.image)
-    target = int(arguments.target) if (arguments.target or "").isdigit() else arguments.target
+    if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
+        ending = output.suffix or "no ending"
+        raise ImageError(f"{output}: {ending} names no picture format that can be written")
+    picture, model, target = open_image(arguments.image), load(arguments), arguments.target
+    if target is not None and target not in model.config.labels and target.isdecimal():
+        target = int(target)
     try:
-        found = explain(load(arguments), picture, arguments.method, target, arguments.layer)
+        found = explain(model, picture, arguments.method, target, arguments.layer)
     except ModuleNotFoundError as error:
         raise MobileNetV3CifarError(
             f"maps need {error.name}: pip install 'mobilenetv3-cifar[explain]'"
@@ -201,8 +208,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = make_parser().parse_args()
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        sys.exit(arguments.run(arguments))
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # whoever reads has read enough; Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (MobileNetV3CifarError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -10,7 +10,7 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ModelFolderError
 
 CARD_FILE = "README.md"
-NOTES = re.compile(r"<!-- notes -->.*?<!-- /notes -->", re.DOTALL)
+NOTES = re.compile(r"<!-- notes -->(.*?)<!-- /notes -->", re.DOTALL)
 PLAIN = """---
 {metadata}
 ---
@@ -46,19 +46,21 @@ def read_card(folder: Path) -> str:
         ModelCard(text)
     except FileNotFoundError as error:
         raise ModelFolderError(f"{path} is missing; what is pushed has a card") from error
-    except (ValueError, YAMLError) as error:
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, YAMLError) as error:
         raise ModelFolderError(f"{path} is refused, its metadata is not valid: {error}") from error
     return text
 
 
 def keep_notes(ours: str, theirs: str) -> str:
-    """Our card with the notes of theirs; at its end, where ours has no place for notes."""
+    """Our card with the notes of theirs, if there are any; at its end, if it has no place."""
     kept = NOTES.search(theirs)
     if kept is None:
         return ours
     if NOTES.search(ours) is None:
         return f"{ours}\n{kept.group()}\n"
-    return NOTES.sub(lambda _: kept.group(), ours, count=1)
+    return NOTES.sub(lambda _: kept.group(), ours, count=1) if kept[1].strip() else ours
 
 
 def plain_card(config: Config, repo_id: str) -> str:

@@ -69,11 +69,11 @@ def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ..
         named = isinstance(labels, list | tuple)
         require(named, "labels must be a list or tuple of texts", labels)
         return tuple(labels)
-    require_classes(num_classes)
     return LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
 
 
 def numbered_labels(num_classes: int) -> tuple[str, ...]:
+    require_classes(num_classes)
     return tuple(f"class {index}" for index in range(num_classes))
 
 

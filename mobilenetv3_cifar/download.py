@@ -7,7 +7,6 @@ a hash, though: that is checked here at every load, and a damaged file is taken 
 import hashlib
 import logging
 import os
-import re
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
@@ -15,11 +14,19 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import CONFIG_FILE, ModelFolder, read_folder
-from mobilenetv3_cifar.hub import check_token, hub_answers, is_repo_id, named_errors, require_hub
-from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, list_variants
+from mobilenetv3_cifar.hub import (
+    PUBLISHED,
+    check_revision,
+    check_token,
+    hub_answers,
+    is_commit,
+    is_repo_id,
+    named_errors,
+    require_hub,
+)
+from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, shipped_folder
 
-REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*", re.ASCII)
-SECONDS_TO_ANSWER_IF_CACHED = 0.25
+SECONDS_TO_ANSWER_IF_CACHED = 0.4
 
 logger = logging.getLogger(__name__)
 
@@ -32,23 +39,19 @@ def open_model(
     local_files_only: bool = False,
 ) -> ModelFolder:
     """The arguments of `MobileNetV3Cifar.from_pretrained`, and its errors."""
-    if name in [variant.name for variant in list_variants()]:
-        return read_folder(get_variant(str(name)).folder)
+    shipped = shipped_folder(os.fspath(name))
+    if shipped is not None:
+        return read_folder(shipped)
     if os.path.isdir(name):
         return read_folder(Path(name))
     if not isinstance(name, str) or not is_repo_id(name):
         return read_folder(get_variant(os.fspath(name)).folder)  # raises, and lists the variants
-    check_revision(revision)
+    if revision is not None:
+        check_revision(revision)
     check_token(token)
     folder = fetch(name, revision, cache_dir, token, local_files_only)
     forget_damaged(folder)
-    return read_folder(folder)
-
-
-def check_revision(revision: str | None) -> None:
-    """The client makes a file name of a revision, unchecked."""
-    if revision is not None and (not REVISION.fullmatch(revision) or ".." in revision):
-        raise HubError(f"revision {revision!r:.100} is no branch, tag or commit")
+    return read_folder(folder)._replace(repository=name)
 
 
 def fetch(
@@ -80,6 +83,8 @@ def fetch(
         if cached is None:
             raise HubError(f"{repo_id} is not in the cache: load it once without local_files_only")
         return cached
+    if cached is not None and (constants.HF_HUB_OFFLINE or is_commit(revision)):
+        return cached  # a commit never changes
     if cached is not None and not hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
         logger.warning("%s is silent; %s comes from the cache", constants.ENDPOINT, repo_id)
         return cached
@@ -88,17 +93,36 @@ def fetch(
         return snapshot(local=False)
 
 
+def complete(repo_id: str, folder: Path, token: str | bool | None) -> None:
+    """Download into a snapshot in the cache whatever else of its commit the Hub publishes.
+
+    Raises:
+        HubError: the Hub cannot be reached or refuses.
+        ModelFolderError: a file was damaged.
+    """
+    with named_errors(f"loading the card and figures of {repo_id}"):
+        require_hub()
+        snapshot_download(
+            repo_id,
+            revision=folder.name,  # the cache calls a snapshot by its commit
+            cache_dir=folder.parents[2],
+            token=token,
+            allow_patterns=list(PUBLISHED),
+        )
+    forget_damaged(folder)
+
+
 def forget_damaged(folder: Path) -> None:
     """Check each file against the hash that the cache calls it by; drop those that differ.
 
     Raises:
         ModelFolderError: a file differed.
     """
-    for path in (folder / CONFIG_FILE, folder / WEIGHTS_FILE):
-        if not path.is_symlink():  # missing, or a system without links: the config's hash remains
+    for path in folder.rglob("*"):
+        if not path.is_symlink():  # a folder, or a system without links: the config's hash remains
             continue
         blob = path.parent / os.readlink(path)  # one link on; a second may follow
-        if blob.is_file() and is_damaged(blob.name, blob.read_bytes()):
+        if blob.is_file() and is_damaged(blob):
             blob.resolve().unlink()
             blob.unlink(missing_ok=True)
             path.unlink()
@@ -107,9 +131,12 @@ def forget_damaged(folder: Path) -> None:
             )
 
 
-def is_damaged(name: str, content: bytes) -> bool:
-    """The Hub names large files by SHA-256, and small ones as git does."""
-    if len(name) == 64:
-        return hashlib.sha256(content).hexdigest() != name
-    git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
-    return len(name) == 40 and git.hexdigest() != name
+def is_damaged(blob: Path) -> bool:
+    """Whether a file is not what its name says: the Hub uses SHA-256, and git's hash for small."""
+    git_start = b"blob %d\0" % blob.stat().st_size
+    hashes = {64: hashlib.sha256(), 40: hashlib.sha1(git_start, usedforsecurity=False)}
+    expected = hashes.get(len(blob.name))
+    if expected is None:
+        return False
+    with blob.open("rb") as file:
+        return hashlib.file_digest(file, lambda: expected).hexdigest() != blob.name

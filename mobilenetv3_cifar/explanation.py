@@ -38,6 +38,7 @@ class Explanation:
     probabilities: dict[str, float] = field(default_factory=dict)
 
 
+@torch.inference_mode(False)  # maps need gradients, wherever the caller is
 def explain(
     model: "MobileNetV3Cifar",
     image: Picture,
@@ -60,7 +61,7 @@ def explain(
     """
     picture = open_image(image)
     wanted = None if target is None else class_index(target, model.config.labels)
-    network = evaluation_copy(model)
+    network = evaluation_copy(model).float()
     names = layers(network)
     if layer is not None and layer not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}")
@@ -126,15 +127,15 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-def overlay(image: Image.Image, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
+def overlay(image: Picture, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
     """The picture under its map, in matplotlib's "turbo" colours: blue 0, red 1.
 
     Args:
-        image: RGB, of the heatmap's size.
+        image: the picture that was explained, or another of the heatmap's size.
         heatmap: (H, W) in [0, 1].
         opacity: of the map, in [0, 1].
     """
     import matplotlib  # on use: it takes a while
 
     colours = matplotlib.colormaps["turbo"](heatmap, bytes=True)[..., :3]
-    return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)
+    return Image.blend(open_image(image), Image.fromarray(colours), opacity)

@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # between the logits of the file and of the network
 
 
 class ExportError(MobileNetV3CifarError):
-    """The exported file does not compute what the network computes."""
+    """The file cannot be written, or does not compute what the network computes."""
 
 
 def export_onnx(
@@ -48,8 +48,11 @@ def export_onnx(
         of one and of three.
 
     Raises:
-        ExportError: in float32, a logit differs by more than 1e-4.
+        ExportError: the file cannot be written; in float32, a logit differs by more than 1e-4.
     """
+    target = Path(path)
+    if not target.parent.is_dir():  # before the work of a minute
+        raise ExportError(f"{path} cannot be written: there is no folder {target.parent}")
     network = evaluation_copy(model).float().cpu()
     content = trace(network)
     if int8_images is not None:
@@ -57,8 +60,10 @@ def export_onnx(
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
         raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
-    target = Path(path)
-    replace_files(target.parent, {target.name: content})
+    try:
+        replace_files(target.parent, {target.name: content})
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
     return difference
 
 

@@ -33,6 +33,7 @@ class ModelFolder(NamedTuple):
     path: Path
     config: Config
     tensors: dict[str, Tensor]
+    repository: str | None = None  # "owner/name" on the Hub, where it is a snapshot in the cache
 
 
 def read_folder(folder: Path) -> ModelFolder:
@@ -144,7 +145,10 @@ def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> No
 
 def holds(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
     """Whether a folder is of this very model: the same config and the same weights."""
-    return read_config(folder) == (config, digest(encode_weights(tensors)))
+    try:
+        return read_config(folder) == (config, digest(encode_weights(tensors)))
+    except ModelFolderError:
+        return False
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:

@@ -4,6 +4,7 @@ What a person wrote between the markers `<!-- notes -->` and `<!-- /notes -->` o
 Hub survives; all else there becomes what the folder holds. Errors name no token.
 """
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -19,18 +20,21 @@ from huggingface_hub import (
     ModelInfo,
     constants,
     get_session,
+    get_token,
 )
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import httpx
+from huggingface_hub.utils import httpx, validate_repo_id
 
 from mobilenetv3_cifar.card import CARD_FILE, keep_notes, read_card
-from mobilenetv3_cifar.errors import HubError
-from mobilenetv3_cifar.folder import CONFIG_FILE, read_folder
+from mobilenetv3_cifar.errors import HubError, ModelFolderError
+from mobilenetv3_cifar.folder import CONFIG_FILE, read_config, read_folder
 from mobilenetv3_cifar.variants import METRICS_FILE, WEIGHTS_FILE
 
 INT8_FILE = "model-int8.onnx"
@@ -50,16 +54,19 @@ PUBLISHED = (
 )
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or for ever where none answers
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 TOKEN = re.compile(r"[!-~]+")
 ADVICE = {
     400: "the Hub refuses what was sent",
     401: "the Hub does not know the token: log in with `hf auth login`, or pass token=",
-    403: "the token may not do this: it needs write access to the owner's repositories",
+    403: "the token may not do this: to push it needs write access to the owner's repositories",
     404: "there is no such repository or revision, or it is private and needs a token",
     409: "there is something of that name already",
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }
+IN_TROUBLE = "the Hub is in trouble: try again; if a push was made all the same, nothing changes"
 
 
 def files_to_push(folder: Path) -> list[str]:
@@ -88,15 +95,20 @@ def push_folder(
     """
     check_repo_id(repo_id)
     check_token(token)
+    if tag is not None:
+        check_revision(tag)
     if create_pr and tag is not None:
         raise ValueError("a pull request has no commit to tag yet: give create_pr or tag")
     read_folder(folder)
+    check_metrics(folder)
     card = read_card(folder)
     api = HfApi(token=token)
     with named_errors(f"pushing to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, private=private, exist_ok=True)
         there = api.model_info(repo_id)
+        if tag is not None and find_tag(api, repo_id, tag) not in (None, there.sha):
+            raise HubError(f"{repo_id} has a tag {tag} already, of another commit")
         commit = api.create_commit(
             repo_id,
             changes(folder, keep_notes(card, download_card(api, repo_id)), there),
@@ -104,8 +116,8 @@ def push_folder(
             create_pr=create_pr,
             parent_commit=there.sha,  # so that notes written meanwhile are not lost
         )
-        if tag is not None:
-            set_tag(api, repo_id, tag, commit.oid)
+        if tag is not None and find_tag(api, repo_id, tag) != commit.oid:
+            api.create_tag(repo_id, tag=tag, revision=commit.oid)
     return commit.pr_url or commit.commit_url
 
 
@@ -133,16 +145,33 @@ def download_card(api: HfApi, repo_id: str) -> str:
         return Path(path).read_text(encoding="utf-8")
 
 
-def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
-    """Tag the commit; a tag that is there must stand on it already."""
+def find_tag(api: HfApi, repo_id: str, tag: str) -> str | None:
+    """The commit that a tag names, where there is such a tag."""
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
-    if tags.get(tag) != commit:
-        api.create_tag(repo_id, tag=tag, revision=commit)
+    return tags.get(tag)
+
+
+def check_metrics(folder: Path) -> None:
+    """Refuse measurements that name other weights than the folder's."""
+    try:
+        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        measured = metrics["weights"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # there are none, or none that name weights
+    if measured != read_config(folder)[1]:
+        raise ModelFolderError(
+            f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"
+        )
 
 
 def is_repo_id(name: str) -> bool:
-    doubtful = ".." in name or "--" in name or name.endswith((".", "-", ".git"))
-    return bool(REPO_ID.fullmatch(name)) and not doubtful
+    if not REPO_ID.fullmatch(name):
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def check_repo_id(name: str) -> None:
@@ -150,9 +179,20 @@ def check_repo_id(name: str) -> None:
         raise HubError(f"{name!r:.100} is no repository: it must be owner/name")
 
 
+def check_revision(name: str) -> None:
+    """The client makes a file name of a revision, unchecked."""
+    if not REVISION.fullmatch(name) or ".." in name:
+        raise HubError(f"{name!r:.100} is no branch, tag or commit")
+
+
+def is_commit(revision: str | None) -> bool:
+    return revision is not None and bool(COMMIT.fullmatch(revision))
+
+
 def check_token(token: str | bool | None) -> None:
     """The client would print a token that does not fit into a header."""
-    if isinstance(token, str) and not TOKEN.fullmatch(token):
+    used = get_token() if token in (None, True) else token
+    if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token holds characters that no token has, perhaps a line break")
 
 
@@ -174,6 +214,8 @@ def hub_answers(seconds: float) -> bool:
 
 
 def require_hub() -> None:
+    if constants.HF_HUB_OFFLINE:
+        raise OfflineModeIsEnabled
     if not hub_answers(SECONDS_TO_ANSWER):
         raise OSError(
             f"{constants.ENDPOINT} cannot be reached: check the connection, or load a shipped "
@@ -190,15 +232,14 @@ def named_errors(doing: str) -> Iterator[None]:
         raise HubError(f"{doing} failed: {advise(error)}") from error
 
 
-def advise(error: Exception) -> str:
+def advise(error: BaseException) -> str:
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # what a download met: the client says that it is not in the cache
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of a private repository
         return ADVICE[404]
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        busy = (
-            "the Hub is in trouble; a push may have been made: push again, it changes nothing then"
-        )
-        return f"{ADVICE.get(status, busy)} (status {status})"
-    return f"{error}"
+        return f"{ADVICE.get(status, IN_TROUBLE if status >= 500 else error)} (status {status})"
+    return " ".join(str(error).split())

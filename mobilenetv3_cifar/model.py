@@ -10,11 +10,10 @@ from typing import Self, overload
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar import hub
+from mobilenetv3_cifar import download, hub
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
 from mobilenetv3_cifar.card import CARD_FILE, plain_card
 from mobilenetv3_cifar.config import Blocks, Config, Size, fill_labels, numbered_labels
-from mobilenetv3_cifar.download import open_model
 from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, holds, write_folder
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.prediction import Picture, predict
@@ -57,6 +56,7 @@ class MobileNetV3Cifar(nn.Module):
             size, blocks, dropout, num_classes, names, image_size, temperature, unsure_below
         )
         self.folder: Path | None = None  # where it was loaded from
+        self.repository: str | None = None  # on the Hub, if that is a snapshot in the cache
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
         self.features = build_features(layout, STYLES[blocks])
@@ -151,15 +151,17 @@ class MobileNetV3Cifar(nn.Module):
             HubError: the Hub cannot be reached, or refuses.
             ValueError: the device is none, or not there; the labels do not fit.
         """
-        found = open_model(name, revision, cache_dir, token, local_files_only)
+        found = download.open_model(name, revision, cache_dir, token, local_files_only)
         model = cls.from_folder(found)
-        if labels is not None and num_classes is None:
-            num_classes = len(labels)
+        if labels is not None:
+            labels = fill_labels(labels, 0)
+            num_classes = len(labels) if num_classes is None else num_classes
         if num_classes is not None:
             model = model.with_fresh_head(num_classes, labels)
         try:
             return model.to(device).eval()
-        except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+        # Torch asserts that it was built for CUDA, and imports what other devices need.
+        except (RuntimeError, AssertionError, ImportError) as error:
             raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     @classmethod
@@ -169,7 +171,7 @@ class MobileNetV3Cifar(nn.Module):
             model = cls(**dataclasses.asdict(found.config))
         check_folder_fits(found, model.state_dict())
         model.load_state_dict(found.tensors, strict=True, assign=True)
-        model.folder = found.path
+        model.folder, model.repository = found.path, found.repository
         return model
 
     def with_fresh_head(self, num_classes: int, labels: Sequence[str] | None = None) -> Self:
@@ -208,8 +210,8 @@ class MobileNetV3Cifar(nn.Module):
     ) -> str:
         """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
 
-        A network that is as it was loaded takes its folder's card, figures and measurements along.
-        Any other gets a plain card, and a former model's measurements on the Hub go.
+        A network that is as it was loaded takes the card, figures and measurements along that its
+        folder or repository has. Any other gets a plain card, and a former model's go.
 
         Args:
             token: the Hub's access token; without one, that of `hf auth login`.
@@ -221,7 +223,7 @@ class MobileNetV3Cifar(nn.Module):
             HubError: the Hub cannot be reached or refuses; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
-            folder = self.folder if self.is_as_loaded() else None
+            folder = self.published_folder(token)
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
@@ -236,10 +238,10 @@ class MobileNetV3Cifar(nn.Module):
                 commit_message=commit_message,
             )
 
-    def is_as_loaded(self) -> bool:
-        """Whether the folder it came from has a card, and still holds this very network."""
-        return (
-            self.folder is not None
-            and (self.folder / CARD_FILE).is_file()
-            and holds(self.folder, self.config, self.state_dict())
-        )
+    def published_folder(self, token: str | bool | None) -> Path | None:
+        """Where it was loaded from, if that has a card and still holds this very network."""
+        if self.folder is None or not holds(self.folder, self.config, self.state_dict()):
+            return None
+        if self.repository is not None:
+            download.complete(self.repository, self.folder, token)
+        return self.folder if (self.folder / CARD_FILE).is_file() else None

@@ -97,11 +97,12 @@ def logits_each(
 def logit_batches(
     model: "MobileNetV3Cifar", squares: Iterable[Image.Image], batch_size: int
 ) -> Iterator[Tensor]:
-    network = evaluation_copy(model) if model.training else model
-    device = next(network.parameters()).device
+    learning = any(part.training for part in model.modules())
+    network = evaluation_copy(model) if learning else model
+    weight = next(network.parameters())
     for batch in batches(squares, batch_size):
         # Channels last, the layout that the network was trained in.
-        inputs = to_input(batch).contiguous(memory_format=torch.channels_last).to(device)
+        inputs = to_input(batch).contiguous(memory_format=torch.channels_last).to(weight)
         with torch.inference_mode():
             logits = network(inputs)
         yield logits.float().cpu()

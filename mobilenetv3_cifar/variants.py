@@ -33,9 +33,22 @@ def variants_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "model_cards"
 
 
+def shipped_folder(name: str) -> Path | None:
+    """The folder of the shipped variant of that name, where there is one."""
+    return next((folder for folder in shipped_folders() if folder.name == name), None)
+
+
+def shipped_folders() -> list[Path]:
+    return [path.parent for path in variants_folder().glob(f"*/{METRICS_FILE}")]
+
+
 def list_variants() -> list[Variant]:
-    """All shipped variants, best validation accuracy first, ties by name."""
-    found = [read_variant(path.parent) for path in variants_folder().glob(f"*/{METRICS_FILE}")]
+    """All shipped variants, best validation accuracy first, ties by name.
+
+    Raises:
+        VariantError: a variant's folder is not whole.
+    """
+    found = map(read_variant, shipped_folders())
     return sorted(found, key=lambda variant: (-variant.accuracy, variant.name))
 
 
@@ -54,12 +67,15 @@ def get_variant(name: str | None = None) -> Variant:
 
 
 def read_variant(folder: Path) -> Variant:
-    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    return Variant(
-        name=folder.name,
-        accuracy=metrics["validation"]["accuracy"],
-        test_accuracy=metrics["test"]["accuracy"],
-        parameters=metrics["parameters"],
-        macs=metrics["macs"],
-        bytes=(folder / WEIGHTS_FILE).stat().st_size,
-    )
+    try:
+        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        return Variant(
+            name=folder.name,
+            accuracy=metrics["validation"]["accuracy"],
+            test_accuracy=metrics["test"]["accuracy"],
+            parameters=metrics["parameters"],
+            macs=metrics["macs"],
+            bytes=(folder / WEIGHTS_FILE).stat().st_size,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VariantError(f"the shipped variant in {folder} is not whole: {error!r}") from error

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,42 @@ def test_explain_writes_the_picture_under_its_map(pictures, model_folder, tmp_pa
     assert [path.name for path in tmp_path.glob("*overlay*")] == ["overlay.png"]
 
 
+def test_a_label_that_looks_like_an_index_is_a_label(pictures, tmp_path):
+    MobileNetV3Cifar(num_classes=3, labels=["1", "2", "0"]).save_pretrained(tmp_path / "digits")
+    for target, label in (("1", "1"), ("0", "0")):
+        arguments = ["--variant", tmp_path / "digits", "--target", target]
+        done = run("explain", pictures / "a.png", *arguments, "--output", tmp_path / "map.png")
+        assert f"map.png: {label} " in done.stdout, done.stderr
+
+
+def test_a_folder_without_files_fails_and_the_rest_is_done(pictures, model_folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run("predict", tmp_path / "empty", pictures / "a.png", "--variant", model_folder)
+    assert done.returncode == 1
+    assert "empty: the folder holds no files" in done.stderr
+    assert "a.png: " in done.stdout
+
+
+def test_a_name_that_is_not_utf8_is_classified_too(pictures, model_folder):
+    odd = pictures / os.fsdecode(b"\xff.png")
+    (pictures / "a.png").rename(odd)
+    command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", odd]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command += ["--variant", model_folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=strict)
+    assert done.returncode == 0, done.stderr
+    assert b"\xff.png: " in done.stdout
+
+
+def test_a_reader_that_stops_early_hears_no_complaint(model_folder):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mobilenetv3_cifar", "variants"]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_export_writes_a_network_that_onnx_can_check(model_folder, tmp_path):
     import onnx
 
@@ -108,6 +145,8 @@ def test_variants_lists_every_shipped_one_best_first():
         (["predict", "a.png", "--top-k", "0"], ["--top-k", "0"]),
         (["explain", "nowhere.png"], ["nowhere.png", "does not exist"]),
         (["explain", "a.png", "--output", "overlay.xyz"], [".xyz"]),
+        (["explain", "a.png", "--output", "overlay.psd"], [".psd"]),
+        (["export", "--output", "nowhere/model.onnx"], ["nowhere/model.onnx", "no folder"]),
         (["explain", "a.png", "--target", "whale"], ["whale", "truck"]),
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
     ],

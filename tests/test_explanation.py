@@ -12,6 +12,7 @@ from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.explanation import Method, layers
+from mobilenetv3_cifar.images import open_image
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,23 @@ def test_overlay_at_opacity_0_is_the_picture_and_at_1_the_colours_of_the_map(pic
     cold, hot = (np.asarray(overlay(picture, heatmap, 1))[0, x].astype(int) for x in (0, 89))
     assert hot[0] > hot[2]  # red where the evidence is
     assert cold[2] > cold[0]  # blue where none is
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_overlay_turns_a_photograph_as_the_map_was_turned(model, picture, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "turned.png", exif=exif)
+    photograph = Image.open(tmp_path / "turned.png").convert("RGB")
+    heatmap = explain(model, photograph).heatmap
+    upright = open_image(tmp_path / "turned.png")
+    assert np.array_equal(overlay(photograph, heatmap, 0), upright)
+
+
+def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, picture):
+    expected = explain(model, picture).heatmap
+    with torch.inference_mode():
+        assert np.array_equal(explain(model, picture).heatmap, expected)
 
 
 def test_importing_the_package_brings_none_of_the_heavy_libraries():

@@ -143,6 +143,24 @@ def test_a_network_as_loaded_takes_its_card_and_measurements_along(loopback, fol
     assert pushed["model.safetensors"] == (folder / "model.safetensors").read_bytes()
 
 
+def test_a_network_from_the_hub_as_loaded_leaves_there_what_is_there(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    before = tree(loopback)
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    loaded.push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
+    assert tree(loopback) == before
+    assert len(loopback.repos[REPO_ID].commits) == 2
+    loaded.push_to_hub("someone/copy", token=TOKEN)
+    assert tree(loopback, "someone/copy")["metrics.json"] == b'{"name": "small"}'
+
+
+def test_measurements_of_other_weights_are_not_pushed(loopback, folder):
+    (folder / "metrics.json").write_text(json.dumps({"weights": {"sha256": "0" * 64}}))
+    with pytest.raises(ModelFolderError, match=r"metrics\.json was measured on other weights"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert loopback.requests == []
+
+
 def test_a_changed_network_gets_a_plain_card_and_drops_former_measurements(loopback, folder):
     model = MobileNetV3Cifar.from_pretrained(folder)
     model.push_to_hub(REPO_ID, token=TOKEN)
@@ -174,8 +192,19 @@ def test_a_tag_can_be_loaded_and_never_moves(loopback, folder):
     MobileNetV3Cifar(dropout=0.7).push_to_hub(REPO_ID, token=TOKEN)
     assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.7
     assert MobileNetV3Cifar.from_pretrained(REPO_ID, revision="v1.0").config.dropout == 0.3
-    with pytest.raises(HubError, match="there is something of that name already"):
+    before = tree(loopback)
+    with pytest.raises(HubError, match=r"has a tag v1\.0 already, of another commit"):
         MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
+    assert tree(loopback) == before
+
+
+def test_a_tag_that_could_not_be_loaded_is_refused_before_anything_is_sent(loopback, folder):
+    for tag in ("", "a b", "a..b"):
+        with pytest.raises(HubError, match="is no branch, tag or commit"):
+            hub.push_folder(folder, REPO_ID, token=TOKEN, tag=tag)
+    assert loopback.requests == []
+    hub.push_folder(folder, REPO_ID, token=TOKEN, tag="v1.0+cpu")
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID, revision="v1.0+cpu").config.dropout == 0.3
 
 
 def test_a_private_repository_needs_the_token(loopback, folder):
@@ -193,6 +222,8 @@ def test_a_private_repository_needs_the_token(loopback, folder):
         ("---\ntags: [unclosed\n---\n", "metadata is not valid"),
         ("---\n- a list\n---\n", "metadata is not valid"),
         ("---\nmodel-index: 3\n---\n", "metadata is not valid"),
+        ("---\ntags: 3\n---\n", "metadata is not valid"),
+        ("---\n1: 2\n---\n", "metadata is not valid"),
         (None, "is missing; what is pushed has a card"),
     ],
 )
@@ -203,6 +234,21 @@ def test_a_card_that_is_not_valid_is_refused_before_anything_is_sent(loopback, f
     with pytest.raises(ModelFolderError, match=cause):
         hub.push_folder(folder, REPO_ID, token=TOKEN)
     assert loopback.requests == []
+
+
+def test_a_card_that_is_a_folder_is_refused(loopback, folder):
+    (folder / "README.md").unlink()
+    (folder / "README.md").mkdir()
+    with pytest.raises(ModelFolderError, match=r"README\.md cannot be read"):
+        hub.push_folder(folder, REPO_ID, token=TOKEN)
+
+
+def test_notes_of_the_folder_are_pushed_where_the_hub_has_none(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(card.replace("<!-- notes -->\n", "<!-- notes -->\nOurs.\n"))
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    assert b"\nOurs.\n" in tree(loopback)["README.md"]
 
 
 def test_metadata_that_the_hub_refuses_is_not_pushed(loopback, folder):
@@ -250,7 +296,7 @@ def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):
 @pytest.mark.parametrize(("fault", "commits"), [("commit_500", 1), ("commit_lost", 2)])
 def test_a_commit_without_an_answer_can_be_pushed_again(loopback, folder, fault, commits):
     loopback.faults[fault] = 1
-    with pytest.raises(HubError, match="may have been made: push again, it changes nothing then"):
+    with pytest.raises(HubError, match="try again; if a push was made all the same, nothing"):
         hub.push_folder(folder, REPO_ID, token=TOKEN)
     assert len(loopback.repos[REPO_ID].commits) == commits
     hub.push_folder(folder, REPO_ID, token=TOKEN)
@@ -318,7 +364,7 @@ def test_a_repository_with_a_pickle_only_is_refused(loopback, folder):
     loopback.repos[REPO_ID].commit("main", files)
     with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
         MobileNetV3Cifar.from_pretrained(REPO_ID)
-    assert "PUT /pytorch_model.bin" not in loopback.requests
+    assert not any("pytorch_model.bin" in asked for asked in loopback.requests)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +381,43 @@ def test_a_missing_revision_or_repository_is_named(loopback, folder):
     for arguments in ({"name": REPO_ID, "revision": "v9"}, {"name": "someone/else"}):
         with pytest.raises(HubError, match="there is no such repository or revision"):
             MobileNetV3Cifar.from_pretrained(**arguments, token=TOKEN)
+
+
+def test_a_hub_in_trouble_is_said_in_one_line(loopback, folder, monkeypatch):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    loopback.faults["busy"] = 99
+    with pytest.raises(HubError, match=r"the Hub is in trouble: try again.* \(status 503\)$") as it:
+        MobileNetV3Cifar.from_pretrained(REPO_ID)
+    assert "\n" not in str(it.value)
+
+
+def test_offline_mode_is_obeyed_and_named(loopback, folder, monkeypatch):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    MobileNetV3Cifar.from_pretrained(REPO_ID)
+    loopback.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.3
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+        MobileNetV3Cifar.from_pretrained("someone/else")
+    assert loopback.requests == []
+
+
+def test_a_cached_commit_is_loaded_without_asking(loopback, folder):
+    hub.push_folder(folder, REPO_ID, token=TOKEN)
+    commit = loopback.repos[REPO_ID].refs["main"]
+    MobileNetV3Cifar.from_pretrained(REPO_ID, revision=commit)
+    loopback.requests.clear()
+    assert MobileNetV3Cifar.from_pretrained(REPO_ID, revision=commit).config.dropout == 0.3
+    assert loopback.requests == []
+
+
+def test_a_token_of_the_environment_that_is_none_is_not_printed(loopback, folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_broken\x0bsecret")
+    for use in (lambda: hub.push_folder(folder, REPO_ID), lambda: open_model(REPO_ID)):
+        with pytest.raises(HubError, match="characters that no token has") as refusal:
+            use()
+        assert "secret" not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_a_bare_unknown_name_never_goes_online(loopback):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mobilenetv3_cifar import MobileNetV3Cifar, VariantError
+from mobilenetv3_cifar import MobileNetV3Cifar, VariantError, list_variants
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
@@ -56,6 +56,8 @@ BAD_NAMES = [
         "x/y.git",
         "x--y/z",
         "x..y/z",
+        "x-/y",
+        "x./y",
     ),
     *(
         "x/..",
@@ -159,9 +161,37 @@ def test_a_fresh_head_keeps_the_trained_body(tmp_path):
     assert torch.equal(MobileNetV3Cifar.from_pretrained(tmp_path / "named")(inputs), named(inputs))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
+        ({"num_classes": "3"}, "num_classes must be a whole number"),
+        ({"num_classes": 2.0}, "num_classes must be a whole number"),
+        ({"labels": 5}, "labels must be a list or tuple"),
+        ({"labels": "ab"}, "labels must be a list or tuple"),
+        ({"labels": ["a"], "num_classes": 2}, "labels must be 2 different"),
+    ],
+)
+def test_classes_that_cannot_be_are_refused_by_name(tmp_path, arguments, rule):
+    MobileNetV3Cifar().save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match=rule):
+        MobileNetV3Cifar.from_pretrained(tmp_path / "model", **arguments)
+
+
+def test_a_shipped_folder_that_is_not_whole_stops_no_other_load(tmp_path, monkeypatch):
+    broken = tmp_path / "cards" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "metrics.json").write_text("{}")
+    monkeypatch.setattr("mobilenetv3_cifar.variants.variants_folder", lambda: tmp_path / "cards")
+    MobileNetV3Cifar(dropout=0.3).save_pretrained(tmp_path / "model")
+    assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config.dropout == 0.3
+    with pytest.raises(VariantError, match=r"broken is not whole: KeyError\('validation'\)"):
+        list_variants()
+
+
 def test_a_device_that_is_not_there_is_refused_by_name(tmp_path):
     MobileNetV3Cifar().save_pretrained(tmp_path / "model")
-    for device in ("nonsense", "cuda:99"):
+    for device in ("nonsense", "cuda:99", "hpu"):
         with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
             MobileNetV3Cifar.from_pretrained(tmp_path / "model", device=device)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mobilenetv3_cifar import ImageError, MobileNetV3Cifar
+from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,26 @@ def test_prediction_is_by_evaluation_mode_and_leaves_a_training_network_training
     assert training.predict(pictures[0]) == training.predict(pictures[0])
     assert training.training
     assert all(torch.equal(value, before[name]) for name, value in training.state_dict().items())
+
+
+@pytest.mark.parametrize("part", ["features", "head"])
+def test_a_network_partly_in_training_mode_answers_in_evaluation_mode_too(pictures, part):
+    model = MobileNetV3Cifar(dropout=0.5).eval()
+    expected = model.predict(pictures)
+    getattr(model, part).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert model.predict(pictures) == expected
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert getattr(model, part).training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_in_half_precision_predicts_and_explains(pictures, dtype):
+    model = MobileNetV3Cifar().eval()
+    expected = model.predict(pictures[0], top_k=None)
+    (label, probability), *_ = model.to(dtype).predict(pictures[0], top_k=None).items()
+    assert probability == pytest.approx(expected[label], abs=0.02)
+    assert explain(model, pictures[0]).heatmap.shape == (32, 32)
 
 
 def test_threads_get_the_answers_that_one_gets(model, pictures):

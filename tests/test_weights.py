@@ -91,6 +91,10 @@ MALFORMED = {
         header_and_data(b'{"a": %s, "a": %s}' % ((json.dumps(ENTRY).encode(),) * 2), bytes(4)),
         "the key 'a' stands there twice",
     ),
+    "90,000 keys, one of them twice": (
+        header_and_data(b"{%s}" % b",".join(b'"%d":0' % i for i in (*range(90_000), 7))),
+        "the key '7' stands there twice",
+    ),
     "shape overflow": (
         header_and_data({"a": {**ENTRY, "shape": [2**62, 2**62]}}, bytes(4)),
         "not a whole safetensors file",
@@ -101,6 +105,10 @@ MALFORMED = {
     ),
     "unknown dtype": (
         header_and_data({"a": {**ENTRY, "dtype": "F31"}}, bytes(4)),
+        "not a whole safetensors file",
+    ),
+    "dtype that torch lacks": (
+        header_and_data({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}, bytes(1)),
         "not a whole safetensors file",
     ),
     "other dtype": (save({"a": torch.zeros(1, dtype=torch.float64)}), "'a' is torch.float64"),
