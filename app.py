@@ -1,8 +1,11 @@
 """The demo, served: python app.py"""
 
+import signal
+
 from demo import build_demo, launch_options
-from demo.memory import return_memory
+from demo.housekeeping import keep_house
 
 if __name__ == "__main__":
-    return_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: uploads are deleted
+    keep_house()
     build_demo().launch(**launch_options())

@@ -25,7 +25,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from demo.memory import SECONDS as TRIM_SECONDS
+from demo.housekeeping import SECONDS as TRIM_SECONDS
 from demo.sample import example_files
 from mobilenetv3_cifar import list_variants
 
@@ -58,6 +58,8 @@ class Crowd:
 
     async def ask(self, data: bytes) -> str:
         uploaded = await self.client.post("/gradio_api/upload", files={"files": ("a.png", data)})
+        if uploaded.status_code != 200:
+            return "message"
         file = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
         body = {"data": [file, self.variant, "gradcam", "predicted", 0.5]}
         joined = await self.client.post("/gradio_api/call/classify", json=body)
@@ -150,6 +152,9 @@ def open_files(process: int) -> int:
 
 
 def start(app: str, port: int, log: io.BufferedWriter) -> subprocess.Popen[bytes]:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(f"error: port {port} is taken: choose another with --port")
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
     server = subprocess.Popen([sys.executable, app], env=environment, stdout=log, stderr=log)
     for _ in range(START_SECONDS):

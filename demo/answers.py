@@ -24,6 +24,7 @@ class Answer:
     """One network's answer to one picture, and all that is needed to show it in other ways."""
 
     variant: str
+    method: Method
     picture: Image.Image
     seen: Image.Image  # the square that the network gets
     probabilities: dict[str, float]  # of all classes, highest first
@@ -97,7 +98,7 @@ def answer(
     probabilities = explanation.probabilities
     seen = to_square(picture, model.config.image_size)
     unsure = max(probabilities.values()) < model.config.unsure_below
-    return Answer(variant, picture, seen, probabilities, explanation, seconds, unsure)
+    return Answer(variant, method, picture, seen, probabilities, explanation, seconds, unsure)
 
 
 def compare(picture: Image.Image) -> Iterator[Answer]:

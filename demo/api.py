@@ -55,7 +55,7 @@ def classify(
     opacity: of the map, from 0 to 1.
     """
     picture = require(image)
-    if not 0 <= opacity <= 1:
+    if not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
         raise refusal(f"opacity must be from 0 to 1, not {opacity}")
     try:
         found = answers.answer(picture, variant, method, target)

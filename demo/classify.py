@@ -34,7 +34,7 @@ def build() -> None:
                 1,
                 step=0.05,
                 label="How much of it to look at",
-                info="1 is all. Click the picture to look closer at one place",
+                info="1 is all, less is the middle. Click the picture to look closer there",
                 elem_id="share",
             )
             variant = variant_input("Network", "variant")
@@ -62,8 +62,9 @@ def build() -> None:
         concurrency_id=NETWORK,
         api_visibility="private",
     )
-    for shown_again in (asked.then, opacity.change, count.change):
-        shown_again(show, [last, opacity, count], [label, overlay], **QUICK)
+    asked.then(show, [last, opacity, count], [label, overlay], **QUICK)
+    for setting in (opacity, count):
+        setting.change(show_again, [last, opacity, count], [label, overlay], **QUICK)
 
 
 def build_seen() -> gr.Image:
@@ -129,3 +130,8 @@ def show(found: Answer | None, opacity: float, count: int) -> tuple[Any, Any]:
         return None, None
     overlay = gr.Image(found.map_over_picture(opacity), alt_text=describe_map(found))
     return found.top(count), overlay
+
+
+def show_again(found: Answer | None, opacity: float, count: int) -> tuple[Any, Any]:
+    """The same in another way; an answer that is kept no longer stays on the page as it is."""
+    return show(found, opacity, count) if found else (gr.skip(), gr.skip())

@@ -56,10 +56,11 @@ def ask_all(picture: Opened) -> Iterator[tuple[str, Any]]:
     if not isinstance(picture, Image.Image):
         yield describe_refusal(picture) if picture else "", None
         return
-    found: list[Answer] = []
+    found, items = [], []
     for one in answers.compare(picture):
         found.append(one)
-        yield summarize(found), [(each.map_over_picture(OPACITY), caption(each)) for each in found]
+        items.append((one.map_over_picture(OPACITY), caption(one)))
+        yield summarize(found), items
 
 
 def caption(found: Answer) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from demo.answers import answer, sample_answers
+from demo.classify import QUICK
 from demo.compare import OPACITY
 from demo.experiments import read_metrics
 from demo.parts import NETWORK, answer_output, map_output, variant_input
@@ -17,6 +18,7 @@ INTRODUCTION = (
     "The first thirty pictures of each kind in the test set. No network learned from them, so here "
     "each shows what it can do. Choose a picture to see why the network answered as it did."
 )
+CHOOSE = "Choose a picture."
 ALL = "all kinds"
 RIGHT, WRONG, BOTH = "right", "wrong", "all"
 PAIRS = 8  # of kinds that are mixed up, most often first
@@ -25,7 +27,6 @@ PAIRS = 8  # of kinds that are mixed up, most often first
 def build(tab: gr.Tab) -> None:
     """Fill `tab`; the pictures come when it is opened, since sorting them takes seconds."""
     gr.Markdown(INTRODUCTION)
-    shown = gr.State([])  # positions in the sample of the pictures that the visitor sees
     with gr.Row():
         variant = variant_input("Network", "explorer")
         kind, outcome = build_filters()
@@ -34,23 +35,26 @@ def build(tab: gr.Tab) -> None:
             count = gr.Markdown(elem_id="found")
             gallery = build_gallery()
         with gr.Column(scale=2):
-            sentence, label = answer_output("explored", "Choose a picture.")
+            sentence, label = answer_output("explored", CHOOSE)
             overlay = map_output("explored-overlay")
     pairs = gr.Markdown(elem_id="pairs", elem_classes=["table", "narrow"])
 
     filters: list[gr.Dropdown | gr.Radio] = [variant, kind, outcome]
+    changes = [each.change for each in filters]
     gr.on(
-        [tab.select, *(each.change for each in filters)],
+        [tab.select, *changes],
         choose,
         filters,
-        [shown, count, gallery, pairs],
+        [count, gallery, pairs],
         show_progress="minimal",
         trigger_mode="always_last",
         api_visibility="private",
     )
+    # What is explained may be among the pictures no longer, or by another network.
+    gr.on(changes, lambda: (CHOOSE, None, None), None, [sentence, label, overlay], **QUICK)
     gallery.select(
         explain_one,
-        [shown, variant],
+        filters,
         [sentence, label, overlay],
         show_progress="minimal",
         trigger_mode="always_last",
@@ -83,16 +87,19 @@ def build_gallery() -> gr.Gallery:
     )
 
 
-def choose(variant: str, kind: str, outcome: str) -> tuple[list[int], str, list[Any], str]:
-    """The sample's pictures that pass the filters, by position and as the gallery shows them."""
-    guesses = sample_answers(variant)
-    shown, items = [], []
-    for position, (entry, guess) in enumerate(zip(sample(), guesses, strict=True)):
-        label = next(iter(guess))
-        if passes(entry, label, kind, outcome):
-            shown.append(position)
-            items.append((entry.picture, caption(entry.label, label)))
-    return shown, f"{len(shown)} of {len(guesses)} pictures", items, most_confused(variant)
+def choose(variant: str, kind: str, outcome: str) -> tuple[str, Any, str]:
+    """The sample's pictures that pass the filters, as the gallery shows them."""
+    found = passing(variant, kind, outcome)
+    items = [(entry.picture, caption(entry.label, label)) for entry, label in found]
+    count = f"{len(found)} of {len(sample())} pictures"
+    return count, gr.Gallery(items, selected_index=None), most_confused(variant)
+
+
+def passing(variant: str, kind: str, outcome: str) -> list[tuple[SamplePicture, str]]:
+    """The sample's pictures that pass the filters, and the network's answer to each."""
+    labels = (next(iter(guess)) for guess in sample_answers(variant))
+    answered = zip(sample(), labels, strict=True)
+    return [(entry, label) for entry, label in answered if passes(entry, label, kind, outcome)]
 
 
 def passes(entry: SamplePicture, label: str, kind: str, outcome: str) -> bool:
@@ -119,10 +126,15 @@ def most_confused(variant: str) -> str:
     return table(["What it mixes up most, of all 10,000 test pictures", "Times"], rows)
 
 
-def explain_one(event: gr.SelectData, shown: list[int], variant: str) -> tuple[str, Any, Any]:
+def explain_one(
+    event: gr.SelectData, variant: str, kind: str, outcome: str
+) -> tuple[str, Any, Any]:
     """Ask the network about the picture that the visitor chose."""
-    entry = sample()[shown[event.index]]
-    found = answer(entry.picture, variant)
-    sentence = f"{describe(found)}\n\nTest picture {entry.index} shows: **{entry.label}**."
-    overlay = gr.Image(found.map_over_picture(OPACITY), alt_text=describe_map(found))
-    return sentence, found.top(3), overlay
+    found = passing(variant, kind, outcome)
+    if event.index >= len(found):  # the filters have just changed
+        return CHOOSE, None, None
+    entry, _ = found[event.index]
+    answered = answer(entry.picture, variant)
+    sentence = f"{describe(answered)}\n\nTest picture {entry.index} shows: **{entry.label}**."
+    overlay = gr.Image(answered.map_over_picture(OPACITY), alt_text=describe_map(answered))
+    return sentence, answered.top(3), overlay

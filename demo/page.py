@@ -5,6 +5,7 @@ import warnings
 import gradio as gr
 
 from demo import answers, api, classify, compare, experiments, explore
+from demo.server import DELETE_FILES
 
 ABOUT = """# What does a small network see?
 
@@ -13,7 +14,6 @@ horse, ship or truck. It learned from 35,000 pictures of 32 by 32 pixels. Try on
 part of it made the network decide.
 """
 FOR_PROGRAMS = "Programs can ask the networks too: see [the API](?view=api)."
-DELETE_FILES = (60, 1800)  # seconds: how often to look, and how old a visitor's file may get
 MOST_WAITING = 64  # requests in a queue; who comes then is told that it is full
 
 

@@ -1,6 +1,7 @@
 """An image input that opens what strangers send with our own `open_image`, never with gradio's."""
 
 from abc import ABCMeta
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -32,6 +33,8 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
     def preprocess(self, payload: ImageData | None) -> Opened:  # type: ignore[override]
         if payload is None or payload.path is None:
             return None
+        if not Path(payload.path).exists():
+            return ImageError("your picture was deleted after half an hour: choose it again")
         try:
             return open_image(payload.path)
         except ImageError as error:

@@ -6,6 +6,8 @@ bodies without end, requests that make the server fetch an address, and routes w
 
 import asyncio
 import json
+import time
+from collections import deque
 from typing import Any
 
 from gradio.themes import Default
@@ -17,8 +19,10 @@ from demo.sample import ASSETS
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_BODY_BYTES = 200_000  # of any other request
+DELETE_FILES = (60, 1800)  # seconds: how often to look, and how old a visitor's file may get
 BODY_SECONDS = 60  # for a body to arrive
 MAX_THREADS = 8  # each keeps working memory of its own once it has run a network
+MAX_KEPT_BYTES = 1_000_000_000  # of all visitors' uploads, before the oldest are deleted
 UPLOAD_ROUTE = "/gradio_api/upload"
 FILE_ROUTE = "/gradio_api/file="
 UNUSED_ROUTES = (
@@ -70,6 +74,7 @@ class Limits:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.kept: deque[tuple[float, int]] = deque()  # when each upload came, and its bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,12 +89,29 @@ class Limits:
         uploads = scope["path"].startswith(UPLOAD_ROUTE)
         # Whole before it is passed on: gradio leaves half an upload on the disk for ever.
         body = await read_body(receive, MAX_UPLOAD_BYTES * 11 // 10 if uploads else MAX_BODY_BYTES)
-        if isinstance(body, bytes) and not uploads and names_address(body):
-            body = PlainTextResponse("Addresses are not fetched: send the file itself.", 403)
+        if isinstance(body, bytes):
+            body = (self.refuse_upload if uploads else refuse_addresses)(body) or body
         if isinstance(body, PlainTextResponse):
             await body(scope, receive, send)
             return
         await self.app(scope, replay(body, receive), send)
+
+    def refuse_upload(self, body: bytes) -> PlainTextResponse | None:
+        if not body.rstrip().endswith(b"--"):  # gradio would leave half a file on the disk
+            return PlainTextResponse("The upload is cut short.", 400)
+        now = time.monotonic()
+        while self.kept and self.kept[0][0] < now - DELETE_FILES[1]:
+            self.kept.popleft()
+        if sum(size for _, size in self.kept) + len(body) > MAX_KEPT_BYTES:
+            return PlainTextResponse("Too many pictures have come: try again in a while.", 503)
+        self.kept.append((now, len(body)))
+        return None
+
+
+def refuse_addresses(body: bytes) -> PlainTextResponse | None:
+    if names_address(body):
+        return PlainTextResponse("Addresses are not fetched: send the file itself.", 403)
+    return None
 
 
 def refuse_route(path: str) -> PlainTextResponse | None:

@@ -41,22 +41,31 @@ def describe(found: Answer) -> str:
         parts.append("That is not sure at all: perhaps the picture shows none of the ten kinds.")
     explained = found.explanation
     if explained.blank:
-        parts.append(f"The map is blank: no part of the picture speaks for *{explained.label}*.")
+        parts.append(f"The map is blank: no part of the picture {speaks(found)}.")
+    elif found.method == "eigencam":
+        parts.append("The map shows the strongest pattern, whatever kind it speaks for.")
     elif explained.label != label:
         parts.append(
             f"The map shows what speaks for *{explained.label}* ({percent(explained.probability)})."
         )
-    looks = ", by a look at all of it and two at its middle" if found.looks > 1 else ""
+    looks = ", by a look at all of it and two at its middle; the map is of the first"
+    looks = looks if found.looks > 1 else ""
     parts.append(f"Found in {found.seconds:.2f} seconds{looks}.")
     return f"{parts[0]}\n\n{' '.join(parts[1:])}"
 
 
 def describe_map(found: Answer) -> str:
     """The alternative text of a map."""
-    explained = found.explanation
-    if explained.blank:
-        return f"The picture without a map: no part of it speaks for {explained.label}"
-    return f"The picture under a map: red where something speaks for {explained.label}"
+    if found.explanation.blank:
+        return f"The picture without a map: no part of it {speaks(found)}"
+    return f"The picture under a map: red where something {speaks(found)}"
+
+
+def speaks(found: Answer) -> str:
+    """What a part of the picture does that its map shows."""
+    if found.method == "eigencam":
+        return "is part of the strongest pattern"
+    return f"speaks for {found.explanation.label}"
 
 
 def describe_refusal(error: Exception) -> str:

@@ -1,10 +1,12 @@
 """Opening what a stranger sends: a picture from any source -> RGB, upright; or an ImageError.
 
-The idea: the header alone decides whether a picture may be decoded, so a small file that claims to
-be a huge picture costs nothing. Colour profiles are not applied: CIFAR-10 has none.
+The idea: what decoding would cost is known before it begins, so a small file that claims to be a
+huge picture, or one of endless scans, costs nothing. Colour profiles are not applied: CIFAR-10 has
+none.
 """
 
 import io
+import math
 import os
 import struct
 from pathlib import Path
@@ -21,6 +23,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 25_000_000  # phones make pictures of 12 to 24 million
 MAX_ASPECT = 50  # the longer side over the shorter one
+MAX_SCANS = 100  # of a JPEG: each is a pass over all its pixels, however few bytes it has
+SCAN = b"\xff\xda"  # begins one, and never stands within its data
+SLOW = ("bmp_rle", "ppm_plain")  # decoded in Python, seconds for a few kilobytes
+TILE_SIDES = (322, 323)  # TIFF tags: a tile may be larger than its picture
 
 # What Pillow's decoders raise on damaged files.
 DAMAGED = (
@@ -63,7 +69,9 @@ def open_image(source: Source) -> Image.Image:
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(Path(source).name[-80:])
-        image = read_header(read_bytes(source, name), name)
+        data = read_bytes(source, name)
+        image = read_header(data, name)
+        check_cost(image, data, name)
     check_size(image.size, name)
     return decode(image, name)
 
@@ -117,6 +125,17 @@ def read_header(data: bytes, name: str) -> Image.Image:
         raise too_many_pixels(name) from error
     except DAMAGED as error:
         raise damaged(name) from error
+
+
+def check_cost(image: Image.Image, data: bytes, name: str) -> None:
+    """Refuse what takes far longer, or more memory, than its size in pixels says."""
+    if image.format in ("JPEG", "MPO") and data.count(SCAN) > MAX_SCANS:
+        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans")
+    if any(tile[0] in SLOW for tile in getattr(image, "tile", ())):
+        raise ImageError(f"{name} is packed in a way that takes too long to open")
+    sides = [getattr(image, "tag_v2", {}).get(tag) for tag in TILE_SIDES]
+    if math.prod(side for side in sides if isinstance(side, int)) > MAX_PIXELS:
+        raise too_many_pixels(name)
 
 
 def check_size(size: tuple[int, int], name: str) -> None:

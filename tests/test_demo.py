@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gradio import SelectData
 from gradio_client import Client, handle_file
 from PIL import Image
 
@@ -65,6 +66,7 @@ def test_opacity_0_gives_the_picture_and_another_target_another_map(client):
         ({"method": "magic"}, "Method must be one of gradcam"),
         ({"target": "unicorn"}, "Target must be one of airplane"),
         ({"opacity": 7}, "Opacity must be from 0 to 1, not 7"),
+        ({"opacity": None}, "Opacity must be from 0 to 1, not None"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_what_would_be_right(client, change, message, capfd):
@@ -99,13 +101,22 @@ def test_a_blank_map_is_called_blank_and_not_painted():
     picture = Image.open(CAT).convert("RGB")
     nothing = answers.Explanation(np.zeros((32, 32), np.float32), "cat", 0.9, blank=True)
     found = answers.Answer(
-        "any", picture, picture, {"cat": 0.9, "dog": 0.1}, nothing, 0.1, unsure=False
+        "any", "gradcam", picture, picture, {"cat": 0.9, "dog": 0.1}, nothing, 0.1, unsure=False
     )
     assert "The map is blank" in describe(found)
     assert "without a map" in describe_map(found)
     assert "blank map" in compare.caption(found)
     plain = picture.resize((256, 256), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(found.map_over_picture(0.9), plain)
+
+
+def test_a_map_that_no_class_changes_is_not_said_to_speak_for_one(shipped):
+    picture = Image.open(CAT).convert("RGB")
+    for method, said in (("gradcam", True), ("eigencam", False)):
+        found = answers.answer(picture, "small-best", method, target="ship")
+        assert ("speaks for *ship*" in describe(found)) == said
+        assert ("speaks for ship" in describe_map(found)) == said
+        assert ("strongest pattern" in describe(found)) != said
 
 
 def test_a_picture_that_is_unlikely_to_be_of_any_class_is_called_so(shipped, monkeypatch):
@@ -152,16 +163,22 @@ def test_a_long_picture_is_shown_at_most_1024_pixels_long_and_keeps_its_shape(sh
 
 def test_explore_sorts_the_sample_into_right_and_wrong(shipped):
     every = {
-        outcome: set(explore.choose("small-best", explore.ALL, outcome)[0])
+        outcome: {entry.index for entry, _ in explore.passing("small-best", explore.ALL, outcome)}
         for outcome in (explore.BOTH, explore.RIGHT, explore.WRONG)
     }
-    assert every[explore.BOTH] == set(range(300))
+    assert every[explore.BOTH] == {entry.index for entry in sample()}
     assert every[explore.RIGHT] | every[explore.WRONG] == every[explore.BOTH]
     assert not every[explore.RIGHT] & every[explore.WRONG]
-    cats, text, items, pairs = explore.choose("small-best", "cat", explore.BOTH)
-    assert len(cats) == len(items) == 30
+    text, gallery, pairs = explore.choose("small-best", "cat", explore.BOTH)
+    assert len(gallery.value) == 30
     assert text == "30 of 300 pictures"
     assert "| cat, taken for dog | 77 |" in pairs
+
+
+def test_a_click_on_a_picture_that_the_filters_took_away_asks_for_another(shipped):
+    event = SelectData(None, {"index": 300, "value": None})
+    found = explore.explain_one(event, "small-best", explore.ALL, explore.BOTH)
+    assert found == (explore.CHOOSE, None, None)
 
 
 def test_the_shipped_pictures_are_those_of_the_test_set():

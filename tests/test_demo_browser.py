@@ -141,6 +141,29 @@ def test_a_click_looks_closer_at_one_place_until_the_next_picture(visit, tmp_pat
     expect(page.locator("#share input[type=number]")).to_have_value("1")
 
 
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (100, 400)])
+def test_a_click_finds_its_pixel_in_small_and_in_tall_pictures(visit, tmp_path, width, height):
+    corners = {(0, 0): [255, 0, 0], (1, 0): [0, 255, 0], (0, 1): [0, 0, 255], (1, 1): [255] * 3}
+    picture = Image.new("RGB", (2, 2))
+    for place, colour in corners.items():
+        picture.putpixel(place, tuple(colour))
+    picture.resize((width, height), Image.Resampling.NEAREST).save(tmp_path / "corners.png")
+    page = visit()
+    show(page, tmp_path / "corners.png")
+    seen, image = page.locator("#seen img"), page.locator("#picture img")
+    page.locator("#overlay img").wait_for()
+    box = image.bounding_box()
+    scale = min((box["width"] - 8) / width, (box["height"] - 34) / height)  # style.css: padding
+    left = (box["width"] - width * scale) / 2
+    top = 30 + (box["height"] - 34 - height * scale) / 2
+    for (across, down), colour in corners.items():
+        before = seen.get_attribute("src")
+        x, y = (0.05 + 0.9 * across) * width * scale, (0.05 + 0.9 * down) * height * scale
+        image.click(position={"x": left + x, "y": top + y})
+        expect(seen).not_to_have_attribute("src", before)
+        assert colour_at(seen, 0.25 + 0.5 * across) == colour
+
+
 def colour_at(image, across):
     """[red, green, blue] of an image on the page, half way down."""
     return image.evaluate(
@@ -209,6 +232,10 @@ def test_a_picture_of_the_test_set_is_filtered_and_explained(visit):
     page.locator("#outcome").get_by_text("all", exact=True).click()
     expect(page.locator("#found")).to_contain_text("30 of 300 pictures")
     expect(page.locator("#pictures img")).to_have_count(30)
-    page.locator("#pictures button").first.click()
+    page.locator("#pictures").get_by_role("button", name="cat").first.click()
     expect(page.locator("#explored-sentence")).to_contain_text("shows: cat")
     page.locator("#explored-overlay img").wait_for()
+    page.get_by_label("Network", exact=True).last.click()
+    page.get_by_role("option", name="small-underfit").last.click()
+    expect(page.locator("#explored-sentence")).to_have_text("Choose a picture.")
+    assert page.locator("#pictures .selected").count() == 0

@@ -4,7 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+from huggingface_hub import CommitOperationAdd
+
+from demo.space import deploy
 from demo.space.deploy import ROOT, files
 
 
@@ -19,9 +24,59 @@ def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_pat
         copy.write_bytes(path.read_bytes())
     assert not (tmp_path / "training").exists()
     assert not (tmp_path / "demo" / "space").exists()
-    command = [sys.executable, "-c", "import demo, os; print(os.path.dirname(demo.__file__))"]
+    assert (tmp_path / "app.py").exists()
+    script = "import demo; demo.build_demo(); print(demo.__file__)"
+    command = [sys.executable, "-c", script]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == tmp_path / "demo"
+    assert Path(found.stdout.strip()) == tmp_path / "demo" / "__init__.py"
+
+
+class FakeHub:
+    """What `deploy` asks of the Hub's client; a Space that holds a file of a former deployment."""
+
+    def __init__(self):
+        self.operations = []
+
+    def create_repo(self, repo_id, **options):
+        if repo_id == "forbidden/demo":
+            raise OSError("403\nForbidden")
+
+    def list_repo_files(self, repo_id, repo_type):
+        return [".gitattributes", "app.py", "model_cards/former/config.json"]
+
+    def create_commit(self, repo_id, operations, **options):
+        self.operations = operations
+        return SimpleNamespace(repo_url=f"https://hub/spaces/{repo_id}")
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    hub = FakeHub()
+    monkeypatch.setattr(deploy, "HfApi", lambda: hub)
+    monkeypatch.setattr(deploy, "require_hub", lambda: None)
+    return hub
+
+
+def test_a_space_loses_what_is_no_longer_sent(fake):
+    assert deploy.deploy("owner/demo") == "https://hub/spaces/owner/demo"
+    sent = {each.path_in_repo for each in fake.operations if isinstance(each, CommitOperationAdd)}
+    gone = [each.path_in_repo for each in fake.operations if each.path_in_repo not in sent]
+    assert sent == {place for place, _ in files()}
+    assert gone == ["model_cards/former/config.json"]
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "line"),
+    [
+        ("forbidden/demo", "error: deploying to forbidden/demo failed: 403 Forbidden"),
+        ("a/b/c", "error: 'a/b/c' is no repository: it must be owner/name"),
+    ],
+)
+def test_a_space_that_cannot_be_deployed_is_a_line(fake, monkeypatch, repo_id, line):
+    monkeypatch.setattr("sys.argv", ["deploy", repo_id])
+    with pytest.raises(SystemExit) as end:
+        deploy.main()
+    assert end.value.code == line
 
 
 def test_a_space_pins_the_versions_that_are_tested():

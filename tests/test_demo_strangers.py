@@ -1,7 +1,13 @@
 """The demo among strangers: what they may send, and what they must never get."""
 
+import contextlib
 import io
 import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import server
+from demo import housekeeping, server
 from demo.safe_image import SafeImage
 from demo.sample import example_files
 from mobilenetv3_cifar.preprocessing import LABELS
@@ -152,6 +158,73 @@ def test_long_bodies_are_refused(http):
     assert http.post("/gradio_api/upload", files={"files": bytes(10_500_000)}).status_code == 413
     long = json.dumps({"data": ["x" * 300_000]})
     assert http.post("/gradio_api/queue/join", content=long).status_code == 413
+
+
+@pytest.fixture
+def temporary(monkeypatch, tmp_path):
+    """Where uploads that are under way lie, for one test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_half_an_upload_leaves_nothing_behind(url, http, temporary):
+    host, port = url.removeprefix("http://").split(":")
+    head = (
+        "POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 900000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
+    part = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    with socket.create_connection((host, int(port))) as visitor:
+        visitor.sendall((head + part).encode() + bytes(200_000))
+    whole = {"content-type": "multipart/form-data; boundary=x"}
+    answer = http.post("/gradio_api/upload", content=part.encode() + bytes(9), headers=whole)
+    assert (answer.status_code, answer.text) == (400, "The upload is cut short.")
+    time.sleep(0.5)
+    assert not [path for path in temporary.rglob("*") if path.is_file()]
+
+
+def test_more_uploads_than_are_kept_are_refused(http, monkeypatch):
+    monkeypatch.setattr(server, "MAX_KEPT_BYTES", 1000)
+    answer = http.post("/gradio_api/upload", files={"files": ("a.png", CAT.read_bytes())})
+    assert (answer.status_code, answer.text[:27]) == (503, "Too many pictures have come")
+
+
+def test_a_picture_that_was_deleted_is_said_to_be(http):
+    file = upload(http, CAT.read_bytes(), "mine.png")
+    Path(file).unlink()
+    kind, answer = call(http, "classify", file_at(file), *DEFAULTS)
+    assert kind == "error"
+    assert "Your picture was deleted after half an hour" in json.dumps(answer)
+
+
+def test_only_folders_that_are_empty_and_old_are_removed(tmp_path):
+    for name in ("old", "new", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "a.png").touch()
+    for name in ("old", "full"):
+        os.utime(tmp_path / name, (0, 0))
+    housekeeping.remove_empty_folders(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "new"]
+
+
+def test_a_server_that_is_asked_to_end_deletes_what_visitors_sent(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "app.py"], env=environment)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as session:
+        while True:
+            with contextlib.suppress(httpx.ConnectError):
+                session.get("/")
+                break
+            assert process.poll() is None
+            time.sleep(0.2)
+        sent = Path(upload(session, CAT.read_bytes()))
+        assert sent.exists()
+    process.terminate()
+    process.wait(timeout=30)
+    assert not sent.exists()
 
 
 def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):

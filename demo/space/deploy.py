@@ -5,10 +5,14 @@ python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+from mobilenetv3_cifar.errors import HubError
+from mobilenetv3_cifar.hub import check_repo_id, named_errors, require_hub
 
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
@@ -27,25 +31,45 @@ def files() -> Iterator[tuple[str, Path]]:
         yield name, ROOT.joinpath(*SPACE, name)
 
 
+def deploy(repo_id: str) -> str:
+    """Make the Space hold these files and no others; return its address.
+
+    Raises:
+        HubError: the Hub cannot be reached or refuses; the message says what to do.
+    """
+    api = HfApi()
+    with named_errors(f"deploying to {repo_id}"):
+        require_hub()
+        api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
+        sent = dict(files())
+        there = api.list_repo_files(repo_id, repo_type="space")
+        gone = sorted({*there} - {*sent, ".gitattributes"})
+        commit = api.create_commit(
+            repo_id,
+            [
+                *(CommitOperationAdd(place, path) for place, path in sent.items()),
+                *(CommitOperationDelete(place) for place in gone),
+            ],
+            commit_message="The demo and its networks",
+            repo_type="space",
+        )
+    return str(commit.repo_url)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.space.deploy")
     parser.add_argument("repo_id", metavar="owner/name")
     parser.add_argument("--dry-run", action="store_true", help="list the files and send nothing")
     arguments = parser.parse_args()
-    sent = list(files())
-    if arguments.dry_run:
-        for place, path in sent:
-            print(f"{path.stat().st_size:10,}  {place}")
-        return
-    hub = HfApi()
-    hub.create_repo(arguments.repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
-    commit = hub.create_commit(
-        arguments.repo_id,
-        [CommitOperationAdd(place, path) for place, path in sent],
-        commit_message="The demo and its networks",
-        repo_type="space",
-    )
-    print(commit.repo_url)
+    try:
+        check_repo_id(arguments.repo_id)
+        if not arguments.dry_run:
+            print(deploy(arguments.repo_id))
+            return
+    except HubError as error:
+        sys.exit(f"error: {error}")
+    for place, path in files():
+        print(f"{path.stat().st_size:10,}  {place}")
 
 
 if __name__ == "__main__":
