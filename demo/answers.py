@@ -26,7 +26,7 @@ class Answer:
     variant: str
     method: Method
     picture: Image.Image
-    seen: Image.Image  # the square that the network gets
+    seen: Image.Image  # the square that the network got where it looked for the map
     probabilities: dict[str, float]  # of all classes, highest first
     explanation: Explanation
     seconds: float
@@ -39,7 +39,7 @@ class Answer:
     @property
     def looks(self) -> int:
         """How many regions the answer is the mean of."""
-        return len(regions(self.picture))
+        return len(regions(self.picture.size))
 
     def top(self, count: int) -> dict[str, float]:
         return dict(list(self.probabilities.items())[:count])
@@ -96,7 +96,7 @@ def answer(
     explanation = explain(model, picture, method=method, target=chosen, layer=layer)
     seconds = time.perf_counter() - started
     probabilities = explanation.probabilities
-    seen = to_square(picture, model.config.image_size)
+    seen = to_square(picture.crop(explanation.box), model.config.image_size)
     unsure = max(probabilities.values()) < model.config.unsure_below
     return Answer(variant, method, picture, seen, probabilities, explanation, seconds, unsure)
 

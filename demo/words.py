@@ -48,7 +48,7 @@ def describe(found: Answer) -> str:
         parts.append(
             f"The map shows what speaks for *{explained.label}* ({percent(explained.probability)})."
         )
-    looks = ", by a look at all of it and two at its middle; the map is of the first"
+    looks = ", by a look at all of it and two at its middle; the map is of the surest"
     looks = looks if found.looks > 1 else ""
     parts.append(f"Found in {found.seconds:.2f} seconds{looks}.")
     return f"{parts[0]}\n\n{' '.join(parts[1:])}"

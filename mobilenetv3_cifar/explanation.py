@@ -13,8 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import Picture, evaluation_copy, predict_each
-from mobilenetv3_cifar.preprocessing import to_input, to_square
+from mobilenetv3_cifar.prediction import (
+    Picture,
+    evaluation_copy,
+    logit_batches,
+    ranked,
+    to_probabilities,
+)
+from mobilenetv3_cifar.preprocessing import Box, regions, to_input, to_square
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
@@ -29,6 +35,9 @@ class Explanation:
     `heatmap` is float32 (H, W), of the picture's own size, 0 to 1; `blank` says that it is 0
     everywhere: no place spoke for the class. `probability` is the class's, in [0, 1];
     `probabilities` is what `predict` gives: {label: probability} of all classes, highest first.
+
+    Of a picture larger than 32x32, that is the answer of three regions together. The map is of the
+    one in which the network is surest of the class, `box`, and 0 outside.
     """
 
     heatmap: np.ndarray
@@ -36,6 +45,7 @@ class Explanation:
     probability: float
     blank: bool
     probabilities: dict[str, float] = field(default_factory=dict)
+    box: Box = (0, 0, 0, 0)  # pixels: left, top, and right and bottom just outside
 
 
 @torch.inference_mode(False)  # maps need gradients, wherever the caller is
@@ -66,23 +76,32 @@ def explain(
     if layer is not None and layer not in names:
         raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}")
     module = network.get_submodule(layer or names[-1])
-    probabilities = next(predict_each(network, [picture], top_k=None))
-    labels = network.config.labels
-    index = labels.index(next(iter(probabilities))) if wanted is None else wanted
-    inputs = to_input([to_square(picture, network.config.image_size)])
+    labels, boxes = network.config.labels, regions(picture.size)
+    squares = [to_square(picture.crop(box), network.config.image_size) for box in boxes]
+    logits = next(logit_batches(network, squares, len(squares)))  # (regions, classes)
+    probabilities = to_probabilities(network, logits.mean(0))
+    index = int(probabilities.argmax()) if wanted is None else wanted
+    surest = int(to_probabilities(network, logits)[:, index].argmax())
+    inputs = to_input([squares[surest]])
     small = class_activation_map(network, module, inputs, method, index)
-
     peak = float(small.max())
-    if peak > 0:
-        small = small / peak
-    full = Image.fromarray(small).resize(picture.size, Image.Resampling.BILINEAR)
     return Explanation(
-        heatmap=np.asarray(full, np.float32).clip(0, 1),
+        heatmap=spread(small / peak if peak > 0 else small, boxes[surest], picture.size),
         label=labels[index],
-        probability=probabilities[labels[index]],
+        probability=float(probabilities[index]),
         blank=peak == 0,
-        probabilities=probabilities,
+        probabilities=ranked(probabilities.tolist(), labels, top_k=None),
+        box=boxes[surest],
     )
+
+
+def spread(small: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) laid over a box of a picture of that width and height: float32 (H, W)."""
+    left, top, right, bottom = box
+    part = Image.fromarray(small).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    heatmap = np.zeros(size[::-1], np.float32)
+    heatmap[top:bottom, left:right] = np.asarray(part).clip(0, 1)
+    return heatmap
 
 
 def class_activation_map(

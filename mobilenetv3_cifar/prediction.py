@@ -85,9 +85,9 @@ def logits_each(
 
     def squares() -> Iterator[Image.Image]:
         for picture in pictures:
-            parts = regions(picture)
-            counts.append(len(parts))
-            yield from (to_square(part, size) for part in parts)
+            boxes = regions(picture.size)
+            counts.append(len(boxes))
+            yield from (to_square(picture.crop(box), size) for box in boxes)
 
     rows = (row for logits in logit_batches(model, squares(), batch_size) for row in logits)
     for row in rows:

@@ -32,6 +32,7 @@ STD = (0.229, 0.224, 0.225)
 MIDDLE = 0.7  # of a photograph's width and height
 
 View = Literal["cifar", "report"]
+Box = tuple[int, int, int, int]  # pixels: left, top, and right and bottom just outside
 
 
 def resize(image: Image.Image, size: int) -> Image.Image:
@@ -52,23 +53,24 @@ def to_square(image: Image.Image, size: int, view: View = "cifar") -> Image.Imag
     return resize(image, size)
 
 
-def regions(image: Image.Image) -> list[Image.Image]:
-    """The parts of a picture that are asked about, for an average of the answers.
+def regions(size: tuple[int, int]) -> list[Box]:
+    """The parts of a picture of that width and height that are asked about, for an average.
 
     CIFAR-10's pictures are filled by what they show; of a photograph, it may be the middle only. So
     of anything larger than 32x32: the whole, the centred square, and the middle 70 % each way.
     """
-    width, height = image.size
-    if max(width, height) <= NATIVE_SIZE:
-        return [image]
-    side = min(width, height)
+    width, height = size
+    whole = (0, 0, width, height)
+    if max(size) <= NATIVE_SIZE:
+        return [whole]
+    side = min(size)
     middle = max(1, round(MIDDLE * width)), max(1, round(MIDDLE * height))
-    return [image, *(centre(image, *size) for size in ((side, side), middle))]
+    return [whole, centred(size, (side, side)), centred(size, middle)]
 
 
-def centre(image: Image.Image, width: int, height: int) -> Image.Image:
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+def centred(size: tuple[int, int], part: tuple[int, int]) -> Box:
+    left, top = (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
+    return left, top, left + part[0], top + part[1]
 
 
 def normalize(pixels: Tensor) -> Tensor:

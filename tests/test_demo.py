@@ -13,7 +13,7 @@ from demo import answers, compare, explore
 from demo.sample import example_files, sample
 from demo.words import describe, describe_map
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.preprocessing import LABELS, to_square
 
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
@@ -153,6 +153,14 @@ def test_of_a_photograph_the_sentence_says_that_there_were_several_looks(shipped
     large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
     assert "two at its middle" in describe(answers.answer(large, "small-best"))
     assert "two at its middle" not in describe(answers.answer(small, "small-best"))
+
+
+def test_what_the_network_gets_is_the_region_that_the_map_lies_over(shipped):
+    left = Image.new("RGB", (300, 100), "red")
+    left.paste("blue", (150, 0, 300, 100))
+    found = answers.answer(left, "small-best")
+    expected = to_square(left.crop(found.explanation.box), 224)
+    np.testing.assert_array_equal(np.asarray(found.seen), np.asarray(expected))
 
 
 def test_a_long_picture_is_shown_at_most_1024_pixels_long_and_keeps_its_shape(shipped):

@@ -144,6 +144,23 @@ def test_overlay_at_opacity_0_is_the_picture_and_at_1_the_colours_of_the_map(pic
     assert cold[2] > cold[0]  # blue where none is
 
 
+@pytest.mark.parametrize("target", range(10))
+def test_of_a_photograph_the_region_is_explained_that_is_surest_of_the_class(target):
+    model = MobileNetV3Cifar.from_pretrained("small-dropout0.7-epochs4")
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    photograph = Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)
+    found = explain(model, photograph, target=target)
+    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
+    with torch.inference_mode():
+        logits = torch.cat([model(model.preprocess(photograph.crop(box))) for box in boxes])
+    sure = (logits / model.config.temperature).softmax(1)[:, target]
+    assert found.box == boxes[sure.argmax()]
+    left, top, right, bottom = found.box
+    inside = found.heatmap[top:bottom, left:right]
+    assert np.count_nonzero(inside) == np.count_nonzero(found.heatmap)
+    assert found.blank or inside.max() == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_overlay_turns_a_photograph_as_the_map_was_turned(model, picture, tmp_path, orientation):
     exif = Image.Exif()
