@@ -9,14 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.mini import EXPERIMENT, mini_data
 from tests.two_processes import STEPS
+from training import checkpoint
 
 ROOT = Path(__file__).parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def results(folder, *launcher):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     command = [sys.executable, *launcher, "-m", "tests.two_processes", str(folder / "results")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -25,8 +27,12 @@ def results(folder, *launcher):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    root = tmp_path_factory.mktemp("processes")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def both(root):
     return results(root / "one"), results(root / "two", *TORCHRUN)
 
 
@@ -45,3 +51,18 @@ def test_the_loss_falls_alike_and_counts_every_picture_once(both):
     assert one[-1, 0] < one[0, 0]
     torch.testing.assert_close(two[:, 0], one[:, 0], atol=0, rtol=1e-3)
     assert two[:, 2].tolist() == one[:, 2].tolist() == [56.0] * STEPS
+
+
+def test_two_processes_train_save_and_validate_every_picture_once(both, root):
+    data = mini_data()
+    for found in both:
+        for split, pictures in (("train", len(data.train)), ("valid", len(data.validation))):
+            correct = found[f"history.{split}_accuracy"] * pictures
+            torch.testing.assert_close(correct, correct.round(), atol=1e-9, rtol=0)
+            losses = found[f"history.{split}_loss"]
+            assert losses.isfinite().all()
+            assert len(losses) == EXPERIMENT.epochs
+    assert both[1]["history.train_loss"][-1] < both[1]["history.train_loss"][0]
+    _, state, settings, damaged = checkpoint.read(root / "two" / "whole")
+    assert (state.step, settings["processes"], damaged) == (6, 2, [])
+    assert [row["train_loss"] for row in state.history] == both[1]["history.train_loss"].tolist()

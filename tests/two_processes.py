@@ -1,4 +1,5 @@
-"""A few steps of the miniature run, batch norm in evaluation mode: losses and the first gradients.
+"""A few steps of the miniature run, batch norm in evaluation mode: losses and the first gradients;
+then the whole run as it is trained: its history.
 
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 
@@ -30,6 +31,11 @@ def few_steps(output: Path) -> None:
         if step == 0:
             for name, parameter in run.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()
+    whole = mini_run(output.parent / "whole")
+    whole.train()
+    for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"):
+        rows = [row[column] for row in whole.state.history]
+        results[f"history.{column}"] = torch.tensor(rows, dtype=torch.float64)
     if run.accelerator.is_main_process:
         save_file(results, output)
 

@@ -1,0 +1,44 @@
+"""An empty Hub for each test, that this process's client takes for the real one, and a folder."""
+
+import pytest
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.card import plain_card
+from tests.loopback_hub import LoopbackHub, point_client_at, serve
+
+REPO_ID = "someone/small"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def loopback(server, monkeypatch, tmp_path):
+    """An empty Hub that this process's client takes for the real one, and a cache of its own."""
+    for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
+        value.clear()
+    point_client_at(server, monkeypatch, tmp_path)
+    return server
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder with a card, a measurement, and things that must stay at home."""
+    path = tmp_path / "folder"
+    model = MobileNetV3Cifar(dropout=0.3).half()  # half the bytes to send
+    model.save_pretrained(path)
+    (path / "README.md").write_text(plain_card(model.config, REPO_ID), encoding="utf-8")
+    (path / "metrics.json").write_text('{"name": "small"}')
+    (path / "seeds").mkdir()
+    (path / "seeds" / "1.json").write_text("{}")
+    for stray in (".env", "token", ".model.safetensors.0123.partial", "step-000001.safetensors"):
+        (path / stray).write_text("secret")
+    return path
+
+
+def tree(server: LoopbackHub, repo_id: str = REPO_ID, ref: str = "main") -> dict[str, bytes]:
+    repo = server.repos[repo_id]
+    return repo.commits[repo.refs[ref]]
