@@ -185,7 +185,9 @@ def main() -> None:
             server.terminate()
             server.wait()
         log.seek(0)
-        print(f"tracebacks in the log: {log.read().count(b'Traceback')}")
+        text = log.read().decode(errors="replace")
+        _, *tracebacks = text.split("Traceback")
+        print(f"tracebacks in the log: {len(tracebacks)}", *tracebacks, sep="\n")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def fetch(
             raise HubError(f"{repo_id} is not in the cache: load it once without local_files_only")
         return cached
     if cached is not None and (constants.HF_HUB_OFFLINE or is_commit(revision)):
-        return cached  # a commit never changes
+        return cached  # there is nobody to ask, or nothing: a commit never changes
     if cached is not None and not hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
         logger.warning("%s is silent; %s comes from the cache", constants.ENDPOINT, repo_id)
         return cached

@@ -245,8 +245,9 @@ def test_the_best_must_beat_every_other():
         variant(name, test, seeds=[test + each for each in spread])
         for name, test in ((S3, 0.7), (S10, 0.8))
     )
-    assert judges.best(one, lower, every(one, lower)).verdict == "confirmed"
-    assert judges.best(one, lower, higher, every(one, lower, higher)).verdict == "not confirmed"
+    known = every(one, lower, higher)
+    assert judges.best(one, lower, variants=known).verdict == "confirmed"
+    assert judges.best(one, lower, higher, variants=known).verdict == "not confirmed"
 
 
 def test_only_pairs_that_the_report_has_far_apart_are_held_against_its_order():

@@ -17,7 +17,7 @@ class Conclusion(NamedTuple):
     where: str
     needs: tuple[str, ...]  # of the first it says something, beside the others
     says: str
-    judge: Callable[..., Finding]  # (*the needed, all variants)
+    judge: Callable[..., Finding]  # (*the needed, variants=all of them)
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
@@ -91,7 +91,7 @@ def judge(conclusion: Conclusion, variants: Variants) -> Finding:
     missing = [name for name in conclusion.needs if name not in variants]
     if missing:
         return Finding("not decidable", f"not trained yet: {', '.join(missing)}")
-    return conclusion.judge(*(variants[name] for name in conclusion.needs), variants)
+    return conclusion.judge(*(variants[name] for name in conclusion.needs), variants=variants)
 
 
 def order(variants: Variants) -> list[tuple[str, str, Finding]]:

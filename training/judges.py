@@ -47,10 +47,9 @@ def worse(one: Measured, other: Measured, variants: Variants) -> Finding:
     return better(other, one, variants)
 
 
-def best(one: Measured, *others: Measured | Variants) -> Finding:
+def best(one: Measured, *others: Measured, variants: Variants) -> Finding:
     """Whether `one` is better than each of the others."""
-    *rivals, variants = others
-    found = [better(one, rival, variants) for rival in rivals]  # type: ignore[arg-type]
+    found = [better(one, other, variants) for other in others]
     verdicts = [each.verdict for each in found]
     order = ("not confirmed", "not decidable", "confirmed")
     return Finding(min(verdicts, key=order.index), "; ".join(each.figures for each in found))

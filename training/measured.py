@@ -95,11 +95,12 @@ def difference(one: Measured, other: Measured, variants: Variants) -> tuple[floa
     """
     if shared_run(one, other):
         found = paired(one, other)
-        known = [found, *(paired(*pair) for pair in shared_runs(variants))]
-        deviation = next((statistics.stdev(each) for each in known if len(each) > 1), None)
+        pairs = [found, *(paired(*pair) for pair in shared_runs(variants))]
+        deviation = next((statistics.stdev(each) for each in pairs if len(each) > 1), None)
         return statistics.mean(found), deviation and deviation / math.sqrt(len(found))
-    deviations = [error_of_mean(each, variants) for each in (one, other)]
-    return one.mean - other.mean, None if None in deviations else math.hypot(*deviations)  # type: ignore[arg-type]
+    gain = one.mean - other.mean
+    first, second = (error_of_mean(each, variants) for each in (one, other))
+    return gain, None if first is None or second is None else math.hypot(first, second)
 
 
 def shared_run(one: Measured, other: Measured) -> bool:
