@@ -15,8 +15,8 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, hub
 from mobilenetv3_cifar.export import run_onnx
 from mobilenetv3_cifar.preprocessing import to_input, to_square
-from tests.mini import mini_data, mini_run
-from training import card, publish, quantize
+from tests.mini import EXPERIMENT, mini_data, mini_run
+from training import card, publish, quantize, train
 from training.checkpoint import CheckpointError, State
 from training.evaluate import measure, split_logits
 from training.experiments import EXPERIMENTS
@@ -255,6 +255,26 @@ def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
     for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
         with pytest.raises(CheckpointError, match="has not ended"):
             publish.make_model_folder(folder, row, mini_data(), tmp_path / "cards", COMMAND)
+
+
+def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
+    tmp_path, monkeypatch, capsys
+):
+    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
+    for row in (EXPERIMENT, longer):
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir: mini_data())
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_publish(train.parse_arguments(words))
+    cards = tmp_path / "model_cards"
+    assert set(capsys.readouterr().out.split()) == {
+        str(cards / row.name) for row in (EXPERIMENT, longer)
+    }
+    for row in (EXPERIMENT, longer):
+        metrics = json_of(cards / row.name)
+        assert metrics["epochs"] == row.epochs
+        assert metrics["training"]["command"] == "python -m training.train mini-longer"
 
 
 def run_publish(monkeypatch, *words):
