@@ -34,7 +34,7 @@ def build() -> None:
                 1,
                 step=0.05,
                 label="How much of it to look at",
-                info="1 is all, less is the middle. Click the picture to look closer there",
+                info="1 is all; less is the middle, or where you click the picture",
                 elem_id="share",
             )
             variant = variant_input("Network", "variant")
