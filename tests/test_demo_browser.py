@@ -103,6 +103,7 @@ def test_the_camera_takes_a_picture(visit):
     picture = page.locator("#picture")
     picture.get_by_label("Capture from camera").click()
     picture.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#picture video').readyState >= 3")
     picture.get_by_label("capture photo", exact=True).click()
     page.locator("#overlay img").wait_for()
     expect(page.locator("#answer-sentence h3")).to_contain_text("% sure")
