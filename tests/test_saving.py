@@ -118,7 +118,7 @@ def state(folder: Path) -> str:
     if not folder.exists():
         return "absent"
     try:
-        _, config, tensors = read_folder(folder)
+        _, config, tensors, _ = read_folder(folder)
     except ModelFolderError as error:
         return "refused" if "not the file that config.json names" in str(error) else f"{error}"
     if (config, equal(tensors, NEW)) == (NEW_CONFIG, True):
