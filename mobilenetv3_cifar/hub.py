@@ -116,8 +116,8 @@ def push_folder(
             create_pr=create_pr,
             parent_commit=there.sha,  # so that notes written meanwhile are not lost
         )
-        if tag is not None and find_tag(api, repo_id, tag) != commit.oid:
-            api.create_tag(repo_id, tag=tag, revision=commit.oid)
+        if tag is not None:
+            set_tag(api, repo_id, tag, commit.oid)
     return commit.pr_url or commit.commit_url
 
 
@@ -149,6 +149,15 @@ def find_tag(api: HfApi, repo_id: str, tag: str) -> str | None:
     """The commit that a tag names, where there is such a tag."""
     tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
     return tags.get(tag)
+
+
+def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
+    """Tag the commit; a tag that was on the one before, found only now to differ, stays there."""
+    found = find_tag(api, repo_id, tag)
+    if found is None:
+        api.create_tag(repo_id, tag=tag, revision=commit)
+    elif found != commit:
+        raise HubError(f"{repo_id} holds the model now, but its tag {tag} stays where it was")
 
 
 def check_metrics(folder: Path) -> None:

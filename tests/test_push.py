@@ -149,7 +149,8 @@ def test_a_tag_can_be_loaded_and_never_moves(loopback, folder):
     first = MobileNetV3Cifar.from_pretrained(folder)
     first.push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
     first.push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")  # stands there already
-    MobileNetV3Cifar(dropout=0.7).push_to_hub(REPO_ID, token=TOKEN)
+    with pytest.raises(HubError, match=r"holds the model now, but its tag v1\.0 stays"):
+        MobileNetV3Cifar(dropout=0.7).push_to_hub(REPO_ID, token=TOKEN, tag="v1.0")
     assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.7
     assert MobileNetV3Cifar.from_pretrained(REPO_ID, revision="v1.0").config.dropout == 0.3
     before = tree(loopback)
