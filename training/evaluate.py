@@ -37,7 +37,7 @@ def split_logits(model: MobileNetV3Cifar, split: Split, what: str | None = None)
 
 def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:
     """(number of correct predictions, sum of cross entropies) of logits (N, C) and labels (N,)."""
-    truth = torch.from_numpy(labels).long()
+    truth = torch.from_numpy(labels.astype(np.int64))
     loss = nn.functional.cross_entropy(logits, truth, reduction="sum")
     return int((logits.argmax(1) == truth).sum()), float(loss)
 
@@ -98,7 +98,7 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
 
     It stays within the config's bounds: for logits that know nothing, the best would be infinite.
     """
-    truth = torch.from_numpy(labels).long()
+    truth = torch.from_numpy(labels.astype(np.int64))
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
 
