@@ -4,7 +4,7 @@ import pytest
 
 from tests.made_up import every, variant
 from training import judges, measured
-from training.conclusions import CONCLUSIONS, L4, L5, S3, S4, S5, S10, judge, order
+from training.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order
 from training.experiments import EXPERIMENTS
 
 
@@ -82,7 +82,6 @@ def test_only_pairs_that_the_report_has_far_apart_are_held_against_its_order():
     ("judge", "holding", "failing"),
     [
         (judges.overfits, {"train": 0.85}, {"train": 0.76}),
-        (judges.over_70, {"test": 0.71}, {"test": 0.69}),
         (judges.mirrors_validation, {"test": 0.745}, {"test": 0.76}),
         (judges.improves, {}, {"valid_loss": [1.0] * 10}),
         (
@@ -107,6 +106,18 @@ def test_a_judge_tells_what_holds_from_what_does_not(judge, holding, failing):
     for columns, expected in ((holding, "confirmed"), (failing, "not confirmed")):
         one = variant(S10, **columns)
         assert judge(one, every(one)).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [(0.71, "confirmed"), (0.69, "not confirmed"), (0.699, "not decidable")],
+)
+def test_over_70_percent_counts_beyond_two_standard_deviations(test, expected):
+    small, large = variant(S3, 0.68, seeds=(0.682, 0.678)), variant(L3, test)  # sd 0.2 points
+    found = judges.over_70(large, every(small, large))
+    assert found.verdict == expected
+    assert found.figures.endswith("two standard deviations of that are 0.40")
+    assert judges.over_70(large, every(large)).verdict == "not decidable"  # no spread is known
 
 
 def test_recalls_far_apart_are_not_balanced():

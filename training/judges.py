@@ -14,6 +14,7 @@ from training.measured import (
     Measured,
     Variants,
     difference,
+    error_of_mean,
     percent,
     points,
 )
@@ -34,7 +35,12 @@ def verdict(holds: bool, figures: str) -> Finding:
 def better(one: Measured, other: Measured, variants: Variants) -> Finding:
     """Whether `one` has the higher test accuracy, by more than chance."""
     gain, deviation = difference(one, other, variants)
-    figures = f"{percent(one.mean)} against {percent(other.mean)}, {points(gain)} points"
+    return beyond_chance(gain, deviation, f"{percent(one.mean)} against {percent(other.mean)}")
+
+
+def beyond_chance(gain: float, deviation: float | None, figures: str) -> Finding:
+    """Whether a gain is above 0; decided only if it is farther from 0 than two deviations."""
+    figures += f", {points(gain)} points"
     if deviation is None:
         return Finding("not decidable", f"{figures}; no spread over seeds is known")
     figures += f"; two standard deviations of that are {100 * 2 * deviation:.2f}"
@@ -189,7 +195,9 @@ def underfits(one: Measured, full: Measured, variants: Variants) -> Finding:
 
 
 def over_70(one: Measured, variants: Variants) -> Finding:
-    return verdict(one.test > 0.70, f"test accuracy {percent(one.test)}")
+    """Whether the test accuracy is over 70 %, by more than chance."""
+    gain, deviation = one.mean - 0.70, error_of_mean(one, variants)
+    return beyond_chance(gain, deviation, f"test accuracy {percent(one.mean)}")
 
 
 def schedule_limits(cosine: Measured, step: Measured, variants: Variants) -> Finding:
