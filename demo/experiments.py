@@ -20,7 +20,7 @@ INTRODUCTION = (
 FIGURES = {  # file: what it shows, and its least width in pixels
     "curves.png": ("How it learned, epoch by epoch", 420),
     "confusion_matrix.png": ("What it takes for what", 420),
-    "activation_maps.png": ("Where it looks", 800),
+    "activation_maps.png": ("Where it looks, when it is right and wrong by turns", 800),
     "batch.png": ("What it learned from", 800),
 }
 
