@@ -16,7 +16,7 @@ def choices_of_variants() -> list[tuple[str, str]]:
     """Each variant as the page shows it, and its name."""
     return [
         (
-            f"{variant.name} · {measured(variant.accuracy)} right · {variant.bytes / 1e6:.1f} MB",
+            f"{variant.name} · {measured(variant.accuracy)} · {variant.bytes / 1e6:.1f} MB",
             variant.name,
         )
         for variant in list_variants()
