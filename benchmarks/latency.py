@@ -18,7 +18,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar, explain
 from mobilenetv3_cifar.prediction import compute_logits
 from mobilenetv3_cifar.variants import get_variant
 from tests.mini import mini_data
-from training.provenance import device_name
+from training.loop.provenance import device_name
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> float:

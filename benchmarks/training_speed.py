@@ -3,8 +3,8 @@
     python -m benchmarks.training_speed small
 
 The plain way: torchvision's transforms in a DataLoader with two workers, NCHW, glibc as it comes.
-Ours: `training.run`'s step. Each side has a process of its own, since glibc stays as it was told;
-they run a round each in turn, and the ratio is the median of the rounds' ratios.
+Ours: `training.loop.run`'s step. Each side has a process of its own, since glibc stays as it was
+told; they run a round each in turn, and the ratio is the median of the rounds' ratios.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import MEAN, STD
 from tests.mini import mini_data
 from training.experiments import BATCH_SIZE, Experiment
-from training.run import Run
+from training.loop.run import Run
 
 WARM_UP = 3  # steps of each side before its rounds
 

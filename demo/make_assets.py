@@ -15,7 +15,7 @@ from PIL import Image
 
 from demo.sample import ASSETS, COLUMNS, LABELS_FILE, SHEET_FILE
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
-from training.data import Split, load
+from training.dataset.cifar10 import Split, load
 
 EXAMPLE_INDICES = (90, 82, 75, 103, 94, 16, 29, 60, 54, 11)  # in the test set, in LABELS' order
 SAMPLE_PER_CLASS = 30

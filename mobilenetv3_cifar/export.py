@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
 from mobilenetv3_cifar.errors import MobileNetV3CifarError
-from mobilenetv3_cifar.folder import replace_files
+from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.prediction import batches, evaluation_copy
 from mobilenetv3_cifar.preprocessing import MEAN, STD, to_input, to_square

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from torch import Tensor
 from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import CONFIG_VERSION, Config
 from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.files import partial_of, replace_files, sync_names
 from mobilenetv3_cifar.variants import WEIGHTS_FILE
 
 CONFIG_FILE = "config.json"
@@ -158,23 +158,6 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
         raise ModelFolderError(f"these weights cannot be saved: {error}") from error
 
 
-def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all of them before the first takes its place: a full disk changes nothing.
-
-    A link is replaced, not followed: it may point into a cache that others read.
-    """
-    partials = {folder / name: partial_of(folder / name) for name in files}
-    try:
-        for path, partial in partials.items():
-            write_through(partial, files[path.name])
-        for path, partial in partials.items():
-            os.replace(partial, path)
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
-    sync_names(folder)
-
-
 def create_folder(folder: Path, files: dict[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(folder)
@@ -187,29 +170,5 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
     sync_names(folder.parent)
 
 
-def write_through(path: Path, content: bytes) -> None:
-    """Write a new file, and return when the disk has it; its mode follows the umask."""
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def partial_of(path: Path) -> Path:
-    """A name beside `path` that no other save has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-
-
-def sync_names(folder: Path) -> None:
-    """Make renames within a folder last; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,7 +2,7 @@
 
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.experiments import EXPERIMENTS
-from training.measured import Measured
+from training.reports.measured import Measured
 
 
 def split(accuracy):

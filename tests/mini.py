@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training import run
-from training.data import Cifar10, Split
+from training.dataset.cifar10 import Cifar10, Split
 from training.experiments import Experiment
+from training.loop import run
 
 EXPERIMENT = Experiment("mini", "small", 0.2, 2)
 

@@ -8,7 +8,7 @@ from torchvision.models import mobilenet_v3_large, mobilenet_v3_small
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.architecture import LAYOUTS, round_to_multiple
-from training.evaluate import count_macs
+from training.reports.metrics import count_macs
 
 IMAGENET = {"large": mobilenet_v3_large, "small": mobilenet_v3_small}
 

@@ -5,7 +5,7 @@ import torchvision.transforms.functional as transforms
 from PIL import Image
 
 from mobilenetv3_cifar.preprocessing import MEAN, STD, to_input, to_square
-from training.augment import MAX_ANGLE, augment, draw
+from training.loop.augment import MAX_ANGLE, augment, draw
 
 # Grey levels of 255: torchvision rounds the enlarged picture to whole ones, twice.
 ROUNDING = 1.01

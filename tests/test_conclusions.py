@@ -3,9 +3,9 @@
 import pytest
 
 from tests.made_up import every, variant
-from training import judges, measured
-from training.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order
 from training.experiments import EXPERIMENTS
+from training.reports import judges, measured
+from training.reports.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order
 
 
 @pytest.mark.parametrize(

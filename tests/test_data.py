@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from training import data, sources
-from training.data import Cifar10, DataError
-from training.sources import SourceError
+from training import data
+from training.dataset import cifar10, sources
+from training.errors import DataError, SourceError
 
 ROOT = Path(__file__).parent.parent
 PER_BATCH = 4  # pictures, where the real batches have 10,000
@@ -27,10 +27,10 @@ def fake(monkeypatch, sample):
     """24 real pictures as six batches of 4, their hashes pinned in place of the real ones."""
     pixels, labels = sample[0][:24], sample[1][:24]
     rows = np.concatenate([labels[:, None], pixels.reshape(24, -1)], axis=1)
-    monkeypatch.setattr(data, "BATCH_ROWS", PER_BATCH)
+    monkeypatch.setattr(cifar10, "BATCH_ROWS", PER_BATCH)
     monkeypatch.setattr(sources, "BATCH_ROWS", PER_BATCH)
     blocks = rows.reshape(6, PER_BATCH, -1)
-    monkeypatch.setattr(data, "HASHES", tuple(data.digests(block) for block in blocks))
+    monkeypatch.setattr(cifar10, "HASHES", tuple(cifar10.digests(block) for block in blocks))
     return rows
 
 
@@ -43,7 +43,7 @@ def tar(path, files):
     return path
 
 
-def official_archive(folder, rows, names=data.BATCHES):
+def official_archive(folder, rows, names=cifar10.BATCHES):
     files = {}
     for name, block in zip(names, rows.reshape(6, PER_BATCH, -1), strict=True):
         planes = block[:, 1:].reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2).reshape(PER_BATCH, -1)
@@ -83,7 +83,7 @@ def npm_package(folder, rows):
 
 
 def read(source, files):
-    return data.assemble(source.read(files))
+    return cifar10.assemble(source.read(files))
 
 
 OFFICIAL, HUB, NPM = sources.SOURCES
@@ -107,7 +107,7 @@ def test_the_npm_package_gives_the_rows(fake, tmp_path):
 def test_one_changed_byte_in_any_batch_is_refused_by_name(fake, tmp_path, batch):
     changed = fake.copy()
     changed[batch * PER_BATCH + 1, 1234] ^= 1
-    with pytest.raises(SourceError, match=rf"{data.BATCHES[batch]}\.bin does not hold CIFAR-10"):
+    with pytest.raises(SourceError, match=rf"{cifar10.BATCHES[batch]}\.bin does not hold CIFAR-10"):
         read(OFFICIAL, [official_archive(tmp_path, changed)])
 
 
@@ -125,7 +125,7 @@ def test_a_batch_that_comes_twice_is_refused(fake, tmp_path):
 
 def test_a_missing_batch_is_named(fake):
     with pytest.raises(SourceError, match=r"missing: .*test"):
-        data.assemble(iter([]))
+        cifar10.assemble(iter([]))
 
 
 def test_a_truncated_archive_is_refused(fake, tmp_path):
@@ -197,7 +197,7 @@ def test_a_damaged_cache_is_refused(fake, tmp_path):
     fake[3, 3] ^= 1
     data.write_cache(tmp_path, fake)
     with pytest.raises(DataError, match="data_batch_1 are not CIFAR-10's"):
-        data.load(tmp_path)
+        cifar10.load(tmp_path)
 
 
 def test_the_command_without_data_says_how_to_get_it(tmp_path):
@@ -210,19 +210,19 @@ def test_the_command_without_data_says_how_to_get_it(tmp_path):
 
 
 def test_the_split_is_a_partition_of_the_pinned_permutation():
-    train, validation = data.split_indices()
+    train, validation = cifar10.split_indices()
     assert (len(train), len(validation)) == (35_000, 15_000)
     assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
 
 
 def test_another_split_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(data, "SPLIT_SEED", 1)
+    monkeypatch.setattr(cifar10, "SPLIT_SEED", 1)
     with pytest.raises(DataError, match="the split is not the pinned one"):
-        data.split_indices()
+        cifar10.split_indices()
 
 
 def test_the_shipped_sample_holds_sixty_pictures_of_each_class(sample):
     pixels, labels = sample
     assert np.bincount(labels).tolist() == [60] * 10
     assert len(np.unique(pixels.reshape(600, -1), axis=0)) == 600
-    assert Cifar10._fields == ("train", "validation", "test", "sha256")
+    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256")

@@ -8,15 +8,14 @@ import torch
 from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.data import Split
-from training.evaluate import (
+from training.dataset.cifar10 import Split
+from training.loop.validation import correct_and_loss, split_logits
+from training.reports.metrics import (
     calibration_error,
-    correct_and_loss,
     count_macs,
     fit_temperature,
     fit_unsure_below,
     measure,
-    split_logits,
     summarize,
 )
 

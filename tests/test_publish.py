@@ -16,12 +16,15 @@ from mobilenetv3_cifar import MobileNetV3Cifar, hub
 from mobilenetv3_cifar.export import run_onnx
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 from tests.mini import EXPERIMENT, mini_data, mini_run
-from training import card, publish, quantize, train
-from training.checkpoint import CheckpointError, State
-from training.evaluate import measure, split_logits
+from training import publish, quantize, train
+from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
-from training.measured import Measured
-from training.run import Run
+from training.loop.checkpoint import State
+from training.loop.run import Run
+from training.loop.validation import split_logits
+from training.reports import card
+from training.reports.measured import Measured
+from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
 COMMAND = f"python -m training.train {NAME}"

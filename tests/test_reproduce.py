@@ -9,10 +9,11 @@ import pytest
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
 from tests.made_up import history, metrics
-from training import measured, publish, reproduce
-from training.conclusions import S4, S5
+from training import publish, reproduce
 from training.experiments import EXPERIMENTS
-from training.provenance import ROOT
+from training.loop.provenance import ROOT
+from training.reports import measured
+from training.reports.conclusions import S4, S5
 
 MAX_SHIPPED_BYTES = 75_000_000
 

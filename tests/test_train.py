@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
 from tests.mini import EXPERIMENT, mini_data, mini_run
-from training import checkpoint
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
-from training.run import Run
-from training.run_folder import TrainingError
+from training.loop import checkpoint
+from training.loop.run import Run
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.mini import EXPERIMENT, mini_data
 from tests.two_processes import STEPS
-from training import checkpoint
+from training.loop import checkpoint
 
 ROOT = Path(__file__).parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

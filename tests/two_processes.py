@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.mini import mini_run
-from training.devices import sum_over_processes
+from training.loop.devices import sum_over_processes
 
 STEPS = 6
 

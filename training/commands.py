@@ -6,20 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mobilenetv3_cifar import MobileNetV3CifarError
-from training.checkpoint import CheckpointError
-from training.data import DataError
-from training.devices import DeviceError
-from training.run_folder import TrainingError
-from training.stopping import Stopped
-
-EXPECTED = (
-    MobileNetV3CifarError,
-    CheckpointError,
-    DataError,
-    DeviceError,
-    TrainingError,
-    OSError,  # a full disk, a folder that is a file
-)
+from training.loop.stopping import Stopped
 
 
 @contextmanager
@@ -34,7 +21,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except EXPECTED as error:
+    except (MobileNetV3CifarError, OSError) as error:
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, before)

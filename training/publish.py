@@ -18,21 +18,24 @@ import numpy as np
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar, hub
-from mobilenetv3_cifar.folder import read_config, replace_files
+from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import read_config
 from mobilenetv3_cifar.variants import get_variant
-from training import card, checkpoint, figures, measured
-from training.checkpoint import CheckpointError, State
 from training.commands import one_line_errors
-from training.data import Cifar10
-from training.evaluate import (
+from training.dataset.cifar10 import Cifar10
+from training.errors import CheckpointError
+from training.experiments import EXPERIMENTS, Experiment
+from training.loop import checkpoint
+from training.loop.checkpoint import State
+from training.loop.validation import split_logits
+from training.reports import card, figures, measured
+from training.reports.metrics import (
     count_macs,
     fit_temperature,
     fit_unsure_below,
     measure,
-    split_logits,
     summarize,
 )
-from training.experiments import EXPERIMENTS, Experiment
 
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
 

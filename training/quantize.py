@@ -17,18 +17,18 @@ from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx, run_onnx
-from mobilenetv3_cifar.folder import replace_files
+from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.hub import INT8_FILE
 from mobilenetv3_cifar.prediction import batches
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 from mobilenetv3_cifar.variants import METRICS_FILE, get_variant
-from training import card, measured
 from training.commands import one_line_errors
-from training.data import Cifar10, Split, load
-from training.evaluate import summarize
+from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
-from training.provenance import device_name
+from training.loop.provenance import device_name
 from training.publish import to_json
+from training.reports import card, measured
+from training.reports.metrics import summarize
 
 CALIBRATION_PICTURES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster

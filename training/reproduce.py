@@ -13,18 +13,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mobilenetv3_cifar.folder import replace_files
+from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
-from training import card, measured, train
+from training import train
 from training.commands import one_line_errors
-from training.conclusions import CONCLUSIONS, judge, order
-from training.data import load
+from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
-from training.judges import BALANCED, FLAT
-from training.measured import OVERFITTING, UNDERFITTING, Measured, Variants, percent, points
-from training.provenance import ROOT
+from training.loop.provenance import ROOT
 from training.publish import draw_curves_and_matrices
 from training.quantize import quantize
+from training.reports import card, measured
+from training.reports.conclusions import CONCLUSIONS, judge, order
+from training.reports.judges import BALANCED, FLAT
+from training.reports.measured import OVERFITTING, UNDERFITTING, Measured, Variants, percent, points
 
 CARDS = ROOT / "model_cards"
 
@@ -180,7 +181,9 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     for name in variants:
         card.write_card(cards / name)
         draw_curves_and_matrices(cards / name)
-    template = (Path(__file__).parent / "reproduction_template.md").read_text(encoding="utf-8")
+    template = (Path(__file__).parent / "reports" / "reproduction_template.md").read_text(
+        encoding="utf-8"
+    )
     comparison = table(variants)
     texts = {
         "table": comparison,

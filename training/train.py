@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.commands import one_line_errors
-from training.data import load
+from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
-from training.provenance import ROOT
+from training.loop.provenance import ROOT
+from training.loop.run import Run
 from training.publish import make_model_folder
-from training.run import Run
 
 
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -15,13 +15,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from mobilenetv3_cifar.folder import replace_files
+from mobilenetv3_cifar.files import replace_files
+from training.errors import CheckpointError
 
 KEPT = 2  # newest checkpoints
-
-
-class CheckpointError(Exception):
-    """A run cannot go on from its checkpoints; the message names the file and the cause."""
 
 
 @dataclasses.dataclass

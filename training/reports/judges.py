@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from training.measured import (
+from training.reports.measured import (
     OVERFITTING,
     UNDERFITTING,
     Measured,

@@ -7,9 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-
-class DeviceError(Exception):
-    """The device asked for is not here."""
+from training.errors import DeviceError
 
 
 def make_accelerator(device: str | None) -> Accelerator:

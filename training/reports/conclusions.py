@@ -8,9 +8,9 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import NamedTuple
 
-from training import judges
-from training.judges import Finding, verdict
-from training.measured import Variants, difference, points
+from training.reports import judges
+from training.reports.judges import Finding, verdict
+from training.reports.measured import Variants, difference, points
 
 
 class Conclusion(NamedTuple):

@@ -20,15 +20,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.augment import augment, draw
-from training.checkpoint import State
-from training.data import Cifar10
-from training.devices import any_process, make_accelerator, sum_over_processes
-from training.evaluate import correct_and_loss, split_logits
+from training.dataset.cifar10 import Cifar10
+from training.errors import TrainingError
 from training.experiments import BATCH_SIZE, EXPERIMENTS, Experiment
-from training.provenance import environment
-from training.run_folder import RunFolder, TrainingError
-from training.stopping import Stopped, StopSignals
+from training.loop.augment import augment, draw
+from training.loop.checkpoint import State
+from training.loop.devices import any_process, make_accelerator, sum_over_processes
+from training.loop.provenance import environment
+from training.loop.run_folder import RunFolder
+from training.loop.stopping import Stopped, StopSignals
+from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
 GLANCE_STEPS = 10  # between two looks at the loss, which wait for the device

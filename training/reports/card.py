@@ -9,10 +9,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from mobilenetv3_cifar.folder import replace_files
-from training import measured
+from mobilenetv3_cifar.files import replace_files
 from training.experiments import Experiment
-from training.measured import OVERFITTING, UNDERFITTING, Measured, percent, points
+from training.reports import measured
+from training.reports.measured import OVERFITTING, UNDERFITTING, Measured, percent, points
 
 TEMPLATE = Path(__file__).parent / "card_template.md"
 DATASET = "uoft-cs/cifar10"

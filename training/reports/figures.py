@@ -10,8 +10,8 @@ from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.preprocessing import MEAN, STD
-from training.augment import augment, draw
-from training.data import Split
+from training.dataset.cifar10 import Split
+from training.loop.augment import augment, draw
 
 matplotlib.use("Agg")  # files only, no window
 

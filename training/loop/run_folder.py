@@ -10,12 +10,9 @@ from filelock import FileLock, Timeout
 from torch import nn
 from torch.optim import Optimizer
 
-from training import checkpoint
-from training.checkpoint import State
-
-
-class TrainingError(Exception):
-    """The run cannot start or go on; the message says why, and what is kept."""
+from training.errors import TrainingError
+from training.loop import checkpoint
+from training.loop.checkpoint import State
 
 
 class RunFolder:

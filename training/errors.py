@@ -1,0 +1,23 @@
+"""The errors of the training commands; each message says in one sentence what failed and why."""
+
+from mobilenetv3_cifar import MobileNetV3CifarError
+
+
+class DataError(MobileNetV3CifarError):
+    """CIFAR-10 is missing, damaged or cannot be fetched."""
+
+
+class SourceError(DataError):
+    """One source of CIFAR-10 failed; the next one is tried."""
+
+
+class CheckpointError(MobileNetV3CifarError):
+    """A run has no usable checkpoint; the message names the file and the cause."""
+
+
+class TrainingError(MobileNetV3CifarError):
+    """A run cannot start or continue; the message says why and what is kept."""
+
+
+class DeviceError(MobileNetV3CifarError):
+    """The requested device or launch option is not available."""
