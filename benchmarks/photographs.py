@@ -105,7 +105,7 @@ def whole(model: MobileNetV3Cifar, pictures: list[Image.Image], view: View) -> t
 
 def unsure(model: MobileNetV3Cifar, logits: torch.Tensor) -> float:
     likeliest = to_probabilities(model, logits).amax(1)
-    return float((likeliest < model.config.unsure_below).double().mean())
+    return float((likeliest < (model.config.ood_threshold or 0.0)).double().mean())
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import MEAN, STD
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests.mini import mini_data
 from training.experiments import BATCH_SIZE, Experiment
 from training.loop.run import Run
@@ -41,7 +41,7 @@ class Pictures(Dataset):
                 transforms.RandomHorizontalFlip(),
                 transforms.RandomRotation(10),
                 transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
+                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
             ]
         )
 

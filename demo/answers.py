@@ -97,7 +97,7 @@ def answer(
     seconds = time.perf_counter() - started
     probabilities = explanation.probabilities
     seen = to_square(picture.crop(explanation.box), model.config.image_size)
-    unsure = max(probabilities.values()) < model.config.unsure_below
+    unsure = max(probabilities.values()) < (model.config.ood_threshold or 0.0)
     return Answer(variant, method, picture, seen, probabilities, explanation, seconds, unsure)
 
 

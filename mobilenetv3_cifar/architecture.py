@@ -1,4 +1,4 @@
-"""MobileNetV3 as tables: a row a bottleneck, a row a block style; the modules below read them.
+"""MobileNetV3 as data: one row per bottleneck, one per block style; the modules below read them.
 
 Sources: the report (listings 5-9 and figure 1) for the "report" style; Howard et al., "Searching
 for MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244), as torchvision implements it, for
@@ -62,25 +62,40 @@ SMALL = [
     Row( 96, 5, 576,  96, True,  HS, 1),
     Row( 96, 5, 576,  96, True,  HS, 1),
 ]
+# Our own layouts for 32x32 images: the paper's rows with fewer strides, so that the last map
+# is 4x4. The stem does not stride either (Layout.stem_stride).
+#   inputs  k  exp  out   SE     NL  s
+LARGE_CIFAR32 = [
+    *LARGE_PAPER[:3],
+    Row( 24, 5,  72,  40, True,  RE, 1),  # NOTE: the paper has stride 2
+    *LARGE_PAPER[4:],
+]
+SMALL_CIFAR32 = [
+    Row( 16, 3,  16,  16, True,  RE, 1),  # NOTE: the paper has stride 2
+    *SMALL[1:],
+]
 # fmt: on
 
 
 class Layout(NamedTuple):
-    """A whole network: its rows, the channels of the last 1x1 convolution, hidden head width."""
+    """A whole network; the stem's width is the first row's `inputs`."""
 
     rows: list[Row]
-    last: int
-    last_se: bool
-    hidden: int
+    last: int  # channels of the last 1x1 convolution
+    last_se: bool = False  # squeeze-and-excite after it
+    hidden: int | None = None  # width of the head's hidden layer, if it has one
+    stem_stride: int = 2
 
 
 LAYOUTS = {
-    ("large", "report"): Layout(LARGE_REPORT, last=960, last_se=False, hidden=1280),
+    ("large", "report"): Layout(LARGE_REPORT, last=960, hidden=1280),
     # The report lists no Small network: this is figure 1, SE after the last convolution included.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
-    ("large", "paper"): Layout(LARGE_PAPER, last=960, last_se=False, hidden=1280),
+    ("large", "paper"): Layout(LARGE_PAPER, last=960, hidden=1280),
     # NOTE: table 2 of the paper has SE after the last convolution; its code and torchvision do not
-    ("small", "paper"): Layout(SMALL, last=576, last_se=False, hidden=1024),
+    ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
+    ("large", "cifar32"): Layout(LARGE_CIFAR32, last=960, stem_stride=1),
+    ("small", "cifar32"): Layout(SMALL_CIFAR32, last=576, stem_stride=1),
 }
 
 
@@ -95,6 +110,7 @@ class Style(NamedTuple):
     se_multiple: int  # the squeeze width is rounded to a multiple of this
     bn_eps: float
     bn_momentum: float
+    zero_init: bool = False  # a residual block starts as the identity (Goyal et al. 2017)
 
 
 STYLES = {
@@ -119,6 +135,9 @@ STYLES = {
         bn_momentum=0.01,
     ),
 }
+# The paper's blocks, trained for fewer steps: faster running statistics, residual blocks that start
+# as the identity.
+STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
 def conv(
@@ -177,6 +196,8 @@ class Bottleneck(nn.Sequential):
         for name, part in parts.items():
             self.add_module(name, part)
         self.residual = row.stride == 1 and row.inputs == row.outputs
+        if self.residual and style.zero_init:
+            nn.init.zeros_(self.get_submodule("project_norm").weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         out = super().forward(x)
@@ -193,10 +214,13 @@ def round_to_multiple(value: int, multiple: int) -> int:
 
 
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
-    """(N, 3, H, W) -> (N, last, H / 32, W / 32): stem, bottlenecks and last convolution."""
+    """Stem, bottlenecks and last convolution: (N, 3, H, W) -> (N, last, h, w).
+
+    h and w are H and W divided by the product of all strides: 32, or 8 for "cifar32".
+    """
     stem = layout.rows[0].inputs
     features = nn.Sequential()
-    features.add_module("stem", conv(3, stem, 3, stride=2, bias=style.stem_bias))
+    features.add_module("stem", conv(3, stem, 3, layout.stem_stride, bias=style.stem_bias))
     features.add_module("stem_norm", norm(stem, style))
     features.add_module("stem_activation", HS())
     features.add_module("blocks", nn.Sequential(*(Bottleneck(row, style) for row in layout.rows)))
@@ -209,7 +233,9 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
-    """(N, last, 1, 1) -> (N, num_classes, 1, 1): listing 9."""
+    """(N, last, 1, 1) -> (N, num_classes, 1, 1): listing 9, or one linear layer ("cifar32")."""
+    if layout.hidden is None:
+        return nn.Sequential(nn.Dropout(dropout), conv(layout.last, num_classes, 1, bias=True))
     return nn.Sequential(
         conv(layout.last, layout.hidden, 1, bias=True),
         HS(),

@@ -1,14 +1,16 @@
 """What `config.json` says of a model: every argument it was built with, validated."""
 
 import dataclasses
+import math
 import reprlib
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
 
 Size = Literal["small", "large"]
-Blocks = Literal["report", "paper"]
+Blocks = Literal["report", "paper", "cifar32"]
+OodScore = Literal["confidence", "energy", "fdbd"]
 
 CONFIG_VERSION = 1
 MAX_CLASSES = 10_000  # bounds what a config can make us allocate
@@ -27,12 +29,20 @@ class Config:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    temperature: float
-    unsure_below: float
+    # Keys with a default were added later; a config.json without them means the default.
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    temperature: float = 1.0
+    ood_score: OodScore = "confidence"
+    ood_threshold: float | None = None
 
     def __post_init__(self) -> None:
         require(self.size in get_args(Size), "size must be small or large", self.size)
-        require(self.blocks in get_args(Blocks), "blocks must be report or paper", self.blocks)
+        require(
+            self.blocks in get_args(Blocks),
+            f"blocks must be one of {', '.join(get_args(Blocks))}",
+            self.blocks,
+        )
         require(
             is_number(self.dropout) and 0 <= self.dropout < 1,
             "dropout must be a number in [0, 1)",
@@ -51,15 +61,27 @@ class Config:
             f"image_size must be {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}",
             self.image_size,
         )
+        require(is_channels(self.mean), "mean must be three numbers from 0 to 1", self.mean)
+        require(
+            is_channels(self.std) and min(self.std) > 0,
+            "std must be three numbers above 0, at most 1",
+            self.std,
+        )
         require(
             is_number(self.temperature) and MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE,
             f"temperature must be a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
             self.temperature,
         )
         require(
-            is_number(self.unsure_below) and 0 <= self.unsure_below <= 1,
-            "unsure_below must be a probability from 0 to 1",
-            self.unsure_below,
+            self.ood_score in get_args(OodScore),
+            f"ood_score must be one of {', '.join(get_args(OodScore))}",
+            self.ood_score,
+        )
+        require(
+            self.ood_threshold is None
+            or (is_number(self.ood_threshold) and math.isfinite(self.ood_threshold)),
+            "ood_threshold must be a finite number or null",
+            self.ood_threshold,
         )
 
 
@@ -96,6 +118,15 @@ def is_whole(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     return is_whole(value) or isinstance(value, float)
+
+
+def is_channels(value: object) -> bool:
+    """Whether it is one number from 0 to 1 for each of red, green and blue."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(is_number(item) and 0 <= item <= 1 for item in value)
+    )
 
 
 def is_label(value: object) -> bool:

@@ -82,7 +82,7 @@ def explain(
     probabilities = to_probabilities(network, logits.mean(0))
     index = int(probabilities.argmax()) if wanted is None else wanted
     surest = int(to_probabilities(network, logits)[:, index].argmax())
-    inputs = to_input([squares[surest]])
+    inputs = to_input([squares[surest]], network.config.mean, network.config.std)
     small = class_activation_map(network, module, inputs, method, index)
     peak = float(small.max())
     return Explanation(

@@ -2,7 +2,7 @@
 
 The file takes `image`, float32 (N, 3, S, S) as `preprocess` gives it, and gives `logits`, (N, C).
 What else a runtime needs is in its metadata, as JSON: labels, mean, std, image_size, temperature
-and unsure_below. Needs the extra "export".
+ood_score and ood_threshold. Needs the extra "export".
 """
 
 import json
@@ -19,11 +19,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
+from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.prediction import batches, evaluation_copy
-from mobilenetv3_cifar.preprocessing import MEAN, STD, to_input, to_square
+from mobilenetv3_cifar.preprocessing import to_input, to_square
 
 TOLERANCE = 1e-4  # between the logits of the file and of the network
 
@@ -56,7 +57,7 @@ def export_onnx(
     network = evaluation_copy(model).float().cpu()
     content = trace(network)
     if int8_images is not None:
-        content = quantize(content, int8_images, network.config.image_size)
+        content = quantize(content, int8_images, network.config)
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
         raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
@@ -82,11 +83,12 @@ def trace(network: MobileNetV3Cifar) -> bytes:
     proto = program.model_proto
     facts = {
         "labels": network.config.labels,
-        "mean": MEAN,
-        "std": STD,
+        "mean": network.config.mean,
+        "std": network.config.std,
         "image_size": size,
         "temperature": network.config.temperature,
-        "unsure_below": network.config.unsure_below,
+        "ood_score": network.config.ood_score,
+        "ood_threshold": network.config.ood_threshold,
     }
     onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in facts.items()})
     onnx.checker.check_model(proto)
@@ -96,19 +98,19 @@ def trace(network: MobileNetV3Cifar) -> bytes:
 class Calibration(CalibrationDataReader):
     """Hands pictures to onnxruntime, as it asks for them."""
 
-    def __init__(self, images: np.ndarray, size: int) -> None:
-        self.inputs = self.prepare(images, size)
+    def __init__(self, images: np.ndarray, config: Config) -> None:
+        self.inputs = self.prepare(images, config)
 
-    def prepare(self, images: np.ndarray, size: int) -> Iterator[dict[str, np.ndarray]]:
+    def prepare(self, images: np.ndarray, config: Config) -> Iterator[dict[str, np.ndarray]]:
         for batch in batches(images, 16):
-            squares = [to_square(Image.fromarray(image), size) for image in batch]
-            yield {"image": to_input(squares).numpy()}
+            squares = [to_square(Image.fromarray(image), config.image_size) for image in batch]
+            yield {"image": to_input(squares, config.mean, config.std).numpy()}
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.inputs, None)
 
 
-def quantize(content: bytes, images: np.ndarray, size: int) -> bytes:
+def quantize(content: bytes, images: np.ndarray, config: Config) -> bytes:
     """Float32 ONNX -> ONNX whose convolutions and matrix products run on 8-bit integers.
 
     Only those: with 8-bit activation functions between them onnxruntime fuses few convolutions, and
@@ -121,7 +123,7 @@ def quantize(content: bytes, images: np.ndarray, size: int) -> bytes:
         quantize_static(
             folder / "ready.onnx",
             folder / "int8.onnx",
-            Calibration(images, size),
+            Calibration(images, config),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
             per_channel=True,

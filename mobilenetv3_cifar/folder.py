@@ -25,6 +25,9 @@ CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 2**20
 FIELDS = {field.name for field in dataclasses.fields(Config)}
 KEYS = FIELDS | {"config_version", "weights_sha256"}
+REQUIRED = {"weights_sha256"} | {
+    field.name for field in dataclasses.fields(Config) if field.default is dataclasses.MISSING
+}
 
 
 class ModelFolder(NamedTuple):
@@ -83,11 +86,14 @@ def decode_config(content: bytes) -> tuple[Config, str]:
     version = values.get("config_version", CONFIG_VERSION)
     if version != CONFIG_VERSION or isinstance(version, bool):
         raise ValueError(f"config_version {version!r:.20} is not the {CONFIG_VERSION} read here")
+    if "unsure_below" in values:  # the first release's name
+        values["ood_threshold"] = values.pop("unsure_below")
     check_keys(set(values))
     sha256 = values["weights_sha256"]
     if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
-    return Config(**{name: from_json(values[name]) for name in FIELDS}), sha256
+    fields = {name: from_json(value) for name, value in values.items() if name in FIELDS}
+    return Config(**fields), sha256
 
 
 def from_json(value: Any) -> Any:
@@ -96,9 +102,13 @@ def from_json(value: Any) -> Any:
 
 
 def check_keys(keys: set[str]) -> None:
-    for fault, names in (("has no", KEYS - keys), ("has an unknown", keys - KEYS)):
-        if names:
-            raise ValueError(f"it {fault} {', '.join(sorted(names)):.200}")
+    if missing := REQUIRED - keys:
+        raise ValueError(f"it has no {', '.join(sorted(missing)):.200}")
+    if unknown := keys - KEYS:
+        raise ValueError(
+            f"it has an unknown {', '.join(sorted(unknown)):.200}; "
+            "a newer mobilenetv3-cifar may read it"
+        )
 
 
 def encode_config(config: Config, sha256: str) -> bytes:

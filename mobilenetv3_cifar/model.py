@@ -13,11 +13,24 @@ from torch import Tensor, nn
 from mobilenetv3_cifar import download, hub
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
 from mobilenetv3_cifar.card import CARD_FILE, plain_card
-from mobilenetv3_cifar.config import Blocks, Config, Size, fill_labels, numbered_labels
+from mobilenetv3_cifar.config import (
+    Blocks,
+    Config,
+    OodScore,
+    Size,
+    fill_labels,
+    numbered_labels,
+)
 from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, holds, write_folder
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.prediction import Picture, predict
-from mobilenetv3_cifar.preprocessing import View, to_input, to_square
+from mobilenetv3_cifar.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    View,
+    to_input,
+    to_square,
+)
 
 
 class MobileNetV3Cifar(nn.Module):
@@ -25,14 +38,20 @@ class MobileNetV3Cifar(nn.Module):
 
     Args:
         size: "small" (1.8 M parameters) or "large" (4.2 M), figure 1 of the report.
-        blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al.
+        blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al., "cifar32"
+            for the latter with strides for 32x32 images and a head of one linear layer.
         dropout: probability of dropping a hidden unit of the head, in [0, 1).
         num_classes: number of classes.
         labels: one name a class; CIFAR-10's where there are ten classes and none are given.
-        image_size: height and width in pixels that `preprocess` gives.
+        image_size: height and width in pixels of the network's input; by default 32 with "cifar32"
+            blocks, else 224.
+        mean: of red, green and blue in [0, 1], subtracted from the network's input.
+        std: standard deviations, which divide it.
         temperature: divides the logits before the softmax of `predict`; 1 leaves them as trained.
-        unsure_below: a picture whose likeliest label has less than this probability is unlikely to
-            be of any of the classes; 0 says so of none.
+        ood_score: the score of `ood_threshold`: "confidence" (the top probability), "energy" or
+            "fdbd"; higher means more likely one of the classes.
+        ood_threshold: predictions with a lower score are flagged as probably none of the classes;
+            None flags nothing.
 
     Raises:
         ValueError: an argument is out of bounds; the message names it.
@@ -46,24 +65,40 @@ class MobileNetV3Cifar(nn.Module):
         dropout: float = 0.0,
         num_classes: int = 10,
         labels: Sequence[str] | None = None,
-        image_size: int = 224,
+        image_size: int | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
         temperature: float = 1.0,
-        unsure_below: float = 0.0,
+        ood_score: OodScore = "confidence",
+        ood_threshold: float | None = None,
     ) -> None:
         super().__init__()
         names = fill_labels(labels, num_classes)
         self.config = Config(
-            size, blocks, dropout, num_classes, names, image_size, temperature, unsure_below
+            size=size,
+            blocks=blocks,
+            dropout=dropout,
+            num_classes=num_classes,
+            labels=names,
+            image_size=image_size or (32 if blocks == "cifar32" else 224),
+            mean=tuple(mean),
+            std=tuple(std),
+            temperature=temperature,
+            ood_score=ood_score,
+            ood_threshold=ood_threshold,
         )
         self.folder: Path | None = None  # where it was loaded from
         self.repository: str | None = None  # on the Hub, if that is a snapshot in the cache
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
+        if ood_score == "fdbd":
+            # The mean of the training images' pooled features (Liu and Qin, fDBD, ICML 2024).
+            self.register_buffer("feature_mean", torch.zeros(layout.last))
         self.features = build_features(layout, STYLES[blocks])
         self.head = build_head(layout, dropout, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> the last feature map, (N, num_features, H / 32, W / 32)."""
+        """(N, 3, H, W) -> the last feature map, (N, num_features, h, w)."""
         return self.features(x)
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -84,7 +119,8 @@ class MobileNetV3Cifar(nn.Module):
         Raises:
             ImageError: the picture cannot be opened.
         """
-        return to_input([to_square(open_image(image), self.config.image_size, view)])
+        square = to_square(open_image(image), self.config.image_size, view)
+        return to_input([square], self.config.mean, self.config.std)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
@@ -183,6 +219,8 @@ class MobileNetV3Cifar(nn.Module):
             num_classes=num_classes,
             labels=numbered_labels(num_classes) if labels is None else labels,
             image_size=self.config.image_size,
+            mean=self.config.mean,
+            std=self.config.std,
         )
         fresh.features = self.features
         return fresh

@@ -102,7 +102,11 @@ def logit_batches(
     weight = next(network.parameters())
     for batch in batches(squares, batch_size):
         # Channels last, the layout that the network was trained in.
-        inputs = to_input(batch).contiguous(memory_format=torch.channels_last).to(weight)
+        inputs = (
+            to_input(batch, model.config.mean, model.config.std)
+            .contiguous(memory_format=torch.channels_last)
+            .to(weight)
+        )
         with torch.inference_mode():
             logits = network(inputs)
         yield logits.float().cpu()

@@ -26,8 +26,9 @@ LABELS = (
     "truck",
 )
 NATIVE_SIZE = 32  # pixels a side of a CIFAR-10 picture
-MEAN = (0.485, 0.456, 0.406)  # of red, green, blue in [0, 1]: ImageNet's, as the report has it
-STD = (0.229, 0.224, 0.225)
+# Of red, green and blue in [0, 1]. The report uses ImageNet's; our own networks use CIFAR-10's.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 MIDDLE = 0.7  # of a photograph's width and height
 
@@ -73,14 +74,14 @@ def centred(size: tuple[int, int], part: tuple[int, int]) -> Box:
     return left, top, left + part[0], top + part[1]
 
 
-def normalize(pixels: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> the same shape, minus MEAN, over STD."""
-    mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=pixels.device).view(3, 1, 1)
-    return (pixels - mean) / std
+def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> the same shape, minus the mean, over the standard deviation."""
+    means = torch.tensor(mean, device=pixels.device).view(3, 1, 1)
+    deviations = torch.tensor(std, device=pixels.device).view(3, 1, 1)
+    return (pixels - means) / deviations
 
 
-def to_input(squares: Sequence[Image.Image]) -> Tensor:
-    """RGB pictures of one size -> float32 (N, 3, H, W), normalised."""
+def to_input(squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """RGB images of one size -> float32 (N, 3, H, W), normalised."""
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
-    return normalize(pixels.permute(0, 3, 1, 2).float() / 255)
+    return normalize(pixels.permute(0, 3, 1, 2).float() / 255, mean, std)

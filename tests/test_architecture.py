@@ -92,7 +92,7 @@ def test_features_and_head_together_are_the_network():
         ({"labels": ("cat",)}, "labels"),
         ({"image_size": 16}, "image_size"),
         ({"temperature": 0.0}, "temperature"),
-        ({"unsure_below": 1.5}, "unsure_below"),
+        ({"ood_threshold": "high"}, "ood_threshold"),
     ],
 )
 def test_an_argument_out_of_bounds_is_refused_by_name(arguments, word):

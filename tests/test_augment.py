@@ -4,7 +4,7 @@ import torch
 import torchvision.transforms.functional as transforms
 from PIL import Image
 
-from mobilenetv3_cifar.preprocessing import MEAN, STD, to_input, to_square
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, to_input, to_square
 from training.loop.augment import MAX_ANGLE, augment, draw
 
 # Grey levels of 255: torchvision rounds the enlarged picture to whole ones, twice.
@@ -16,11 +16,13 @@ EDGES = 0.002
 def torchvision_way(pixels, flip, angle):
     picture = transforms.resize(Image.fromarray(pixels), [224, 224])
     picture = transforms.hflip(picture) if flip else picture
-    return transforms.normalize(transforms.to_tensor(transforms.rotate(picture, angle)), MEAN, STD)
+    return transforms.normalize(
+        transforms.to_tensor(transforms.rotate(picture, angle)), IMAGENET_MEAN, IMAGENET_STD
+    )
 
 
 def grey_levels(difference):
-    return difference.abs() * torch.tensor(STD).view(3, 1, 1) * 255
+    return difference.abs() * torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255
 
 
 def test_augmentation_is_torchvisions_for_the_same_flips_and_angles(sample):
@@ -39,7 +41,9 @@ def test_without_flip_and_rotation_it_is_the_evaluation_transform(sample):
     pixels = sample[0][:8]
     still = torch.zeros(8)
     ours = augment(torch.from_numpy(pixels), still.bool(), still)
-    evaluation = to_input([to_square(Image.fromarray(each), 224) for each in pixels])
+    evaluation = to_input(
+        [to_square(Image.fromarray(each), 224) for each in pixels], IMAGENET_MEAN, IMAGENET_STD
+    )
     assert grey_levels(ours - evaluation).max() < ROUNDING
 
 
@@ -53,7 +57,7 @@ def test_a_flip_mirrors_left_and_right(sample):
 def test_corners_turned_in_from_outside_are_black(sample):
     white = torch.full((1, 32, 32, 3), 255, dtype=torch.uint8)
     turned = augment(white, torch.tensor([False]), torch.tensor([MAX_ANGLE]))
-    black = (torch.zeros(3) - torch.tensor(MEAN)) / torch.tensor(STD)
+    black = (torch.zeros(3) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
     for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         torch.testing.assert_close(turned[0, :, y, x], black)
 

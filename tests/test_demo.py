@@ -126,7 +126,7 @@ def test_a_picture_that_is_unlikely_to_be_of_any_class_is_called_so(shipped, mon
     assert "none of the ten" not in describe(found)
     top = max(found.probabilities.values())
     model = answers.load("small-best")
-    monkeypatch.setattr(model, "config", replace(model.config, unsure_below=top + 0.01))
+    monkeypatch.setattr(model, "config", replace(model.config, ood_threshold=top + 0.01))
     found = answers.answer(picture, "small-best")
     assert "perhaps the picture shows none of the ten kinds" in describe(found)
     assert "perhaps none of them" in compare.caption(found)

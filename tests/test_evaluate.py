@@ -13,8 +13,8 @@ from training.loop.validation import correct_and_loss, split_logits
 from training.reports.metrics import (
     calibration_error,
     count_macs,
+    fit_ood_threshold,
     fit_temperature,
-    fit_unsure_below,
     measure,
     summarize,
 )
@@ -89,7 +89,7 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 
 def test_the_threshold_leaves_five_percent_below():
     top = torch.linspace(0.5, 1, 1001)
-    threshold = fit_unsure_below(torch.stack([top, 1 - top], dim=1))
+    threshold = fit_ood_threshold(torch.stack([top, 1 - top], dim=1))
     assert threshold == pytest.approx(0.525, abs=1e-4)
 
 

@@ -7,10 +7,14 @@ from PIL import Image
 from torchvision import transforms
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import MEAN, STD, to_square
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, to_square
 
 LISTING_11 = transforms.Compose(
-    [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    [
+        transforms.Resize((224, 224)),
+        transforms.ToTensor(),
+        transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ]
 )
 
 

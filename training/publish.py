@@ -31,8 +31,8 @@ from training.loop.validation import split_logits
 from training.reports import card, figures, measured
 from training.reports.metrics import (
     count_macs,
+    fit_ood_threshold,
     fit_temperature,
-    fit_unsure_below,
     measure,
     summarize,
 )
@@ -117,7 +117,7 @@ def save_weights(
         change = summarize(logits, data.validation.labels)["accuracy"] - before
     arguments["temperature"] = fit_temperature(logits, data.validation.labels)
     tempered = (logits / arguments["temperature"]).softmax(1)
-    arguments["unsure_below"] = fit_unsure_below(tempered)
+    arguments["ood_threshold"] = fit_ood_threshold(tempered)
     build_model(weights, arguments).save_pretrained(folder)
     return {"precision": precision, "validation_change": change}, logits
 

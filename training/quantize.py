@@ -57,7 +57,10 @@ def onnx_logits(path: Path, model: MobileNetV3Cifar, split: Split) -> torch.Tens
     size = model.config.image_size
     images = tqdm(split.images, desc=path.name, unit="img", mininterval=1)
     squares = (to_square(Image.fromarray(image), size) for image in images)
-    inputs = (to_input(batch).numpy() for batch in batches(squares, BATCH_SIZE))
+    inputs = (
+        to_input(batch, model.config.mean, model.config.std).numpy()
+        for batch in batches(squares, BATCH_SIZE)
+    )
     return torch.from_numpy(run_onnx(path.read_bytes(), inputs))
 
 

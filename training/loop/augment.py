@@ -12,7 +12,7 @@ pixel where a rotated coordinate falls on a pixel's edge.
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar.preprocessing import normalize
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalize
 
 MAX_ANGLE = 10.0  # degrees, either way
 
@@ -32,8 +32,10 @@ def augment(images: Tensor, flips: Tensor, angles: Tensor, size: int = 224) -> T
     pixels = images.permute(0, 3, 1, 2).float() / 255  # (N, 3, h, h)
     pixels = torch.where(flips.view(-1, 1, 1, 1), pixels.flip(3), pixels)
     # Black is moved to zero, grid_sample's value outside; the edge is repeated once, to mix with.
-    black = normalize(torch.zeros(1, 3, 1, 1, device=images.device))
-    pixels = nn.functional.pad(normalize(pixels) - black, (1, 1, 1, 1), mode="replicate")
+    black = normalize(torch.zeros(1, 3, 1, 1, device=images.device), IMAGENET_MEAN, IMAGENET_STD)
+    pixels = nn.functional.pad(
+        normalize(pixels, IMAGENET_MEAN, IMAGENET_STD) - black, (1, 1, 1, 1), mode="replicate"
+    )
 
     # The nearest pixel of the enlarged picture to each output pixel, then -1 to 1 across it.
     centred = torch.arange(size, device=images.device) - (size - 1) / 2

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
-from mobilenetv3_cifar.preprocessing import MEAN, STD
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN as MEAN
+from mobilenetv3_cifar.preprocessing import IMAGENET_STD as STD
 from training.dataset.cifar10 import Split
 from training.loop.augment import augment, draw
 

@@ -27,7 +27,7 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
     """Everything that `metrics.json` says of one split; all fractions 0-1.
 
     `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
-    temperature; `unsure` is the share of pictures under the config's `unsure_below`. Rows of the
+    temperature; `unsure` is the share of pictures under the config's `ood_threshold`. Rows of the
     confusion matrix are true classes, columns predicted ones.
     """
     names, predicted = model.config.labels, logits.argmax(1).numpy()
@@ -44,7 +44,9 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
         "f1_macro": macro[2],
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
-        "unsure": float((probabilities.amax(1) < model.config.unsure_below).double().mean()),
+        "unsure": float(
+            (probabilities.amax(1) < (model.config.ood_threshold or 0.0)).double().mean()
+        ),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: {
@@ -87,7 +89,7 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
     return round(min(max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE), 4)
 
 
-def fit_unsure_below(probabilities: Tensor) -> float:
+def fit_ood_threshold(probabilities: Tensor) -> float:
     """The top probability that 5 % of these pictures, all of known classes, stay below."""
     return round(float(probabilities.amax(1).double().quantile(FALSE_ALARMS)), 4)
 
