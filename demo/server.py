@@ -55,7 +55,7 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "pwa": False,
-        "footer_links": ["api"],
+        "footer_links": [],  # its API page offers examples that this server refuses
         # A font from elsewhere would be a request to elsewhere: the visitor's own serve.
         "theme": Default(
             primary_hue="teal",
