@@ -79,7 +79,7 @@ def build() -> gr.Markdown:
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)
-    opacity = gr.JSON(0.5, label="opacity", visible=False)
+    opacity = gr.JSON("0.5", label="opacity", visible=False)
     label = gr.Label(label="answer", visible=False)
     blended = OverlayImage(label="overlay", format="png", visible=False)
     details = gr.JSON(label="details", visible=False)

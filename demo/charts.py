@@ -1,6 +1,7 @@
 """Charts as SVG and HTML, drawn by the page's own style sheet so that both themes are readable."""
 
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -9,18 +10,24 @@ from mobilenetv3_cifar.preprocessing import LABELS
 
 WIDTH, HEIGHT = 380, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 34
-TICKS = 4
+NICE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # distances of grid lines
+MAX_LINES = 7
+NOTE = "Training accuracy and loss are those within an epoch, with augmentation and dropout."
 
 
 class Axes:
     """Maps values to pixels and draws the frame of a chart."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.x, self.y = x, y
+        spread = max(y[1] - y[0], NICE[0])
+        self.step = next((step for step in NICE if spread / step < MAX_LINES), NICE[-1])
+        low, high = math.floor(y[0] / self.step + 1e-9), math.ceil(y[1] / self.step - 1e-9)
+        self.x, self.y = x, (low * self.step, max(high, low + 1) * self.step)
+        self.lines = [line * self.step for line in range(low, max(high, low + 1) + 1)]
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        across = (x - self.x[0]) / ((self.x[1] - self.x[0]) or 1)
-        up = (y - self.y[0]) / ((self.y[1] - self.y[0]) or 1)
+        across = (x - self.x[0]) / (self.x[1] - self.x[0])
+        up = (y - self.y[0]) / (self.y[1] - self.y[0])
         down = HEIGHT - BOTTOM
         return LEFT + across * (WIDTH - LEFT - RIGHT), down - up * (down - TOP)
 
@@ -30,15 +37,14 @@ class Axes:
 
     def draw(self, title: str, x_label: str, percent: bool, content: str) -> str:
         marks = []
-        for step in range(TICKS + 1):
-            value = self.y[0] + (self.y[1] - self.y[0]) * step / TICKS
+        for value in self.lines:
             _, y = self.point(self.x[0], value)
-            text = f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+            text = f"{100 * value:.0f} %" if percent else f"{value:.2g}"
             marks.append(
                 f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
             )
-        for value, anchor in ((self.x[0], "start"), (self.x[1], "end")):
+        for value, anchor in zip(self.x, ("start", "end"), strict=True):
             x, _ = self.point(value, self.y[0])
             shown = f"{100 * value:.0f} %" if self.x[1] <= 1 else f"{value:.0f}"
             marks.append(
@@ -52,51 +58,61 @@ class Axes:
         )
 
 
-def curves(names: Sequence[str], losses: bool = True) -> str:
-    """Accuracy, and loss, over the epochs of one or two networks, with a slider over the epochs."""
+def curves(
+    names: Sequence[str], losses: bool = True, accuracies: tuple[float, float] | None = None
+) -> str:
+    """Accuracy, and loss, over the epochs of one or two networks, with a slider over the epochs.
+
+    Args:
+        accuracies: what the axis of accuracies holds at least, to compare several charts.
+    """
     histories = {name: read_history(name) for name in names if read_history(name)}
     if not histories:
         return "<p>No training history is shipped with this network.</p>"
-    panels = panel_of(histories, "accuracy") + (panel_of(histories, "loss") if losses else "")
+    panels = panel_of(histories, "accuracy", accuracies or ())
+    panels += panel_of(histories, "loss") if losses else ""
     longest = max(len(history) for history in histories.values())
     data = {name: [epoch[1:] for epoch in rows] for name, rows in histories.items()}
-    keys = "".join(
-        f'<span><svg class="key" viewBox="0 0 24 8" aria-hidden="true">'
-        f'<polyline class="{split} n{number}" points="0,4 24,4"/></svg> '
-        f"{escape(name)}, {words}</span>"
-        for number, name in enumerate(histories)
-        for split, words in (("train", "training"), ("valid", "validation"))
-    )
     return (
-        f"<div class=\"curves\" data-epochs='{escape(json.dumps(data))}'>"
-        f'<div class="keys">{keys}</div><div class="panels">{panels}</div>'
-        f'<label>Epoch <input type="range" class="epoch" min="1" max="{longest}" '
-        f'value="{longest}" step="1"></label> '
-        '<output class="reading" aria-live="polite"></output></div>'
+        f'<div class="curves" data-epochs="{escape(json.dumps(data))}">{keys(list(histories))}'
+        f'<div class="panels">{panels}</div><div class="epochs"><label>Epoch <input type="range" '
+        f'class="epoch" min="1" max="{longest}" value="{longest}" step="1"></label>'
+        '<output class="reading"></output></div></div>'
     )
 
 
-def panel_of(histories: dict[str, tuple[Epoch, ...]], what: str) -> str:
+def keys(names: Sequence[str]) -> str:
+    """Which line is which."""
+    drawn = []
+    for number, name in enumerate(names):
+        for split, words in (("train", "training"), ("valid", "validation")):
+            text = f"{escape(name)}, {words}" if len(names) > 1 else words
+            line = f'<polyline class="{split} n{number}" points="0,4 24,4"/>'
+            svg = f'<svg viewBox="0 0 24 8" aria-hidden="true">{line}</svg>'
+            drawn.append(f"<span>{svg} {text}</span>")
+    return f'<div class="keys">{"".join(drawn)}</div>'
+
+
+def panel_of(
+    histories: dict[str, tuple[Epoch, ...]], what: str, least: Sequence[float] = ()
+) -> str:
     lines = {
-        (number, split): [(row.epoch, getattr(row, f"{split}_{what}")) for row in rows]
+        f"{split} n{number}": [(row.epoch, getattr(row, f"{split}_{what}")) for row in rows]
         for number, rows in enumerate(histories.values())
         for split in ("train", "valid")
     }
-    values = [y for points in lines.values() for _, y in points]
-    last = max(x for points in lines.values() for x, _ in points)
-    axes = Axes((1, max(last, 2)), (min(values), max(values)))
-    drawn = "".join(
-        axes.line(points, f"{split} n{number}") for (number, split), points in lines.items()
-    )
-    low, high = axes.point(1, 0)[0], axes.point(axes.x[1], 0)[0]
+    values = [*least, *(y for points in lines.values() for _, y in points)]
+    last = max(2, *(x for points in lines.values() for x, _ in points))
+    axes = Axes((1, last), (min(values), max(values)))
+    drawn = "".join(axes.line(points, style) for style, points in lines.items())
+    left, right = axes.point(1, 0)[0], axes.point(last, 0)[0]
     cursor = (
-        f'<line class="cursor" data-from="{low}" data-to="{high}" data-last="{axes.x[1]}" '
-        f'x1="{high}" x2="{high}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<line class="cursor" data-left="{left}" data-right="{right}" data-last="{last}" '
+        f'x1="{right}" x2="{right}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
     )
     title = f"{what.capitalize()} over the epochs of {' and '.join(histories)}"
-    heading = f"<figcaption>{what.capitalize()}</figcaption>"
     chart = axes.draw(title, "epoch", what == "accuracy", drawn + cursor)
-    return f"<figure>{heading}{chart}</figure>"
+    return f"<figure><figcaption>{what.capitalize()}</figcaption>{chart}</figure>"
 
 
 def reliability(rows: Sequence[tuple[float, bool]], bins: int = 5) -> str:
@@ -137,7 +153,7 @@ def confusion(matrix: Sequence[Sequence[int]]) -> str:
         )
         rows.append(f'<tr><th scope="row">{truth}</th>{cells}</tr>')
     return (
-        "<h3>Confusion matrix of all 10,000 test images</h3><p>Rows: the true class. Columns: the "
+        "<h2>Confusion matrix of all 10,000 test images</h2><p>Rows: the true class. Columns: the "
         "prediction. A cell shows its images among the 300 above.</p>"
         '<div class="table matrix" role="region" tabindex="0" aria-label="Confusion matrix"><table>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"

@@ -85,6 +85,6 @@ def show(event: gr.EventData) -> str:
         drawn = ""  # of an experiment that is not shipped
     figures = "".join(f"<li>{escape(each)}</li>" for each in row["figures"].split("; "))
     return (
-        f'<div aria-live="polite"><h3>{escape(row["says"])}: {escape(row["verdict"])}</h3>'
+        f'<div aria-live="polite"><h2>{escape(row["says"])}: {escape(row["verdict"])}</h2>'
         f"<ul>{figures}</ul></div>{drawn}"
     )

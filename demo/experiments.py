@@ -8,7 +8,7 @@ import gradio as gr
 
 from demo import markup
 from demo.answers import sample_answers
-from demo.charts import curves, reliability
+from demo.charts import NOTE, curves, reliability
 from demo.figures import read_config, read_metrics
 from demo.parts import ASK, panel, variant_input
 from demo.sample import sample
@@ -52,12 +52,10 @@ def overview() -> str:
     for variant in list_variants():
         metrics = read_metrics(variant.name)
         ours, report = metrics["test"]["accuracy"], metrics["report"]
-        printed, difference = "not in the report", ""
+        printed, difference = "none printed", ""
         if report:
             printed = accuracy(report["accuracy"])
             difference = f"{100 * (ours - report['accuracy']):+.2f} points"
-        elif metrics.get("kind", "report") == "report" and "cosine" not in variant.name:
-            printed = "not printed"
         parts = [metrics["train"]["accuracy"], metrics["validation"]["accuracy"], ours]
         rows.append([escape(variant.name), *map(accuracy, parts), printed, difference])
     return markup.table(head, rows, "Accuracy of every network")
@@ -68,7 +66,7 @@ def show(first: str, second: str) -> str:
     names = [first] if second in (SECOND, first) else [first, second]
     variant = get_variant(first)
     return (
-        f"{curves(names)}<h3>{escape(first)}</h3>"
+        f"{curves(names)}<p>{NOTE}</p><h2>{escape(first)}</h2>"
         f'<div class="beside">{describe_training(variant)}{describe_classes(variant)}</div>'
         f"{describe_calibration(first)}"
     )
@@ -112,10 +110,10 @@ def describe_calibration(name: str) -> str:
     sure = sum(value for value, _ in rows) / len(rows)
     right = sum(correct for _, correct in rows) / len(rows)
     return (
-        "<h3>Can its probabilities be trusted?</h3><p>A bar that ends at the diagonal is honest: "
+        "<h2>Can its probabilities be trusted?</h2><p>A bar that ends at the diagonal is honest: "
         "of the predictions with a probability of 80 %, 80 % are right. A bar below it is "
-        f"overconfident. Here the mean probability is {sure:.0%} and {right:.0%} are right; the "
-        f"numbers count the predictions, {len(rows)} in all.</p>{reliability(rows)}"
+        f"overconfident. Here the mean probability is {100 * sure:.0f} %, and {100 * right:.0f} % "
+        f"are right. The numbers count the predictions, {len(rows)} in all.</p>{reliability(rows)}"
     )
 
 

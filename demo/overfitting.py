@@ -4,7 +4,7 @@ from html import escape
 
 import gradio as gr
 
-from demo.charts import curves
+from demo.charts import NOTE, curves
 from demo.figures import fitting, gap, read_metrics
 from demo.parts import panel
 from demo.text import accuracy
@@ -12,8 +12,10 @@ from demo.text import accuracy
 INTRODUCTION = (
     "A network that **underfits** has learned too little: its accuracy is low on its own training "
     "images too. One that **overfits** knows its training images much better than new ones: the "
-    "two curves part. In between, both curves rise together."
+    "two curves part. In between, both curves rise together. "
+    f"{NOTE}"
 )
+AXIS = (0.4, 0.9)  # of accuracies at least, so that the charts can be compared
 KINDS = ("Underfits", "Fits", "Overfits")
 MISSING = {
     "Underfits": "None of the shipped networks of this size underfits.",
@@ -29,20 +31,22 @@ def build() -> None:
 
 def page() -> str:
     """HTML: a row per size, a column per kind of fit."""
-    return "".join(
-        f"<h3>{size.capitalize()} networks</h3><div class='fitting'>"
-        + "".join(column(kind, name) for kind, name in zip(KINDS, fitting(size), strict=True))
-        + "</div>"
-        for size in ("small", "large")
-    )
+    chosen = {size: fitting(size) for size in ("small", "large")}
+    rows = []
+    for size, names in chosen.items():
+        columns = (column(kind, name) for kind, name in zip(KINDS, names, strict=True))
+        rows.append(
+            f'<h2>{size.capitalize()} networks</h2><div class="fitting">{"".join(columns)}</div>'
+        )
+    return "".join(rows)
 
 
 def column(kind: str, name: str | None) -> str:
     if name is None:
-        return f"<section><h4>{kind}</h4><p>{MISSING[kind]}</p></section>"
+        return f"<section><h3>{kind}</h3><p>{MISSING[kind]}</p></section>"
     return (
-        f"<section><h4>{kind}</h4><p><b>{escape(name)}</b><br>{verdict(kind, name)}</p>"
-        f"{curves([name], losses=False)}</section>"
+        f"<section><h3>{kind}</h3><p><b>{escape(name)}</b><br>{verdict(kind, name)}</p>"
+        f"{curves([name], losses=False, accuracies=AXIS)}</section>"
     )
 
 

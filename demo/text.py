@@ -49,7 +49,7 @@ def describe(answer: Answer) -> str:
     time = f"{1000 * answer.seconds:.0f} ms"
     crops = f"Averaged over {len(answer.crops)} crops. " if len(answer.crops) > 1 else ""
     return (
-        f'<div class="answer" aria-live="polite"><h3>{headline}</h3>'
+        f'<div class="answer" aria-live="polite"><h2>{headline}</h2>'
         f"<p>{detail} {crops}Computed in {time}.</p></div>"
     )
 
@@ -72,7 +72,7 @@ def evidence(answer: Answer, label: str) -> str:
 def describe_refusal(error: Exception) -> str:
     """HTML: why there is no answer, where the answer would be."""
     return (
-        '<div class="answer" aria-live="polite"><h3>This image cannot be used</h3>'
+        '<div class="answer" aria-live="polite"><h2>This image cannot be used</h2>'
         f"<p>{escape(as_sentence(str(error)))}</p></div>"
     )
 

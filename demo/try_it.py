@@ -147,7 +147,7 @@ def show_all(found: list[Answer]) -> str:
         for each in found
     ]
     return (
-        f'<div class="answer" aria-live="polite"><h3>{summary}</h3>'
+        f'<div class="answer" aria-live="polite"><h2>{summary}</h2>'
         "<p>The same image, every network, the best first. Each map has its own scale.</p></div>"
         f'<div class="many">{maps(found[0].image, drawn, "all-networks")}</div>'
     )

@@ -117,8 +117,8 @@
     const block = slider.closest(".curves");
     const epoch = Number(slider.value);
     for (const line of block.querySelectorAll(".cursor")) {
-      const { from, to, last } = line.dataset;
-      const x = Number(from) + ((Number(to) - from) * (epoch - 1)) / (Number(last) - 1 || 1);
+      const { left, right, last } = line.dataset;
+      const x = Number(left) + ((right - left) * (epoch - 1)) / (last - 1);
       line.setAttribute("x1", x);
       line.setAttribute("x2", x);
     }
