@@ -1,5 +1,6 @@
 """CIFAR-10's sources on small fakes, held to the same proof as the real thing."""
 
+import hashlib
 import io
 import json
 import os
@@ -29,6 +30,7 @@ def fake(monkeypatch, sample):
     rows = np.concatenate([labels[:, None], pixels.reshape(24, -1)], axis=1)
     monkeypatch.setattr(cifar10, "BATCH_ROWS", PER_BATCH)
     monkeypatch.setattr(sources, "BATCH_ROWS", PER_BATCH)
+    monkeypatch.setattr(cifar10, "DATA_SHA256", hashlib.sha256(rows).hexdigest())
     blocks = rows.reshape(6, PER_BATCH, -1)
     monkeypatch.setattr(cifar10, "HASHES", tuple(cifar10.digests(block) for block in blocks))
     return rows
@@ -196,7 +198,7 @@ def test_a_cache_write_that_fails_leaves_no_half_cache(tmp_path, monkeypatch):
 def test_a_damaged_cache_is_refused(fake, tmp_path):
     fake[3, 3] ^= 1
     data.write_cache(tmp_path, fake)
-    with pytest.raises(DataError, match="data_batch_1 are not CIFAR-10's"):
+    with pytest.raises(DataError, match="images or labels are not CIFAR-10's"):
         cifar10.load(tmp_path)
 
 
@@ -209,20 +211,37 @@ def test_the_command_without_data_says_how_to_get_it(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_split_is_a_partition_of_the_pinned_permutation():
+def test_the_report_split_is_the_pinned_permutation():
     train, validation = cifar10.split_indices()
     assert (len(train), len(validation)) == (35_000, 15_000)
     assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
 
 
-def test_another_split_would_be_noticed(monkeypatch):
+def test_the_own_splits_validate_on_the_same_part_of_the_reports_validation_images():
+    _, report = cifar10.split_indices("35k/15k")
+    train, validation = cifar10.split_indices("45k/5k")
+    everything, same = cifar10.split_indices("50k")
+    assert np.array_equal(validation, same)
+    assert np.isin(validation, report).all()
+    assert (len(train), len(validation)) == (45_000, 5_000)
+    assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
+    assert np.array_equal(everything, np.arange(50_000))
+
+
+@pytest.mark.parametrize("split", cifar10.SPLITS)
+def test_another_split_would_be_noticed(monkeypatch, split):
     monkeypatch.setattr(cifar10, "SPLIT_SEED", 1)
-    with pytest.raises(DataError, match="the split is not the pinned one"):
-        cifar10.split_indices()
+    with pytest.raises(DataError, match="is not the pinned one"):
+        cifar10.split_indices(split)
+
+
+def test_an_unknown_split_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match="no split is called '40k/10k'; there are: 35k/15k, 45k"):
+        cifar10.load(tmp_path, "40k/10k")
 
 
 def test_the_shipped_sample_holds_sixty_pictures_of_each_class(sample):
     pixels, labels = sample
     assert np.bincount(labels).tolist() == [60] * 10
     assert len(np.unique(pixels.reshape(600, -1), axis=0)) == 600
-    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256")
+    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256", "split")
