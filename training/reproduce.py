@@ -140,7 +140,7 @@ def pictures(variants: Variants) -> str:
 
 def picture_key(variant: Measured) -> tuple[float, int, str]:
     """What the Small and the Large experiment of a setting share."""
-    return variant.row.dropout, variant.row.epochs, variant.row.schedule
+    return variant.row.dropout, variant.row.epochs, variant.row.recipe.schedule
 
 
 def side_by_side(pair: list[Measured]) -> str:

@@ -46,7 +46,7 @@ def write_card(folder: Path) -> None:
         training=metrics["training"],
         config=measured.read_json(folder / "config.json"),
         purpose=purpose(experiment),
-        schedule=SCHEDULES[experiment.schedule],
+        schedule=SCHEDULES[experiment.recipe.schedule],
         splits=[
             (name, percent(metrics[key]["accuracy"]), f"{metrics[key]['loss']:.4f}")
             for key, name in SPLITS.items()

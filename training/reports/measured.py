@@ -105,12 +105,12 @@ def difference(one: Measured, other: Measured, variants: Variants) -> tuple[floa
 
 def shared_run(one: Measured, other: Measured) -> bool:
     """Whether with the same seed one of them is where the other's run had come some epochs ago."""
-    return one.row.shares_prefix_with(other.row) or other.row.shares_prefix_with(one.row)
+    return one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)
 
 
 def shared_runs(variants: Variants) -> list[tuple[Measured, Measured]]:
     every = variants.values()
-    return [(a, b) for a in every for b in every if a.row.shares_prefix_with(b.row)]
+    return [(a, b) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
 def paired(one: Measured, other: Measured) -> list[float]:
