@@ -1,12 +1,16 @@
-"""What every test shares: no network, a seeded start, a few hundred real pictures."""
+"""What every test shares: no network, a seeded start, 600 real images, one working directory."""
 
 import os
 import socket
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+
+from training.dataset.sample import load_sample
+
+# Tests may be started from any directory; their subprocesses need the repository on their path.
+os.chdir(Path(__file__).parent.parent)
 
 os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -37,6 +41,5 @@ def seeded():
 
 @pytest.fixture(scope="session")
 def sample():
-    """600 training pictures of CIFAR-10, 60 a class: uint8 (600, 32, 32, 3) and labels (600,)."""
-    rows = np.load(Path(__file__).parent / "data" / "cifar10-sample.npy", allow_pickle=False)
-    return rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0]
+    """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
+    return load_sample()
