@@ -10,6 +10,7 @@ the median and 95th percentile in seconds, and the server's memory and open file
 
 import argparse
 import asyncio
+import io
 import os
 import socket
 import subprocess
