@@ -18,7 +18,31 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
 
+# Modules that start a browser, a server or other processes, or train: `pytest -m "not slow"` leaves
+# them out.
+SLOW = {
+    "test_api_docs",
+    "test_cli",
+    "test_demo_browser",
+    "test_demo_space",
+    "test_demo_strangers",
+    "test_export",
+    "test_hub",
+    "test_package",
+    "test_packaging",
+    "test_publish",
+    "test_push",
+    "test_saving",
+    "test_train",
+    "test_two_processes",
+}
 LOOPBACK = ("127.", "localhost", "::1")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

