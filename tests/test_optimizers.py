@@ -1,4 +1,4 @@
-"""Optimizers: roles of parameters, Muon against its plain definition, checkpoints of any of them."""
+"""Optimizers: roles of parameters, Muon against its definition, checkpoints of any of them."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_every_parameter_has_one_role():
     roles = parameters_by_role(model)
     names = {parameter: name for name, parameter in model.named_parameters()}
     by_role = {role: [names[parameter] for parameter in found] for role, found in roles.items()}
-    assert sorted(sum(by_role.values(), [])) == sorted(names.values())
+    assert sorted(name for each in by_role.values() for name in each) == sorted(names.values())
     assert all(parameter.shape[2:] == (1, 1) for parameter in roles["pointwise"])
     assert "features.last.weight" in by_role["pointwise"]
     assert {"features.stem.weight", "head.1.weight"} <= set(by_role["decayed"])
