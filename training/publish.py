@@ -28,7 +28,7 @@ from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.validation import split_logits
-from training.reports import card, figures, measured
+from training.reports import card, figures, results
 from training.reports.metrics import (
     count_macs,
     fit_ood_threshold,
@@ -89,7 +89,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
-    if measured.is_published(folder):
+    if results.has_results(folder):
         card.write_card(folder)
     return target
 
@@ -166,7 +166,7 @@ def draw_figures(
 
 def draw_curves_and_matrices(folder: Path) -> None:
     """The figures that need no more than the folder's own files."""
-    variant = measured.read(folder)
+    variant = results.read(folder)
     metrics = variant.metrics
     labels = tuple(metrics["test"]["per_class"])
     matrices = {
