@@ -1,7 +1,7 @@
 """The fifth tab: what the report concludes, and whether our measurements confirm it.
 
 Reads assets/conclusions.json, which `python -m training.reproduce` writes with REPRODUCTION.md: a
-list of objects with the texts `where`, `experiment`, `says`, `verdict` and `figures`.
+list of objects with the keys of `Conclusion`.
 """
 
 import json
@@ -14,7 +14,7 @@ import gradio as gr
 from demo.charts import curves
 from demo.parts import LOCAL, panel, selectable
 from demo.sample import ASSETS
-from mobilenetv3_cifar.errors import VariantError
+from mobilenetv3_cifar.variants import list_variants
 
 FILE = ASSETS / "conclusions.json"
 INTRODUCTION = (
@@ -29,9 +29,10 @@ MISSING = (
 
 class Conclusion(TypedDict):
     where: str  # in the report
-    experiment: str
+    experiment: str | None
     says: str
     verdict: str
+    original_verdict: str | None  # by the rules that were fixed before the runs
     figures: str
 
 
@@ -57,7 +58,7 @@ def table(found: list[Conclusion]) -> str:
     rows = "".join(
         f'<tr><td><button type="button" data-id="{number}">{escape(each["says"])}</button></td>'
         f'<td><span class="verdict {escape(each["verdict"].replace(" ", "-"))}">'
-        f"{escape(each['verdict'])}</span></td><td>{escape(each['experiment'])}</td>"
+        f"{escape(each['verdict'])}</span></td><td>{escape(each['experiment'] or '')}</td>"
         f"<td>{escape(each['where'])}</td></tr>"
         for number, each in enumerate(found)
     )
@@ -79,12 +80,12 @@ def show(event: gr.EventData) -> str:
     if not number.isdigit() or int(number) >= len(found):
         return CHOOSE
     row = found[int(number)]
-    try:
-        drawn = curves([row["experiment"]])
-    except VariantError:
-        drawn = ""  # of an experiment that is not shipped
+    shipped = {variant.name for variant in list_variants()}
+    drawn = curves([row["experiment"]]) if row["experiment"] in shipped else ""
+    original = row["original_verdict"]
+    former = f"<p>By the original rules: {escape(original)}.</p>" if original else ""
     figures = "".join(f"<li>{escape(each)}</li>" for each in row["figures"].split("; "))
     return (
         f'<div aria-live="polite"><h2>{escape(row["says"])}: {escape(row["verdict"])}</h2>'
-        f"<ul>{figures}</ul></div>{drawn}"
+        f"<ul>{figures}</ul>{former}</div>{drawn}"
     )

@@ -2,8 +2,8 @@
 
     python -m demo_tools.make_assets
 
-Ten examples, chosen by eye for being easy to recognise, whatever a network predicts for them; and as
-the sample to explore the first thirty test images of each class.
+Ten examples, chosen by eye for being easy to recognise, whatever a network predicts for them; and
+as the sample to explore the first thirty test images of each class.
 """
 
 import argparse
