@@ -84,6 +84,16 @@ class Config:
             self.ood_threshold,
         )
 
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Index -> label."""
+        return dict(enumerate(self.labels))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Label -> index."""
+        return {label: index for index, label in enumerate(self.labels)}
+
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     """`labels` as a tuple; without any, CIFAR-10's ten, or "class 0", "class 1" and so on."""

@@ -1,12 +1,25 @@
 """The package's own refusals. Each message is one sentence that names what was refused and why."""
 
+from collections.abc import Mapping, Sequence
+
 
 class MobileNetV3CifarError(Exception):
     """Base of all of them."""
 
 
 class ImageError(MobileNetV3CifarError, ValueError):
-    """A picture that cannot or must not be opened."""
+    """An image that cannot or must not be opened.
+
+    When it is one of a list given to `predict`, `index` is its position in the list and
+    `predictions` are those of the images before it.
+    """
+
+    index: int | None = None
+    predictions: Sequence[Mapping[str, float]] = ()
+
+
+class ImageTypeError(ImageError, TypeError):
+    """An object that is not an image."""
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
