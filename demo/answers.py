@@ -10,10 +10,16 @@ import numpy as np
 from PIL import Image
 
 from demo.sample import example_files, sample
-from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, explain, list_variants
-from mobilenetv3_cifar.explanation import Method, layers
+from mobilenetv3_cifar import (
+    Explanation,
+    MobileNetV3Cifar,
+    Prediction,
+    explain,
+    list_variants,
+)
+from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, regions, resize
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
 from mobilenetv3_cifar.variants import get_variant
 
 MAX_SIDE = 512  # pixels; a longer image is reduced before it is classified
@@ -29,10 +35,12 @@ class Answer:
     image: Image.Image
     explanations: tuple[Explanation, ...]
     layers: tuple[str, ...]  # of each map
-    probabilities: dict[str, float]  # of all classes, highest first
-    ood_score: float
-    probably_none: bool  # the image is unlikely to show any of the classes
     seconds: float
+
+    @property
+    def probabilities(self) -> Prediction:
+        """Those of all classes, highest first."""
+        return self.explanations[0].probabilities
 
     @property
     def label(self) -> str:
@@ -43,13 +51,19 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     @property
-    def crops(self) -> list[Image.Image]:
+    def inputs(self) -> list[Image.Image]:
         """The crops over which the answer is averaged, as sharp as the network gets them."""
-        return [resize(self.image.crop(box), NATIVE_SIZE) for box in regions(self.image.size)]
+        return [to_square(self.image.crop(box), NATIVE_SIZE) for box in crops(self.image.size)]
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation; None where it is blank."""
-        return [None if each.blank else each.heatmap for each in self.explanations]
+        """One map per explanation, None where it is blank; maps of one layer share one scale."""
+        peaks = dict.fromkeys(self.layers, 0.0)
+        for layer, each in zip(self.layers, self.explanations, strict=True):
+            peaks[layer] = max(peaks[layer], each.peak)
+        return [
+            None if each.blank else each.heatmap * (each.peak / peaks[layer])
+            for layer, each in zip(self.layers, self.explanations, strict=True)
+        ]
 
     def top(self, count: int) -> list[tuple[str, float]]:
         return list(self.probabilities.items())[:count]
@@ -78,19 +92,8 @@ def answer(
         for layer in layer_names
     )
     seconds = time.perf_counter() - started
-    probabilities = explanations[0].probabilities
-    score = max(probabilities.values())
-    return Answer(
-        variant,
-        method,
-        image,
-        explanations,
-        tuple(name or layers(model)[-1] for _ in targets for name in layer_names),
-        probabilities,
-        ood_score=score,
-        probably_none=score < (model.config.ood_threshold or 0.0),
-        seconds=seconds,
-    )
+    layers = tuple(name or model.layers()[-1] for _ in targets for name in layer_names)
+    return Answer(variant, method, image, explanations, layers, seconds)
 
 
 def reduce(image: Image.Image) -> Image.Image:
@@ -103,9 +106,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 def likeliest(image: Image.Image, variant: str, count: int) -> list[str]:
     """The labels with the highest probabilities."""
-    answers = load(variant).predict([reduce(image)], top_k=count)
-    assert isinstance(answers, list)
-    return list(answers[0])
+    return list(load(variant).predict(reduce(image), top_k=count))
 
 
 def compare(image: Image.Image) -> Iterator[Answer]:
@@ -116,7 +117,7 @@ def compare(image: Image.Image) -> Iterator[Answer]:
 
 def layer_names(variant: str) -> list[str]:
     """The layers whose maps can be shown, from the finest map to the last one."""
-    return layers(load(variant))
+    return load(variant).layers()
 
 
 def load(name: str) -> MobileNetV3Cifar:
@@ -129,8 +130,8 @@ def load_once(name: str) -> MobileNetV3Cifar:
 
 
 @cache
-def sample_answers(variant: str) -> list[dict[str, float]]:
-    """{label: probability} of the prediction for each image of the sample; takes seconds."""
+def sample_answers(variant: str) -> list[Prediction]:
+    """The prediction for each image of the sample; takes seconds."""
     return load(variant).predict([entry.image for entry in sample()], top_k=1)
 
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from demo import answers
 from demo.answers import PREDICTED, Answer
-from demo.markup import colourize
 from demo.parts import NETWORK
 from demo.safe_image import Opened, SafeImage, WithoutStub
 from demo.text import as_sentence
+from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
+from mobilenetv3_cifar.preprocessing import Box, crops
 from mobilenetv3_cifar.variants import get_variant, list_variants
 
 MIN_OVERLAY = 256  # pixels of the longer side of an overlay
@@ -49,7 +50,7 @@ class VariantFacts(TypedDict):
 class Details(TypedDict):
     """What `/classify` tells of its answer beside the probabilities and the overlay."""
 
-    box: tuple[int, int, int, int]  # of the map in the image, in pixels: left, top, right, bottom
+    boxes: list[list[float]]  # of the crops: left, top, right, bottom as fractions of the image
     layer: str  # whose map it is
     blank: bool  # there is no evidence for the class
     ood_score: float
@@ -134,7 +135,7 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
     if explained.blank:
         return image
     heatmap = np.asarray(Image.fromarray(explained.heatmap).resize(size)).clip(0, 1)
-    return Image.blend(image, Image.fromarray(colourize(heatmap)), opacity)
+    return overlay(image, heatmap, opacity)
 
 
 def enlarged(size: tuple[int, int]) -> tuple[int, int]:
@@ -144,12 +145,17 @@ def enlarged(size: tuple[int, int]) -> tuple[int, int]:
 
 def details_of(answer: Answer) -> Details:
     return Details(
-        box=answer.explanations[0].box,
+        boxes=[fractions(box, answer.image.size) for box in crops(answer.image.size)],
         layer=answer.layers[0],
         blank=answer.explanations[0].blank,
-        ood_score=answer.ood_score,
-        probably_none=answer.probably_none,
+        ood_score=answer.probabilities.ood_score,
+        probably_none=answer.probabilities.probably_none,
     )
+
+
+def fractions(box: Box, size: tuple[int, int]) -> list[float]:
+    width, height = size
+    return [box[0] / width, box[1] / height, box[2] / width, box[3] / height]
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:

@@ -8,16 +8,15 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from html import escape
 
 import numpy as np
 from PIL import Image
 
+from mobilenetv3_cifar.explanation import COLOURS, colour
+
 PHOTO_SIDE = 400  # pixels of the longer side of an image under a map
 MAP_SIDE = 96  # of a map: it is smooth, and the browser interpolates
-COLOUR_MAP = "inferno"  # lightness rises with the value: readable in grey and by the colour-blind
-LEGEND_STEPS = 9
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,12 @@ def photo_url(image: Image.Image) -> str:
 
 
 def heat_image(heatmap: np.ndarray) -> str:
-    """A map in the colours of `COLOUR_MAP`, at most MAP_SIDE pixels a side."""
+    """A map in its colours, at most MAP_SIDE pixels a side."""
     image = Image.fromarray(heatmap.astype(np.float32))
     scale = min(1, MAP_SIDE / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     small = np.asarray(image.resize((size[0], size[1]), Image.Resampling.BILINEAR)).clip(0, 1)
-    return f'<img class="heat" alt="" src="{data_url(Image.fromarray(colourize(small)))}">'
-
-
-def colourize(heatmap: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> uint8 (H, W, 3)."""
-    return colours()[(heatmap * 255).astype(np.uint8)]
-
-
-@cache
-def colours() -> np.ndarray:
-    """uint8 (256, 3): red, green, blue of each value."""
-    import matplotlib  # on use: it takes a while
-
-    table: np.ndarray = matplotlib.colormaps[COLOUR_MAP](np.arange(256), bytes=True)[:, :3]
-    return table
+    return f'<img class="heat" alt="" src="{data_url(Image.fromarray(colour(small)))}">'
 
 
 def maps(image: Image.Image, drawn: Sequence[Map], name: str) -> str:
@@ -85,8 +70,7 @@ def maps(image: Image.Image, drawn: Sequence[Map], name: str) -> str:
 
 def legend() -> str:
     """What the colours of a map mean, and how strongly they are drawn."""
-    steps = colours()[np.linspace(0, 255, LEGEND_STEPS).astype(int)]
-    gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in steps)
+    gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in COLOURS)
     return (
         '<div class="legend"><span>no evidence</span>'
         f'<span class="scale" style="background:linear-gradient(to right,{gradient})"></span>'

@@ -6,14 +6,6 @@ from demo.answers import Answer
 from demo.markup import percent
 from mobilenetv3_cifar.variants import list_variants
 
-METHODS = [
-    ("Grad-CAM", "gradcam"),
-    ("Grad-CAM++", "gradcam++"),
-    ("LayerCAM", "layercam"),
-    ("HiResCAM", "hirescam"),
-    ("EigenCAM (the same for every class)", "eigencam"),
-]
-
 
 def variant_choices() -> list[tuple[str, str]]:
     """Each variant as the page shows it, and its name."""
@@ -34,7 +26,7 @@ def accuracy(fraction: float) -> str:
 def describe(answer: Answer) -> str:
     """HTML: the answer in a headline, then what there is to know about it."""
     label, probability = answer.label, answer.probabilities[answer.label]
-    if answer.probably_none:
+    if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"
         detail = f"Of the ten, <b>{escape(label)}</b> fits best ({percent(probability)})."
     elif answer.is_photograph:
@@ -47,7 +39,7 @@ def describe(answer: Answer) -> str:
         headline = f"{article(label)} <b>{escape(label)}</b>"
         detail = f"The network gives it {percent(probability)}."
     time = f"{1000 * answer.seconds:.0f} ms"
-    crops = f"Averaged over {len(answer.crops)} crops. " if len(answer.crops) > 1 else ""
+    crops = f"Averaged over {len(answer.inputs)} crops. " if len(answer.inputs) > 1 else ""
     return (
         f'<div class="answer" aria-live="polite"><h2>{headline}</h2>'
         f"<p>{detail} {crops}Computed in {time}.</p></div>"

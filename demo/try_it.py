@@ -13,8 +13,8 @@ from demo.markup import Map, bars, crops, maps, percent, tiles
 from demo.parts import ASK, LOCAL, choice, legend, panel, selectable, variant_input
 from demo.safe_image import Opened, SafeImage
 from demo.sample import example_files, file_of
-from demo.text import METHODS, describe, describe_map, describe_refusal
-from mobilenetv3_cifar.explanation import Method
+from demo.text import describe, describe_map, describe_refusal
+from mobilenetv3_cifar.explanation import METHODS, Method
 from mobilenetv3_cifar.preprocessing import LABELS
 
 ONE, ALL, CHANGE = "one", "all", "change"
@@ -73,7 +73,7 @@ def build_settings() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
     with gr.Row():
         shown = choice("Maps", SHOWN, "maps")
         target = choice("Class", [("the prediction", PREDICTED), *LABELS], "class")
-        method = choice("Method", METHODS, "method")
+        method = choice("Method", [(each.title, name) for name, each in METHODS.items()], "method")
     return shown, target, method
 
 
@@ -114,7 +114,7 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 def show_one(answer: Answer, top: int = 5) -> str:
     return (
         f'{describe(answer)}<div class="beside"><div>{bars(answer.top(top))}'
-        f"<p>What the network gets:</p>{crops(answer.crops)}</div>"
+        f"<p>What the network gets:</p>{crops(answer.inputs)}</div>"
         f"{show_maps(answer)}</div>"
     )
 
@@ -154,7 +154,10 @@ def show_all(found: list[Answer]) -> str:
 
 
 def compare_caption(answer: Answer) -> str:
-    hints = {"probably none": answer.probably_none, "blank map": answer.explanations[0].blank}
+    hints = {
+        "probably none": answer.probabilities.probably_none,
+        "blank map": answer.explanations[0].blank,
+    }
     said = [hint for hint, applies in hints.items() if applies]
     sure = percent(answer.probabilities[answer.label])
     return f"<b>{escape(answer.label)}</b> {', '.join([sure, *said])}<br>{escape(answer.variant)}"
