@@ -73,7 +73,7 @@
     imageUrl: null,
     remember,
     setImage: (file) => {
-      const name = file?.orig_name?.match(/^(own|[a-z]+|test-\d+)\.(png|jpg)$/)?.[1];
+      const name = file?.path?.match(/\/([a-z]+|test-\d+)\.(png|jpg)$/)?.[1];
       window.demo.imageUrl = file?.url ?? null;
       remember("image", name ?? null);
       document.dispatchEvent(new CustomEvent("demo:image"));
