@@ -112,11 +112,15 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 
 
 def show_one(answer: Answer, top: int = 5) -> str:
-    return (
-        f'{describe(answer)}<div class="beside"><div>{bars(answer.top(top))}'
-        f"<p>What the network gets:</p>{crops(answer.inputs)}</div>"
-        f"{show_maps(answer)}</div>"
-    )
+    gets = f"<p>What the network gets:</p>{crops(answer.inputs)}"
+    likely, drawn = bars(answer.top(top)), show_maps(answer)
+    if len(answer.explanations) == 1:
+        beside = f'<div class="beside"><div>{likely}{gets}</div>{drawn}</div>'
+    else:
+        beside = (
+            f'<div class="beside">{likely}<div>{gets}</div></div><div class="many">{drawn}</div>'
+        )
+    return describe(answer) + beside
 
 
 def show_maps(answer: Answer) -> str:
