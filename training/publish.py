@@ -171,10 +171,9 @@ def save_weights(
     change = accuracy(weights) - before
     if abs(change) > HALF_TOLERANCE:
         weights, precision, change = exact, "float32", 0.0
-    model = fit_decisions(
-        build_model(weights, experiment.model).to(device), experiment.ood_score, data
-    )
-    model.cpu().save_pretrained(folder)
+    model = build_model(weights, experiment.model).to(device)
+    config = fit_decisions(twin or model, experiment.ood_score, data)
+    with_decisions(model, config, data).save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 
 
