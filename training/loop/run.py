@@ -219,9 +219,7 @@ class Run:
                 settings = self.folder.settings | {"epochs": row.epochs}
                 if self.accelerator.is_main_process:
                     shorter = RunFolder(path, settings, self.folder.environment)
-                    shorter.save(
-                        self.learner.bare_model, self.learner.optimizer.optimizer, self.state
-                    )
+                    shorter.save(self.state, *self.learner.saved)
 
     def stop_if_asked(self, stop: StopSignals) -> None:
         if self.any_process(bool(stop.received)):
