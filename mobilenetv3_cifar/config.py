@@ -85,6 +85,16 @@ class Settings:
             self.ood_threshold,
         )
 
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Index -> label."""
+        return dict(enumerate(self.labels))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Label -> index."""
+        return {label: index for index, label in enumerate(self.labels)}
+
 
 class Config(Settings):
     """Settings on which training frameworks may leave attributes of their own.

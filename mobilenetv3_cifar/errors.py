@@ -5,6 +5,7 @@ a server is escaped, cut to a bounded length, and stripped of passwords in URLs.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 
 MAX_MESSAGE = 800  # characters; the list of shipped variants takes about 400
 MAX_QUOTED = 100
@@ -19,7 +20,18 @@ class MobileNetV3CifarError(Exception):
 
 
 class ImageError(MobileNetV3CifarError, ValueError):
-    """An image that cannot or must not be opened."""
+    """An image that cannot or must not be opened.
+
+    When it is one of a list given to `predict`, `index` is its position in the list and
+    `predictions` are those of the images before it.
+    """
+
+    index: int | None = None
+    predictions: Sequence[Mapping[str, float]] = ()
+
+
+class ImageTypeError(ImageError, TypeError):
+    """An object that is not an image."""
 
 
 class VariantError(MobileNetV3CifarError, ValueError):

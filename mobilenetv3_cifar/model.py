@@ -1,26 +1,19 @@
 """MobileNetV3Cifar: the network, from images to predictions."""
 
 from collections.abc import Sequence
-from typing import overload
 
 import torch
 from torch import Tensor
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import Picture, predict
-from mobilenetv3_cifar.preprocessing import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    View,
-    to_input,
-    to_square,
-)
+from mobilenetv3_cifar.images import ImageInput
+from mobilenetv3_cifar.prediction import TorchClassifier
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize
 from mobilenetv3_cifar.pretrained import Pretrained
 
 
-class MobileNetV3Cifar(Pretrained):
+class MobileNetV3Cifar(Pretrained, TorchClassifier):
     """MobileNetV3 for small pictures: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
 
     Args:
@@ -94,46 +87,20 @@ class MobileNetV3Cifar(Pretrained):
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
 
-    def preprocess(self, image: Picture, view: View = "cifar") -> Tensor:
-        """A picture -> the network's input, float32 (1, 3, image_size, image_size).
+    def preprocess(
+        self, image: ImageInput, resize: Resize = "via_32", *, view: Resize | None = None
+    ) -> Tensor:
+        """An image -> the network's input, float32 (1, 3, image_size, image_size).
 
         Args:
-            view: "cifar" brings a larger picture to 32x32 first, the sharpness of the training
-                pictures; "report" enlarges or reduces it at once, as the report's listing 11.
+            resize: "via_32" reduces a larger image to 32x32 first, the sharpness of the training
+                images; "direct" resizes once, as the report's listing 11 does.
+            view: the former name of `resize`, deprecated.
 
         Raises:
-            ImageError: the picture cannot be opened.
+            ImageError: the image cannot be opened.
         """
-        square = to_square(open_image(image), self.config.image_size, view)
-        return to_input([square], self.config.mean, self.config.std)
-
-    @overload
-    def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
-        self, images: Picture, top_k: int | None = 3, batch_size: int = 64
-    ) -> dict[str, float]: ...
-
-    @overload
-    def predict(
-        self, images: Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
-    ) -> list[dict[str, float]]: ...
-
-    def predict(
-        self, images: Picture | Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
-    ) -> dict[str, float] | list[dict[str, float]]:
-        """One picture -> {label: probability}, highest first; a list of them -> a list of dicts.
-
-        Of a picture larger than 32x32 the network sees three regions: the whole, the centred square
-        and the middle. The answer comes from the mean of their logits.
-
-        Args:
-            images: PIL pictures, paths or uint8 arrays (H, W, 3).
-            top_k: how many labels; None for all.
-            batch_size: regions in one pass through the network.
-
-        Raises:
-            ImageError: a picture cannot be opened.
-        """
-        return predict(self, images, top_k, batch_size)
+        return self.transform(view or resize)(image)[None]
 
     def __repr__(self) -> str:
         """One line; `print(model.features)` shows the layers."""
