@@ -141,6 +141,32 @@ class Pretrained(nn.Module):
         last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.device, weight.dtype)
 
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.head[-1]
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """What timm's models have under this name, where it holds; `transform()` is exact.
+
+        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
+        of `preprocess(image, resize="direct")`.
+        """
+        config = self.config
+        return {
+            "architecture": f"mobilenetv3_{config.size}",
+            "input_size": (3, config.image_size, config.image_size),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": config.mean,
+            "std": config.std,
+            "num_classes": config.num_classes,
+            "label_names": list(config.labels),
+            "first_conv": "features.stem",
+            "classifier": f"head.{len(self.head) - 1}",
+        }
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
 
@@ -230,7 +256,7 @@ class Pretrained(nn.Module):
         try:
             if self.repository is not None:
                 download.download_published_files(
-                    self.repository, self.folder, token, wanted=CARD_FILE.__eq__
+                    self.repository, self.folder, token, wanted=lambda path: path == CARD_FILE
                 )
             card = read_card(self.folder)
         except (ModelFolderError, HubError):
