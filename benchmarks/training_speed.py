@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -24,9 +23,10 @@ from torchvision import transforms
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from tests.mini import mini_data
-from training.experiments import BATCH_SIZE, Experiment
+from training.experiments import Experiment
 from training.loop.run import Run
 
+BATCH_SIZE = 64
 WARM_UP = 3  # steps of each side before its rounds
 
 
@@ -71,9 +71,11 @@ def plain_side(size: str, steps: int) -> None:
 
 
 def our_side(size: str, steps: int) -> None:
-    run = Run(Experiment("speed", size, 0.7, 1), mini_data(), Path(), device="cpu")
+    run = Run(
+        Experiment("speed", {"size": size, "dropout": 0.7}, 1), mini_data(), Path(), device="cpu"
+    )
     run.model.train()
-    indices = np.arange(BATCH_SIZE)
+    indices = torch.arange(BATCH_SIZE)
 
     def train(count: int) -> None:
         for step in range(count):

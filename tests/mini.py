@@ -14,7 +14,7 @@ from training.dataset.cifar10 import Cifar10, Split
 from training.experiments import Experiment
 from training.loop import run
 
-EXPERIMENT = Experiment("mini", "small", 0.2, 2)
+EXPERIMENT = Experiment("mini", {"size": "small", "dropout": 0.2}, 2)
 
 
 def mini_data(train_pictures: int = 192) -> Cifar10:

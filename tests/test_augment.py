@@ -3,9 +3,9 @@
 import torch
 import torchvision.transforms.functional as transforms
 from PIL import Image
+from training.loop.augment import MAX_ANGLE, augment, draw
 
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, to_input, to_square
-from training.loop.augment import MAX_ANGLE, augment, draw
 
 # Grey levels of 255: torchvision rounds the enlarged picture to whole ones, twice.
 ROUNDING = 1.01

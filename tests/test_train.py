@@ -19,9 +19,10 @@ from torch.optim.lr_scheduler import StepLR
 
 from tests.mini import EXPERIMENT, mini_data, mini_run
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS, Experiment
+from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
 from training.loop.run import Run
+from training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6
@@ -80,7 +81,9 @@ def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
 
 
 def test_a_short_run_learns(tmp_path):
-    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=8, schedule="cosine")
+    experiment = dataclasses.replace(
+        EXPERIMENT, model={"size": "small"}, epochs=8, recipe=Recipe(schedule="cosine")
+    )
     run = mini_run(tmp_path, experiment, pictures=320)
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
@@ -91,7 +94,7 @@ def test_a_short_run_learns(tmp_path):
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
+    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
     monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
     mini_run(tmp_path / longer.name / "seed-0", longer).train()
     assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
@@ -100,7 +103,7 @@ def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
 def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
+    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
     monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
     run = mini_run(tmp_path / longer.name / "seed-0", longer)
 
@@ -112,7 +115,7 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
 
         return wrapped
 
-    for name in ("save", "save_shorter_run"):
+    for name in ("save", "save_shorter_runs"):
         monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
     with pytest.raises(KeyboardInterrupt):
         run.train()
@@ -127,7 +130,7 @@ def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
 
 def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    other = dataclasses.replace(EXPERIMENT, dropout=0.5)
+    other = dataclasses.replace(EXPERIMENT, model={"size": "small", "dropout": 0.5})
     with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
         mini_run(tmp_path, other).train()
 
@@ -150,7 +153,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.model.parameters()).fill_(float("nan"))
-    longer.folder.resume = lambda model, optimizer: ruined
+    longer.folder.resume = lambda model, optimizer, average: ruined
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
@@ -193,7 +196,7 @@ def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
 
 def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
     endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
-    assert endings == {".safetensors", ".json"}
+    assert endings == {".safetensors", ".json", ".csv"}
     names = load_file(max(uninterrupted.glob("*.safetensors")))
     assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
 
@@ -222,7 +225,7 @@ def test_the_cosine_schedule_falls_from_the_same_peak_to_nothing():
 
 def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
     longer = EXPERIMENTS["small-dropout0.7-epochs5"]
-    sharing = [name for name, row in EXPERIMENTS.items() if row.shares_prefix_with(longer)]
+    sharing = [name for name, row in EXPERIMENTS.items() if row.is_prefix_of(longer)]
     assert sharing == ["small-dropout0.7-epochs4"]
 
 
@@ -231,7 +234,7 @@ def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypat
     seen = []
 
     def note(step, batch):
-        seen.append(batch)
+        seen.append(batch.numpy())
         return torch.tensor([1.0, 0.0, len(batch)])
 
     monkeypatch.setattr(run, "train_step", note)

@@ -10,7 +10,6 @@ how a batch is shared out; with both switched off, two processes must do what on
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -25,7 +24,7 @@ def few_steps(output: Path) -> None:
     run.model.eval()
     results = {}
     for step in range(STEPS):
-        batch = np.arange(56)  # the size of an epoch's last batch: not a multiple of 64
+        batch = torch.arange(56)  # the size of an epoch's last batch: not a multiple of 64
         found = run.train_step(step, batch)
         results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
         if step == 0:

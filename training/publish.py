@@ -6,8 +6,6 @@ A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 """
 
 import argparse
-import csv
-import io
 import json
 import shutil
 import tempfile
@@ -27,7 +25,9 @@ from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
+from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
+from training.recipe import Recipe
 from training.reports import card, figures, results
 from training.reports.metrics import (
     count_macs,
@@ -57,7 +57,7 @@ def make_model_folder(
     target = cards / experiment.name
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
-        exact = checkpoint.model_tensors(tensors)
+        exact = checkpoint.final_weights(tensors)
         weights, valid_logits = save_weights(folder, exact, experiment, data, state)
         model = MobileNetV3Cifar.from_pretrained(folder)
         test_logits = split_logits(model, data.test, "test")
@@ -78,7 +78,7 @@ def make_model_folder(
             return add_seed(target, metrics)
         folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
         replace_files(folder, folder_files)
-        draw_figures(folder, model, data, test_logits.argmax(1).numpy())
+        draw_figures(folder, model, experiment.recipe, data, test_logits.argmax(1).numpy())
         place(folder, target)
     card.write_card(target)
     return target
@@ -106,7 +106,7 @@ def save_weights(
     Temperature and threshold are fitted on the validation pictures with the weights as shipped;
     their logits are returned, since neither changes them.
     """
-    arguments: dict[str, Any] = {"size": experiment.size, "dropout": experiment.dropout}
+    arguments: dict[str, Any] = dict(experiment.model)
     weights, precision = round_to_half(exact), "float16, batch-norm statistics float32"
     logits = validation_logits(weights, arguments, data)
     before = state.history[-1]["valid_accuracy"]
@@ -146,7 +146,7 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
     """Where and with what a run was made: of what changed when it was resumed, every value."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
-        "precision": "float32" if settings["precision"] == "no" else settings["precision"],
+        "precision": settings["precision"].strip("'"),
         **{key: settings[key] for key in ("processes", "data_sha256")},
         **{
             key: ", ".join(dict.fromkeys(each[key] for each in state.environments))
@@ -156,11 +156,11 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw_figures(
-    folder: Path, model: MobileNetV3Cifar, data: Cifar10, predicted: np.ndarray
+    folder: Path, model: MobileNetV3Cifar, recipe: Recipe, data: Cifar10, predicted: np.ndarray
 ) -> None:
     """All pictures of a model folder; `predicted` are the classes it gives the test pictures."""
     draw_curves_and_matrices(folder)
-    figures.batch(data.train, model.config.labels, folder / "batch.png")
+    figures.batch(data.train, model.config, recipe, folder / "batch.png")
     figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
 
 
@@ -179,14 +179,6 @@ def draw_curves_and_matrices(folder: Path) -> None:
 
 def to_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def to_csv(history: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue().encode()
 
 
 def place(staged: Path, target: Path) -> None:

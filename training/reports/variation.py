@@ -67,7 +67,7 @@ def difference(
 
     When both are checkpoints of the same runs, differences are taken seed by seed.
     """
-    if one.row.shares_prefix_with(other.row) or other.row.shares_prefix_with(one.row):
+    if one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row):
         return paired_difference(one, other, results, measure)
     gain = one.mean_of(measure) - other.mean_of(measure)
     first, second = (variation(each, results, measure) for each in (one, other))
@@ -104,7 +104,7 @@ def paired(one: Results, other: Results, measure: Callable[[Metrics], float]) ->
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
     """(longer, shorter) for each two settings of which one run is a prefix of the other."""
     every = of_reproduction(results).values()
-    return [(b, a) for a in every for b in every if a.row.shares_prefix_with(b.row)]
+    return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
 def variation(
