@@ -21,6 +21,12 @@ MAX_SHIPPED_BYTES = 75_000_000
 
 
 @pytest.fixture
+def no_figures(monkeypatch):
+    """Drawing takes most of the time, and is tested once."""
+    monkeypatch.setattr(reproduce, "draw_curves_and_matrices", lambda folder: None)
+
+
+@pytest.fixture
 def published(tmp_path, monkeypatch):
     """Two published experiments, one with three seeds, and a README with the markers."""
     cards = tmp_path / "model_cards"
@@ -48,7 +54,7 @@ def written(root):
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_table_sets_ours_beside_the_reports(published):
+def test_the_table_sets_ours_beside_the_reports(published, no_figures):
     comparison = reproduce.write_tables(published / "model_cards", published)
     (row,) = [line for line in comparison.splitlines() if line.startswith(f"| {S4} ")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
@@ -63,7 +69,7 @@ def test_the_table_sets_ours_beside_the_reports(published):
     assert len(widths) == 1
 
 
-def test_the_answer_comes_first(published):
+def test_the_answer_comes_first(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
     text = (published / "REPRODUCTION.md").read_text()
     # sd 0.2 points over three seeds; of the report's one run and our mean 0.2 * sqrt(4/3) = 0.23
@@ -77,7 +83,7 @@ def test_the_answer_comes_first(published):
     assert f"| {S4} | 0 |" not in text
 
 
-def test_conclusions_are_written_for_the_demo(published):
+def test_conclusions_are_written_for_the_demo(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
     conclusions = json.loads((published / "demo" / "assets" / "conclusions.json").read_text())
     keys = {"where", "experiment", "says", "verdict", "original_verdict", "figures"}
@@ -89,7 +95,7 @@ def test_conclusions_are_written_for_the_demo(published):
     assert "76.00 % against 75.00 %" in one["figures"]
 
 
-def test_networks_of_our_own_are_in_no_table_of_the_report(published, monkeypatch):
+def test_networks_of_our_own_are_in_no_table_of_the_report(published, no_figures, monkeypatch):
     cards = published / "model_cards"
     reproduce.write_tables(cards, published)
     before = (published / "REPRODUCTION.md").read_bytes()
@@ -104,7 +110,7 @@ def test_networks_of_our_own_are_in_no_table_of_the_report(published, monkeypatc
     assert "one of this project's own networks" in (cards / "a-own" / "README.md").read_text()
 
 
-def test_wrong_metrics_end_in_one_line(published, monkeypatch, capsys):
+def test_wrong_metrics_end_in_one_line(published, monkeypatch):
     content = metrics(S4, 0.75)
     del content["test"]["ece"]
     write_json(published / "model_cards" / S4 / "metrics.json", content)
@@ -133,7 +139,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
     )
 
 
-def test_only_what_has_no_figures_is_trained_and_the_longer_run_first(published):
+def test_only_what_has_no_results_is_trained_and_the_longer_run_first(published):
     runs = reproduce.missing_runs([S4, S5])
     assert runs == [(S5, 1), (S5, 2)]
     (published / "model_cards" / S4 / "metrics.json").unlink()
@@ -160,7 +166,7 @@ def test_every_folder_without_8_bit_figures_gets_them(published, monkeypatch):
     assert asked == [(published / "model_cards" / S5, "the data")]
 
 
-def test_the_committed_tables_cards_and_curves_are_what_the_committed_figures_give(tmp_path):
+def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_path, no_figures):
     cards = shutil.copytree(variants_folder(), tmp_path / "model_cards")
     for name in ("README.md", "REPRODUCTION.md"):
         shutil.copy(ROOT / name, tmp_path)
