@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -42,6 +43,12 @@ def pictures(tmp_path, sample):
     return folder
 
 
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "mobilenetv3_cifar", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -57,13 +64,13 @@ def cli(monkeypatch, capsysbinary):
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsysbinary.readouterr()
-        return ended.value.code, out.decode("utf-8", "surrogateescape"), err.decode()
+        return Done(ended.value.code or 0, out.decode("utf-8", "surrogateescape"), err.decode())
 
     return call
 
 
-def test_csv_has_a_row_for_each_rank_of_each_picture(pictures, model_folder):
-    done = run("predict", pictures, "--variant", model_folder, "--format", "csv", "--top-k", 2)
+def test_csv_has_a_row_for_each_rank_of_each_picture(cli, pictures, model_folder):
+    done = cli("predict", pictures, "--variant", model_folder, "--format", "csv", "--top-k", 2)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(Path(row["path"]).name, row["rank"]) for row in rows] == [
         *(("a.png", "1"), ("a.png", "2"), ("b.jpg", "1"), ("b.jpg", "2"))
@@ -73,9 +80,9 @@ def test_csv_has_a_row_for_each_rank_of_each_picture(pictures, model_folder):
 
 
 def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
-    pictures, model_folder
+    cli, pictures, model_folder
 ):
-    done = run("predict", pictures, "--variant", model_folder, "--format", "jsonl")
+    done = cli("predict", pictures, "--variant", model_folder, "--format", "jsonl")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error:")
@@ -86,17 +93,17 @@ def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
     assert set(answers[0]["predictions"][0]) == {"label", "probability"}
 
 
-def test_readable_pictures_alone_exit_0_with_a_line_each(pictures, model_folder):
-    done = run("predict", pictures / "a.png", pictures / "more", "--variant", model_folder)
+def test_readable_pictures_alone_exit_0_with_a_line_each(cli, pictures, model_folder):
+    done = cli("predict", pictures / "a.png", pictures / "more", "--variant", model_folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2
     assert "a.png: " in done.stdout
 
 
-def test_explain_writes_the_picture_under_its_map(pictures, model_folder, tmp_path):
+def test_explain_writes_the_picture_under_its_map(cli, pictures, model_folder, tmp_path):
     output = tmp_path / "overlay.png"
     arguments = ["--variant", model_folder, "--target", "ship", "--output", output]
-    done = run("explain", pictures / "more" / "b.jpg", *arguments)
+    done = cli("explain", pictures / "more" / "b.jpg", *arguments)
     assert done.returncode == 0, done.stderr
     assert "ship" in done.stdout
     with Image.open(output) as picture:
@@ -104,17 +111,17 @@ def test_explain_writes_the_picture_under_its_map(pictures, model_folder, tmp_pa
     assert [path.name for path in tmp_path.glob("*overlay*")] == ["overlay.png"]
 
 
-def test_a_label_that_looks_like_an_index_is_a_label(pictures, tmp_path):
+def test_a_label_that_looks_like_an_index_is_a_label(cli, pictures, tmp_path):
     MobileNetV3Cifar(num_classes=3, labels=["1", "2", "0"]).save_pretrained(tmp_path / "digits")
     for target, label in (("1", "1"), ("0", "0")):
         arguments = ["--variant", tmp_path / "digits", "--target", target]
-        done = run("explain", pictures / "a.png", *arguments, "--output", tmp_path / "map.png")
+        done = cli("explain", pictures / "a.png", *arguments, "--output", tmp_path / "map.png")
         assert f"map.png: {label} " in done.stdout, done.stderr
 
 
-def test_a_folder_without_files_fails_and_the_rest_is_done(pictures, model_folder, tmp_path):
+def test_a_folder_without_files_fails_and_the_rest_is_done(cli, pictures, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = run("predict", tmp_path / "empty", pictures / "a.png", "--variant", model_folder)
+    done = cli("predict", tmp_path / "empty", pictures / "a.png", "--variant", model_folder)
     assert done.returncode == 1
     assert "empty: the folder has no image files" in done.stderr
     assert "a.png: " in done.stdout
@@ -140,17 +147,17 @@ def test_a_reader_that_stops_early_hears_no_complaint(model_folder):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_export_writes_a_network_that_onnx_can_check(model_folder, tmp_path):
+def test_export_writes_a_network_that_onnx_can_check(cli, model_folder, tmp_path):
     import onnx
 
     output = tmp_path / "model.onnx"
-    done = run("export", "--variant", model_folder, "--output", output)
+    done = cli("export", "--variant", model_folder, "--output", output)
     assert done.returncode == 0, done.stderr
     onnx.checker.check_model(onnx.load(output))
 
 
-def test_variants_lists_every_shipped_one_best_first():
-    done = run("variants")
+def test_variants_lists_every_shipped_one_best_first(cli):
+    done = cli("variants")
     assert done.returncode == 0
     shipped = {path.parent.name for path in (ROOT / "model_cards").glob("*/metrics.json")}
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
@@ -172,11 +179,11 @@ def test_variants_lists_every_shipped_one_best_first():
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
     ],
 )
-def test_bad_input_is_one_line_and_a_failing_exit(pictures, model_folder, arguments, words):
+def test_bad_input_is_one_line_and_a_failing_exit(cli, pictures, model_folder, arguments, words):
     arguments = [pictures / "a.png" if each == "a.png" else each for each in arguments]
     if "--variant" not in arguments:
         arguments += ["--variant", model_folder]
-    done = run(*arguments)
+    done = cli(*arguments)
     assert done.returncode != 0
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -187,8 +194,8 @@ def test_bad_input_is_one_line_and_a_failing_exit(pictures, model_folder, argume
 @pytest.mark.parametrize(
     "command", [[], ["predict"], ["explain"], ["evaluate"], ["export"], ["variants"]]
 )
-def test_every_command_has_help(command):
-    done = run(*command, "--help")
+def test_every_command_has_help(cli, command):
+    done = cli(*command, "--help")
     assert done.returncode == 0
     assert "usage: " in done.stdout
 
