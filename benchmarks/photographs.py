@@ -97,8 +97,9 @@ def measure(model: MobileNetV3Cifar, photographs: list[Photograph]) -> dict[str,
 
 def whole(model: MobileNetV3Cifar, pictures: list[Image.Image], resize: Resize) -> torch.Tensor:
     """Logits of the whole pictures alone."""
-    size = model.config.image_size
-    inputs = to_input([to_square(picture, size, resize) for picture in pictures])
+    config = model.config
+    squares = [to_square(picture, config.image_size, resize) for picture in pictures]
+    inputs = to_input(squares, config.mean, config.std)
     with torch.inference_mode():
         return model(inputs.contiguous(memory_format=torch.channels_last))
 

@@ -8,7 +8,7 @@ import pytest
 
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
-from tests.made_up import history, metrics
+from tests.fake_results import history, metrics
 from training import publish, reproduce
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT

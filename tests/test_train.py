@@ -17,11 +17,13 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
-from tests.mini import EXPERIMENT, mini_data, mini_run
+from tests.tiny import EXPERIMENT, tiny_run
+from training.dataset.sample import tiny_dataset
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS, Experiment
+from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
 from training.loop.run import Run
+from training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6
@@ -37,14 +39,14 @@ def final_state(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    mini_run(folder).train()
+    tiny_run(folder).train()
     return folder
 
 
 def start(folder):
     """The miniature run in a process of its own, past its imports."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mini", str(folder)],
+        [sys.executable, "-m", "tests.tiny", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -80,8 +82,10 @@ def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
 
 
 def test_a_short_run_learns(tmp_path):
-    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=8, schedule="cosine")
-    run = mini_run(tmp_path, experiment, pictures=320)
+    experiment = dataclasses.replace(
+        EXPERIMENT, model={"size": "small"}, epochs=8, recipe=Recipe(schedule="cosine")
+    )
+    run = tiny_run(tmp_path, experiment, images=320)
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
     assert last["train_loss"] < first["train_loss"] - 0.4
@@ -91,18 +95,18 @@ def test_a_short_run_learns(tmp_path):
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    run = mini_run(tmp_path / longer.name / "seed-0", longer)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    run = tiny_run(tmp_path / longer.name / "seed-0", longer)
 
     def killed_after(save):
         def wrapped():
@@ -112,24 +116,24 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
 
         return wrapped
 
-    for name in ("save", "save_shorter_run"):
+    for name in ("save", "save_shorter_runs"):
         monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
     with pytest.raises(KeyboardInterrupt):
         run.train()
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
-    Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
+    Run(EXPERIMENT, tiny_dataset(), tmp_path, seed=1, device="cpu").train()
     assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]
 
 
 def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    other = dataclasses.replace(EXPERIMENT, dropout=0.5)
+    other = dataclasses.replace(EXPERIMENT, model={"size": "small", "dropout": 0.5})
     with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
-        mini_run(tmp_path, other).train()
+        tiny_run(tmp_path, other).train()
 
 
 def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
@@ -137,20 +141,20 @@ def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
     while not list(tmp_path.glob("step-*.json")):
         time.sleep(0.05)
     with pytest.raises(TrainingError, match="another run is training"):
-        mini_run(tmp_path).train()
+        tiny_run(tmp_path).train()
     process.kill()
     process.communicate()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     run.train()
     before = final_state(tmp_path)
-    longer = mini_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
+    longer = tiny_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.model.parameters()).fill_(float("nan"))
-    longer.folder.resume = lambda model, optimizer: ruined
+    longer.folder.resume = lambda model, optimizer, average: ruined
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
@@ -162,7 +166,7 @@ def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_p
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match="No space left on device"):
         run.save()
@@ -179,7 +183,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, t
     _, state, _, damaged = checkpoint.read(tmp_path)
     assert state.step < json.loads(newest.with_suffix(".json").read_text())["state"]["step"]
     assert len(damaged) == 1
-    mini_run(tmp_path).train()
+    tiny_run(tmp_path).train()
     assert final_state(tmp_path) == final_state(uninterrupted)
 
 
@@ -193,7 +197,7 @@ def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
 
 def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
     endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
-    assert endings == {".safetensors", ".json"}
+    assert endings == {".safetensors", ".json", ".csv"}
     names = load_file(max(uninterrupted.glob("*.safetensors")))
     assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
 
@@ -222,16 +226,16 @@ def test_the_cosine_schedule_falls_from_the_same_peak_to_nothing():
 
 def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
     longer = EXPERIMENTS["small-dropout0.7-epochs5"]
-    sharing = [name for name, row in EXPERIMENTS.items() if row.shares_prefix_with(longer)]
+    sharing = [name for name, row in EXPERIMENTS.items() if row.is_prefix_of(longer)]
     assert sharing == ["small-dropout0.7-epochs4"]
 
 
 def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypatch):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     seen = []
 
     def note(step, batch):
-        seen.append(batch)
+        seen.append(batch.numpy())
         return torch.tensor([1.0, 0.0, len(batch)])
 
     monkeypatch.setattr(run, "train_step", note)

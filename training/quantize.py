@@ -27,7 +27,7 @@ from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
 from training.publish import to_json
-from training.reports import card, measured
+from training.reports import card, results
 from training.reports.metrics import summarize
 
 CALIBRATION_PICTURES = 256
@@ -40,7 +40,7 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
     path = folder / INT8_FILE
     export_onnx(model, path, int8_images=data.train.images[:CALIBRATION_PICTURES])
     logits = onnx_logits(path, model, data.test)
-    metrics = measured.read_json(folder / METRICS_FILE)
+    metrics: dict[str, Any] = dict(results.read_metrics(folder / METRICS_FILE))
     metrics["int8"] = summarize(logits, data.test.labels) | {
         "bytes": path.stat().st_size,
         "calibration_pictures": CALIBRATION_PICTURES,
@@ -71,7 +71,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with one_line_errors():
         found = quantize(get_variant(arguments.name).folder, load(arguments.data_dir))
-        accuracy = measured.percent(found["accuracy"])
+        accuracy = results.percent(found["accuracy"])
         print(f"{arguments.name}: {accuracy} of the test pictures right, in 8 bits")
 
 

@@ -48,7 +48,8 @@ def positive(text: str) -> int:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment, data = EXPERIMENTS[arguments.name], load(arguments.data_dir)
+    experiment = EXPERIMENTS[arguments.name]
+    data = load(arguments.data_dir, experiment.recipe.split)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
     if arguments.limit is not None:
         part = slice(arguments.limit)
@@ -65,7 +66,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in EXPERIMENTS.values():
-        if row == experiment or row.shares_prefix_with(experiment):
+        if row == experiment or row.is_prefix_of(experiment):
             ended = arguments.runs_dir / row.name / path.name
             print(make_model_folder(ended, row, data, ROOT / "model_cards", command))
 

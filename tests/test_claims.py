@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.made_up import every, variant
+from tests.fake_results import every, variant
 from training.experiments import EXPERIMENTS
 from training.reports import judges, measured
 from training.reports.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order

@@ -1,4 +1,4 @@
-"""Figures of published experiments, made up for the tests of tables and conclusions."""
+"""Invented results of published experiments, for the tests of tables and conclusions."""
 
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.experiments import EXPERIMENTS
