@@ -27,20 +27,21 @@ from training.errors import CheckpointError, TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
-from training.loop.provenance import ROOT
+from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
-from training.loop.validation import split_logits
+from training.loop.validation import Outputs, split_logits, split_outputs
 from training.recipe import Recipe
 from training.reports import card, figures, results
 from training.reports.corruptions import corrupted_accuracies
+from training.reports.decisions import fit_decisions, with_decisions
 from training.reports.metrics import (
     count_macs,
     flip_averaged,
     measure,
     summarize,
 )
-from training.reports.thresholds import fit_decisions
 
+CPU = torch.device("cpu")
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
 NEEDED = ("pytorch_grad_cam", "matplotlib", "sklearn", "jinja2")
 
@@ -49,9 +50,7 @@ def check_requirements() -> None:
     """Raise TrainingError, before hours of training, where publishing would fail."""
     for module in NEEDED:
         if importlib.util.find_spec(module) is None:
-            raise TrainingError(
-                f"{module} is missing, which publishing needs: pip install '.[training]'"
-            )
+            raise TrainingError(f"publishing needs {module}: pip install '.[training]'")
 
 
 def make_model_folder(
@@ -60,7 +59,7 @@ def make_model_folder(
     data: Cifar10,
     cards: Path,
     command: str,
-    device: torch.device = torch.device("cpu"),
+    device: torch.device = CPU,
 ) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
 
@@ -76,7 +75,9 @@ def make_model_folder(
     target = cards / experiment.name
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
-        weights = save_weights(folder, checkpoint.final_weights(tensors), experiment, data, device)
+        twin = twin_of(experiment, run, device)
+        exact = checkpoint.final_weights(tensors)
+        weights = save_weights(folder, exact, experiment, data, device, twin)
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         metrics = {"name": experiment.name, "kind": experiment.kind, "seed": settings["seed"]}
         metrics |= {
@@ -85,39 +86,53 @@ def make_model_folder(
             "macs": count_macs(model),
             "weights": weights | {"sha256": read_config(folder)[1]},
         }
-        test_logits = split_logits(model, data.test, "test")
-        metrics |= measurements(model, experiment, data, test_logits)
+        test = split_outputs(model, data.test, "test")
+        metrics |= measurements(model, twin, experiment, data, test)
         metrics["report"] = vars(experiment.report) if experiment.report else None
         images = len(data.train) * len(state.history)
-        metrics["training"] = {"command": command, "images": images} | provenance_of(
-            state, settings
-        )
+        origin = {"command": command, "images": images}
+        metrics["training"] = origin | provenance_of(state, settings)
         if experiment.kind == "own":
             write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
         folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
         replace_files(folder, folder_files)
-        draw_figures(folder, model, experiment.recipe, data, test_logits.argmax(1).numpy())
+        draw_figures(folder, model, experiment.recipe, data, test.logits.argmax(1).numpy())
         install_folder(folder, target)
     card.write_card(target)
     return target
 
 
+def twin_of(experiment: Experiment, run: Path, device: torch.device) -> MobileNetV3Cifar | None:
+    """The same network trained without the validation images, where the run trained on them."""
+    if not experiment.validated_by:
+        return None
+    folder = run.parent.parent / experiment.validated_by / run.name
+    return from_run(experiment.validated_by, folder).to(device)
+
+
 def measurements(
-    model: MobileNetV3Cifar, experiment: Experiment, data: Cifar10, test_logits: Tensor
+    model: MobileNetV3Cifar,
+    twin: MobileNetV3Cifar | None,
+    experiment: Experiment,
+    data: Cifar10,
+    test: Outputs,
 ) -> dict[str, Any]:
     """What is measured on the dataset splits; each test image is used for this once."""
-    valid_logits = split_logits(model, data.validation, "validation")
+    validated = with_decisions(twin, model.config, data) if twin else model
+    validation = split_outputs(validated, data.validation, "validation")
     train_logits = split_logits(model, data.train, "train")
     measured: dict[str, Any] = {
         "train": summarize(train_logits, data.train.labels),
-        "validation": measure(model, valid_logits, data.validation),
-        "test": measure(model, test_logits, data.test),
+        "validation": measure(validated, validation, data.validation.labels),
+        "test": measure(model, test, data.test.labels),
     }
+    if twin:
+        measured["validation"]["run"] = experiment.validated_by
     if experiment.kind == "own":
         mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
-        measured["flip_averaged"] = flip_averaged(test_logits, mirrored, data.test.labels)
+        measured["flip_averaged"] = flip_averaged(test.logits, mirrored, data.test.labels)
         measured["corruptions"] = corrupted_accuracies(model, data.test)
     return measured
 
@@ -138,11 +153,12 @@ def save_weights(
     experiment: Experiment,
     data: Cifar10,
     device: torch.device,
+    twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
     """Write config and weights, in half precision unless the validation accuracy moves.
 
-    Temperature, score and threshold are fitted on the validation images with the weights as
-    shipped. Both precisions are measured in float32 arithmetic.
+    Temperature and threshold are fitted on the validation images, with the weights as shipped, or
+    with those of the twin that did not train on them. Both precisions are measured in float32.
     """
 
     def accuracy(weights: dict[str, Tensor]) -> float:
@@ -155,7 +171,9 @@ def save_weights(
     change = accuracy(weights) - before
     if abs(change) > HALF_TOLERANCE:
         weights, precision, change = exact, "float32", 0.0
-    model = fit_decisions(build_model(weights, experiment.model).to(device), data)
+    model = fit_decisions(
+        build_model(weights, experiment.model).to(device), experiment.ood_score, data
+    )
     model.cpu().save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 

@@ -50,8 +50,8 @@ def recipe_table(one: Results) -> str:
             ["augmentation", "resize to 224x224, horizontal flip, rotation by up to ±10°"],
             [
                 "optimizer",
-                f"Adam, learning rate 0.001, {SCHEDULES[experiment.recipe.schedule]}; batches of 64; "
-                "cross entropy; no weight decay",
+                f"Adam, learning rate 0.001, {SCHEDULES[experiment.recipe.schedule]}; "
+                "batches of 64; cross entropy; no weight decay",
             ],
         ]
     data = (
