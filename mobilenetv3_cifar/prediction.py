@@ -157,9 +157,8 @@ def in_evaluation_mode(
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:
-        tensors = model.state_dict().values()
-        usable = not any(tensor.is_inference() for tensor in tensors)
-        usable &= next(model.parameters()).dtype == torch.float32
+        weight = next(model.parameters())
+        usable = weight.dtype == torch.float32 and not weight.is_inference()
     if usable:
         return model
     with torch.inference_mode(False):
