@@ -20,12 +20,11 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     Squares,
     batches,
-    is_batch,
     prepare_each,
     run_crops,
 )
 from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.images import ImageInput
+from mobilenetv3_cifar.inputs import ImageInput, is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -33,13 +34,13 @@ def model_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path, sample):
-    """A folder with two pictures, one of them in a folder of its own, and a file that is none."""
-    folder = tmp_path / "pictures"
+def images(tmp_path, sample):
+    """A folder with two images, one of them in a folder of its own, and a file that is none."""
+    folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(sample[0][0]).save(folder / "a.png")
     Image.fromarray(sample[0][1]).resize((300, 200)).save(folder / "more" / "b.jpg")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
@@ -69,20 +70,20 @@ def cli(monkeypatch, capsysbinary):
     return call
 
 
-def test_csv_has_a_row_for_each_rank_of_each_picture(cli, pictures, model_folder):
-    done = cli("predict", pictures, "--variant", model_folder, "--format", "csv", "--top-k", 2)
+def test_csv_has_a_row_for_each_rank_of_each_image(cli, images, model_folder):
+    done = cli("predict", images, "--variant", model_folder, "--format", "csv", "--top-k", 2)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(Path(row["path"]).name, row["rank"]) for row in rows] == [
         *(("a.png", "1"), ("a.png", "2"), ("b.jpg", "1"), ("b.jpg", "2"))
     ]
-    first = MobileNetV3Cifar.from_pretrained(model_folder).predict(pictures / "a.png", top_k=1)
+    first = MobileNetV3Cifar.from_pretrained(model_folder).predict(images / "a.png", top_k=1)
     assert {rows[0]["label"]: pytest.approx(float(rows[0]["probability"]), abs=1e-5)} == first
 
 
-def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
-    cli, pictures, model_folder
+def test_a_file_that_is_no_image_gets_a_line_and_exit_1_and_the_rest_is_done(
+    cli, images, model_folder
 ):
-    done = cli("predict", pictures, "--variant", model_folder, "--format", "jsonl")
+    done = cli("predict", images, "--variant", model_folder, "--format", "jsonl")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error:")
@@ -93,43 +94,43 @@ def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
     assert set(answers[0]["predictions"][0]) == {"label", "probability"}
 
 
-def test_readable_pictures_alone_exit_0_with_a_line_each(cli, pictures, model_folder):
-    done = cli("predict", pictures / "a.png", pictures / "more", "--variant", model_folder)
+def test_readable_images_alone_exit_0_with_a_line_each(cli, images, model_folder):
+    done = cli("predict", images / "a.png", images / "more", "--variant", model_folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2
     assert "a.png: " in done.stdout
 
 
-def test_explain_writes_the_picture_under_its_map(cli, pictures, model_folder, tmp_path):
+def test_explain_writes_the_image_under_its_map(cli, images, model_folder, tmp_path):
     output = tmp_path / "overlay.png"
     arguments = ["--variant", model_folder, "--target", "ship", "--output", output]
-    done = cli("explain", pictures / "more" / "b.jpg", *arguments)
+    done = cli("explain", images / "more" / "b.jpg", *arguments)
     assert done.returncode == 0, done.stderr
     assert "ship" in done.stdout
-    with Image.open(output) as picture:
-        assert picture.size == (300, 200)
+    with Image.open(output) as image:
+        assert image.size == (300, 200)
     assert [path.name for path in tmp_path.glob("*overlay*")] == ["overlay.png"]
 
 
-def test_a_label_that_looks_like_an_index_is_a_label(cli, pictures, tmp_path):
+def test_a_label_that_looks_like_an_index_is_a_label(cli, images, tmp_path):
     MobileNetV3Cifar(num_classes=3, labels=["1", "2", "0"]).save_pretrained(tmp_path / "digits")
     for target, label in (("1", "1"), ("0", "0")):
         arguments = ["--variant", tmp_path / "digits", "--target", target]
-        done = cli("explain", pictures / "a.png", *arguments, "--output", tmp_path / "map.png")
+        done = cli("explain", images / "a.png", *arguments, "--output", tmp_path / "map.png")
         assert f"map.png: {label} " in done.stdout, done.stderr
 
 
-def test_a_folder_without_files_fails_and_the_rest_is_done(cli, pictures, model_folder, tmp_path):
+def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = cli("predict", tmp_path / "empty", pictures / "a.png", "--variant", model_folder)
+    done = cli("predict", tmp_path / "empty", images / "a.png", "--variant", model_folder)
     assert done.returncode == 1
     assert "empty: the folder has no image files" in done.stderr
     assert "a.png: " in done.stdout
 
 
-def test_a_name_that_is_not_utf8_is_classified_too(pictures, model_folder):
-    odd = pictures / os.fsdecode(b"\xff.png")
-    (pictures / "a.png").rename(odd)
+def test_a_name_that_is_not_utf8_is_classified_too(images, model_folder):
+    odd = images / os.fsdecode(b"\xff.png")
+    (images / "a.png").rename(odd)
     command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", odd]
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command += ["--variant", model_folder]
@@ -179,8 +180,8 @@ def test_variants_lists_every_shipped_one_best_first(cli):
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
     ],
 )
-def test_bad_input_is_one_line_and_a_failing_exit(cli, pictures, model_folder, arguments, words):
-    arguments = [pictures / "a.png" if each == "a.png" else each for each in arguments]
+def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arguments, words):
+    arguments = [images / "a.png" if each == "a.png" else each for each in arguments]
     if "--variant" not in arguments:
         arguments += ["--variant", model_folder]
     done = cli(*arguments)
@@ -200,11 +201,11 @@ def test_every_command_has_help(cli, command):
     assert "usage: " in done.stdout
 
 
-def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, pictures, tmp_path):
+def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, images, tmp_path):
     model = MobileNetV3Cifar(ood_score="energy", ood_threshold=1000.0)
     model.save_pretrained(tmp_path / "flags")
-    arguments = ["predict", pictures / "a.png", "--variant", tmp_path / "flags", "--top-k", 1]
-    score = model.eval().predict(pictures / "a.png").ood_score
+    arguments = ["predict", images / "a.png", "--variant", tmp_path / "flags", "--top-k", 1]
+    score = model.eval().predict(images / "a.png").ood_score
     status, out, _ = cli(*arguments)
     assert (status, f"(score {score:.3f}, probably none of the classes)" in out) == (0, True)
     row = json.loads(cli(*arguments, "--format", "jsonl")[1])
@@ -279,8 +280,8 @@ def test_a_refused_name_is_one_line_of_stderr(cli, tmp_path, model_folder):
     assert r"two\nlines\x1b[31m.png" in line
 
 
-def test_an_image_is_read_from_standard_input(cli, pictures, model_folder):
-    data = (pictures / "a.png").read_bytes()
+def test_an_image_is_read_from_standard_input(cli, images, model_folder):
+    data = (images / "a.png").read_bytes()
     status, out, err = cli("predict", "-", "--variant", model_folder, stdin=data)
     assert (status, err) == (0, "")
     assert out.startswith("-: ")
@@ -363,16 +364,16 @@ def test_evaluate_refuses_folders_that_are_not_labels(cli, labelled, model_folde
     assert "broken.png" in err
 
 
-def test_explain_of_a_folder_writes_a_map_for_each_image(cli, pictures, model_folder, tmp_path):
+def test_explain_of_a_folder_writes_a_map_for_each_image(cli, images, model_folder, tmp_path):
     output = tmp_path / "maps"
-    status, out, err = cli("explain", pictures, "--variant", model_folder, "--output", output)
+    status, out, err = cli("explain", images, "--variant", model_folder, "--output", output)
     written = sorted(path.relative_to(output) for path in output.rglob("*.png"))
     assert written == [Path("a.png.png"), Path("more/b.jpg.png")]
     assert (status, len(out.splitlines())) == (1, 2)
     assert "notes.txt" in err
 
 
-def test_the_hub_options_reach_the_loader(cli, monkeypatch, pictures):
+def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
     asked = {}
 
     def from_pretrained(name, **options):
@@ -381,7 +382,7 @@ def test_the_hub_options_reach_the_loader(cli, monkeypatch, pictures):
 
     monkeypatch.setattr(MobileNetV3Cifar, "from_pretrained", from_pretrained)
     options = ["--revision", "v1", "--token", "t", "--local-files-only", "--batch-size", 2]
-    assert cli("predict", pictures / "a.png", "--variant", "owner/name", *options)[0] == 0
+    assert cli("predict", images / "a.png", "--variant", "owner/name", *options)[0] == 0
     assert asked == {
         "name": "owner/name",
         "revision": "v1",
@@ -391,11 +392,20 @@ def test_the_hub_options_reach_the_loader(cli, monkeypatch, pictures):
     }
 
 
-def test_int8_export_takes_the_images_of_a_folder(cli, pictures, model_folder, tmp_path):
+def test_int8_export_is_calibrated_with_the_images_of_a_folder(
+    cli, monkeypatch, images, model_folder, tmp_path
+):
+    def export_onnx(model, path, int8_images):
+        assert (int8_images.dtype, int8_images.shape) == (np.uint8, (2, 32, 32, 3))
+        path.write_bytes(b"onnx")
+
+    monkeypatch.setattr("mobilenetv3_cifar.export.export_onnx", export_onnx)
     output = tmp_path / "int8.onnx"
-    arguments = ["--variant", model_folder, "--output", output, "--int8", pictures / "more"]
-    status, _, err = cli("export", *arguments)
-    assert (status, err, output.is_file()) == (0, "", True)
+    status, out, err = cli(
+        "export", "--variant", model_folder, "--output", output, "--int8", images
+    )
+    assert (status, out) == (1, f"{output}: 4 bytes\n")
+    assert "notes.txt" in err
 
 
 def test_an_interrupt_is_one_line(cli, monkeypatch):
