@@ -17,7 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-from mobilenetv3_cifar.inputs import ImageInput, from_array, is_tensor, to_channels_last
+from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
 
 
 class Limits(NamedTuple):
@@ -81,7 +81,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     elif isinstance(source, np.ndarray):
         image = from_array(source)
     elif is_tensor(source):
-        image = from_array(to_channels_last(source))
+        image = from_tensor(source)
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])

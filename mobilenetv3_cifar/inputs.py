@@ -48,23 +48,26 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
     return torch is not None and isinstance(source, torch.Tensor)
 
 
-def to_channels_last(tensor: "Tensor") -> np.ndarray:
-    """uint8 (1 or 3, H, W) -> (H, W, 1 or 3)."""
-    if not (str(tensor.dtype) == "torch.uint8" and tensor.ndim == 3 and len(tensor) in (1, 3)):
-        raise ImageError(
-            "a tensor must be uint8 of shape (3, H, W) or (1, H, W), "
-            f"not {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    return tensor.permute(1, 2, 0).cpu().numpy()
+def from_tensor(tensor: "Tensor") -> Image.Image:
+    """uint8 (3, H, W) or (1, H, W), else as `from_array` -> the same as a PIL image."""
+    if str(tensor.dtype) != "torch.uint8":
+        raise wrong_array(tensor)
+    array = tensor.cpu().numpy()
+    first = array.ndim == 3 and len(array) in (1, 3)
+    return from_array(array.transpose(1, 2, 0) if first else array)
 
 
 def from_array(array: np.ndarray) -> Image.Image:
     """uint8 (H, W, 3), red green blue, or grey (H, W) or (H, W, 1) -> the same as a PIL image."""
     if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
-        raise ImageError(
-            "an array must be uint8 of shape (H, W, 3) or (H, W), "
-            f"not {array.dtype} of shape {array.shape}"
-        )
+        raise wrong_array(array)
     if not array.size:
         raise ImageError("the image has no pixels")
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+def wrong_array(array: "np.ndarray | Tensor") -> ImageError:
+    return ImageError(
+        "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape (3, H, W), "
+        f"not {array.dtype} of shape {tuple(array.shape)}"
+    )

@@ -263,8 +263,8 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.float32),
         np.zeros((4, 4), bool),
-        torch.zeros(4, 4, dtype=torch.uint8),
-        torch.zeros(4, 4, 3, dtype=torch.uint8),
+        torch.zeros(4, dtype=torch.uint8),
+        torch.zeros(4, 4, 5, dtype=torch.uint8),
         torch.zeros(3, 4, 4),
     ],
 )
@@ -284,14 +284,16 @@ def test_an_image_without_pixels_is_refused(array):
 def test_grey_arrays_and_tensors_are_read_as_they_are():
     values = np.arange(24, dtype=np.uint8).reshape(4, 6)
     expected = np.stack([values] * 3, axis=2)
-    for source in (values, values[..., None], torch.from_numpy(values)[None]):
+    tensor = torch.from_numpy(values)
+    for source in (values, values[..., None], tensor, tensor[None]):
         np.testing.assert_array_equal(np.asarray(open_image(source)), expected)
 
 
 def test_a_tensor_has_its_channels_first():
     pixels = np.asarray(small_image())
-    opened = open_image(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
-    np.testing.assert_array_equal(np.asarray(opened), pixels)
+    tensor = torch.from_numpy(pixels.copy())
+    for source in (tensor.permute(2, 0, 1), tensor):  # or last, where no other axis has 3
+        np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
 
 
 @pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
