@@ -44,7 +44,7 @@ from training.reports.metrics import (
 
 CPU = torch.device("cpu")
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
-NEEDED = ("pytorch_grad_cam", "matplotlib", "sklearn", "jinja2")
+NEEDED = ("matplotlib", "sklearn", "jinja2")
 
 
 def check_requirements() -> None:
