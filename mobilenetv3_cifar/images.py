@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from mobilenetv3_cifar.containers import container_fault, ifd_fault
 from mobilenetv3_cifar.errors import ImageError
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
@@ -70,6 +71,8 @@ def open_image(source: Source) -> Image.Image:
         if isinstance(source, str | os.PathLike):
             name = repr(Path(source).name[-80:])
         data = read_bytes(source, name)
+        if fault := container_fault(data, MAX_PIXELS):
+            raise ImageError(f"{name} {fault}")
         image = read_header(data, name)
         check_cost(image, data, name)
     check_size(image.size, name)
@@ -155,6 +158,8 @@ def decode(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         rgb = to_rgb(image)
+        if ifd_fault(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+            raise damaged(name)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DAMAGED as error:
         raise damaged(name) from error

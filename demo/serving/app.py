@@ -41,6 +41,16 @@ class GuardedApp(App):
         functions = self.get_blocks().fns.values()
         return {str(each.api_name) for each in functions if each.api_visibility == "public"}
 
+    def check_function(self, index: object, queued: bool) -> None:
+        """Refuse a number that is no function's, or that of one which is called in another way.
+
+        Raises:
+            HTTPException: it is.
+        """
+        function = self.get_blocks().fns.get(index) if type(index) is int else None
+        if function is None or bool(function.queue) != queued:
+            raise HTTPException(404, "There is no such function.")
+
     def check_arguments(self, name: str, arguments: dict[str, Any]) -> None:
         """Refuse arguments that the function does not have; gradio would fail.
 

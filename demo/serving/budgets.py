@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 MAX_BODIES = (64, 32)  # that arrive at a time: of all visitors, of one address
+MAX_DIRECT = (32, 16)  # functions that run at a time without a turn in the queue
 MAX_STREAMS = (2000, 400)  # answers that are waited for at a time
 MAX_SESSION_STREAMS = 6
 MAX_UPLOADED = 200_000_000  # bytes of an address that are kept

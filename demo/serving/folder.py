@@ -73,8 +73,11 @@ def find_file(path: str) -> Path | None:
         below = path.removeprefix(prefix)
         if below != path and PARTS.fullmatch(below):
             file = folder / below
-            inside = file.resolve() == file and not file.name.startswith(".")
-            return file if inside and file.is_file() else None
+            try:
+                inside = file.resolve(strict=True) == file
+            except OSError:
+                return None
+            return file if inside and file.is_file() and file.name != LOCK else None
     return None
 
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -23,7 +23,7 @@ from demo.serving.budgets import Concurrent, Uploads, address_of
 from demo.serving.cleanup import MAX_AGE
 from demo.serving.folder import find_file
 from demo.serving.headers import add_headers, is_cross_site
-from demo.serving.routes import FILE_PREFIX, Route, find_route
+from demo.serving.routes import FILE_PREFIX, find_route
 
 if TYPE_CHECKING:
     from demo.serving.app import GuardedApp
@@ -48,6 +48,7 @@ class Guard:
         self.app = app
         self.uploads = Uploads(MAX_AGE)
         self.bodies = Concurrent(budgets.MAX_BODIES, "uploads")
+        self.direct = Concurrent(budgets.MAX_DIRECT, "requests")
         self.streams = Concurrent(budgets.MAX_STREAMS, "connections")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +98,7 @@ class Guard:
             elif route.kind == "upload":
                 await self.upload(scope, receive, send, headers)
             elif route.kind == "json":
-                await self.post(scope, receive, send, route, parts)
+                await self.post(scope, receive, send, parts)
             else:
                 await self.inner(scope, receive, send)
 
@@ -125,26 +126,24 @@ class Guard:
             finally:
                 await file.close()
 
-    async def post(
-        self, scope: Scope, receive: Receive, send: Send, route: Route, parts: dict[str, str]
-    ) -> None:
+    async def post(self, scope: Scope, receive: Receive, send: Send, parts: dict[str, str]) -> None:
         """Pass a call on, once its values have been checked."""
-        blocks = self.app.get_blocks()
+        address = address_of(scope)
         if "name" in parts and parts["name"] not in self.app.public_names():
             raise HTTPException(404, "There is no such function.")
-        with self.bodies.one_more(address_of(scope)):
+        with self.bodies.one_more(address):
             value = await read_json(receive)
-        if scope["path"].endswith("/queue/join"):
-            index = value.get("fn_index")
-            if not isinstance(index, int) or isinstance(index, bool) or index not in blocks.fns:
-                raise HTTPException(404, "There is no such function.")
+        direct = scope["path"].endswith("/run/predict")
+        if direct or scope["path"].endswith("/queue/join"):
+            self.app.check_function(value.get("fn_index"), queued=not direct)
             if session := value.get("session_hash"):
-                self.app.states.addresses.setdefault(session, address_of(scope))
+                self.app.states.addresses.setdefault(session, address)
         if "/call/v2/" in scope["path"]:
             self.app.check_arguments(parts["name"], value)
         body = json.dumps(value).encode()
         MutableHeaders(scope=scope)["content-length"] = str(len(body))
-        await self.inner(scope, replay(iter([body]), receive), send)
+        with self.direct.one_more(address) if direct else nullcontext():
+            await self.inner(scope, replay(iter([body]), receive), send)
 
     async def stream(
         self, scope: Scope, receive: Receive, send: Send, parts: dict[str, str]

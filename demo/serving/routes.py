@@ -33,6 +33,7 @@ ROUTES = (
     Route("GET", rf"{re.escape(FILE_PREFIX)}.+", "file"),
     Route("POST", rf"{API}/upload", "upload"),
     Route("POST", rf"{API}/queue/join", "json"),
+    Route("POST", rf"{API}/run/predict", "json"),  # functions that take no turn in the queue
     Route("POST", rf"{API}/call/(?:v2/)?(?P<name>{WORD})/?", "json"),
     Route("POST", rf"{API}/(?:cancel|reset)", "json"),
 )
@@ -41,7 +42,7 @@ ROUTES = (
 def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """The route of a decoded path with the named parts of its pattern, or None."""
     method = "GET" if method == "HEAD" else method
-    if UNSAFE.search(path.removeprefix(FILE_PREFIX)):
+    if UNSAFE.search(path) and not path.startswith(FILE_PREFIX):  # those are checked as files
         return None
     for route in ROUTES:
         if route.method == method and (match := re.fullmatch(route.pattern, path)):
