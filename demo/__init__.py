@@ -9,6 +9,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+from demo.serving.threads import use_one_thread
+
+use_one_thread()
+
 from demo.page import build_demo
 from demo.serving.options import launch_options
 

@@ -38,4 +38,4 @@ def build_demo() -> gr.Blocks:
             explore.build(tab)
         gr.Markdown(FOR_PROGRAMS, elem_id="for-programs")
         api.build()
-    return page.queue(default_concurrency_limit=1)
+    return page.queue()

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.serving.cleanup import CLEANUP_SECONDS, Cleanup
 from demo.serving.folder import delete_own_folder, mask
 from demo.serving.guard import Guard
-from demo.serving.queue import FairQueue, FairStates
+from demo.serving.queue import FairQueue
+from demo.serving.states import FairStates
 
 TEXT = ("text/html", "text/event-stream", "application/json")
 

@@ -7,7 +7,6 @@ from typing import Any
 import fastapi
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
-from gradio.state_holder import StateHolder
 
 from demo.serving.budgets import address_of
 
@@ -16,7 +15,6 @@ MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
 UNHEARD_SECONDS = 10  # after which an event that nobody listens for is dropped
 FORGET_SECONDS = 120  # after which an answer that nobody fetched is forgotten
-STATE_SECONDS = 3600  # after which the state of a session that is not used is forgotten
 
 
 class FairQueue(Queue):
@@ -100,36 +98,3 @@ class FairQueue(Queue):
 def keys_of(event: Event) -> tuple[str, str]:
     address = address_of(event.request.scope)
     return address, f"{address} {event.session_hash}"
-
-
-class FairStates(StateHolder):
-    """Sessions' states; when there are too many, the address that has most loses its oldest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.addresses: dict[str, str] = {}  # session: address
-
-    def update(self, session_id: str) -> None:
-        with self.lock:
-            if session_id in self.session_data:
-                self.session_data.move_to_end(session_id)
-            if len(self.session_data) > self.capacity:
-                self.forget(self.choose_victim())
-
-    def choose_victim(self) -> str:
-        """The oldest session of the address that has most."""
-        counts = Counter(self.addresses.get(session, "") for session in self.session_data)
-        most = counts.most_common(1)[0][0]
-        return next(each for each in self.session_data if self.addresses.get(each, "") == most)
-
-    def forget(self, session: str) -> None:
-        self.session_data.pop(session, None)
-        self.time_last_used.pop(session, None)
-        self.addresses.pop(session, None)
-
-    def forget_unused(self) -> None:
-        now = time.time()
-        with self.lock:
-            for session, used in list(self.time_last_used.items()):
-                if now - used.timestamp() > STATE_SECONDS:
-                    self.forget(session)
