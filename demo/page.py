@@ -10,14 +10,13 @@ import gradio as gr
 from demo import answers, api, conclusions, experiments, explore, overfitting, try_it
 from demo.parts import LOCAL
 from demo.sample import file_of
-from demo.server import DELETE_FILES
+from demo.serving.blocks import ServedBlocks
 
 ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
 SHARE = '<button type="button" class="share">Copy link</button>'
-MAX_WAITING = 64  # requests in a queue; later ones are told that it is full
 TABS = {
     "try": "Try it",
     "explore": "Test images",
@@ -37,9 +36,7 @@ def build_demo() -> gr.Blocks:
     # Pillow warns about damaged images besides refusing them, gradio about its own use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
-    with gr.Blocks(
-        title="MobileNetV3 on CIFAR-10", analytics_enabled=False, delete_cache=DELETE_FILES
-    ) as page:
+    with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         with gr.Row(elem_id="about"):
             gr.Markdown(ABOUT)
             gr.HTML(SHARE, js_on_load=None, apply_default_css=False, min_width=100)
@@ -57,7 +54,7 @@ def build_demo() -> gr.Blocks:
                 conclusions.build()
         snippets = api.build()
         keep_address(page, {"tabs": tabs, **shown}, opened, snippets)
-    return page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
+    return page.queue(default_concurrency_limit=1)
 
 
 def keep_address(

@@ -15,13 +15,13 @@ from mobilenetv3_cifar.errors import (
     ModelFolderError,
     VariantError,
 )
-from mobilenetv3_cifar.variants import Variant, list_variants
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.classifier import Prediction
     from mobilenetv3_cifar.explanation import Explanation, explain, overlay
     from mobilenetv3_cifar.model import MobileNetV3Cifar
     from mobilenetv3_cifar.preprocessing import ImageTransform
+    from mobilenetv3_cifar.variants import Variant, list_variants
 
 __all__ = [
     "Explanation",
@@ -46,7 +46,9 @@ _MODULES = {
     "ImageTransform": "preprocessing",
     "MobileNetV3Cifar": "model",
     "Prediction": "classifier",
+    "Variant": "variants",
     "explain": "explanation",
+    "list_variants": "variants",
     "overlay": "explanation",
 }
 
