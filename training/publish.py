@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar import MobileNetV3Cifar, hub, push
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
 from mobilenetv3_cifar.variants import get_variant
@@ -206,10 +206,10 @@ def main() -> None:
         if arguments.dry_run:
             hub.check_repo_id(arguments.repo_id)
             print(f"to {arguments.repo_id}, in one commit:")
-            for name in hub.files_to_push(folder):
+            for name in push.files_to_push(folder):
                 print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
         else:
-            print(hub.push_folder(folder, arguments.repo_id))
+            print(push.push_folder(folder, arguments.repo_id))
 
 
 if __name__ == "__main__":
