@@ -29,7 +29,7 @@ from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
 from training.publish import to_json
-from training.reports import card, measured
+from training.reports import card, results
 from training.reports.metrics import summarize
 
 CALIBRATION_IMAGES = 256
@@ -48,7 +48,7 @@ def write_onnx(folder: Path, data: Cifar10) -> dict[str, Any] | None:
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
-    metrics = measured.read_json(folder / METRICS_FILE)
+    metrics: dict[str, Any] = dict(results.read_metrics(folder / METRICS_FILE))
     scores = summarize(onnx_logits(coarse, data.test), data.test.labels)
     ratio = speedup(exact, coarse, data.test.images[:1])
     metrics.pop("int8", None)
@@ -115,7 +115,7 @@ def main() -> None:
         if int8 is None:
             print(f"{arguments.name}: 8 bits do not pay, {INT8_FILE} is not kept")
         else:
-            accuracy = measured.percent(int8["accuracy"])
+            accuracy = results.percent(int8["accuracy"])
             print(
                 f"{arguments.name}: {accuracy} test accuracy in 8 bits, "
                 f"{int8['speedup']:.2f} times as fast as float"

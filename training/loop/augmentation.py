@@ -186,10 +186,13 @@ class Cutout:
 
     size: int
     probability: float = 1.0
+    during: tuple[float, float] = (0.0, 1.0)
 
     def __call__(
         self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
     ) -> tuple[Tensor, Tensor]:
+        if not self.during[0] <= draws.progress < self.during[1]:
+            return images, targets
         steps = torch.arange(images.shape[2], device=images.device)
         edges = [draws.integers(images.shape[2]) - self.size // 2 for _ in "yx"]  # top, left
         inside = [(steps >= edge[:, None]) & (steps < edge[:, None] + self.size) for edge in edges]

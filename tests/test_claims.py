@@ -1,11 +1,11 @@
 """What counts as a difference, and each judge on figures that hold and on figures that do not."""
 
 import pytest
+from training.reports.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order
 
 from tests.fake_results import every, variant
 from training.experiments import EXPERIMENTS
 from training.reports import judges, measured
-from training.reports.conclusions import CONCLUSIONS, L3, L4, L5, S3, S4, S5, S10, judge, order
 
 
 @pytest.mark.parametrize(
