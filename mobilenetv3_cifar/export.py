@@ -17,7 +17,12 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import digest, encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.onnx_graph import AnsweringNetwork, Outputs, use_convolution_gates
+from mobilenetv3_cifar.onnx_graph import (
+    AnsweringNetwork,
+    Outputs,
+    last_layer,
+    use_convolution_gates,
+)
 from mobilenetv3_cifar.onnx_metadata import metadata
 from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
@@ -101,9 +106,9 @@ def constants(network: MobileNetV3Cifar) -> dict[str, Any]:
     """Of the weights: their hash, and what the score "fdbd" of several crops needs."""
     values: dict[str, Any] = {"weights_sha256": digest(encode_weights(network.state_dict()))}
     if network.config.ood_score == "fdbd":
-        weight = network.head[-1].weight.flatten(1)
+        weight = last_layer(network).weight.flatten(1)
         values["class_distances"] = (weight[:, None] - weight).norm(dim=2).tolist()
-        values["feature_mean"] = network.feature_mean.tolist()
+        values["feature_mean"] = network.get_buffer("feature_mean").tolist()
     return values
 
 

@@ -27,6 +27,7 @@ BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Add", "Mul", "GlobalAveragePool")
 LEVELS = 255
 HARDSIGMOID_SLOPE = 6  # x / 6 + 1/2 between -3 and 3
+LOWEST = -3.0  # hardsigmoid and hardswish are 0 below
 
 
 class Calibration(CalibrationDataReader):
@@ -146,6 +147,7 @@ class IntegerHardsigmoid:
     def addition(self, node: NodeProto, reader: NodeProto) -> list[NodeProto]:
         (output,) = node.output
         x, scale, zero_point = reader.input
+        self.raise_lowest(scale, zero_point)
         sixth = self.value(scale) / np.float32(HARDSIGMOID_SLOPE)
         self.set_constant(f"{output}_scale", np.float32(1 / LEVELS))
         self.set_constant(f"{output}_zero_point", np.uint8(0))
@@ -156,6 +158,14 @@ class IntegerHardsigmoid:
             helper.make_node("DequantizeLinear", self.half, names[1:]),
             helper.make_node("Add", names, [output], name=f"{node.name}_as_addition"),
         ]
+
+    def raise_lowest(self, scale: str, zero_point: str) -> None:
+        """Spend no level on inputs for which the outcome is 0."""
+        step, zero = float(self.value(scale)), int(self.value(zero_point))
+        lowest, highest = max(-zero * step, LOWEST), (LEVELS - zero) * step
+        step = (highest - lowest) / LEVELS
+        self.set_constant(scale, np.float32(step))
+        self.set_constant(zero_point, np.uint8(round(-lowest / step)))
 
     def value(self, name: str) -> np.ndarray:
         return numpy_helper.to_array(self.constants[name])

@@ -100,7 +100,13 @@ class AnsweringNetwork(nn.Module):
 
     @property
     def last(self) -> nn.Conv2d:
-        return self.network.head[-1]
+        return last_layer(self.network)
+
+
+def last_layer(network: MobileNetV3Cifar) -> nn.Conv2d:
+    layer = network.head[-1]
+    assert isinstance(layer, nn.Conv2d)
+    return layer
 
 
 def hardswish_slope(x: Tensor) -> Tensor:
@@ -120,6 +126,10 @@ class PillowResize(nn.Module):
     Pillow enlarges along x, rounds to whole numbers, then along y. Each pixel is a sum of two, with
     weights that are multiples of 2**-22, which is exact in float64.
     """
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -19,9 +19,8 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
-from mobilenetv3_cifar.variants import get_variant, shipped_folder
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, shipped_folder
 
-ONNX_FILE = "model.onnx"
 CONFIG_FILE = "config.json"
 MAX_BYTES = 2**27
 PREDICTED = -1  # as a target
@@ -135,7 +134,7 @@ class OnnxClassifier(Classifier):
 
 def config_of(metadata: dict[str, Any]) -> Config:
     fields = {field.name for field in dataclasses.fields(Config)}
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in metadata.items()
         if name in fields

@@ -11,7 +11,7 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, export, ood
 from mobilenetv3_cifar.export import ExportError, export_onnx, open_session, run_onnx
 from mobilenetv3_cifar.onnx_graph import PillowResize
-from mobilenetv3_cifar.preprocessing import to_input
+from tests.networks import untrained
 
 # Both heads, with and without enlargement, each with another score.
 SETTINGS = {
@@ -22,17 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", params=SETTINGS)
 def model(request, sample):
-    """Untrained, with batch-norm statistics and a head large enough to tell images apart."""
-    torch.manual_seed(0)
-    network = MobileNetV3Cifar(**SETTINGS[request.param])
-    size, config = network.config.image_size, network.config
-    squares = [Image.fromarray(image).resize((size, size)) for image in sample[0][:64]]
-    for _ in range(20):
-        network(to_input(squares, config.mean, config.std))
-    network.head[-1].weight.data *= 50
-    if config.ood_score == "fdbd":
-        network.feature_mean.normal_()
-    return network
+    return untrained(sample[0][:64], **SETTINGS[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +48,7 @@ def inputs_of(model, images):
 
 def test_any_batch_size_gives_the_networks_answers(model, session, images):
     with torch.no_grad():
-        expected = model.eval()(inputs_of(model, images)).numpy()
+        expected = model(inputs_of(model, images)).numpy()
     assert np.ptp(expected) > 0.5  # large enough for a difference to show
     for size in (1, 2, 6):
         for part, rows in zip(
@@ -76,8 +66,8 @@ def test_any_batch_size_gives_the_networks_answers(model, session, images):
 def test_the_score_is_that_of_predict(model, session, images):
     scores = run_onnx(session, images)["ood_score"]
     expected = [prediction.ood_score for prediction in model.predict(images)]
-    assert np.ptp(expected) > 1e-3
-    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    assert np.ptp(expected) > 0.05 * np.mean(expected)  # the images differ
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("target", [-1, 0, 3, 7])
@@ -85,7 +75,6 @@ def test_the_map_is_that_of_pytorch_grad_cam(model, session, images, target):
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    model.eval()
     with GradCAM(model=model, target_layers=[model.features]) as cam:
         targets = None if target < 0 else [ClassifierOutputTarget(target)] * len(images)
         expected = cam(input_tensor=inputs_of(model, images), targets=targets)

@@ -1,31 +1,31 @@
 """The 8-bit file: small, nearly the same answers, and integers all the way between convolutions."""
 
 import json
+import re
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx, open_session, run_onnx
-from mobilenetv3_cifar.preprocessing import to_input
+from tests.networks import untrained
+
+READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def files(sample, tmp_path_factory):
-    """An untrained network's float and 8-bit files."""
-    torch.manual_seed(0)
-    network = MobileNetV3Cifar(blocks="cifar32")
-    config = network.config
-    inputs = to_input([Image.fromarray(image) for image in sample[0][:64]], config.mean, config.std)
-    for block in network.features.blocks:  # initialised to 0, which would leave them out
-        torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
-    for _ in range(20):
-        network(inputs)
+def network(sample):
+    return untrained(sample[0][:64], blocks="cifar32", temperature=2.0)
+
+
+@pytest.fixture(scope="module")
+def files(network, sample, tmp_path_factory):
+    """The network's float and 8-bit files."""
     folder = tmp_path_factory.mktemp("int8")
     paths = folder / "model.onnx", folder / "model-int8.onnx"
     export_onnx(network, paths[0])
@@ -64,3 +64,20 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "Transpose",
     }
     assert between["QLinearConv"] > 40
+
+
+@pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])
+@pytest.mark.parametrize("size", [(32, 32), (95, 60)])
+def test_the_documented_reader_reads_both(
+    files, network, sample, tmp_path, monkeypatch, index, tolerance, size
+):
+    (reader,) = READER.findall(Path("docs/onnx.md").read_text(encoding="utf-8"))
+    image = Image.fromarray(sample[0][7]).resize(size)
+    image.save(tmp_path / "cat.png")
+    shutil.copy(files[index], tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(reader, names)
+    expected = network.predict(image, top_k=None)
+    assert names["probabilities"] == pytest.approx(expected, abs=tolerance)
+    assert names["maps"].max() == pytest.approx(1, abs=1e-3)

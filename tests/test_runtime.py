@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError, OnnxClassifier, explain
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.export import export_onnx
+from tests.networks import untrained
 
 SETTINGS = {
     "fdbd": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.05},
@@ -22,14 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", params=SETTINGS)
 def folder(request, sample, tmp_path_factory):
-    torch.manual_seed(0)
-    network = MobileNetV3Cifar(**SETTINGS[request.param])
-    inputs = torch.stack([network.transform()(image) for image in sample[0][:32]])
-    for _ in range(20):
-        network(inputs)
-    network.head[-1].weight.data *= 50
-    if network.config.ood_score == "fdbd":
-        network.feature_mean.normal_()
+    network = untrained(sample[0][:32], **SETTINGS[request.param])
     folder = tmp_path_factory.mktemp("model") / "network"
     network.save_pretrained(folder)
     export_onnx(network, folder / "model.onnx")
@@ -53,7 +46,7 @@ def test_predictions_are_the_same(pair, pictures):
     for prediction, expected in zip(ours, theirs, strict=True):
         assert type(prediction) is type(expected)
         assert prediction == pytest.approx(expected, abs=1e-4)
-        assert prediction.ood_score == pytest.approx(expected.ood_score, rel=1e-4, abs=1e-6)
+        assert prediction.ood_score == pytest.approx(expected.ood_score, rel=1e-3)
         assert prediction.probably_none == expected.probably_none
 
 

@@ -23,8 +23,7 @@ import onnxruntime
 from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.hub import INT8_FILE
-from mobilenetv3_cifar.runtime import ONNX_FILE
-from mobilenetv3_cifar.variants import get_variant
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
 
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"
