@@ -89,6 +89,7 @@ class Int8(Summary):
 
     bytes: int
     speedup: NotRequired[float]  # over the float file at batch 1, on one thread
+    kept: NotRequired[bool]  # whether it pays: faster, and hardly less accurate
     calibration_pictures: int
     onnxruntime: str  # version
     device: str
