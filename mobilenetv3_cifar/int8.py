@@ -24,7 +24,7 @@ from mobilenetv3_cifar.export import PREDICTED, trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 
 BATCH_SIZE = 16
-INTEGER_OPERATIONS = ("Conv", "Relu", "Add", "Mul", "GlobalAveragePool")
+INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
 LEVELS = 255
 HARDSIGMOID_SLOPE = 6  # x / 6 + 1/2 between -3 and 3
 LOWEST = -3.0  # hardsigmoid and hardswish are 0 below

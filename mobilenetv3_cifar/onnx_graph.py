@@ -159,19 +159,28 @@ def neighbours(index: int, size: int) -> tuple[int, int, float]:
 
 
 class ConvolutionGate(nn.Module):
-    """A `SqueezeExcite` in operations that onnxruntime has for 8-bit integers: 1x1 convolutions."""
+    """A `SqueezeExcite` in operations that onnxruntime has for 8-bit integers: 1x1 convolutions.
+
+    Its hardsigmoid, x / 6 + 1/2 cut to [0, 1], is part of the second one and of the cut.
+    """
 
     def __init__(self, gate: SqueezeExcite) -> None:
         super().__init__()
-        self.squeeze, self.excite = gate.squeeze, gate.excite
+        self.squeeze, self.excite = (pointwise(each) for each in (gate.squeeze, gate.excite))
+        self.excite.weight /= 6
+        self.excite.bias.copy_(self.excite.bias / 6 + 0.5)  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = pointwise(x.mean(dim=(2, 3), keepdim=True), self.squeeze).relu()
-        return x * nn.functional.hardsigmoid(pointwise(gate, self.excite))
+        gate = self.squeeze(x.mean(dim=(2, 3), keepdim=True)).relu()
+        return x * self.excite(gate).clamp(0, 1)
 
 
-def pointwise(x: Tensor, layer: nn.Linear) -> Tensor:
-    return nn.functional.conv2d(x, layer.weight[:, :, None, None], layer.bias)
+def pointwise(layer: nn.Linear) -> nn.Conv2d:
+    """A linear layer as a 1x1 convolution with a bias."""
+    convolution = nn.Conv2d(layer.in_features, layer.out_features, 1).requires_grad_(False)
+    convolution.weight.copy_(layer.weight[:, :, None, None])
+    convolution.bias.copy_(0 if layer.bias is None else layer.bias)  # type: ignore[union-attr]
+    return convolution
 
 
 def use_convolution_gates(module: nn.Module) -> None:
