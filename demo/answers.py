@@ -17,6 +17,8 @@ from mobilenetv3_cifar import (
     explain,
     list_variants,
 )
+from mobilenetv3_cifar.classifier import Classifier
+from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
@@ -81,7 +83,7 @@ def answer(
     Raises:
         VariantError, ValueError: the variant, method, a target or a layer is unknown.
     """
-    model = load(variant)
+    model = load(variant) if set(layer_names) == {None} else load_torch(variant)
     image = reduce(image)
     started = time.perf_counter()
     explanations = tuple(
@@ -117,16 +119,29 @@ def compare(image: Image.Image) -> Iterator[Answer]:
 
 def layer_names(variant: str) -> list[str]:
     """The layers whose maps can be shown, from the finest map to the last one."""
-    return load(variant).layers()
+    return load_torch(variant).layers()
 
 
-def load(name: str) -> MobileNetV3Cifar:
+def load(name: str) -> Classifier:
+    """A network for answers and maps of its last layer."""
     return load_once(get_variant(name).name)
 
 
 @cache
-def load_once(name: str) -> MobileNetV3Cifar:
-    return MobileNetV3Cifar.from_pretrained(name)
+def load_once(name: str) -> Classifier:
+    """By onnxruntime where the variant has a file for it: that is several times faster."""
+    try:
+        from mobilenetv3_cifar.runtime import OnnxClassifier
+
+        return OnnxClassifier.from_pretrained(name)
+    except (ModuleNotFoundError, ModelFolderError):
+        return load_torch(name)
+
+
+@cache
+def load_torch(name: str) -> MobileNetV3Cifar:
+    """A network that has maps of every layer."""
+    return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
 @cache

@@ -70,6 +70,7 @@ def shipped(tmp_path_factory):
         yield root
     for cached in (
         answers.load_once,
+        answers.load_torch,
         answers.sample_answers,
         figures.read_metrics,
         figures.read_config,
