@@ -78,7 +78,7 @@ def keep_address(
         [*shown.values(), snippets],
         js=LOCATION,
         **LOCAL,
-    )
+    ).then(None, None, None, js="() => demo.start()", **LOCAL)
 
 
 def restore(shown: list[tuple[str, Any]], query: str, origin: str) -> list[Any]:

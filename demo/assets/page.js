@@ -61,8 +61,10 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // The address.
+  // The address. It is written once what it says has been restored.
+  let restored = false;
   const remember = (key, value, start) => {
+    if (!restored) return;
     const query = new URLSearchParams(location.search);
     if (value === start || !value) query.delete(key);
     else query.set(key, value);
@@ -72,6 +74,9 @@
   window.demo = {
     imageUrl: null,
     remember,
+    start: () => {
+      restored = true;
+    },
     setImage: (file) => {
       const name = file?.path?.match(/\/([a-z]+|test-\d+)\.(png|jpg)$/)?.[1];
       window.demo.imageUrl = file?.url ?? null;
