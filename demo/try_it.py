@@ -56,6 +56,7 @@ def build() -> dict[str, Any]:
     for name, tab in ((ONE, one_tab), (ALL, all_tab), (CHANGE, change_tab)):
         tab.select(None, None, view, js=f"() => '{name}'", api_visibility="private")
     examples.select(example, None, image, **LOCAL)
+    shown.change(lambda value: gr.Dropdown(visible=value != CLASSES), shown, target, **LOCAL)
     questions: list[Any] = [view, image, variant, shown, target, method]
     gr.on([each.change for each in questions], ask, questions, [one, every], **ASK)
     return {
@@ -137,7 +138,7 @@ def caption(answer: Answer, index: int) -> str:
     if explained.blank:
         return f"No evidence for <b>{escape(explained.label)}</b>"
     if answer.method == "eigencam":
-        return "The strongest pattern"
+        return "The strongest pattern, whatever the class"
     label = f"<b>{escape(explained.label)}</b> {percent(explained.probability)}"
     several = len(set(answer.layers)) > 1
     return f"{label}<br>layer {index + 1} of {len(answer.layers)}" if several else label
