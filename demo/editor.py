@@ -27,7 +27,8 @@ SLIDERS = (  # name, label, least, most, step, start
 EMPTY = '<div class="answer" aria-live="polite"><p>Choose an image, then change it.</p></div>'
 
 
-def build(variant: gr.Dropdown) -> None:
+def build(variant: gr.Dropdown, view: gr.Textbox, name: str) -> None:
+    """Fill the view of that name, which answers while it is the open one."""
     editor = gr.HTML(
         "",
         html_template=template(),
@@ -37,7 +38,13 @@ def build(variant: gr.Dropdown) -> None:
     )
     result = panel(EMPTY, "changed")
     legend()
-    gr.on([editor.input, variant.change], ask, [editor, variant], result, **ASK)
+    gr.on(
+        [editor.input, variant.change, view.change],
+        lambda opened, *given: ask(*given) if opened == name else gr.skip(),
+        [view, editor, variant],
+        result,
+        **ASK,
+    )
 
 
 def template() -> str:

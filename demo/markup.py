@@ -15,7 +15,7 @@ from PIL import Image
 
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
-PHOTO_SIDE = 400  # pixels of the longer side of an image under a map
+PHOTO_SIDE = 360  # pixels of the longer side of an image under a map
 MAP_SIDE = 96  # of a map: it is smooth, and the browser interpolates
 
 
@@ -28,7 +28,7 @@ class Map:
     alt: str
 
 
-def data_url(image: Image.Image, format: str = "PNG", quality: int = 85) -> str:
+def data_url(image: Image.Image, format: str = "PNG", quality: int = 75) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format=format, quality=quality)
     return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -52,7 +52,7 @@ def build() -> dict[str, Any]:
                     every = panel(EMPTY, "all")
                     legend()
                 with gr.Tab("Fool it", id=CHANGE) as change_tab:
-                    editor.build(variant)
+                    editor.build(variant, view, CHANGE)
     for name, tab in ((ONE, one_tab), (ALL, all_tab), (CHANGE, change_tab)):
         tab.select(None, None, view, js=f"() => '{name}'", api_visibility="private")
     examples.select(example, None, image, **LOCAL)
