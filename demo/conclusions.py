@@ -12,7 +12,7 @@ from typing import TypedDict
 import gradio as gr
 
 from demo.charts import curves
-from demo.parts import LOCAL, panel, selectable
+from demo.parts import LOCAL, panel, scroll_to, selectable
 from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
 
@@ -41,7 +41,7 @@ def build() -> None:
     found = read()
     rows = selectable(table(found) if found else MISSING, "conclusions")
     shown = panel(CHOOSE if found else "", "conclusion")
-    rows.select(show, None, shown, **LOCAL)
+    rows.select(show, None, shown, **LOCAL).then(**scroll_to("conclusion"))
 
 
 def read() -> list[Conclusion]:
@@ -84,7 +84,9 @@ def show(event: gr.EventData) -> str:
     drawn = curves([row["experiment"]]) if row["experiment"] in shipped else ""
     original = row["original_verdict"]
     former = f"<p>By the original rules: {escape(original)}.</p>" if original else ""
-    figures = "".join(f"<li>{escape(each)}</li>" for each in row["figures"].split("; "))
+    figures = "".join(
+        f"<li>{escape(each)}</li>" for each in row["figures"].replace("`", "").split("; ")
+    )
     return (
         f'<div aria-live="polite"><h2>{escape(row["says"])}: {escape(row["verdict"])}</h2>'
         f"<ul>{figures}</ul>{former}</div>{drawn}"

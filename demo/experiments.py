@@ -10,7 +10,7 @@ from demo import markup
 from demo.answers import sample_answers
 from demo.charts import NOTE, curves, reliability
 from demo.figures import read_config, read_metrics
-from demo.parts import ASK, panel, variant_input
+from demo.parts import ASK, LOCAL, panel, variant_input
 from demo.sample import sample
 from demo.text import accuracy
 from mobilenetv3_cifar.variants import Variant, get_variant, list_variants
@@ -38,10 +38,12 @@ def build(tab: gr.Tab) -> dict[str, Any]:
             elem_id="second",
         )
     details = panel(elem_id="details")
+    calibration = panel(elem_id="calibration")
     with gr.Accordion("Its model card", open=False):
         text = gr.Markdown(card(names[0]), elem_id="card")
-    gr.on([tab.select, first.change, second.change], show, [first, second], details, **ASK)
-    first.change(card, first, text, show_progress="hidden", api_visibility="private")
+    gr.on([tab.select, first.change, second.change], show, [first, second], details, **LOCAL)
+    gr.on([tab.select, first.change], describe_calibration, first, calibration, **ASK)
+    first.change(card, first, text, **LOCAL)
     return {"first": first, "second": second}
 
 
@@ -68,7 +70,6 @@ def show(first: str, second: str) -> str:
     return (
         f"{curves(names)}<p>{NOTE}</p><h2>{escape(first)}</h2>"
         f'<div class="beside">{describe_training(variant)}{describe_classes(variant)}</div>'
-        f"{describe_calibration(first)}"
     )
 
 

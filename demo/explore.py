@@ -9,7 +9,7 @@ from demo.answers import answer, sample_answers
 from demo.charts import confusion
 from demo.figures import read_metrics
 from demo.markup import Map, bars, maps, tiles
-from demo.parts import ASK, LOCAL, choice, legend, panel, selectable, variant_input
+from demo.parts import ASK, LOCAL, choice, legend, panel, scroll_to, selectable, variant_input
 from demo.sample import SampleImage, find, sample
 from demo.text import describe, describe_map
 from demo.try_it import caption
@@ -46,8 +46,9 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     changes = [each.change for each in filters]
     gr.on([tab.select, *changes], choose, filters, [images, matrix], **ASK)
     gr.on(changes, lambda: CHOOSE, None, explained, **LOCAL)
-    images.select(explain_one, variant, explained, **ASK)
-    matrix.select(choose_cell, None, [truth, predicted], **LOCAL)
+    images.select(explain_one, variant, explained, **ASK).then(**scroll_to("explained"))
+    cell = matrix.select(choose_cell, None, [truth, predicted], **LOCAL)
+    cell.then(**scroll_to("images"))
     return {"explorer": variant, "truth": truth, "predicted": predicted}
 
 

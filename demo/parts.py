@@ -27,6 +27,12 @@ ASK: dict[str, Any] = {  # events that do
 }
 
 
+def scroll_to(elem_id: str) -> dict[str, Any]:
+    """The arguments of an event that brings an element into the window."""
+    js = f"() => document.getElementById('{elem_id}').scrollIntoView({{block: 'nearest'}})"
+    return {"fn": None, "js": js, **LOCAL}
+
+
 def variant_input(label: str, elem_id: str, value: str | None = None) -> gr.Dropdown:
     return gr.Dropdown(
         variant_choices(),
