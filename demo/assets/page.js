@@ -6,7 +6,9 @@
   const KEPT = "own-image"; // in the session's storage: the visitor's image, for a reload
 
   // Images. Re-encoding also drops the place where a photograph was taken.
+  let untouched = null; // the size of an image that was reduced before the reload
   const shrink = async (file) => {
+    if (file.size === untouched) return file;
     let bitmap;
     try {
       bitmap = await createImageBitmap(file);
@@ -55,8 +57,10 @@
       return;
     }
     const blob = await (await fetchBefore(kept)).blob();
+    untouched = blob.size;
     const files = new DataTransfer();
-    files.items.add(new File([blob], "own.png", { type: blob.type }));
+    const name = blob.type === "image/png" ? "own.png" : "own.jpg";
+    files.items.add(new File([blob], name, { type: blob.type }));
     input.files = files.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
