@@ -43,7 +43,7 @@ def build(variant: gr.Dropdown, view: gr.Textbox, name: str) -> None:
         lambda opened, *given: ask(*given) if opened == name else gr.skip(),
         [view, editor, variant],
         result,
-        **ASK,
+        **(ASK | {"show_progress": "hidden"}),  # the bars move while a slider does
     )
 
 
