@@ -113,13 +113,13 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 
 
 def show_one(answer: Answer, top: int = 5) -> str:
-    gets = f"<p>What the network gets:</p>{crops(answer.inputs)}"
+    gets = f'<div class="gets"><p>What the network gets:</p>{crops(answer.inputs)}</div>'
     likely, drawn = bars(answer.top(top)), show_maps(answer)
     if len(answer.explanations) == 1:
-        beside = f'<div class="beside"><div>{likely}{gets}</div>{drawn}</div>'
+        beside = f'<div class="beside">{likely}{drawn}{gets}</div>'
     else:
         beside = (
-            f'<div class="beside">{likely}<div>{gets}</div></div><div class="many">{drawn}</div>'
+            f'<div class="beside">{likely}{gets}</div><div class="many">{drawn}</div>'
         )
     return describe(answer) + beside
 
