@@ -134,7 +134,7 @@ def test_no_file_that_was_served_is_written_again():
     first, second = output.postprocess(image), output.postprocess(image)
     assert first.path != second.path
     html = maps(image, [try_it.Map(np.ones((4, 4), np.float32), "", "")], "name")
-    assert "file=" not in html
+    assert "/file=" not in html
     assert html.count("data:image/png;base64,") == 2
 
 
