@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 import httpx
 import numpy as np
@@ -157,7 +158,7 @@ def open_files(process: int) -> int:
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
-def start(app: str, port: int, log: io.BufferedWriter) -> subprocess.Popen[bytes]:
+def start(app: str, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             sys.exit(f"error: port {port} is taken: choose another with --port")

@@ -17,7 +17,7 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, explain
 from mobilenetv3_cifar.prediction import compute_logits
 from mobilenetv3_cifar.variants import get_variant
-from tests.mini import mini_data
+from training.dataset.sample import tiny_dataset
 from training.loop.provenance import device_name
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     arguments = parser.parse_args()
     name = get_variant(arguments.variant).name
-    picture = mini_data().train.images[0]
+    picture = tiny_dataset().train.images[0]
 
     def load_and_predict() -> None:
         MobileNetV3Cifar.from_pretrained(name).predict(picture)
@@ -52,7 +52,7 @@ def main() -> None:
     print(
         f"one Grad-CAM: {milliseconds(lambda: explain(model, picture), arguments.repeats):.1f} ms"
     )
-    batch = [Image.fromarray(image) for image in mini_data().train.images[:64]]
+    batch = [Image.fromarray(image) for image in tiny_dataset().train.images[:64]]
     whole = milliseconds(lambda: compute_logits(model, batch), max(arguments.repeats // 10, 3))
     print(f"64 predictions in a batch: {whole:.0f} ms, {64_000 / whole:.0f} images/s")
 

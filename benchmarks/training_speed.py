@@ -12,7 +12,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -22,19 +24,22 @@ from torchvision import transforms
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from tests.mini import mini_data
+from training.dataset.sample import tiny_dataset
 from training.experiments import Experiment
 from training.loop.run import Run
 
 BATCH_SIZE = 64
 WARM_UP = 3  # steps of each side before its rounds
+MODELS: dict[str, dict[str, Any]] = {
+    size: {"size": size, "dropout": 0.7} for size in ("small", "large")
+}
 
 
 class Pictures(Dataset):
     """The sample's pictures again and again, through the report's listing 1."""
 
     def __init__(self, count: int) -> None:
-        self.data, self.count = mini_data().train, count
+        self.data, self.count = tiny_dataset().train, count
         self.transform = transforms.Compose(
             [
                 transforms.Resize((224, 224)),
@@ -57,7 +62,7 @@ class Pictures(Dataset):
 def plain_side(size: str, steps: int) -> None:
     """Wait for a line on stdin, train `steps` steps, print the seconds; again and again."""
     torch.manual_seed(0)
-    model = MobileNetV3Cifar(size=size, dropout=0.7).train()
+    model = MobileNetV3Cifar(**MODELS[size]).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def train(count: int) -> None:
@@ -71,9 +76,7 @@ def plain_side(size: str, steps: int) -> None:
 
 
 def our_side(size: str, steps: int) -> None:
-    run = Run(
-        Experiment("speed", {"size": size, "dropout": 0.7}, 1), mini_data(), Path(), device="cpu"
-    )
+    run = Run(Experiment("speed", MODELS[size], 1), tiny_dataset(), Path(), device="cpu")
     run.model.train()
     indices = torch.arange(BATCH_SIZE)
 
@@ -84,7 +87,7 @@ def our_side(size: str, steps: int) -> None:
     answer_rounds(train, steps)
 
 
-def answer_rounds(train, steps: int) -> None:
+def answer_rounds(train: Callable[[int], None], steps: int) -> None:
     train(WARM_UP)
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -97,11 +100,14 @@ def start(side: str, size: str, steps: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "benchmarks.training_speed", size, "--side", side]
     command += ["--steps", str(steps)]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert worker.stdout
     assert worker.stdout.readline() == "ready\n"
     return worker
 
 
 def ask(worker: subprocess.Popen) -> float:
+    assert worker.stdin
+    assert worker.stdout
     worker.stdin.write("\n")
     worker.stdin.flush()
     return float(worker.stdout.readline())
@@ -128,8 +134,7 @@ def main() -> None:
     ratio = statistics.median(slow / fast for slow, fast in rounds)
     print(f"median ratio, ours over plain: {ratio:.2f}")
     for worker in (plain, ours):
-        worker.stdin.close()
-        worker.wait()
+        worker.communicate()
 
 
 if __name__ == "__main__":

@@ -39,11 +39,15 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
     refs: dict[str, str] = dataclasses.field(default_factory=dict)
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit
 
-    def commit(self, ref: str, tree: dict[str, bytes]) -> str:
+    def commit(
+        self, ref: str, tree: dict[str, bytes], title: str = "By hand", description: str = ""
+    ) -> str:
         listing = sorted((path, sha256(content)) for path, content in tree.items())
         oid = hashlib.sha1(json.dumps([ref, len(self.commits), listing]).encode()).hexdigest()
         self.commits[oid] = tree
+        self.messages[oid] = (title, description)
         self.refs[ref] = oid
         return oid
 
@@ -82,6 +86,7 @@ class LoopbackHub:
                 Route(api, self.info),
                 Route(api + "/refs", self.list_refs),
                 Route(api + "/revision/{revision:path}", self.info),
+                Route(api + "/commits/{revision:path}", self.list_commits),
                 Route(api + "/tree/{revision:path}", self.tree),
                 Route(api + "/preupload/{revision:path}", self.preupload, methods=["POST"]),
                 Route(api + "/commit/{revision:path}", self.commit, methods=["POST"]),
@@ -166,6 +171,24 @@ class LoopbackHub:
         ]
         return JSONResponse({"branches": [], "tags": tags, "converts": []})
 
+    async def list_commits(self, request: Request) -> Response:
+        """All commits, last first: this Hub keeps no parents, and the client asks for the head."""
+        repo = self.find(request)
+        if self.break_once("no_history"):
+            raise RefusalError(404, None, "Not found")
+        return JSONResponse(
+            [
+                {
+                    "id": oid,
+                    "title": title,
+                    "message": message,
+                    "date": "2026-01-01T00:00:00.000Z",
+                    "authors": [{"user": "someone"}],
+                }
+                for oid, (title, message) in reversed(repo.messages.items())
+            ]
+        )
+
     async def tree(self, request: Request) -> Response:
         repo = self.find(request)
         files = repo.commits[repo.resolve(request.path_params["revision"])]
@@ -212,9 +235,11 @@ class LoopbackHub:
         ref = request.path_params["revision"]
         head = repo.resolve(ref)
         tree = dict(repo.commits[head])
+        header = {}
         for line in (await request.body()).splitlines():
             item = json.loads(line)
             value = item["value"]
+            header = value if item["key"] == "header" else header
             if item["key"] == "header" and value.get("parentCommit", head) != head:
                 raise RefusalError(412, None, "The branch has moved")
             if item["key"] == "file":
@@ -228,7 +253,7 @@ class LoopbackHub:
         if request.query_params.get("create_pr"):
             ref = f"refs/pr/{1 + sum(name.startswith('refs/pr/') for name in repo.refs)}"
             answer["pullRequestUrl"] = f"{repo_url}/discussions/{ref.split('/')[-1]}"
-        oid = repo.commit(ref, tree)
+        oid = repo.commit(ref, tree, header["summary"], header["description"])
         if self.break_once("commit_lost"):
             return Response("the answer is lost", 504)
         return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{repo_url}/commit/{oid}"})

@@ -7,10 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import ExifTags, Image
 
 from mobilenetv3_cifar import images
-from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 from mobilenetv3_cifar.images import open_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -127,7 +128,7 @@ def test_every_allowed_format_is_read(format):
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "EPS", "PDF", "JPEG2000"])
 def test_other_formats_are_refused_with_the_list_of_those_that_are_read(format):
-    with pytest.raises(ImageError, match="not a picture of these formats: PNG, JPEG"):
+    with pytest.raises(ImageError, match="not an image of these formats: PNG, JPEG"):
         open_image(encode(Image.new("RGB", (32, 32)), format))
 
 
@@ -211,10 +212,10 @@ def test_the_source_is_left_as_it_was():
     ("data", "cause"),
     [
         (b"", "is empty"),
-        (b"hello", "is not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is not a picture"),
-        (bytes(images.MAX_BYTES + 1), "is larger than 20 MB"),
+        (b"hello", "is not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not an image"),
+        (bytes(20_000_001), "is larger than 20 MB"),
         (encode(picture())[:-30], "is damaged or cut short"),
         (encode(Image.new("RGB", (64, 64)), "JPEG")[:-30], "is damaged or cut short"),
         (encode(picture(), "GIF")[:-10], "is damaged or cut short"),
@@ -223,12 +224,12 @@ def test_the_source_is_left_as_it_was():
         (png_header(13_000, 13_000), "has more than 25 million pixels"),
         (png_header(2**31 - 1, 2**31 - 1), "has more than 25 million pixels"),
         (png_header(65_500, 1), "is too narrow: 65500x1 pixels"),
-        (png_header(0, 5), "is damaged|is not a picture|no pixels"),
+        (png_header(0, 5), "is damaged|is not an image|no pixels"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_what_cannot_be_opened_is_refused_with_its_cause(data, cause):
-    with pytest.raises(ImageError, match=f"^the picture .*({cause})") as error:
+    with pytest.raises(ImageError, match=f"^the image .*({cause})") as error:
         open_image(data)
     assert "\n" not in str(error.value)
 
@@ -247,7 +248,7 @@ def test_a_huge_picture_is_refused_before_a_pixel_is_decoded(monkeypatch):
 def test_a_refusal_names_the_file_without_its_folder(tmp_path):
     broken = tmp_path / "notes.txt"
     broken.write_text("no picture")
-    causes = {broken: "is not a picture", tmp_path / "gone.png": "does not exist"}
+    causes = {broken: "is not an image", tmp_path / "gone.png": "does not exist"}
     for path, cause in {**causes, tmp_path: "is not a file"}.items():
         with pytest.raises(ImageError, match=f"^'{path.name}' {cause}") as error:
             open_image(path)
@@ -257,20 +258,87 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 4), np.uint8),
+        np.zeros(4, np.uint8),
         np.zeros((4, 4, 4), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.float32),
-        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4), bool),
+        torch.zeros(4, 4, dtype=torch.uint8),
+        torch.zeros(4, 4, 3, dtype=torch.uint8),
+        torch.zeros(3, 4, 4),
     ],
 )
-def test_an_array_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(ImageError, match="an array must be uint8 of shape"):
+def test_an_array_or_tensor_of_another_shape_or_type_is_refused(array):
+    with pytest.raises(ImageError, match=r"must be uint8 of shape .*, not .* of shape"):
         open_image(array)
 
 
-def test_something_else_than_a_picture_is_refused():
-    with pytest.raises(ImageError, match="cannot be made from NoneType"):
-        open_image(None)
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 4, 3), np.uint8), torch.zeros(3, 4, 0, dtype=torch.uint8)]
+)
+def test_an_image_without_pixels_is_refused(array):
+    with pytest.raises(ImageError, match="has no pixels"):
+        open_image(array)
+
+
+def test_grey_arrays_and_tensors_are_read_as_they_are():
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    expected = np.stack([values] * 3, axis=2)
+    for source in (values, values[..., None], torch.from_numpy(values)[None]):
+        np.testing.assert_array_equal(np.asarray(open_image(source)), expected)
+
+
+def test_a_tensor_has_its_channels_first():
+    pixels = np.asarray(picture())
+    opened = open_image(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+    np.testing.assert_array_equal(np.asarray(opened), pixels)
+
+
+@pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
+def test_something_else_than_an_image_is_a_type_error_and_an_image_error(source):
+    for kind in (TypeError, ImageError):
+        with pytest.raises(kind):
+            open_image(source)
+    assert issubclass(ImageTypeError, ImageError)
+
+
+@pytest.mark.parametrize("source", ["https://example.org/dir/cat.png", "data:image/png;base64,A"])
+def test_a_url_is_not_fetched_and_the_message_says_how_to(source):
+    with pytest.raises(
+        ImageError, match=r"is a URL, which is not fetched: pass urllib\.request\.urlopen"
+    ):
+        open_image(source)
+
+
+def test_a_closed_file_is_refused(tmp_path):
+    file = io.BytesIO(encode(picture()))
+    file.close()
+    with pytest.raises(ImageError, match=r"the image cannot be read: .*closed file"):
+        open_image(file)
+
+
+def test_a_name_that_the_system_refuses_is_an_image_error():
+    with pytest.raises(ImageError, match=r"cannot be read|does not exist"):
+        open_image("a" * 5000)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
+    own = [
+        encode(Image.new("L", (5001, 5000))),
+        encode(Image.new("L", (600, 10))),
+        endless_jpeg(),
+        b"P3 2 1 255 255 0 0 0 0 0\n",
+        np.zeros((5001, 5000), np.uint8),
+        Image.new("L", (1, 600)),
+    ]
+    for source in own:
+        with pytest.raises(ImageError):
+            open_image(source)
+        assert open_image(source, limits=None).mode == "RGB"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(ImageError, match=r"more pixels than PIL\.Image\.MAX_IMAGE_PIXELS allows"):
+        open_image(encode(Image.new("L", (20, 20))), limits=None)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -97,11 +97,11 @@ sys.addaudithook(lambda event, arguments: events.append((event, arguments)))
 def test_loading_predicting_and_resuming_unpickle_nothing(tmp_path):
     MobileNetV3Cifar().save_pretrained(tmp_path / "model")
     script = """
-from tests.mini import mini_run
+from tests.tiny import tiny_run
 folder = Path(sys.argv[1])
 MobileNetV3Cifar.from_pretrained(folder / "model").predict(np.zeros((32, 32, 3), np.uint8))
-mini_run(folder / "run", pictures=64).train()
-resumed = mini_run(folder / "run", pictures=64)
+tiny_run(folder / "run", images=64).train()
+resumed = tiny_run(folder / "run", images=64)
 resumed.train()
 assert resumed.state.step == 2  # as many as the run had, all from its checkpoint
 print("open" in {event for event, _ in events})

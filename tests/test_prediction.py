@@ -1,13 +1,20 @@
 """Labelled probabilities: order, batches, modes, and a network left as it was found."""
 
+import dataclasses
+import io
+import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import PurePath
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain
+from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain, ood
+from mobilenetv3_cifar.prediction import compute_logits
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +146,222 @@ def test_an_unreadable_picture_is_refused_by_name(model, tmp_path):
     path.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"broken\.png"):
         model.predict(path)
+
+
+def test_a_prediction_says_its_score_and_whether_it_is_probably_none(pictures):
+    model = MobileNetV3Cifar().eval()
+    found = model.predict(pictures[0], top_k=1)
+    assert found.ood_score == pytest.approx(*found.values())
+    assert not found.probably_none  # no threshold
+    for step, flagged in ((-0.01, False), (0.01, True)):
+        threshold = found.ood_score + step
+        model.config = dataclasses.replace(model.config, ood_threshold=threshold)
+        assert model.predict(pictures[0]).probably_none == flagged
+        assert explain(model, pictures[0]).probabilities.probably_none == flagged
+    copied = pickle.loads(pickle.dumps(found))
+    assert (copied, copied.ood_score) == (found, found.ood_score)
+
+
+@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
+def test_the_score_of_a_photograph_is_that_of_its_mean_logits_and_features(score, photograph):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score=score, temperature=1.5).eval()
+    if score == "fdbd":
+        model.feature_mean.normal_()
+    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
+    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in boxes])
+    with torch.inference_mode():
+        features = model.forward_features(inputs).mean((2, 3)).mean(0, keepdim=True)
+        logits = model(inputs).mean(0, keepdim=True)
+        facts = {
+            "temperature": 1.5,
+            "weight": model.head[1].weight.flatten(1),
+            "feature_mean": model.feature_mean if score == "fdbd" else None,
+        }
+        expected = ood.score(score, features, logits, **facts).item()
+    assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
+    assert torch.allclose(model.extract_features(photograph), features[0], atol=1e-5)
+
+
+def test_fdbd_on_a_head_of_two_layers_is_refused(pictures):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score="fdbd").eval()
+    model.head.insert(1, torch.nn.Conv2d(model.num_features, model.num_features, 1))
+    with pytest.raises(ValueError, match="one linear layer"):
+        model.predict(pictures[0])
+
+
+def encoded(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Path_(os.PathLike):  # noqa: N801
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __fspath__(self):
+        return self.path
+
+
+def test_every_kind_of_input_gives_the_same_answer_alone_and_in_a_list(model, pictures, tmp_path):
+    picture, path = pictures[0], tmp_path / "one.png"
+    path.write_bytes(encoded(picture))
+    pixels = np.asarray(picture).copy()
+    data = encoded(picture)
+    expected = model.predict(picture)
+    makers = [
+        lambda: data,
+        lambda: bytearray(data),
+        lambda: memoryview(data),
+        lambda: io.BytesIO(data),
+        lambda: path.open("rb"),
+        lambda: PurePath(path),
+        lambda: Path_(path),
+        lambda: pixels,
+        lambda: pixels[:, ::-1][:, ::-1],  # not contiguous
+        lambda: torch.from_numpy(pixels).permute(2, 0, 1),
+    ]
+    for make in makers:
+        assert model.predict(make()) == expected
+        for found in model.predict([make(), make()]):
+            assert found == pytest.approx(expected)
+        assert explain(model, make()).probabilities == model.predict(picture, top_k=None)
+
+
+def test_arrays_and_tensors_of_four_axes_are_lists(model, pictures):
+    expected = model.predict(pictures)
+    pixels = np.stack([np.asarray(picture) for picture in pictures])
+    assert model.predict(pixels) == expected
+    assert model.predict(torch.from_numpy(pixels).permute(0, 3, 1, 2)) == expected
+    assert model.predict(pixels[..., :1]) == model.predict(list(pixels[..., 0]))
+    assert model.predict(pixels[:0]) == []
+
+
+def test_iterators_are_lists(model, pictures):
+    assert model.predict(picture for picture in pictures) == model.predict(tuple(pictures))
+
+
+@pytest.mark.parametrize("images", [None, 3, {"a": b""}, {b""}, object()])
+def test_what_is_neither_an_image_nor_a_list_is_a_type_error(model, images):
+    with pytest.raises(TypeError, match=f"not {type(images).__name__}$"):
+        model.predict(images)
+
+
+@pytest.mark.parametrize("image", [None, [b""], 7])
+def test_a_list_with_something_else_than_images_says_where(model, pictures, image):
+    with pytest.raises(TypeError, match=r"^images\[1\]: an image must be"):
+        model.predict([pictures[0], image])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_a_refusal_in_a_list_says_which_and_keeps_the_predictions_before(
+    model, pictures, tmp_path, batch_size
+):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    images = [*pictures[:5], broken, *pictures[5:]]
+    with pytest.raises(ImageError, match=r"^images\[5\]: 'broken\.png' is not") as error:
+        model.predict(images, batch_size=batch_size)
+    assert error.value.index == 5
+    assert error.value.predictions == model.predict(pictures[:5], batch_size=batch_size)
+    results = list(model.predict_each(images, batch_size=batch_size))
+    assert [isinstance(result, ImageError) for result in results] == [i == 5 for i in range(11)]
+    assert results[6] == pytest.approx(model.predict(pictures[5]))
+
+
+def test_no_more_than_a_batch_of_a_stream_is_read_ahead(model, pictures):
+    taken = []
+
+    def stream():
+        for index in range(1000):
+            taken.append(index)
+            yield pictures[0]
+
+    next(model.predict_each(stream(), batch_size=2))
+    assert len(taken) < 40
+
+
+def test_a_large_photo_of_the_callers_own_is_predicted_and_explained(tmp_path):
+    model = MobileNetV3Cifar(blocks="cifar32").eval()
+    Image.new("RGB", (8000, 6250), "red").save(tmp_path / "phone.jpg")  # 50 MP
+    assert model.predict(tmp_path / "phone.jpg")
+    narrow = Image.new("RGB", (2, 400))
+    assert explain(model, narrow).heatmap.shape == (400, 2)
+
+
+@contextmanager
+def default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+AMBIENT = {
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "inference mode": torch.inference_mode,
+    "no gradients": torch.no_grad,
+    "default device": lambda: torch.device("meta"),
+    "default type": default_dtype,
+}
+
+
+@pytest.mark.parametrize("state", AMBIENT)
+@pytest.mark.parametrize("blocks", ["report", "cifar32"])
+def test_the_callers_torch_settings_change_nothing(photograph, tmp_path, state, blocks):
+    MobileNetV3Cifar(blocks=blocks).save_pretrained(tmp_path / "model")
+
+    def everything(model):
+        found = explain(model, photograph, target=3)
+        logits = compute_logits(model, [photograph])
+        assert compute_logits(model, []).dtype == logits.dtype == torch.float32
+        inputs = model.preprocess(photograph)
+        assert (inputs.dtype, inputs.device.type) == (torch.float32, "cpu")
+        return model.predict(photograph, top_k=None), found.heatmap, logits.numpy()
+
+    expected = everything(MobileNetV3Cifar.from_pretrained(tmp_path / "model"))
+    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
+    with AMBIENT[state]():
+        inside = everything(loaded)
+        loaded_inside = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
+        inside_both = everything(loaded_inside)
+    for found in (inside, inside_both, everything(loaded_inside)):
+        assert found[0] == expected[0]
+        np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_array_equal(found[2], expected[2])
+
+
+def test_the_transform_is_preprocess_as_an_object(model, photograph):
+    for resize in ("via_32", "direct"):
+        transform = model.transform(resize)
+        assert torch.equal(transform(photograph), model.preprocess(photograph, resize)[0])
+        assert transform(photograph).shape == (3, 224, 224)
+    shown = repr(model.transform())
+    for part in ("image_size=224", "mean=(0.485, 0.456, 0.406)", "via_32", "bilinear"):
+        assert part in shown
+    assert pickle.loads(pickle.dumps(model.transform())) == model.transform()
+    with pytest.raises(ValueError, match="'wide'"):
+        model.transform("wide")
+
+
+def test_the_former_names_of_resize_still_work(model, photograph):
+    with pytest.warns(DeprecationWarning, match="'report' is now called 'direct'"):
+        former = model.preprocess(photograph, view="report")
+    assert torch.equal(former, model.preprocess(photograph, "direct"))
+
+
+def test_features_of_a_list_are_those_of_each(model, pictures, photograph):
+    features = model.extract_features([*pictures[:3], photograph])
+    assert features.shape == (4, model.num_features)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features[3], model.extract_features(photograph))
+    inputs = model.preprocess(pictures[0])
+    pooled = model.forward_features(inputs).mean((2, 3))[0]
+    torch.testing.assert_close(features[0], pooled)
+
+
+def test_indices_and_labels_map_to_each_other():
+    config = MobileNetV3Cifar(num_classes=2, labels=["cat", "dog"]).config
+    assert config.id2label == {0: "cat", 1: "dog"}
+    assert config.label2id == {"cat": 0, "dog": 1}

@@ -28,25 +28,25 @@ def photograph():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 150, 3), np.uint8))
 
 
-@pytest.mark.parametrize("view", ["cifar", "report"])
-def test_a_cifar_picture_becomes_bit_for_bit_what_the_report_makes_of_it(model, sample, view):
+@pytest.mark.parametrize("resize", ["via_32", "direct"])
+def test_a_cifar_picture_becomes_bit_for_bit_what_the_report_makes_of_it(model, sample, resize):
     for pixels in sample[0][:20]:
         picture = Image.fromarray(pixels)
-        assert torch.equal(model.preprocess(picture, view)[0], LISTING_11(picture))
+        assert torch.equal(model.preprocess(picture, resize)[0], LISTING_11(picture))
 
 
-def test_the_report_view_of_a_photograph_is_listing_11(model):
+def test_a_photograph_resized_directly_is_listing_11(model):
     picture = photograph()
-    assert torch.equal(model.preprocess(picture, "report")[0], LISTING_11(picture))
+    assert torch.equal(model.preprocess(picture, "direct")[0], LISTING_11(picture))
 
 
-def test_the_default_view_of_a_photograph_is_that_of_its_32_pixel_version(model):
+def test_by_default_a_photograph_is_answered_by_its_32_pixel_version(model):
     picture = photograph()
     small = picture.resize((32, 32), Image.Resampling.BILINEAR)
-    assert torch.equal(model.preprocess(picture), model.preprocess(small, "report"))
+    assert torch.equal(model.preprocess(picture), model.preprocess(small, "direct"))
 
 
-def test_an_unknown_view_is_refused(model):
+def test_an_unknown_resize_is_refused(model):
     with pytest.raises(ValueError, match="'wide'"):
         model.preprocess(photograph(), "wide")
 

@@ -15,8 +15,9 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, hub
 from mobilenetv3_cifar.export import run_onnx
 from mobilenetv3_cifar.preprocessing import to_input, to_square
-from tests.mini import EXPERIMENT, mini_data, mini_run
+from tests.tiny import EXPERIMENT, tiny_run
 from training import publish, quantize, train
+from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
@@ -46,9 +47,11 @@ def published(tmp_path_factory):
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"
-        run = Run(EXPERIMENTS[NAME], mini_data(), folder, seed=seed, device="cpu")
+        run = Run(EXPERIMENTS[NAME], tiny_dataset(), folder, seed=seed, device="cpu")
         run.train()
-        publish.make_model_folder(folder, EXPERIMENTS[NAME], mini_data(), root / "cards", COMMAND)
+        publish.make_model_folder(
+            folder, EXPERIMENTS[NAME], tiny_dataset(), root / "cards", COMMAND
+        )
     return root
 
 
@@ -64,7 +67,7 @@ def test_the_folder_holds_exactly_the_promised_files(folder):
 
 def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
-    model, test = MobileNetV3Cifar.from_pretrained(folder), mini_data().test
+    model, test = MobileNetV3Cifar.from_pretrained(folder), tiny_dataset().test
     again = measure(model, split_logits(model, test), test.labels)
     assert metrics["test"] == json.loads(json.dumps(again))
     assert metrics["parameters"] == 1_836_082
@@ -144,12 +147,14 @@ def test_every_picture_of_the_card_opens(folder):
 
 def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path):
     copied = shutil.copytree(folder, tmp_path / NAME)
-    found = quantize.quantize(copied, mini_data())
+    found = quantize.quantize(copied, tiny_dataset())
     assert found == json.loads((copied / "metrics.json").read_text())["int8"]
     content = (copied / "model-int8.onnx").read_bytes()
     assert found["bytes"] == len(content) < 2.2e6
-    inputs = [to_input([to_square(Image.fromarray(i), 224)]).numpy() for i in mini_data().test[0]]
-    right = int((run_onnx(content, inputs).argmax(1) == mini_data().test.labels).sum())
+    inputs = [
+        to_input([to_square(Image.fromarray(i), 224)]).numpy() for i in tiny_dataset().test[0]
+    ]
+    right = int((run_onnx(content, inputs).argmax(1) == tiny_dataset().test.labels).sum())
     assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
     difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
     said = f"**{right:.2f} %** test accuracy ({difference:+.2f} points)"
@@ -200,7 +205,7 @@ def test_rounding_to_half_keeps_statistics_and_counters():
 def test_weights_that_half_precision_hurts_are_shipped_in_single(
     tmp_path, monkeypatch, spoils, precision
 ):
-    run = mini_run(tmp_path / "run")
+    run = tiny_run(tmp_path / "run")
     run.train()
     weights = run.bare_model.state_dict()
     if spoils:
@@ -208,11 +213,11 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
         monkeypatch.setattr(
             publish, "round_to_half", lambda them: {name: 0 * each for name, each in them.items()}
         )
-        logits = publish.validation_logits(weights, {"size": "small"}, mini_data())
-        truth = mini_data().validation.labels
+        logits = publish.validation_logits(weights, {"size": "small"}, tiny_dataset())
+        truth = tiny_dataset().validation.labels
         run.state.history[-1]["valid_accuracy"] = publish.summarize(logits, truth)["accuracy"] + 1
     said, _ = publish.save_weights(
-        tmp_path / "model", weights, run.experiment, mini_data(), run.state
+        tmp_path / "model", weights, run.experiment, tiny_dataset(), run.state
     )
     assert said["precision"].startswith(precision)
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
@@ -224,16 +229,16 @@ def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
     run = published / "runs" / NAME / "seed-0"
     for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
         with pytest.raises(CheckpointError, match="has not ended"):
-            publish.make_model_folder(folder, row, mini_data(), tmp_path / "cards", COMMAND)
+            publish.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
 
 
 def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
     tmp_path, monkeypatch, capsys
 ):
-    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     for row in (EXPERIMENT, longer):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
-    monkeypatch.setattr(train, "load", lambda data_dir: mini_data())
+    monkeypatch.setattr(train, "load", lambda data_dir: tiny_dataset())
     monkeypatch.setattr(train, "ROOT", tmp_path)
     words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
     train.train_and_publish(train.parse_arguments(words))
@@ -244,7 +249,7 @@ def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
     for row in (EXPERIMENT, longer):
         metrics = json_of(cards / row.name)
         assert metrics["epochs"] == row.epochs
-        assert metrics["training"]["command"] == "python -m training.train mini-longer"
+        assert metrics["training"]["command"] == "python -m training.train tiny-longer"
 
 
 def run_publish(monkeypatch, *words):

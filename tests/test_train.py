@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
-from tests.mini import EXPERIMENT, mini_data, mini_run
+from tests.tiny import EXPERIMENT, tiny_run
+from training.dataset.sample import tiny_dataset
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
@@ -38,14 +39,14 @@ def final_state(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    mini_run(folder).train()
+    tiny_run(folder).train()
     return folder
 
 
 def start(folder):
     """The miniature run in a process of its own, past its imports."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mini", str(folder)],
+        [sys.executable, "-m", "tests.tiny", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -84,7 +85,7 @@ def test_a_short_run_learns(tmp_path):
     experiment = dataclasses.replace(
         EXPERIMENT, model={"size": "small"}, epochs=8, recipe=Recipe(schedule="cosine")
     )
-    run = mini_run(tmp_path, experiment, pictures=320)
+    run = tiny_run(tmp_path, experiment, images=320)
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
     assert last["train_loss"] < first["train_loss"] - 0.4
@@ -94,18 +95,18 @@ def test_a_short_run_learns(tmp_path):
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = dataclasses.replace(EXPERIMENT, name="mini-longer", epochs=3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    run = mini_run(tmp_path / longer.name / "seed-0", longer)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    run = tiny_run(tmp_path / longer.name / "seed-0", longer)
 
     def killed_after(save):
         def wrapped():
@@ -119,12 +120,12 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
         monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
     with pytest.raises(KeyboardInterrupt):
         run.train()
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
-    Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
+    Run(EXPERIMENT, tiny_dataset(), tmp_path, seed=1, device="cpu").train()
     assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]
 
 
@@ -132,7 +133,7 @@ def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     other = dataclasses.replace(EXPERIMENT, model={"size": "small", "dropout": 0.5})
     with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
-        mini_run(tmp_path, other).train()
+        tiny_run(tmp_path, other).train()
 
 
 def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
@@ -140,16 +141,16 @@ def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
     while not list(tmp_path.glob("step-*.json")):
         time.sleep(0.05)
     with pytest.raises(TrainingError, match="another run is training"):
-        mini_run(tmp_path).train()
+        tiny_run(tmp_path).train()
     process.kill()
     process.communicate()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     run.train()
     before = final_state(tmp_path)
-    longer = mini_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
+    longer = tiny_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.model.parameters()).fill_(float("nan"))
@@ -165,7 +166,7 @@ def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_p
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match="No space left on device"):
         run.save()
@@ -182,7 +183,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, t
     _, state, _, damaged = checkpoint.read(tmp_path)
     assert state.step < json.loads(newest.with_suffix(".json").read_text())["state"]["step"]
     assert len(damaged) == 1
-    mini_run(tmp_path).train()
+    tiny_run(tmp_path).train()
     assert final_state(tmp_path) == final_state(uninterrupted)
 
 
@@ -230,7 +231,7 @@ def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
 
 
 def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypatch):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     seen = []
 
     def note(step, batch):

@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.mini import mini_run
+from tests.tiny import tiny_run
 from training.loop.devices import sum_over_processes
 
 STEPS = 6
 
 
 def few_steps(output: Path) -> None:
-    run = mini_run(output.parent / "run")
+    run = tiny_run(output.parent / "run")
     run.model.eval()
     results = {}
     for step in range(STEPS):
@@ -30,7 +30,7 @@ def few_steps(output: Path) -> None:
         if step == 0:
             for name, parameter in run.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()
-    whole = mini_run(output.parent / "whole")
+    whole = tiny_run(output.parent / "whole")
     whole.train()
     for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"):
         rows = [row[column] for row in whole.state.history]

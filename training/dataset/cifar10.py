@@ -1,10 +1,10 @@
-"""CIFAR-10 (Krizhevsky 2009): fetched from where it can be had, proved by hashes, split once.
+"""CIFAR-10 (Krizhevsky 2009): verified by SHA-256, cached as one file, split by pinned indices.
 
     python -m training.data
 
-Several sources carry the same images; whichever answers first is decoded, and what proves that
-the right data came is a SHA-256 over the decoded pixels and labels of every batch. The result is
-cached as one array, a row an image: the label byte, then 32x32x3 RGB bytes.
+Several sources carry the same images. A hash over the decoded pixels and labels of every batch
+shows that the right data came, whatever the source. The cache is one array with a row per image:
+the label byte, then 32x32x3 RGB bytes.
 """
 
 import hashlib
@@ -97,15 +97,7 @@ def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
         DataError: there is no cache, its bytes are not CIFAR-10's, or no split has that name.
     """
     train, validation = split_indices(split)
-    path = data_dir / CACHE
-    if not path.exists():
-        raise DataError(f"no CIFAR-10 in {data_dir}; fetch it with: python -m training.data")
-    try:
-        rows = read_rows(path)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); delete it and run: python -m training.data"
-        ) from error
+    rows = read_cache(data_dir)
     everything = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
     return Cifar10(
         everything.take(train),
@@ -137,22 +129,29 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     return train, validation
 
 
-def read_rows(path: Path) -> np.ndarray:
-    """The verified rows of a cache, read into memory.
+def read_cache(data_dir: Path) -> np.ndarray:
+    """The verified rows (60000, 3073), read into memory.
 
-    The header is compared, not parsed: a file that asks for another shape is not read at all.
+    The header is compared, not parsed: a file that claims another shape is not read at all.
+
+    Raises:
+        DataError: there is no cache, or its bytes are not CIFAR-10's.
     """
+    path = data_dir / CACHE
+    if not path.exists():
+        raise DataError(f"no CIFAR-10 in {data_dir}; fetch it with: python -m training.data")
+    damage = DataError(f"{path} is not CIFAR-10; fetch it again with: python -m training.data")
     if not path.is_file():
-        raise ValueError("not a regular file")
+        raise damage
     rows = np.empty((len(BATCHES) * BATCH_ROWS, ROW_BYTES), np.uint8)
     header = npy_header(rows)
-    with open(path, "rb") as file:
-        if file.read(len(header)) != header or file.readinto(rows.data) != rows.nbytes:
-            raise ValueError(f"not {len(rows)} rows of {ROW_BYTES} bytes")
-        if file.read(1):
-            raise ValueError("longer than CIFAR-10")
-    if hashlib.sha256(rows.data).hexdigest() != DATA_SHA256:
-        raise ValueError("its images or labels are not CIFAR-10's")
+    try:
+        with open(path, "rb") as file:
+            complete = file.read(len(header)) == header and file.readinto(rows.data) == rows.nbytes
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not complete or hashlib.sha256(rows.data).hexdigest() != DATA_SHA256:
+        raise damage
     return rows
 
 
@@ -170,10 +169,10 @@ def digests(block: np.ndarray) -> tuple[str, str]:
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Rows (60000, 3073) in the official order, whatever order the source has its batches in.
+    """Rows (60000, 3073) in the official order, whatever the order of the source's batches.
 
     Raises:
-        SourceError: a batch is none of the six, comes twice or is missing.
+        SourceError: a batch is not one of the six, is repeated or is missing.
     """
     rows = np.zeros((len(BATCHES) * BATCH_ROWS, ROW_BYTES), np.uint8)
     found: set[int] = set()
@@ -182,9 +181,7 @@ def assemble(batches: Iterator[Batch]) -> np.ndarray:
         try:
             index = HASHES.index(digests(block))
         except ValueError:
-            raise SourceError(
-                f"{batch.name} does not hold CIFAR-10's pictures and labels"
-            ) from None
+            raise SourceError(f"{batch.name} does not hold CIFAR-10's images and labels") from None
         if index in found:
             raise SourceError(f"{batch.name} repeats {BATCHES[index]}")
         rows[index * BATCH_ROWS : (index + 1) * BATCH_ROWS] = block

@@ -186,10 +186,13 @@ class Cutout:
 
     size: int
     probability: float = 1.0
+    during: tuple[float, float] = (0.0, 1.0)
 
     def __call__(
         self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
     ) -> tuple[Tensor, Tensor]:
+        if not self.during[0] <= draws.progress < self.during[1]:
+            return images, targets
         steps = torch.arange(images.shape[2], device=images.device)
         edges = [draws.integers(images.shape[2]) - self.size // 2 for _ in "yx"]  # top, left
         inside = [(steps >= edge[:, None]) & (steps < edge[:, None] + self.size) for edge in edges]
@@ -263,11 +266,11 @@ class AffineColour:
     def __call__(
         self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
     ) -> tuple[Tensor, Tensor]:
-        if not self.during[0] <= draws.progress < self.during[1]:
+        count = round(len(images) * self.probability / 2)
+        if not count or not self.during[0] <= draws.progress < self.during[1]:
             return images, targets
         amount = draws.uniform() * 2 - 1  # (N,), how much of the change, either way
         kind = draws.integers(12)  # divides into three geometric or four colour changes
-        count = round(len(images) * self.probability / 2)
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])

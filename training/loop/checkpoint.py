@@ -71,7 +71,7 @@ def unpack(
     for name, state in slots.items():
         # Averages must lie in memory as their parameter does (channels last).
         optimizer.state[parameters[name]] = {
-            slot: value.to(parameters[name].device)
+            slot: value.clone().to(parameters[name].device)
             if value.ndim == 0
             else torch.empty_like(parameters[name]).copy_(value)
             for slot, value in state.items()

@@ -62,12 +62,26 @@ def load_teacher(
 
 
 def from_run(name: str, folder: Path) -> MobileNetV3Cifar:
-    ended = checkpoint.read(folder) if name in EXPERIMENTS else None
-    if ended is None or len(ended[1].history) < EXPERIMENTS[name].epochs:
+    newest = checkpoint.read(folder) if name in EXPERIMENTS else None
+    if newest is None or len(newest[1].history) < EXPERIMENTS[name].epochs:
         raise TrainingError(f"the teacher {name} is not shipped, and no run in {folder} has ended")
-    teacher = MobileNetV3Cifar(**EXPERIMENTS[name].model)
-    teacher.load_state_dict(checkpoint.final_weights(ended[0]), strict=True)
-    return teacher
+    return from_checkpoint(folder)
+
+
+def from_checkpoint(folder: Path) -> MobileNetV3Cifar:
+    """The network of the newest checkpoint of a run, in evaluation mode.
+
+    Raises:
+        CheckpointError: there is no whole checkpoint.
+        TrainingError: the run is not of an experiment.
+    """
+    newest = checkpoint.read(folder)
+    name = folder.resolve().parent.name
+    if newest is None or name not in EXPERIMENTS:
+        raise TrainingError(f"{folder} is not the run of an experiment, runs/NAME/seed-N")
+    model = MobileNetV3Cifar(**EXPERIMENTS[name].model)
+    model.load_state_dict(checkpoint.final_weights(newest[0]), strict=True)
+    return model.eval()
 
 
 def fingerprint(model: nn.Module) -> str:

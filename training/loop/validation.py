@@ -5,6 +5,7 @@ done there for whole batches, to the bit.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +21,25 @@ GPU_BATCH_SIZE = 500
 FIXED_POINT = 22  # bits of the weights with which Pillow resizes 8-bit images
 
 
-@torch.no_grad()
+class Outputs(NamedTuple):
+    """What a network gives for N images, float32 on the CPU."""
+
+    logits: Tensor  # (N, C)
+    features: Tensor  # (N, F), pooled
+
+
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """Logits, float32 (N, C) on the CPU, of all images of a split.
+    """Logits, float32 (N, C) on the CPU; see split_outputs."""
+    return split_outputs(model, split, what, flip).logits
+
+
+@torch.no_grad()
+def split_outputs(
+    model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
+) -> Outputs:
+    """Logits and features of all images of a split.
 
     Args:
         what: names the progress bar; without it there is none.
@@ -33,16 +48,17 @@ def split_logits(
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"  # the only other device with the float64 of `resize`
     size, home = (GPU_BATCH_SIZE, device) if on_gpu else (BATCH_SIZE, torch.device("cpu"))
-    learning, rows = model.training, []
+    training, rows = model.training, []
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:
         for start in range(0, len(split), size):
             images = torch.from_numpy(split.images[start : start + size]).to(home)
-            inputs = to_inputs(images.flip(2) if flip else images, model)
-            rows.append(model(inputs.to(device)))
+            inputs = to_inputs(images.flip(2) if flip else images, model).to(device)
+            features = model.forward_features(inputs)
+            rows.append((model.forward_head(features), features.mean(dim=(2, 3))))
             bar.update(len(images))
-    model.train(learning)
-    return torch.cat(rows).float().cpu()
+    model.train(training)
+    return Outputs(*(torch.cat(parts).float().cpu() for parts in zip(*rows, strict=True)))
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
