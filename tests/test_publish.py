@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar import MobileNetV3Cifar, push
 from mobilenetv3_cifar.export import run_onnx
 from mobilenetv3_cifar.preprocessing import to_input, to_square
 from tests.tiny import EXPERIMENT, tiny_run
@@ -159,7 +159,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path):
     difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
     said = f"**{right:.2f} %** test accuracy ({difference:+.2f} points)"
     assert said in (copied / "README.md").read_text()
-    assert "model-int8.onnx" in hub.files_to_push(copied)
+    assert "model-int8.onnx" in push.files_to_push(copied)
 
 
 def test_a_retrained_folder_loses_the_8_bit_file_of_its_old_weights(folder, tmp_path):
@@ -263,5 +263,5 @@ def test_a_dry_run_lists_what_would_go(folder, monkeypatch, capsys):
     first, *files = capsys.readouterr().out.splitlines()
     assert first == "to owner/name, in one commit:"
     assert {line.split()[0] for line in files} == FILES | {"seeds/1.json"}
-    with pytest.raises(SystemExit, match=r"^error: 'not a name' is no repository"):
+    with pytest.raises(SystemExit, match=r"^error: 'not a name' is not a repository id"):
         run_publish(monkeypatch, "--repo-id", "not a name", "--dry-run")
