@@ -105,6 +105,14 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     assert "overfit" not in text
 
 
+def test_the_card_says_whether_the_8_bit_file_pays(tmp_path):
+    content = metrics(S4, 0.75) | {"int8": int8(0.74) | {"kept": False, "speedup": 0.9}}
+    text = card_of(write(tmp_path / "a" / S4, content))
+    assert "it is 0.90 times as fast as the float32 file. It is not kept" in text
+    content["int8"]["kept"] = True
+    assert "not kept" not in card_of(write(tmp_path / "b" / S4, content))
+
+
 def test_a_folder_without_a_threshold_flags_nothing(tmp_path):
     folder = write(tmp_path / S4, metrics(S4, 0.75), {"ood_threshold": None})
     assert "flagged as" not in card_of(folder)
