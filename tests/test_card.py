@@ -72,10 +72,9 @@ def test_a_control_is_not_compared_with_itself(tmp_path):
 def test_another_control_is_described_by_its_own_recipe(tmp_path):
     text = card_of(write(tmp_path / "small-overfit", metrics("small-overfit", 0.4, train=1.0)))
     assert "rotation by up to" not in text
-    assert "EnlargeRotate(degrees=0.0, size=224)" in text
     assert "| `train_images` | `1000` |" in text
     assert "It asks" not in text
-    assert "the report's blocks" in text
+    assert "the report's blocks" not in text
 
 
 def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
@@ -108,9 +107,10 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
 def test_the_card_says_whether_the_8_bit_file_pays(tmp_path):
     content = metrics(S4, 0.75) | {"int8": int8(0.74) | {"kept": False, "speedup": 0.9}}
     text = card_of(write(tmp_path / "a" / S4, content))
-    assert "it is 0.90 times as fast as the float32 file. It is not kept" in text
+    assert "74.00 % test accuracy (-1.00 points), 0.90 times as fast as float. " in text
+    assert "there is no 8-bit file" in text
     content["int8"]["kept"] = True
-    assert "not kept" not in card_of(write(tmp_path / "b" / S4, content))
+    assert "there is no 8-bit file" not in card_of(write(tmp_path / "b" / S4, content))
 
 
 def test_a_folder_without_a_threshold_flags_nothing(tmp_path):

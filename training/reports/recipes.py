@@ -25,11 +25,11 @@ class RecipeRun(TypedDict):
     split: str  # of the training images, for example "45k/5k"
     seed: int
     device: str
-    commit: str
     seconds: float  # of training and validation
     images: int  # trained on, repetitions counted
     validation_accuracy: float | None  # of the last averaged weights; None without validation
     history: list[dict[str, float]]  # the rows of history.csv
+    commit: NotRequired[str]
     note: NotRequired[str]  # what the run was to find out
 
 

@@ -88,10 +88,10 @@ class Int8(Summary):
     """The 8-bit ONNX file, measured on the test images."""
 
     bytes: int
+    speedup: NotRequired[float]  # over the float file at batch 1, on one thread
+    kept: NotRequired[bool]  # whether it pays: faster, and hardly less accurate
     calibration_pictures: int
     onnxruntime: str  # version
-    kept: NotRequired[bool]  # whether the file is worth shipping
-    speedup: NotRequired[float]  # over the float32 ONNX file, at batch 1 on one thread
     device: str
 
 
