@@ -25,8 +25,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from demo.housekeeping import SECONDS as TRIM_SECONDS
 from demo.sample import example_files
+from demo.serving.cleanup import CLEANUP_SECONDS as TRIM_SECONDS
 from mobilenetv3_cifar import list_variants
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -39,13 +39,13 @@ fetched = []
 
 
 class Secret(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         fetched.append(self.path)
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"SECRET")
 
-    do_HEAD = do_POST = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_GET
 
     def log_message(self, *args):
         pass

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.serving import bodies, budgets, cleanup, folder
 from demo.safe_image import SafeImage
 from demo.sample import example_files
+from demo.serving import bodies, budgets, folder
 from mobilenetv3_cifar.preprocessing import LABELS
 
 pytest_plugins = ["tests.demo_server"]
@@ -226,9 +225,7 @@ def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):
         yield b"--x--"
 
     whole = {"content-type": "multipart/form-data; boundary=x"}
-    answer = httpx.post(
-        f"{url}/gradio_api/upload", content=drip(), headers=whole, trust_env=False
-    )
+    answer = httpx.post(f"{url}/gradio_api/upload", content=drip(), headers=whole, trust_env=False)
     assert answer.status_code == 408
 
 
