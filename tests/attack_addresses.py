@@ -45,7 +45,7 @@ class Secret(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"SECRET")
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_GET  # noqa: N815
 
     def log_message(self, *args):
         pass
