@@ -24,7 +24,7 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
-from mobilenetv3_cifar.preprocessing import LABELS, View, to_input, to_square
+from mobilenetv3_cifar.preprocessing import LABELS, Resize, to_input, to_square
 
 HERE = Path(__file__).parent
 NONE = "none"
@@ -79,8 +79,8 @@ def measure(model: MobileNetV3Cifar, photographs: list[Photograph]) -> dict[str,
     pictures = [each.picture for each in known]
     truth = np.array([LABELS.index(each.label) for each in known])
     ways = {
-        "straight to 224": whole(model, pictures, "report"),
-        "by 32, the whole": whole(model, pictures, "cifar"),
+        "straight to 224": whole(model, pictures, "direct"),
+        "by 32, the whole": whole(model, pictures, "via_32"),
         "`predict`": compute_logits(model, pictures),
     }
     found: dict[str, float] = {}
@@ -95,10 +95,11 @@ def measure(model: MobileNetV3Cifar, photographs: list[Photograph]) -> dict[str,
     return found
 
 
-def whole(model: MobileNetV3Cifar, pictures: list[Image.Image], view: View) -> torch.Tensor:
+def whole(model: MobileNetV3Cifar, pictures: list[Image.Image], resize: Resize) -> torch.Tensor:
     """Logits of the whole pictures alone."""
-    size = model.config.image_size
-    inputs = to_input([to_square(picture, size, view) for picture in pictures])
+    config = model.config
+    squares = [to_square(picture, config.image_size, resize) for picture in pictures]
+    inputs = to_input(squares, config.mean, config.std)
     with torch.inference_mode():
         return model(inputs.contiguous(memory_format=torch.channels_last))
 

@@ -9,10 +9,17 @@ import numpy as np
 from PIL import Image
 
 from demo.sample import example_files, sample
-from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, explain, list_variants, overlay
+from mobilenetv3_cifar import (
+    Explanation,
+    MobileNetV3Cifar,
+    Prediction,
+    explain,
+    list_variants,
+    overlay,
+)
 from mobilenetv3_cifar.explanation import Method, layers
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import regions, to_square
+from mobilenetv3_cifar.preprocessing import crops, to_square
 from mobilenetv3_cifar.variants import get_variant
 
 LEAST_SHOWN, MOST_SHOWN = 256, 1024  # pixels of a shown map's longer side
@@ -39,7 +46,7 @@ class Answer:
     @property
     def looks(self) -> int:
         """How many regions the answer is the mean of."""
-        return len(regions(self.picture.size))
+        return len(crops(self.picture.size))
 
     def top(self, count: int) -> dict[str, float]:
         return dict(list(self.probabilities.items())[:count])
@@ -96,7 +103,7 @@ def answer(
     explanation = explain(model, picture, method=method, target=chosen, layer=layer)
     seconds = time.perf_counter() - started
     probabilities = explanation.probabilities
-    seen = to_square(picture.crop(explanation.box), model.config.image_size)
+    seen = to_square(picture, model.config.image_size)
     unsure = max(probabilities.values()) < (model.config.ood_threshold or 0.0)
     return Answer(variant, method, picture, seen, probabilities, explanation, seconds, unsure)
 
@@ -122,7 +129,7 @@ def load_once(name: str) -> MobileNetV3Cifar:
 
 
 @cache
-def sample_answers(variant: str) -> list[dict[str, float]]:
+def sample_answers(variant: str) -> list[Prediction]:
     """{label: probability} of the likeliest class of each picture of the sample; takes seconds."""
     return load(variant).predict([entry.picture for entry in sample()], top_k=1)
 

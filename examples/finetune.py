@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar import ImageError, MobileNetV3Cifar
+from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
 BATCH = 32  # pictures a step
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 
-    labels = sorted(path.name for path in arguments.pictures.iterdir() if path.is_dir())
+    labels = [folder.name for folder in class_folders(arguments.pictures)]
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_pictures(model, arguments.pictures, labels)
@@ -45,11 +46,15 @@ def read_pictures(
     model: MobileNetV3Cifar, folder: Path, labels: list[str]
 ) -> tuple[Tensor, Tensor]:
     """All pictures as the network's input (N, 3, S, S), and the index of each one's label (N,)."""
-    files = [
-        (path, i) for i, label in enumerate(labels) for path in sorted((folder / label).iterdir())
-    ]
-    inputs = torch.cat([model.preprocess(path) for path, _ in files])
-    return inputs, torch.tensor([index for _, index in files])
+    inputs, targets = [], []
+    for index, label in enumerate(labels):
+        for path in find_images(folder / label, on_error=print):
+            try:
+                inputs.append(model.preprocess(path))
+                targets.append(index)
+            except ImageError as error:
+                print(f"skipped: {error}")
+    return torch.cat(inputs), torch.tensor(targets)
 
 
 def finetune(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor, epochs: int) -> None:

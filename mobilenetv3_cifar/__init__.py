@@ -5,6 +5,9 @@
 >>> model.predict("cat.png")
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mobilenetv3_cifar.errors import (
     HubError,
     ImageError,
@@ -12,17 +15,25 @@ from mobilenetv3_cifar.errors import (
     ModelFolderError,
     VariantError,
 )
-from mobilenetv3_cifar.explanation import Explanation, explain, overlay
-from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.variants import Variant, list_variants
+
+if TYPE_CHECKING:
+    from mobilenetv3_cifar.classifier import Prediction
+    from mobilenetv3_cifar.explanation import Explanation, explain, overlay
+    from mobilenetv3_cifar.model import MobileNetV3Cifar
+    from mobilenetv3_cifar.preprocessing import ImageTransform
+    from mobilenetv3_cifar.runtime import OnnxClassifier
+    from mobilenetv3_cifar.variants import Variant, list_variants
 
 __all__ = [
     "Explanation",
     "HubError",
     "ImageError",
+    "ImageTransform",
     "MobileNetV3Cifar",
     "MobileNetV3CifarError",
     "ModelFolderError",
+    "OnnxClassifier",
+    "Prediction",
     "Variant",
     "VariantError",
     "explain",
@@ -30,3 +41,28 @@ __all__ = [
     "overlay",
 ]
 __version__ = "0.1.0"
+
+# Imported on first use: numpy and Pillow take 0.1 s, torch a second and more.
+_MODULES = {
+    "Explanation": "explanation",
+    "ImageTransform": "preprocessing",
+    "MobileNetV3Cifar": "model",
+    "OnnxClassifier": "runtime",
+    "Prediction": "classifier",
+    "Variant": "variants",
+    "explain": "explanation",
+    "list_variants": "variants",
+    "overlay": "explanation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,15 +1,19 @@
-"""The model card: checked before it is pushed, its notes kept; and a plain one for lack of any."""
+"""The model card: checked before it is pushed, merged with what a person wrote; and a plain one."""
 
 import re
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData, metadata_load, metadata_save
 from yaml import YAMLError
 
 from mobilenetv3_cifar.config import Config
-from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.errors import ModelFolderError, printable
+from mobilenetv3_cifar.files import read_file
 
 CARD_FILE = "README.md"
+MAX_CARD_BYTES = 2**20
 NOTES = re.compile(r"<!-- notes -->(.*?)<!-- /notes -->", re.DOTALL)
 PLAIN = """---
 {metadata}
@@ -17,14 +21,14 @@ PLAIN = """---
 
 # {size} MobileNetV3, {num_classes} classes
 
-Made with the Python package mobilenetv3-cifar. No accuracy is stated here: none was measured when
-these weights were pushed.
+Made with the Python package mobilenetv3-cifar{origin}. It states no accuracy: none was measured
+when these weights were pushed.
 
 ```python
 from mobilenetv3_cifar import MobileNetV3Cifar
 
 model = MobileNetV3Cifar.from_pretrained("{repo_id}")
-model.predict("picture.png")  # {{label: probability}}
+model.predict("image.png")  # {{label: probability}}
 ```
 
 Classes: {labels}.
@@ -42,19 +46,36 @@ def read_card(folder: Path) -> str:
     """
     path = folder / CARD_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, MAX_CARD_BYTES).decode("utf-8")
         ModelCard(text)
     except FileNotFoundError as error:
-        raise ModelFolderError(f"{path} is missing; what is pushed has a card") from error
+        raise ModelFolderError(f"{path} is missing; a push needs a card") from error
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, YAMLError) as error:
-        raise ModelFolderError(f"{path} is refused, its metadata is not valid: {error}") from error
+        raise ModelFolderError(
+            f"{path} is refused, its metadata is not valid: {printable(str(error), 300)}"
+        ) from error
     return text
 
 
+def merge_cards(ours: str, theirs: str) -> str:
+    """What the repository's card becomes: `theirs` is the one there, empty if there is none.
+
+    A card of ours is replaced, but for the notes in it. One that a person wrote is kept; its
+    metadata gain the keys and tags that they lack.
+    """
+    if not theirs:
+        return ours
+    return keep_notes(ours, theirs) if is_ours(theirs) else add_metadata(theirs, ours)
+
+
+def is_ours(card: str) -> bool:
+    return NOTES.search(card) is not None
+
+
 def keep_notes(ours: str, theirs: str) -> str:
-    """Our card with the notes of theirs, if there are any; at its end, if it has no place."""
+    """Our card with the notes of theirs, if there are any; at its end, if it has no notes."""
     kept = NOTES.search(theirs)
     if kept is None:
         return ours
@@ -63,17 +84,54 @@ def keep_notes(ours: str, theirs: str) -> str:
     return NOTES.sub(lambda _: kept.group(), ours, count=1) if kept[1].strip() else ours
 
 
-def plain_card(config: Config, repo_id: str) -> str:
-    """An honest card for a network of which nothing is known but its config."""
+def add_metadata(theirs: str, ours: str) -> str:
+    """Their card, byte for byte if nothing is to be added or its metadata cannot be read."""
+    try:
+        old, new = load_metadata(theirs), load_metadata(ours)
+    except (ValueError, YAMLError):
+        return theirs
+    tags = old.get("tags", [])
+    merged = old | {key: value for key, value in new.items() if key not in old}
+    if isinstance(tags, list):
+        merged["tags"] = [*tags, *(tag for tag in new.get("tags", []) if tag not in tags)]
+    if merged == old:
+        return theirs
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, CARD_FILE)
+        path.write_bytes(theirs.encode())
+        metadata_save(path, merged)
+        return path.read_bytes().decode()
+
+
+def load_metadata(card: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, CARD_FILE)
+        path.write_bytes(card.encode())
+        return metadata_load(path) or {}
+
+
+def plain_card(
+    config: Config, repo_id: str, base_model: str | None = None, base_card: str = ""
+) -> str:
+    """A card for a network of which only its config and its origin are known.
+
+    Args:
+        base_model: the repository or shipped variant that it was made from.
+        base_card: the card of that, whose licence holds for what is made from it.
+    """
+    base = load_metadata(base_card)
     data = ModelCardData(
         library_name="mobilenetv3-cifar",
         pipeline_tag="image-classification",
         tags=["mobilenetv3", "pytorch", "image-classification"],
+        license=base.get("license"),
+        base_model=base_model if base_model and "/" in base_model else None,
     )
     return PLAIN.format(
         metadata=data.to_yaml(),
         size=config.size.capitalize(),
         num_classes=config.num_classes,
+        origin=f", from `{base_model}`" if base_model else "",
         labels=", ".join(config.labels),
         repo_id=repo_id,
     )

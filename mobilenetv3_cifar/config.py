@@ -1,10 +1,11 @@
 """What `config.json` says of a model: every argument it was built with, validated."""
 
 import dataclasses
+import json
 import math
 import reprlib
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
 
@@ -20,7 +21,7 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Settings:
     """The arguments of MobileNetV3Cifar; a value out of bounds raises ValueError naming it."""
 
     size: Size
@@ -83,6 +84,30 @@ class Config:
             "ood_threshold must be a finite number or null",
             self.ood_threshold,
         )
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Index -> label."""
+        return dict(enumerate(self.labels))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Label -> index."""
+        return {label: index for index, label in enumerate(self.labels)}
+
+
+class Config(Settings):
+    """Settings on which training frameworks may leave attributes of their own.
+
+    transformers' Trainer sets `config.use_cache`, and its loggers call the two methods. Fields stay
+    frozen: only the frozen dataclass itself refuses other names, not its subclasses.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:

@@ -1,32 +1,41 @@
-"""From a name to a model folder, read and checked: a variant, a folder, or a repository of the Hub.
+"""From a name to a checked model folder: a shipped variant, a folder, or a repository of the Hub.
 
-The Hub's client checks the size of what it downloads, not the content. Its cache names each file by
-a hash, though: that is checked here at every load, and a damaged file is taken out of the cache.
+Repositories are kept in the cache of the Hub's client, as plain files in its snapshot folders. They
+are checked by the hashes in config.json at every load, and downloaded again if damaged.
 """
 
-import hashlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import EntryNotFoundError
 
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
-from mobilenetv3_cifar.folder import CONFIG_FILE, ModelFolder, read_folder
+from mobilenetv3_cifar.fetch import RemoteFile, fetch_file, find_file
+from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import (
+    CONFIG_FILE,
+    MAX_BYTES,
+    ModelFolder,
+    decode_folder,
+    read_folder,
+)
 from mobilenetv3_cifar.hub import (
-    PUBLISHED,
     check_revision,
     check_token,
     hub_answers,
+    hub_errors,
     is_commit,
+    is_published,
     is_repo_id,
-    named_errors,
     require_hub,
 )
 from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4
+MAX_PUBLISHED_BYTES = 64 * 2**20  # of one file
 
 logger = logging.getLogger(__name__)
 
@@ -34,109 +43,129 @@ logger = logging.getLogger(__name__)
 def open_model(
     name: str | os.PathLike[str],
     revision: str | None = None,
-    cache_dir: str | Path | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> ModelFolder:
     """The arguments of `MobileNetV3Cifar.from_pretrained`, and its errors."""
-    shipped = shipped_folder(os.fspath(name))
-    if shipped is not None:
-        return read_folder(shipped)
-    if os.path.isdir(name):
-        return read_folder(Path(name))
+    folder = local_folder(name)
+    if folder is not None:
+        if revision is not None:
+            raise ValueError(f"revision is for repositories on the Hub; {folder} has none")
+        return read_folder(folder)
     if not isinstance(name, str) or not is_repo_id(name):
         return read_folder(get_variant(os.fspath(name)).folder)  # raises, and lists the variants
     if revision is not None:
         check_revision(revision)
     check_token(token)
-    folder = fetch(name, revision, cache_dir, token, local_files_only)
-    forget_damaged(folder)
-    return read_folder(folder)._replace(repository=name)
+    cache = Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir).expanduser()
+    storage = cache / f"models--{name.replace('/', '--')}"
+    found = read_cached(name, storage, revision, local_files_only)
+    if found is None:
+        with hub_errors(f"there is no folder {name}; loading it from the Hub"):
+            require_hub()
+            found = load(name, storage, revision, token)
+    return found._replace(repository=name)
 
 
-def fetch(
-    repo_id: str,
-    revision: str | None,
-    cache_dir: str | Path | None,
-    token: str | bool | None,
-    local_files_only: bool,
-) -> Path:
-    """Download a repository's config and weights, of one commit; take the cached without a Hub."""
+def local_folder(name: str | os.PathLike[str]) -> Path | None:
+    shipped = shipped_folder(os.fspath(name))
+    if shipped is not None:
+        return shipped
+    return Path(name) if os.path.isdir(name) else None
 
-    def snapshot(local: bool) -> Path:
-        return Path(
-            snapshot_download(
-                repo_id,
-                revision=revision,
-                cache_dir=cache_dir,
-                token=token,
-                local_files_only=local,
-                allow_patterns=[CONFIG_FILE, WEIGHTS_FILE],
-            )
-        )
 
+def read_cached(
+    name: str, storage: Path, revision: str | None, local_files_only: bool
+) -> ModelFolder | None:
+    """The model in the cache, where the Hub cannot or need not be asked; None to ask it."""
+    snapshot = find_snapshot(storage, revision)
+    if snapshot is None:
+        if local_files_only:
+            raise HubError(f"{name} is not in the cache: load it once without local_files_only")
+        return None
+    hub_may_help = not (local_files_only or constants.HF_HUB_OFFLINE)
+    if hub_may_help and not is_commit(revision):
+        if hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
+            return None
+        logger.warning("the Hub does not answer; %s comes from the cache", name)
+        hub_may_help = False
     try:
-        cached = snapshot(local=True)
-    except LocalEntryNotFoundError:
-        cached = None
-    if local_files_only:
-        if cached is None:
-            raise HubError(f"{repo_id} is not in the cache: load it once without local_files_only")
-        return cached
-    if cached is not None and (constants.HF_HUB_OFFLINE or is_commit(revision)):
-        return cached  # there is nobody to ask, or nothing: a commit never changes
-    if cached is not None and not hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
-        logger.warning("%s is silent; %s comes from the cache", constants.ENDPOINT, repo_id)
-        return cached
-    with named_errors(f"there is no folder {repo_id}; loading it from the Hub"):
-        require_hub()
-        return snapshot(local=False)
+        return read_folder(snapshot)
+    except ModelFolderError:
+        if hub_may_help:
+            return None
+        raise
 
 
-def complete(repo_id: str, folder: Path, token: str | bool | None) -> None:
-    """Download into a snapshot in the cache whatever else of its commit the Hub publishes.
+def find_snapshot(storage: Path, revision: str | None) -> Path | None:
+    """The cached snapshot of a revision: a commit, or what a branch or tag last was."""
+    commit = revision or constants.DEFAULT_REVISION
+    if not is_commit(commit):
+        try:
+            commit = (storage / "refs" / commit).read_text(encoding="ascii")[:41]
+        except (OSError, ValueError):
+            return None
+    snapshot = storage / "snapshots" / commit
+    whole = is_commit(commit) and all((snapshot / name).is_file() for name in MAX_BYTES)
+    return snapshot if whole else None
+
+
+def load(name: str, storage: Path, revision: str | None, token: str | bool | None) -> ModelFolder:
+    """The model of a revision, from the cache if that has its commit, else from the Hub."""
+    config = find(name, CONFIG_FILE, revision, token)
+    snapshot = storage / "snapshots" / config.commit
+    if find_snapshot(storage, config.commit) is not None:
+        try:
+            return read_folder(snapshot)
+        except ModelFolderError as error:
+            logger.warning("%s; it is downloaded again", error)
+    weights = find(name, WEIGHTS_FILE, config.commit, token)
+    contents = {
+        file: fetch_file(remote, token, MAX_BYTES[file])
+        for file, remote in ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
+    }
+    model = decode_folder(snapshot, contents)
+    refs = {} if is_commit(revision) else {f"refs/{revision or 'main'}": config.commit.encode()}
+    files = {f"snapshots/{config.commit}/{file}": content for file, content in contents.items()}
+    try:
+        write_files(storage, files | refs)
+    except OSError as error:
+        logger.warning("%s cannot be written (%s): not cached", storage, error.strerror)
+    return model
+
+
+def find(name: str, file: str, revision: str | None, token: str | bool | None) -> RemoteFile:
+    try:
+        return find_file(name, file, revision, token)
+    except EntryNotFoundError as error:
+        raise ModelFolderError(f"{file} is missing in {name}; every model has it") from error
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files by their paths within `folder`, in this order."""
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_files(target.parent, {target.name: content})
+
+
+def download_published_files(
+    repo_id: str,
+    snapshot: Path,
+    token: str | bool | None,
+    wanted: Callable[[str], bool] = is_published,
+) -> None:
+    """Add to a snapshot in the cache the `wanted` files of its commit.
 
     Raises:
         HubError: the Hub cannot be reached or refuses.
-        ModelFolderError: a file was damaged.
+        ModelFolderError: a file is too large, or was damaged on the way.
     """
-    with named_errors(f"loading the card and figures of {repo_id}"):
+    commit = snapshot.name  # the cache calls a snapshot by its commit
+    with hub_errors(f"loading the card and figures of {repo_id}"):
         require_hub()
-        snapshot_download(
-            repo_id,
-            revision=folder.name,  # the cache calls a snapshot by its commit
-            cache_dir=folder.parents[2],
-            token=token,
-            allow_patterns=list(PUBLISHED),
-        )
-    forget_damaged(folder)
-
-
-def forget_damaged(folder: Path) -> None:
-    """Check each file against the hash that the cache calls it by; drop those that differ.
-
-    Raises:
-        ModelFolderError: a file differed.
-    """
-    for path in folder.rglob("*"):
-        if not path.is_symlink():  # a folder, or a system without links: the config's hash remains
-            continue
-        blob = path.parent / os.readlink(path)  # one link on; a second may follow
-        if blob.is_file() and is_damaged(blob):
-            blob.resolve().unlink()
-            blob.unlink(missing_ok=True)
-            path.unlink()
-            raise ModelFolderError(
-                f"{path} was damaged and is taken out of the cache: load it again"
-            )
-
-
-def is_damaged(blob: Path) -> bool:
-    """Whether a file is not what its name says: the Hub uses SHA-256, and git's hash for small."""
-    git_start = b"blob %d\0" % blob.stat().st_size
-    hashes = {64: hashlib.sha256(), 40: hashlib.sha1(git_start, usedforsecurity=False)}
-    expected = hashes.get(len(blob.name))
-    if expected is None:
-        return False
-    with blob.open("rb") as file:
-        return hashlib.file_digest(file, lambda: expected).hexdigest() != blob.name
+        for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):
+            if wanted(path) and not (snapshot / path).is_file():
+                remote = find_file(repo_id, path, commit, token)
+                write_files(snapshot, {path: fetch_file(remote, token, MAX_PUBLISHED_BYTES)})

@@ -1,160 +1,208 @@
-"""Class activation maps: where in the picture a network found its evidence for a class.
+"""Class activation maps: where in the image a network found its evidence for a class.
 
-The maps are pytorch_grad_cam's (https://github.com/jacobgil/pytorch-grad-cam), which is imported on
-use, since that takes seconds. Each map is made on a private copy of the network.
+The maps are computed from one layer's activations and the gradients of the class's logit there,
+which the network's runtime gives (`Classifier.evidence`); here is the arithmetic, in numpy.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
+from mobilenetv3_cifar.classifier import Classifier, Prediction, to_squares
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import (
-    Picture,
-    evaluation_copy,
-    logit_batches,
-    ranked,
-    to_probabilities,
-)
-from mobilenetv3_cifar.preprocessing import Box, regions, to_input, to_square
-
-if TYPE_CHECKING:
-    from mobilenetv3_cifar.model import MobileNetV3Cifar
+from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.preprocessing import Box, crops
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A map over one picture for one class.
+    """A map over one image for one class.
 
-    `heatmap` is float32 (H, W), of the picture's own size, 0 to 1; `blank` says that it is 0
-    everywhere: no place spoke for the class. `probability` is the class's, in [0, 1];
-    `probabilities` is what `predict` gives: {label: probability} of all classes, highest first.
+    `heatmap` is float32 (H, W), of the image's own size, 0 to 1; `peak` is the value before scaling
+    that 1 stands for, so that `peak * heatmap` puts the maps of several classes on one scale.
+    `blank` says that the map is 0 everywhere: no positive evidence for the class. `probability` is
+    the class's, in [0, 1]; `probabilities` is what `predict` gives for all classes.
 
-    Of a picture larger than 32x32, that is the answer of three regions together. The map is of the
-    one in which the network is surest of the class, `box`, and 0 outside.
+    An image larger than 32x32 is answered by the mean over three crops: its map is the mean of the
+    crops' maps, each laid over its part of the image.
     """
 
     heatmap: np.ndarray
     label: str
     probability: float
     blank: bool
-    probabilities: dict[str, float] = field(default_factory=dict)
-    box: Box = (0, 0, 0, 0)  # pixels: left, top, and right and bottom just outside
+    probabilities: Prediction = field(default_factory=lambda: Prediction({}, 0.0, False))
+    peak: float = 0.0
 
 
-@torch.inference_mode(False)  # maps need gradients, wherever the caller is
 def explain(
-    model: "MobileNetV3Cifar",
-    image: Picture,
+    model: Classifier,
+    image: ImageInput,
     method: Method = "gradcam",
     target: str | int | None = None,
     layer: str | None = None,
 ) -> Explanation:
-    """Where `model` looks in `image` for the class `target`: by default the one it predicts.
+    """Where `model` found evidence in `image` for the class `target`, by default the predicted one.
 
     Args:
-        method: "gradcam" (Selvaraju et al. 2017), "gradcam++" (Chattopadhay et al. 2018),
-            "layercam" (Jiang et al. 2021), "hirescam" (Draelos and Carin 2020) or "eigencam"
-            (Muhammad and Yeasin 2020; it shows the strongest pattern, whatever the class).
+        method: a key of `METHODS`.
         target: a label, or its index.
-        layer: one of `layers(model)`; by default the last, which has the most meaning.
+        layer: one of `model.layers()`; by default the last, whose features mean most.
 
     Raises:
-        ImageError: the picture cannot be opened.
+        ImageError: the image cannot be opened.
         ValueError: there is no such method, target or layer; the message lists those there are.
     """
-    picture = open_image(image)
-    wanted = None if target is None else class_index(target, model.config.labels)
-    network = evaluation_copy(model).float()
-    names = layers(network)
-    if layer is not None and layer not in names:
-        raise ValueError(f"layer must be one of {', '.join(names)}, not {layer!r}")
-    module = network.get_submodule(layer or names[-1])
-    labels, boxes = network.config.labels, regions(picture.size)
-    squares = [to_square(picture.crop(box), network.config.image_size) for box in boxes]
-    logits = next(logit_batches(network, squares, len(squares)))  # (regions, classes)
-    probabilities = to_probabilities(network, logits.mean(0))
-    index = int(probabilities.argmax()) if wanted is None else wanted
-    surest = int(to_probabilities(network, logits)[:, index].argmax())
-    inputs = to_input([squares[surest]], network.config.mean, network.config.std)
-    small = class_activation_map(network, module, inputs, method, index)
-    peak = float(small.max())
+    rgb = open_image(image, limits=None)
+    require_choice("method", method, list(METHODS))
+    names, labels = model.layers(), model.config.labels
+    if layer is not None:
+        require_choice("layer", layer, names)
+    wanted = None if target is None else class_index(target, labels)
+    squares = to_squares(rgb, model.square_size)
+    evidence = model.evidence(squares, wanted, layer or names[-1])
+    outputs = type(evidence.outputs)(*(rows.mean(0, keepdims=True) for rows in evidence.outputs))
+    (probabilities,) = model.label(outputs)
+    maps = METHODS[method].compute(evidence.activations, evidence.gradients)
+    heatmap = paste_maps(maps.clip(min=0), crops(rgb.size), rgb.size)
+    peak = float(heatmap.max())
     return Explanation(
-        heatmap=spread(small / peak if peak > 0 else small, boxes[surest], picture.size),
-        label=labels[index],
-        probability=float(probabilities[index]),
+        heatmap=heatmap / np.float32(peak) if peak > 0 else heatmap,
+        label=labels[evidence.target],
+        probability=probabilities[labels[evidence.target]],
         blank=peak == 0,
-        probabilities=ranked(probabilities.tolist(), labels, top_k=None),
-        box=boxes[surest],
+        probabilities=probabilities,
+        peak=peak,
     )
 
 
-def spread(small: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) laid over a box of a picture of that width and height: float32 (H, W)."""
-    left, top, right, bottom = box
-    part = Image.fromarray(small).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+def layers(model: Classifier) -> list[str]:
+    """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+    return model.layers()
+
+
+def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
+    """Maps (n, h, w) of the n boxes of an image of that width and height -> their mean (H, W)."""
     heatmap = np.zeros(size[::-1], np.float32)
-    heatmap[top:bottom, left:right] = np.asarray(part).clip(0, 1)
-    return heatmap
+    for values, (left, top, right, bottom) in zip(maps, boxes, strict=True):
+        part = Image.fromarray(values.astype(np.float32))
+        part = part.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+        heatmap[top:bottom, left:right] += np.asarray(part)
+    return heatmap / np.float32(len(boxes))
 
 
-def class_activation_map(
-    network: "MobileNetV3Cifar", layer: nn.Module, inputs: Tensor, method: Method, index: int
-) -> np.ndarray:
-    """The map, float32 (H, W), at least 0, of one input (1, 3, H, W) for one class."""
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, not {method!r}")
-    # Imported on use: it takes seconds, and brings OpenCV, matplotlib and scikit-learn.
-    import pytorch_grad_cam as library
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    classes = {
-        "gradcam": library.GradCAM,
-        "gradcam++": library.GradCAMPlusPlus,
-        "layercam": library.LayerCAM,
-        "hirescam": library.HiResCAM,
-        "eigencam": library.EigenCAM,
-    }
-    # The graph begins at the layer: nothing before it is needed for the gradients there.
-    layer.register_forward_hook(lambda module, args, output: output.detach().requires_grad_())
-    targets = [ClassifierOutputTarget(index)]
-    with classes[method](model=network, target_layers=[layer]) as cam, torch.enable_grad():
-        return cam(input_tensor=inputs, targets=targets)[0]
-
-
-def layers(model: "MobileNetV3Cifar") -> list[str]:
-    """The names of the feature maps worth a look: the last of each resolution, fine to coarse."""
-    names, strided = [], [*enumerate(model.features.blocks)][1:]  # type: ignore[arg-type]
-    for index, block in strided:
-        if block.depthwise.stride != (1, 1):
-            names.append(f"features.blocks.{index - 1}")
-    # Maps finer than a quarter of the input show edges, and EigenCAM's cost grows with their area.
-    return [*names, "features"][-4:]
+def require_choice(what: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     if isinstance(target, str) and target in labels:
         return labels.index(target)
-    if isinstance(target, int) and 0 <= target < len(labels):
-        return target
+    if isinstance(target, int | np.integer) and 0 <= target < len(labels):
+        return int(target)
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-def overlay(image: Picture, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
-    """The picture under its map, in matplotlib's "turbo" colours: blue 0, red 1.
+# The methods. Each takes activations and gradients (n, K, h, w) and gives maps (n, h, w), of which
+# negative values are then set to 0.
+
+
+def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Channels weighted by the means of their gradients."""
+    return weighted(activations, gradients.mean(axis=(2, 3)))
+
+
+def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Channels weighted by their positive gradients, each by the paper's equation 19."""
+    sums = activations.sum(axis=(2, 3), keepdims=True)
+    below = 2 * gradients**2 + sums * gradients**3 + 1e-6
+    shares = np.where(gradients != 0, gradients**2 / below, 0)
+    return weighted(activations, (gradients.clip(min=0) * shares).sum(axis=(2, 3)))
+
+
+def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Each activation weighted by its own gradient, where that is positive."""
+    return (gradients.clip(min=0) * activations).sum(axis=1)
+
+
+def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Each activation weighted by its own gradient."""
+    return (gradients * activations).sum(axis=1)
+
+
+def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """The first principal component of the activations, whatever the class.
+
+    NOTE: its sign is arbitrary; here it grows with the activations.
+    """
+    n, channels, height, width = activations.shape
+    places = activations.transpose(0, 2, 3, 1).reshape(-1, channels)
+    centred = places - places.mean(axis=0)
+    component = np.linalg.svd(centred, full_matrices=False)[2][0]  # (K,)
+    projected = centred @ component
+    if projected @ places.sum(axis=1) < 0:
+        projected = -projected
+    return projected.reshape(n, height, width)
+
+
+def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.einsum("nkhw,nk->nhw", activations, weights)
+
+
+class CamMethod(NamedTuple):
+    title: str
+    compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    paper: str
+
+
+METHODS: dict[Method, CamMethod] = {
+    "gradcam": CamMethod("Grad-CAM", grad_cam, "Selvaraju et al., ICCV 2017"),
+    "gradcam++": CamMethod("Grad-CAM++", grad_cam_plus_plus, "Chattopadhay et al., WACV 2018"),
+    "layercam": CamMethod("LayerCAM", layer_cam, "Jiang et al., IEEE TIP 2021"),
+    "hirescam": CamMethod("HiResCAM", hires_cam, "Draelos and Carin, arXiv 2020"),
+    "eigencam": CamMethod("EigenCAM", eigen_cam, "Muhammad and Yeasin, IJCNN 2020"),
+}
+
+
+# matplotlib's "inferno" at equal steps from 0 to 1: its lightness rises evenly, so the peak stays
+# the strongest place in grey and for colour-blind readers.
+COLOURS = np.array(
+    [
+        (0, 0, 4),
+        (22, 11, 57),
+        (66, 10, 104),
+        (106, 23, 110),
+        (147, 38, 103),
+        (188, 55, 84),
+        (221, 81, 58),
+        (243, 120, 25),
+        (252, 165, 10),
+        (246, 215, 70),
+        (252, 255, 164),
+    ]
+)
+
+
+def colour(heatmap: np.ndarray) -> np.ndarray:
+    """(H, W) in [0, 1] -> uint8 (H, W, 3), from black over red to light yellow."""
+    steps = np.linspace(0, 1, len(COLOURS))
+    table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
+    levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.stack(table, axis=1).round().astype(np.uint8)[levels]
+
+
+def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
+    """The image under its map, in the colours of `colour`.
 
     Args:
-        image: the picture that was explained, or another of the heatmap's size.
+        image: the image that was explained, or another of the heatmap's size.
         heatmap: (H, W) in [0, 1].
         opacity: of the map, in [0, 1].
     """
-    import matplotlib  # on use: it takes a while
-
-    colours = matplotlib.colormaps["turbo"](heatmap, bytes=True)[..., :3]
-    return Image.blend(open_image(image), Image.fromarray(colours), opacity)
+    return Image.blend(open_image(image, limits=None), Image.fromarray(colour(heatmap)), opacity)

@@ -1,12 +1,36 @@
-"""Atomic writes: a file is either the old one or the new one, whenever the process is killed."""
+"""Reading a file of bounded size, and atomic writes: a file is the old one or the new one."""
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
+def read_file(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: the file is missing, unreadable, larger, or not a regular file. A FIFO or a device
+            could be read forever.
+    """
+    with open(path, "rb", opener=open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = b"" if status.st_size > limit else file.read(limit + 1)
+    if max(status.st_size, len(content)) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return content
+
+
+def open_without_waiting(path: str, flags: int) -> int:
+    """Opening a FIFO waits for a writer, unless told otherwise; Windows has neither."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all of them before the first takes its place: a full disk changes nothing.
+    """Write all of them before the first is moved into place: a full disk changes nothing.
 
     A link is replaced, not followed: it may point into a cache that others read.
     """
@@ -31,12 +55,12 @@ def write_through(path: Path, content: bytes) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """A name beside `path` that no other save has."""
+    """A name beside `path` that no other save uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
 
 
 def sync_names(folder: Path) -> None:
-    """Make renames within a folder last; Windows has no such call and needs none."""
+    """Make renames within a folder durable; Windows has no such call and needs none."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,8 +1,9 @@
-"""A model folder: `config.json` and `model.safetensors`, tied together by a SHA-256.
+"""A model folder: `config.json` and `model.safetensors`, tied together by SHA-256.
 
-The config names the hash of the weights, and is written last. So whatever moment a save is killed
+The config names the hash of the weights and is written last. So whatever moment a save is killed
 at, the folder holds the old model, the new one, or weights that its config does not name, which is
-refused; it never loads as a mixture. A new folder appears by one rename, whole or not at all.
+refused; it never loads as a mixture. A new folder appears by one rename, whole or not at all. The
+config's own hash covers all its other keys.
 """
 
 import dataclasses
@@ -17,21 +18,21 @@ from torch import Tensor
 
 from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import CONFIG_VERSION, Config
-from mobilenetv3_cifar.errors import ModelFolderError
-from mobilenetv3_cifar.files import partial_of, replace_files, sync_names
+from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
+from mobilenetv3_cifar.files import partial_of, read_file, replace_files, sync_names
 from mobilenetv3_cifar.variants import WEIGHTS_FILE
 
 CONFIG_FILE = "config.json"
-MAX_CONFIG_BYTES = 2**20
+MAX_BYTES = {CONFIG_FILE: 2**20, WEIGHTS_FILE: weights.MAX_BYTES}
 FIELDS = {field.name for field in dataclasses.fields(Config)}
-KEYS = FIELDS | {"config_version", "weights_sha256"}
+OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below"}
 REQUIRED = {"weights_sha256"} | {
     field.name for field in dataclasses.fields(Config) if field.default is dataclasses.MISSING
 }
 
 
 class ModelFolder(NamedTuple):
-    """What a model folder holds. Tensors are float32 on the CPU, counters int64."""
+    """The content of a model folder. Tensors are float32 on the CPU, counters int64."""
 
     path: Path
     config: Config
@@ -45,16 +46,25 @@ def read_folder(folder: Path) -> ModelFolder:
     Raises:
         ModelFolderError: a file is missing, damaged, too large, or not what the config says.
     """
-    config, sha256 = read_config(folder)
-    path = folder / WEIGHTS_FILE
-    content = read_file(path, weights.MAX_BYTES)
+    contents = {name: read_content(folder / name) for name in MAX_BYTES}
+    return decode_folder(folder, contents)
+
+
+def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
+    """Check the two files' contents; `folder`, which need not exist, is for the messages.
+
+    Raises:
+        ModelFolderError: a content is damaged or not what the config says.
+    """
+    config, sha256 = decode_config(folder, contents[CONFIG_FILE])
+    content = contents[WEIGHTS_FILE]
     try:
-        weights.check_header(content)  # first: a Git LFS pointer should be called that
+        weights.check_header(content)  # first: a Git LFS pointer should be named as such
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
     except ValueError as error:
-        raise ModelFolderError(f"{path} is refused: {error}") from error
+        raise ModelFolderError(f"{folder / WEIGHTS_FILE} is refused: {error}") from error
 
 
 def check_folder_fits(found: ModelFolder, expected: dict[str, Tensor]) -> None:
@@ -71,29 +81,49 @@ def read_config(folder: Path) -> tuple[Config, str]:
     Raises:
         ModelFolderError: it is missing or not valid.
     """
-    path = folder / CONFIG_FILE
-    content = read_file(path, MAX_CONFIG_BYTES)
+    return decode_config(folder, read_content(folder / CONFIG_FILE))
+
+
+def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
     try:
-        return decode_config(content)
+        values = weights.parse_json(content)
+        check_keys(values)
+        sha256 = hash_values(values)
+        if "unsure_below" in values:  # the name in the first release
+            values["ood_threshold"] = values.pop("unsure_below")
+        fields = {name: from_json(value) for name, value in values.items() if name in FIELDS}
+        config = Config(**fields)
+        if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
+            raise ValueError(
+                "it was damaged or edited, says its config_sha256; to change a setting, "
+                "load with from_pretrained(..., NAME=VALUE) and save again"
+            )
+        return config, values["weights_sha256"]
     except ValueError as error:
-        raise ModelFolderError(f"{path} is refused: {error}") from error
+        raise ModelFolderError(f"{folder / CONFIG_FILE} is refused: {error}") from error
 
 
-def decode_config(content: bytes) -> tuple[Config, str]:
-    values = weights.parse_json(content)
+def check_keys(values: Any) -> None:
+    """Check the version and the keys; Config checks the settings."""
     if not isinstance(values, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
     if version != CONFIG_VERSION or isinstance(version, bool):
-        raise ValueError(f"config_version {version!r:.20} is not the {CONFIG_VERSION} read here")
-    if "unsure_below" in values:  # the first release's name
-        values["ood_threshold"] = values.pop("unsure_below")
-    check_keys(set(values))
+        raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
+    if missing := REQUIRED - values.keys():
+        raise ValueError(f"it has no {', '.join(sorted(missing))}")
+    if unknown := values.keys() - FIELDS - OTHER_KEYS:
+        names = printable(", ".join(sorted(unknown)))
+        raise ValueError(f"it has an unknown {names}; a newer mobilenetv3-cifar may read it")
     sha256 = values["weights_sha256"]
     if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
-    fields = {name: from_json(value) for name, value in values.items() if name in FIELDS}
-    return Config(**fields), sha256
+
+
+def hash_values(values: dict[str, Any]) -> str:
+    """SHA-256 of a config's values, all but this hash itself, as compact JSON with sorted keys."""
+    covered = {key: value for key, value in values.items() if key != "config_sha256"}
+    return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 
 
 def from_json(value: Any) -> Any:
@@ -101,49 +131,37 @@ def from_json(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def check_keys(keys: set[str]) -> None:
-    if missing := REQUIRED - keys:
-        raise ValueError(f"it has no {', '.join(sorted(missing)):.200}")
-    if unknown := keys - KEYS:
-        raise ValueError(
-            f"it has an unknown {', '.join(sorted(unknown)):.200}; "
-            "a newer mobilenetv3-cifar may read it"
-        )
-
-
 def encode_config(config: Config, sha256: str) -> bytes:
     values = dataclasses.asdict(config)
     values |= {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
+    values["config_sha256"] = hash_values(values)
     return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def read_file(path: Path, limit: int) -> bytes:
-    """The whole content of a file of at most `limit` bytes."""
-    if not path.is_file():
-        raise ModelFolderError(f"{path} is missing; a model folder holds it")
+def read_content(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
-            content = file.read(limit + 1)
+        return read_file(path, MAX_BYTES[path.name])
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ModelFolderError(f"{path} is missing; every model folder has it") from error
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > limit:
-        raise ModelFolderError(f"{path} is refused: larger than {limit} bytes")
-    return content
 
 
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
-    """Write a model folder, new or over an old one; what else lies there is left alone.
+    """Write a model folder, new or over an old one; other files there are left alone.
 
     A kill may leave a hidden `.NAME.*.partial` behind, which nothing reads.
 
     Raises:
-        ModelFolderError: the disk is full, the place is not writable, or a tensor is not finite.
+        ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would
+            refuse the result; then nothing is written.
     """
     content = encode_weights(tensors)
-    files = {
-        WEIGHTS_FILE: content,
-        CONFIG_FILE: encode_config(config, digest(content)),  # last
-    }
+    files = {WEIGHTS_FILE: content, CONFIG_FILE: encode_config(config, digest(content))}
+    for name, limit in MAX_BYTES.items():
+        if len(files[name]) > limit:
+            raise ModelFolderError(f"{folder} is not saved: {name} is larger than {limit} bytes")
+    decode_folder(folder, files)
     try:
         if folder.exists():
             replace_files(folder, files)
@@ -153,8 +171,8 @@ def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> No
         raise ModelFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def holds(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
-    """Whether a folder is of this very model: the same config and the same weights."""
+def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
+    """Whether a folder holds this model: the same config and the same weights."""
     try:
         return read_config(folder) == (config, digest(encode_weights(tensors)))
     except ModelFolderError:

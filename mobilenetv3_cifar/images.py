@@ -1,33 +1,42 @@
-"""Opening what a stranger sends: a picture from any source -> RGB, upright; or an ImageError.
+"""Opening an image from any source -> RGB, upright; or an ImageError.
 
-The idea: what decoding would cost is known before it begins, so a small file that claims to be a
-huge picture, or one of endless scans, costs nothing. Colour profiles are not applied: CIFAR-10 has
-none.
+The idea: what decoding would cost is known before it begins. Strangers' files are held to
+`UPLOAD_LIMITS`, so a small file that claims to be a huge image, or one of endless scans, costs
+nothing; a caller's own images are not. Colour profiles are not applied: CIFAR-10 has none.
 """
 
 import io
 import math
 import os
+import re
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mobilenetv3_cifar.containers import container_fault, ifd_fault
-from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.errors import ImageError, ImageTypeError
+from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
 
-Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+
+class Limits(NamedTuple):
+    """What a stranger's image may cost."""
+
+    megabytes: int
+    megapixels: int
+    aspect: int  # the longer side over the shorter one
+    scans: int  # of a JPEG: each is a pass over all its pixels, however few bytes it has
+
+
+UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50, scans=100)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-MAX_BYTES = 20_000_000
-MAX_PIXELS = 25_000_000  # phones make pictures of 12 to 24 million
-MAX_ASPECT = 50  # the longer side over the shorter one
-MAX_SCANS = 100  # of a JPEG: each is a pass over all its pixels, however few bytes it has
-SCAN = b"\xff\xda"  # begins one, and never stands within its data
+SCAN = b"\xff\xda"  # begins one, and never occurs within its data
 SLOW = ("bmp_rle", "ppm_plain")  # decoded in Python, seconds for a few kilobytes
-TILE_SIDES = (322, 323)  # TIFF tags: a tile may be larger than its picture
+TILE_SIDES = (322, 323)  # TIFF tags: a tile may be larger than its image
+URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
 # What Pillow's decoders raise on damaged files.
 DAMAGED = (
@@ -54,107 +63,125 @@ UPRIGHT = {
 }
 
 
-def open_image(source: Source) -> Image.Image:
-    """A path, bytes, a binary file, a PIL image or a uint8 (H, W, 3) array -> a new RGB image.
+def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Image.Image:
+    """A path, bytes, a binary file, a PIL image, a uint8 array or tensor -> a new RGB image.
 
-    Of an animation the first frame is taken; what is transparent is laid over white.
+    The first frame of an animation is taken; transparent pixels are laid over white.
+
+    Args:
+        limits: None for a caller's own images: files are then bound by Pillow's own
+            `Image.MAX_IMAGE_PIXELS` alone.
 
     Raises:
         ImageError: it cannot or must not be opened; one sentence with the file's name and why.
+        ImageTypeError: it is none of those; this is an ImageError and a TypeError.
     """
-    name = "the picture"
-    if isinstance(source, np.ndarray):
-        image = from_array(source)
-    elif isinstance(source, Image.Image):
+    name = "the image"
+    if isinstance(source, Image.Image):
         image = source
+    elif isinstance(source, np.ndarray):
+        image = from_array(source)
+    elif is_tensor(source):
+        image = from_tensor(source)
     else:
         if isinstance(source, str | os.PathLike):
-            name = repr(Path(source).name[-80:])
-        data = read_bytes(source, name)
-        if fault := container_fault(data, MAX_PIXELS):
+            name = repr(os.path.basename(os.fsdecode(source))[-80:])
+        data = read_bytes(source, name, limits)
+        if limits is not None and (fault := container_fault(data, limits.megapixels * 10**6)):
             raise ImageError(f"{name} {fault}")
-        image = read_header(data, name)
-        check_cost(image, data, name)
-    check_size(image.size, name)
+        image = read_header(data, name, limits)
+        if limits is not None:
+            check_cost(image, data, name, limits)
+    check_size(image.size, name, limits)
     return decode(image, name)
 
 
-def from_array(array: np.ndarray) -> Image.Image:
-    """uint8 (H, W, 3), red green blue -> the same as a PIL image."""
-    fits = array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size
-    if not fits:
-        raise ImageError(
-            f"an array must be uint8 of shape (H, W, 3), not {array.dtype} of shape {array.shape}"
-        )
-    return Image.fromarray(array)
-
-
-def read_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, name: str) -> bytes:
+def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
     """The whole file, unless it is empty or too long."""
-    if isinstance(source, bytes):
-        data = source
+    most = -1 if limits is None else limits.megabytes * 1_000_000
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
     elif isinstance(source, str | os.PathLike):
-        data = read_file(Path(source), name)
+        data = read_path(os.fsdecode(source), name, most + 1)
     elif hasattr(source, "read"):
-        data = source.read(MAX_BYTES + 1)
+        data = read_open_file(source, name, most + 1)
     else:
-        raise ImageError(f"a picture cannot be made from {type(source).__name__}")
+        raise ImageTypeError(
+            "an image must be a path, bytes, a binary file, a PIL image, or a uint8 array or "
+            f"tensor, not {type(source).__name__}"
+        )
     if not data:
         raise ImageError(f"{name} is empty")
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"{name} is larger than {MAX_BYTES // 1_000_000} MB")
+    if limits is not None and len(data) > most:
+        raise ImageError(f"{name} is larger than {limits.megabytes} MB")
     return data
 
 
-def read_file(path: Path, name: str) -> bytes:
-    # A pipe or a device would block for ever, a folder has no bytes.
-    if not path.is_file():
-        raise ImageError(f"{name} is not a file" if path.exists() else f"{name} does not exist")
+def read_path(path: str, name: str, size: int) -> bytes:
+    """At most `size` bytes of a file; all of it if that is 0."""
+    if URL.match(path):
+        raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
+    file = Path(path)
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        # A pipe or a device would block for ever, a folder has no bytes.
+        if not file.is_file():
+            raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
+        with file.open("rb") as opened:
+            return opened.read(size or -1)
     except OSError as error:
         raise ImageError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def read_header(data: bytes, name: str) -> Image.Image:
+def read_open_file(file: BinaryIO, name: str, size: int) -> bytes:
+    try:
+        data = file.read(size) if size else file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise ImageError(f"{name} cannot be read: {error}") from error
+    if not isinstance(data, bytes):
+        raise ImageTypeError("a file must be opened in binary mode, such as open(path, 'rb')")
+    return data
+
+
+def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
     """What the file says it is; no pixel is decoded yet."""
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
-        raise ImageError(f"{name} is not a picture of these formats: {formats}") from error
+        raise ImageError(f"{name} is not an image of these formats: {formats}") from error
     except TOO_LARGE as error:
-        raise too_many_pixels(name) from error
+        raise too_many_pixels(name, limits) from error
     except DAMAGED as error:
         raise damaged(name) from error
 
 
-def check_cost(image: Image.Image, data: bytes, name: str) -> None:
+def check_cost(image: Image.Image, data: bytes, name: str, limits: Limits) -> None:
     """Refuse what takes far longer, or more memory, than its size in pixels says."""
-    if image.format in ("JPEG", "MPO") and data.count(SCAN) > MAX_SCANS:
-        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans")
+    if image.format in ("JPEG", "MPO") and data.count(SCAN) > limits.scans:
+        raise ImageError(f"{name} is a JPEG of more than {limits.scans} scans")
     if any(tile[0] in SLOW for tile in getattr(image, "tile", ())):
         raise ImageError(f"{name} is packed in a way that takes too long to open")
     sides = [getattr(image, "tag_v2", {}).get(tag) for tag in TILE_SIDES]
-    if math.prod(side for side in sides if isinstance(side, int)) > MAX_PIXELS:
-        raise too_many_pixels(name)
+    if math.prod(side for side in sides if isinstance(side, int)) > limits.megapixels * 1_000_000:
+        raise too_many_pixels(name, limits)
 
 
-def check_size(size: tuple[int, int], name: str) -> None:
+def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
     short, long = sorted(size)
     if short < 1:
         raise ImageError(f"{name} has no pixels")
-    if short * long > MAX_PIXELS:
-        raise too_many_pixels(name)
-    if long > MAX_ASPECT * short:
+    if limits is None:
+        return
+    if short * long > limits.megapixels * 1_000_000:
+        raise too_many_pixels(name, limits)
+    if long > limits.aspect * short:
         raise ImageError(
-            f"{name} is too narrow: {size[0]}x{size[1]} pixels, more than {MAX_ASPECT} to 1"
+            f"{name} is too narrow: {size[0]}x{size[1]} pixels, more than {limits.aspect} to 1"
         )
 
 
 def decode(image: Image.Image, name: str) -> Image.Image:
-    """All pixels as RGB, the way up that the camera noted."""
+    """All pixels as RGB, turned upright by the orientation that the camera noted."""
     try:
         image.load()
         rgb = to_rgb(image)
@@ -197,8 +224,10 @@ def to_eight_bits(values: np.ndarray) -> np.ndarray:
     return grey.clip(0, 255).astype(np.uint8)
 
 
-def too_many_pixels(name: str) -> ImageError:
-    return ImageError(f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels")
+def too_many_pixels(name: str, limits: Limits | None) -> ImageError:
+    if limits is None:
+        return ImageError(f"{name} has more pixels than PIL.Image.MAX_IMAGE_PIXELS allows")
+    return ImageError(f"{name} has more than {limits.megapixels} million pixels")
 
 
 def damaged(name: str) -> ImageError:

@@ -1,39 +1,19 @@
-"""MobileNetV3Cifar: the network, its config, and where it comes from and goes to."""
+"""MobileNetV3Cifar: the network, from images to predictions."""
 
-import dataclasses
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Self, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mobilenetv3_cifar import download, hub
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
-from mobilenetv3_cifar.card import CARD_FILE, plain_card
-from mobilenetv3_cifar.config import (
-    Blocks,
-    Config,
-    OodScore,
-    Size,
-    fill_labels,
-    numbered_labels,
-)
-from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, holds, write_folder
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import Picture, predict
-from mobilenetv3_cifar.preprocessing import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    View,
-    to_input,
-    to_square,
-)
+from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels
+from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.prediction import TorchClassifier
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize
+from mobilenetv3_cifar.pretrained import Pretrained
 
 
-class MobileNetV3Cifar(nn.Module):
+class MobileNetV3Cifar(Pretrained, TorchClassifier):
     """MobileNetV3 for small pictures: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
 
     Args:
@@ -87,8 +67,6 @@ class MobileNetV3Cifar(nn.Module):
             ood_score=ood_score,
             ood_threshold=ood_threshold,
         )
-        self.folder: Path | None = None  # where it was loaded from
-        self.repository: str | None = None  # on the Hub, if that is a snapshot in the cache
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
         if ood_score == "fdbd":
@@ -109,177 +87,23 @@ class MobileNetV3Cifar(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))
 
-    def preprocess(self, image: Picture, view: View = "cifar") -> Tensor:
-        """A picture -> the network's input, float32 (1, 3, image_size, image_size).
+    def preprocess(
+        self, image: ImageInput, resize: Resize = "via_32", *, view: Resize | None = None
+    ) -> Tensor:
+        """An image -> the network's input, float32 (1, 3, image_size, image_size).
 
         Args:
-            view: "cifar" brings a larger picture to 32x32 first, the sharpness of the training
-                pictures; "report" enlarges or reduces it at once, as the report's listing 11.
+            resize: "via_32" reduces a larger image to 32x32 first, the sharpness of the training
+                images; "direct" resizes once, as the report's listing 11 does.
+            view: the former name of `resize`, deprecated.
 
         Raises:
-            ImageError: the picture cannot be opened.
+            ImageError: the image cannot be opened.
         """
-        square = to_square(open_image(image), self.config.image_size, view)
-        return to_input([square], self.config.mean, self.config.std)
-
-    @overload
-    def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
-        self, images: Picture, top_k: int | None = 3, batch_size: int = 64
-    ) -> dict[str, float]: ...
-
-    @overload
-    def predict(
-        self, images: Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
-    ) -> list[dict[str, float]]: ...
-
-    def predict(
-        self, images: Picture | Sequence[Picture], top_k: int | None = 3, batch_size: int = 64
-    ) -> dict[str, float] | list[dict[str, float]]:
-        """One picture -> {label: probability}, highest first; a list of them -> a list of dicts.
-
-        Of a picture larger than 32x32 the network sees three regions: the whole, the centred square
-        and the middle. The answer comes from the mean of their logits.
-
-        Args:
-            images: PIL pictures, paths or uint8 arrays (H, W, 3).
-            top_k: how many labels; None for all.
-            batch_size: regions in one pass through the network.
-
-        Raises:
-            ImageError: a picture cannot be opened.
-        """
-        return predict(self, images, top_k, batch_size)
+        return self.transform(view or resize)(image)[None]
 
     def __repr__(self) -> str:
         """One line; `print(model.features)` shows the layers."""
         shown = ("size", "blocks", "dropout", "num_classes", "image_size", "temperature")
         settings = ", ".join(f"{name}={getattr(self.config, name)!r}" for name in shown)
         return f"{type(self).__name__}({settings})"
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        device: str | torch.device = "cpu",
-        num_classes: int | None = None,
-        labels: Sequence[str] | None = None,
-    ) -> Self:
-        """A trained network, in evaluation mode, float32.
-
-        Args:
-            name: a shipped variant, else an existing folder, else "owner/name" on the Hub.
-            revision: branch, tag or commit of the repository.
-            cache_dir: where downloads are kept, if not where the Hub's client keeps them.
-            token: the Hub's access token, for private repositories.
-            local_files_only: take the repository from the cache; never go online.
-            device: "cpu", "cuda", "cuda:1", "mps" and so on.
-            num_classes: give the trained body a fresh head of so many classes, for fine-tuning.
-            labels: the names of those classes.
-
-        Raises:
-            VariantError: no variant, folder or repository can be meant; lists the shipped variants.
-            ModelFolderError: a file is missing, damaged, or not what the config says it is.
-            HubError: the Hub cannot be reached, or refuses.
-            ValueError: the device is none, or not there; the labels do not fit.
-        """
-        found = download.open_model(name, revision, cache_dir, token, local_files_only)
-        model = cls.from_folder(found)
-        if labels is not None:
-            labels = fill_labels(labels, 0)
-            num_classes = len(labels) if num_classes is None else num_classes
-        if num_classes is not None:
-            model = model.with_fresh_head(num_classes, labels)
-        try:
-            return model.to(device).eval()
-        # Torch asserts that it was built for CUDA, and imports what other devices need.
-        except (RuntimeError, AssertionError, ImportError) as error:
-            raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
-
-    @classmethod
-    def from_folder(cls, found: ModelFolder) -> Self:
-        """The network of a folder that was read; ModelFolderError where the weights do not fit."""
-        with torch.device("meta"):  # no memory, and no random numbers drawn
-            model = cls(**dataclasses.asdict(found.config))
-        check_folder_fits(found, model.state_dict())
-        model.load_state_dict(found.tensors, strict=True, assign=True)
-        model.folder, model.repository = found.path, found.repository
-        return model
-
-    def with_fresh_head(self, num_classes: int, labels: Sequence[str] | None = None) -> Self:
-        """This network's body under an untrained head; both networks share the body."""
-        fresh = type(self)(
-            size=self.config.size,
-            blocks=self.config.blocks,
-            dropout=self.config.dropout,
-            num_classes=num_classes,
-            labels=numbered_labels(num_classes) if labels is None else labels,
-            image_size=self.config.image_size,
-            mean=self.config.mean,
-            std=self.config.std,
-        )
-        fresh.features = self.features
-        return fresh
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
-
-        Over an older model, a kill at any moment leaves the old one, the new one, or a folder that
-        is refused as incomplete until the next save. Other files in the folder are left alone.
-
-        Raises:
-            ModelFolderError: the folder cannot be written, or a weight is not finite.
-        """
-        write_folder(Path(folder), self.config, self.state_dict())
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        token: str | bool | None = None,
-        private: bool | None = None,
-        create_pr: bool = False,
-        tag: str | None = None,
-        commit_message: str = "Upload the model",
-    ) -> str:
-        """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
-
-        A network that is as it was loaded takes the card, figures and measurements along that its
-        folder or repository has. Any other gets a plain card, and a former model's go.
-
-        Args:
-            token: the Hub's access token; without one, that of `hf auth login`.
-            private: whether a repository that is created is private.
-            create_pr: propose the change as a pull request.
-            tag: a tag for the commit, such as "v1.0".
-
-        Raises:
-            HubError: the Hub cannot be reached or refuses; the message says what to do.
-        """
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = self.published_folder(token)
-            if folder is None:
-                folder = Path(temporary, "model")
-                self.save_pretrained(folder)
-                (folder / CARD_FILE).write_text(plain_card(self.config, repo_id), encoding="utf-8")
-            return hub.push_folder(
-                folder,
-                repo_id,
-                token=token,
-                private=private,
-                create_pr=create_pr,
-                tag=tag,
-                commit_message=commit_message,
-            )
-
-    def published_folder(self, token: str | bool | None) -> Path | None:
-        """Where it was loaded from, if that has a card and still holds this very network."""
-        if self.folder is None or not holds(self.folder, self.config, self.state_dict()):
-            return None
-        if self.repository is not None:
-            download.complete(self.repository, self.folder, token)
-        return self.folder if (self.folder / CARD_FILE).is_file() else None

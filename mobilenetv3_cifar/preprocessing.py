@@ -1,17 +1,23 @@
-"""From a picture to the network's input: the one definition for training, evaluation and demo.
+"""From an image to the network's input: the one definition for training, evaluation and demo.
 
-A CIFAR-10 picture is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
-with the ImageNet statistics (listing 11). A larger picture is first brought to 32x32, the sharpness
-the network was trained on, region by region.
+A CIFAR-10 image is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
+with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, the sharpness
+of the training images, crop by crop. Importing this module does not import torch.
 """
 
+import warnings
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LABELS = (
     "airplane",
@@ -25,40 +31,47 @@ LABELS = (
     "ship",
     "truck",
 )
-NATIVE_SIZE = 32  # pixels a side of a CIFAR-10 picture
+NATIVE_SIZE = 32  # pixels, the side of a CIFAR-10 image
 # Of red, green and blue in [0, 1]. The report uses ImageNet's; our own networks use CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 MIDDLE = 0.7  # of a photograph's width and height
 
-View = Literal["cifar", "report"]
+Resize = Literal["via_32", "direct"]
+FORMER_NAMES: dict[str, Resize] = {"cifar": "via_32", "report": "direct"}  # before 0.2
 Box = tuple[int, int, int, int]  # pixels: left, top, and right and bottom just outside
 
 
-def resize(image: Image.Image, size: int) -> Image.Image:
+def scale(image: Image.Image, size: int) -> Image.Image:
     """A square of `size` pixels, bilinear; Pillow averages over the covered area to reduce."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def to_square(image: Image.Image, size: int, view: View = "cifar") -> Image.Image:
-    """The picture as the network sees it: RGB, `size` x `size` pixels.
+def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
+    """The image as the network gets it: RGB, `size` x `size` pixels.
 
-    "cifar" reduces to 32x32 before it enlarges; "report" goes straight to `size`, as listing 11
-    does. For a 32x32 picture both are the same.
+    "via_32" reduces to 32x32 before it enlarges; "direct" resizes once, as listing 11 does. For a
+    32x32 image both are the same.
     """
-    if view not in ("cifar", "report"):
-        raise ValueError(f"view must be 'cifar' or 'report', not {view!r}")
-    if view == "cifar":
-        image = resize(image, NATIVE_SIZE)
-    return resize(image, size)
+    return scale(scale(image, NATIVE_SIZE) if check_resize(resize) == "via_32" else image, size)
 
 
-def regions(size: tuple[int, int]) -> list[Box]:
-    """The parts of a picture of that width and height that are asked about, for an average.
+def check_resize(resize: str) -> Resize:
+    if resize in FORMER_NAMES:
+        current = FORMER_NAMES[resize]
+        warnings.warn(f"{resize!r} is now called {current!r}", DeprecationWarning, stacklevel=4)
+        return current
+    if resize not in get_args(Resize):
+        raise ValueError(f"resize must be 'via_32' or 'direct', not {resize!r}")
+    return resize  # type: ignore[return-value]
 
-    CIFAR-10's pictures are filled by what they show; of a photograph, it may be the middle only. So
-    of anything larger than 32x32: the whole, the centred square, and the middle 70 % each way.
+
+def crops(size: tuple[int, int]) -> list[Box]:
+    """The crops of an image of that width and height whose outputs are averaged.
+
+    The subject fills a CIFAR-10 image; in a photograph it may fill the middle only. So an image
+    larger than 32x32 has three: the whole, the centred square, and the middle 70 % each way.
     """
     width, height = size
     whole = (0, 0, width, height)
@@ -74,14 +87,42 @@ def centred(size: tuple[int, int], part: tuple[int, int]) -> Box:
     return left, top, left + part[0], top + part[1]
 
 
-def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
     """(N, 3, H, W) in [0, 1] -> the same shape, minus the mean, over the standard deviation."""
-    means = torch.tensor(mean, device=pixels.device).view(3, 1, 1)
-    deviations = torch.tensor(std, device=pixels.device).view(3, 1, 1)
+    means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 
 
-def to_input(squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def to_input(
+    squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]
+) -> "Tensor":
     """RGB images of one size -> float32 (N, 3, H, W), normalised."""
+    import torch
+
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
     return normalize(pixels.permute(0, 3, 1, 2).float() / 255, mean, std)
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Any image that `predict` takes -> the network's input, float32 (3, image_size, image_size).
+
+    It can be given to torchvision's data sets. Larger images are reduced to 32x32 first ("via_32"),
+    or resized once ("direct"), bilinear and antialiased; then scaled to [0, 1] and normalised.
+
+    Raises:
+        ImageError: the image cannot be opened.
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: Resize = "via_32"
+    interpolation: Literal["bilinear"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resize", check_resize(self.resize))
+
+    def __call__(self, image: ImageInput) -> "Tensor":
+        square = to_square(open_image(image, limits=None), self.image_size, self.resize)
+        return to_input([square], self.mean, self.std)[0]

@@ -1,13 +1,17 @@
-"""The shipped variants: a folder each, with its measured figures; one name is one folder."""
+"""The shipped variants: a folder each, with its measured figures. Needs no torch."""
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilenetv3_cifar.errors import VariantError
+from mobilenetv3_cifar.errors import VariantError, quote
+from mobilenetv3_cifar.files import read_file
 
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+MAX_METRICS_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Variant:
     """A shipped network. Accuracies are fractions of 1; `macs`: of convolutions, linear layers."""
 
     name: str
-    accuracy: float  # on the 15,000 validation pictures, which choices may rest on
+    accuracy: float  # validation accuracy, which choices may rest on
     test_accuracy: float
     parameters: int
     macs: int
@@ -46,14 +50,19 @@ def list_variants() -> list[Variant]:
     """All shipped variants, best validation accuracy first, ties by name.
 
     Raises:
-        VariantError: a variant's folder is not whole.
+        VariantError: a variant's folder is incomplete, or the package is inside a zip file.
     """
-    found = map(read_variant, shipped_folders())
-    return sorted(found, key=lambda variant: (-variant.accuracy, variant.name))
+    if not variants_folder().is_dir():
+        raise VariantError(
+            f"there are no shipped variants in {variants_folder()}: "
+            "install the package from its wheel, and not inside a zip file"
+        )
+    variants = map(read_variant, shipped_folders())
+    return sorted(variants, key=lambda variant: (-variant.accuracy, variant.name))
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant of that name; without one, the best on validation pictures.
+    """The shipped variant of that name; without one, that with the best validation accuracy.
 
     Raises:
         VariantError: there is no such variant; the message lists those there are.
@@ -62,13 +71,16 @@ def get_variant(name: str | None = None) -> Variant:
     for variant in variants:
         if name in (None, variant.name):
             return variant
-    names = ", ".join(variant.name for variant in variants) or "none is shipped"
-    raise VariantError(f"no variant is called {name!r}; there are: {names}")
+    names = [variant.name for variant in variants]
+    close = difflib.get_close_matches(str(name)[:100], names, n=1)
+    hint = f"did you mean {close[0]}? There" if close else "there"
+    listed = ", ".join(names) or "none is shipped"
+    raise VariantError(f"no variant is called {quote(name)}; {hint} are: {listed}")
 
 
 def read_variant(folder: Path) -> Variant:
     try:
-        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         return Variant(
             name=folder.name,
             accuracy=metrics["validation"]["accuracy"],
@@ -78,4 +90,6 @@ def read_variant(folder: Path) -> Variant:
             bytes=(folder / WEIGHTS_FILE).stat().st_size,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VariantError(f"the shipped variant in {folder} is not whole: {error!r}") from error
+        raise VariantError(
+            f"the shipped variant in {folder} is incomplete: {quote(error)}"
+        ) from error

@@ -14,9 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mobilenetv3_cifar.errors import printable, quote
+
 MAX_BYTES = 64 * 2**20  # of the whole file; the largest network has 17 MB
 MAX_HEADER_BYTES = 2**20
-LENGTH_BYTES = 8  # the file starts with the header's length, little-endian
+LENGTH_BYTES = 8  # the file starts with the length of its header, little-endian
 NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
     b"<": "an HTML page, not weights",
@@ -33,7 +35,9 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
     """
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
-            raise ValueError(f"{name} is {tensor.dtype}; weights are float32, counters int64")
+            raise ValueError(
+                f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
+            )
     packed = {name: pack(tensor.detach().cpu()) for name, tensor in tensors.items()}
     check_finite(packed)
     return save(packed, metadata={"format": "pt"})
@@ -52,16 +56,17 @@ def decode(content: bytes) -> dict[str, Tensor]:
     """The content of a weights file -> its tensors, on the CPU: float32, and int64 for counters.
 
     Raises:
-        ValueError: it is no whole safetensors file of finite F16, F32 and I64 tensors.
+        ValueError: it is not a whole safetensors file of finite F16, F32 and I64 tensors.
     """
     check_header(content)
     try:
         tensors = load(content)
-    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that torch has no name for
-        raise ValueError(f"not a whole safetensors file ({error})") from error
+    # torch has no name for some dtypes (KeyError), and no sizes from 2**63 (the last three).
+    except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
-            raise ValueError(f"tensor {name!r} is {tensor.dtype}, not F16, F32 or I64")
+            raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
     check_finite(tensors)
     return {name: widen(tensor) for name, tensor in tensors.items()}
 
@@ -73,7 +78,7 @@ def widen(tensor: Tensor) -> Tensor:
 
 
 def check_header(content: bytes) -> None:
-    """Refuse, before anything is parsed, what is no weights file or has a suspicious header."""
+    """Refuse, before anything is parsed, another kind of file or a suspicious header."""
     length = int.from_bytes(content[:LENGTH_BYTES], "little")
     if len(content) < LENGTH_BYTES or length > MAX_HEADER_BYTES:
         raise ValueError(name_content(content))
@@ -90,28 +95,33 @@ def name_content(content: bytes) -> str:
     for start, kind in NOT_WEIGHTS.items():
         if content.startswith(start):
             return kind
-    return "not safetensors: its first 8 bytes are no header length" if content else "empty"
+    return "not safetensors: its first 8 bytes are not a header length" if content else "empty"
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not np.isfinite(tensor.numpy()).all():
-            raise ValueError(f"tensor {name!r} holds a value that is not finite")
+            raise ValueError(f"tensor {quote(name)} has a value that is not finite")
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Raise ValueError, naming the tensor, where names, shapes or kinds are not those expected."""
+    """Raise ValueError, naming the tensor, unless names and shapes are those expected.
+
+    Floating types may differ: a network may be in half precision, and what is read is float32.
+    """
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
-            raise ValueError(f"tensor {name!r} is missing")
+            raise ValueError(f"tensor {quote(name)} is missing")
         if name not in expected:
-            raise ValueError(f"tensor {name!r} is none of this network's")
-        given, wanted = tensors[name], expected[name]
-        if (given.shape, given.dtype) != (wanted.shape, wanted.dtype):
-            raise ValueError(
-                f"tensor {name!r} is {given.dtype} {tuple(given.shape)}, "
-                f"not {wanted.dtype} {tuple(wanted.shape)}"
-            )
+            raise ValueError(f"tensor {quote(name)} does not belong to this network")
+        given, wanted = describe(tensors[name]), describe(expected[name])
+        if given != wanted:
+            raise ValueError(f"tensor {quote(name)} is {given}, not {wanted}")
+
+
+def describe(tensor: Tensor) -> str:
+    kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
+    return f"{kind} {tuple(tensor.shape)}"
 
 
 def parse_json(content: bytes) -> Any:
@@ -127,10 +137,10 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {key!r:.100} stands there twice")
+            raise ValueError(f"the key {quote(key)} occurs twice")
         values[key] = value
     return values
 
 
 def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,12 +1,16 @@
-"""What every test shares: no network, a seeded start, a few hundred real pictures."""
+"""What every test shares: no network, a seeded start, 600 real images, one working directory."""
 
 import os
 import socket
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+
+from training.dataset.sample import load_sample
+
+# Tests may be started from any directory; their subprocesses need the repository on their path.
+os.chdir(Path(__file__).parent.parent)
 
 os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -14,7 +18,34 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
 
+# Modules that start a browser, a server or other processes, or train: `pytest -m "not slow"` leaves
+# them out.
+SLOW = {
+    "test_api_docs",
+    "test_cli",
+    "test_demo_browser",
+    "test_demo_space",
+    "test_demo_strangers",
+    "test_export",
+    "test_hub",
+    "test_int8",
+    "test_package",
+    "test_packaging",
+    "test_publish",
+    "test_push",
+    "test_runtime",
+    "test_saving",
+    "test_static_page",
+    "test_train",
+    "test_two_processes",
+}
 LOOPBACK = ("127.", "localhost", "::1")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +68,5 @@ def seeded():
 
 @pytest.fixture(scope="session")
 def sample():
-    """600 training pictures of CIFAR-10, 60 a class: uint8 (600, 32, 32, 3) and labels (600,)."""
-    rows = np.load(Path(__file__).parent / "data" / "cifar10-sample.npy", allow_pickle=False)
-    return rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0]
+    """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
+    return load_sample()

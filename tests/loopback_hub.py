@@ -6,6 +6,7 @@ clients must run with HF_HUB_DISABLE_XET=1. `faults` breaks things: each name ho
 still happens.
 """
 
+import asyncio
 import base64
 import contextlib
 import dataclasses
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -24,7 +25,7 @@ import uvicorn
 import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 TOKEN = "hf_loopbackloopbackloopback"
@@ -39,11 +40,15 @@ class Repo:
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
     refs: dict[str, str] = dataclasses.field(default_factory=dict)
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit
 
-    def commit(self, ref: str, tree: dict[str, bytes]) -> str:
+    def commit(
+        self, ref: str, tree: dict[str, bytes], title: str = "By hand", description: str = ""
+    ) -> str:
         listing = sorted((path, sha256(content)) for path, content in tree.items())
         oid = hashlib.sha1(json.dumps([ref, len(self.commits), listing]).encode()).hexdigest()
         self.commits[oid] = tree
+        self.messages[oid] = (title, description)
         self.refs[ref] = oid
         return oid
 
@@ -72,6 +77,8 @@ class LoopbackHub:
         self.faults: Counter[str] = Counter()
         self.requests: list[str] = []  # "METHOD path", in order
         self.tokens_at_cdn: list[str] = []
+        self.headers: dict[str, str] = {}  # of every file, in place of the right ones
+        self.malformed: str | None = None  # what to say of a repository
         api = "/api/models/{owner}/{name}"
         self.app = Starlette(
             exception_handlers={RefusalError: lambda request, refusal: refusal.response},
@@ -82,6 +89,7 @@ class LoopbackHub:
                 Route(api, self.info),
                 Route(api + "/refs", self.list_refs),
                 Route(api + "/revision/{revision:path}", self.info),
+                Route(api + "/commits/{revision:path}", self.list_commits),
                 Route(api + "/tree/{revision:path}", self.tree),
                 Route(api + "/preupload/{revision:path}", self.preupload, methods=["POST"]),
                 Route(api + "/commit/{revision:path}", self.commit, methods=["POST"]),
@@ -144,6 +152,8 @@ class LoopbackHub:
 
     async def info(self, request: Request) -> Response:
         repo = self.find(request)
+        if self.malformed is not None:
+            return Response(self.malformed, media_type="application/json")
         sha = repo.resolve(request.path_params.get("revision", "main"))
         if sha is None:
             raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
@@ -165,6 +175,24 @@ class LoopbackHub:
             for name, oid in repo.tags.items()
         ]
         return JSONResponse({"branches": [], "tags": tags, "converts": []})
+
+    async def list_commits(self, request: Request) -> Response:
+        """All commits, last first: this Hub keeps no parents, and the client asks for the head."""
+        repo = self.find(request)
+        if self.break_once("no_history"):
+            raise RefusalError(404, None, "Not found")
+        return JSONResponse(
+            [
+                {
+                    "id": oid,
+                    "title": title,
+                    "message": message,
+                    "date": "2026-01-01T00:00:00.000Z",
+                    "authors": [{"user": "someone"}],
+                }
+                for oid, (title, message) in reversed(repo.messages.items())
+            ]
+        )
 
     async def tree(self, request: Request) -> Response:
         repo = self.find(request)
@@ -212,9 +240,11 @@ class LoopbackHub:
         ref = request.path_params["revision"]
         head = repo.resolve(ref)
         tree = dict(repo.commits[head])
+        header = {}
         for line in (await request.body()).splitlines():
             item = json.loads(line)
             value = item["value"]
+            header = value if item["key"] == "header" else header
             if item["key"] == "header" and value.get("parentCommit", head) != head:
                 raise RefusalError(412, None, "The branch has moved")
             if item["key"] == "file":
@@ -228,7 +258,7 @@ class LoopbackHub:
         if request.query_params.get("create_pr"):
             ref = f"refs/pr/{1 + sum(name.startswith('refs/pr/') for name in repo.refs)}"
             answer["pullRequestUrl"] = f"{repo_url}/discussions/{ref.split('/')[-1]}"
-        oid = repo.commit(ref, tree)
+        oid = repo.commit(ref, tree, header["summary"], header["description"])
         if self.break_once("commit_lost"):
             return Response("the answer is lost", 504)
         return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{repo_url}/commit/{oid}"})
@@ -253,10 +283,14 @@ class LoopbackHub:
         headers = {"X-Repo-Commit": sha, "ETag": f'"{file_oid(path, content)}"'}
         if path.endswith(LARGE):
             headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(content))}
-            return RedirectResponse(f"{self.cdn}/cdn/{sha256(content)}", 302, headers)
+            location = f"{self.cdn}/cdn/{sha256(content)}"
+            return RedirectResponse(location, 302, headers | self.headers)
         if request.method == "GET" and self.break_once("flip_small"):
             content = flipped(content)
-        return Response(content, headers=headers)
+        for fault, seconds in (("endless", 0), ("drip", 0.02)):
+            if request.method == "GET" and self.break_once(fault):
+                return StreamingResponse(forever(seconds), headers=headers | self.headers)
+        return Response(content, headers=headers | self.headers)
 
     async def cdn_get(self, request: Request) -> Response:
         self.requests.append(f"{request.method} /cdn")
@@ -284,6 +318,13 @@ def entry(path: str, content: bytes) -> dict[str, object]:
     oid, size = file_oid(path, content), len(content)
     large = {"lfs": {"oid": oid, "size": size, "pointerSize": 134}} if path.endswith(LARGE) else {}
     return {"type": "file", "path": path, "oid": oid, "size": size, **large}
+
+
+async def forever(seconds: float) -> AsyncIterator[bytes]:
+    """Thousands of bytes at once for ever, or one after the other."""
+    while True:
+        yield b"x" * (1 if seconds else 65536)
+        await asyncio.sleep(seconds)
 
 
 def flipped(content: bytes) -> bytes:

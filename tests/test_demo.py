@@ -155,11 +155,11 @@ def test_of_a_photograph_the_sentence_says_that_there_were_several_looks(shipped
     assert "two at its middle" not in describe(answers.answer(small, "small-best"))
 
 
-def test_what_the_network_gets_is_the_region_that_the_map_lies_over(shipped):
+def test_what_the_network_gets_is_the_whole_image(shipped):
     left = Image.new("RGB", (300, 100), "red")
     left.paste("blue", (150, 0, 300, 100))
     found = answers.answer(left, "small-best")
-    expected = to_square(left.crop(found.explanation.box), 224)
+    expected = to_square(left, 224)
     np.testing.assert_array_equal(np.asarray(found.seen), np.asarray(expected))
 
 

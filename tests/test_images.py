@@ -7,10 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import ExifTags, Image
 
 from mobilenetv3_cifar import images
-from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 from mobilenetv3_cifar.images import open_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -30,7 +31,7 @@ def grey(value, dtype):
     return Image.fromarray(np.full((4, 4), value, dtype))
 
 
-def picture(height=6, width=4):
+def small_image(height=6, width=4):
     """Every pixel another colour."""
     values = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     return Image.fromarray(values)
@@ -94,10 +95,10 @@ def tiled_tiff(side):
     ids=["scans", "runs", "text", "tile"],
 )
 def test_what_is_small_and_takes_long_is_refused_at_once(data, cause):
-    begin = time.perf_counter()
+    begin = time.thread_time()  # of the processor, whatever else it runs
     with pytest.raises(ImageError, match=cause):
         open_image(data)
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1
 
 
 def test_a_progressive_jpeg_is_read():
@@ -107,11 +108,11 @@ def test_a_progressive_jpeg_is_read():
 
 
 def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
-    expected = np.asarray(picture())
+    expected = np.asarray(small_image())
     path = tmp_path / "small.png"
-    path.write_bytes(encode(picture()))
+    path.write_bytes(encode(small_image()))
     with path.open("rb") as file:
-        sources = [path, str(path), path.read_bytes(), file, picture(), expected]
+        sources = [path, str(path), path.read_bytes(), file, small_image(), expected]
         for source in sources:
             opened = open_image(source)
             assert opened.mode == "RGB"
@@ -127,7 +128,7 @@ def test_every_allowed_format_is_read(format):
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "EPS", "PDF", "JPEG2000"])
 def test_other_formats_are_refused_with_the_list_of_those_that_are_read(format):
-    with pytest.raises(ImageError, match="not a picture of these formats: PNG, JPEG"):
+    with pytest.raises(ImageError, match="not an image of these formats: PNG, JPEG"):
         open_image(encode(Image.new("RGB", (32, 32)), format))
 
 
@@ -187,53 +188,53 @@ def test_an_animation_gives_its_first_frame(format):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, *images.UPRIGHT])
-def test_a_picture_is_turned_the_way_up_that_the_camera_noted(format, orientation):
+def test_a_image_is_turned_the_way_up_that_the_camera_noted(format, orientation):
     back = dict.fromkeys(images.UPRIGHT)
     back |= {turn: turn for turn in images.UPRIGHT} | {6: 8, 8: 6}
-    turned = picture()
+    turned = small_image()
     if orientation != 1:
         turned = turned.transpose(images.UPRIGHT[back[orientation]])
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     opened = open_image(encode(turned, format, exif=exif))
-    np.testing.assert_array_equal(np.asarray(opened), np.asarray(picture()))
-    np.testing.assert_array_equal(np.asarray(open_image(opened)), np.asarray(picture()))
+    np.testing.assert_array_equal(np.asarray(opened), np.asarray(small_image()))
+    np.testing.assert_array_equal(np.asarray(open_image(opened)), np.asarray(small_image()))
 
 
 def test_the_source_is_left_as_it_was():
-    source = picture()
+    source = small_image()
     opened = open_image(source)
     opened.putpixel((0, 0), WHITE)
-    assert source == picture()
+    assert source == small_image()
 
 
 @pytest.mark.parametrize(
     ("data", "cause"),
     [
         (b"", "is empty"),
-        (b"hello", "is not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is not a picture"),
-        (bytes(images.MAX_BYTES + 1), "is larger than 20 MB"),
-        (encode(picture())[:-30], "is damaged or cut short"),
+        (b"hello", "is not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not an image"),
+        (bytes(20_000_001), "is larger than 20 MB"),
+        (encode(small_image())[:-30], "is damaged or cut short"),
         (encode(Image.new("RGB", (64, 64)), "JPEG")[:-30], "is damaged or cut short"),
-        (encode(picture(), "GIF")[:-10], "is damaged or cut short"),
+        (encode(small_image(), "GIF")[:-10], "is damaged or cut short"),
         (png_header(32, 32, bytes(100)), "is damaged or cut short"),
         (png_header(5001, 5000), "has more than 25 million pixels"),
         (png_header(13_000, 13_000), "has more than 25 million pixels"),
         (png_header(2**31 - 1, 2**31 - 1), "has more than 25 million pixels"),
         (png_header(65_500, 1), "is too narrow: 65500x1 pixels"),
-        (png_header(0, 5), "is damaged|is not a picture|no pixels"),
+        (png_header(0, 5), "is damaged|is not an image|no pixels"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_what_cannot_be_opened_is_refused_with_its_cause(data, cause):
-    with pytest.raises(ImageError, match=f"^the picture .*({cause})") as error:
+    with pytest.raises(ImageError, match=f"^the image .*({cause})") as error:
         open_image(data)
     assert "\n" not in str(error.value)
 
 
-def test_a_huge_picture_is_refused_before_a_pixel_is_decoded(monkeypatch):
+def test_a_huge_image_is_refused_before_a_pixel_is_decoded(monkeypatch):
     bomb = encode(Image.new("L", (5001, 5000)))
 
     def decode(image):
@@ -246,8 +247,8 @@ def test_a_huge_picture_is_refused_before_a_pixel_is_decoded(monkeypatch):
 
 def test_a_refusal_names_the_file_without_its_folder(tmp_path):
     broken = tmp_path / "notes.txt"
-    broken.write_text("no picture")
-    causes = {broken: "is not a picture", tmp_path / "gone.png": "does not exist"}
+    broken.write_text("not an image")
+    causes = {broken: "is not an image", tmp_path / "gone.png": "does not exist"}
     for path, cause in {**causes, tmp_path: "is not a file"}.items():
         with pytest.raises(ImageError, match=f"^'{path.name}' {cause}") as error:
             open_image(path)
@@ -257,24 +258,93 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 4), np.uint8),
+        np.zeros(4, np.uint8),
         np.zeros((4, 4, 4), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.float32),
-        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4), bool),
+        torch.zeros(4, dtype=torch.uint8),
+        torch.zeros(4, 4, 5, dtype=torch.uint8),
+        torch.zeros(3, 4, 4),
     ],
 )
-def test_an_array_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(ImageError, match="an array must be uint8 of shape"):
+def test_an_array_or_tensor_of_another_shape_or_type_is_refused(array):
+    with pytest.raises(ImageError, match=r"must be uint8 of shape .*, not .* of shape"):
         open_image(array)
 
 
-def test_something_else_than_a_picture_is_refused():
-    with pytest.raises(ImageError, match="cannot be made from NoneType"):
-        open_image(None)
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 4, 3), np.uint8), torch.zeros(3, 4, 0, dtype=torch.uint8)]
+)
+def test_an_image_without_pixels_is_refused(array):
+    with pytest.raises(ImageError, match="has no pixels"):
+        open_image(array)
+
+
+def test_grey_arrays_and_tensors_are_read_as_they_are():
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    expected = np.stack([values] * 3, axis=2)
+    tensor = torch.from_numpy(values)
+    for source in (values, values[..., None], tensor, tensor[None]):
+        np.testing.assert_array_equal(np.asarray(open_image(source)), expected)
+
+
+def test_a_tensor_has_its_channels_first():
+    pixels = np.asarray(small_image())
+    tensor = torch.from_numpy(pixels.copy())
+    for source in (tensor.permute(2, 0, 1), tensor):  # or last, where no other axis has 3
+        np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
+
+
+@pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
+def test_something_else_than_an_image_is_a_type_error_and_an_image_error(source):
+    for kind in (TypeError, ImageError):
+        with pytest.raises(kind):
+            open_image(source)
+    assert issubclass(ImageTypeError, ImageError)
+
+
+@pytest.mark.parametrize("source", ["https://example.org/dir/cat.png", "data:image/png;base64,A"])
+def test_a_url_is_not_fetched_and_the_message_says_how_to(source):
+    with pytest.raises(
+        ImageError, match=r"is a URL, which is not fetched: pass urllib\.request\.urlopen"
+    ):
+        open_image(source)
+
+
+def test_a_closed_file_is_refused(tmp_path):
+    file = io.BytesIO(encode(small_image()))
+    file.close()
+    with pytest.raises(ImageError, match=r"the image cannot be read: .*closed file"):
+        open_image(file)
+
+
+def test_a_name_that_the_system_refuses_is_an_image_error():
+    with pytest.raises(ImageError, match=r"cannot be read|does not exist"):
+        open_image("a" * 5000)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
+    own = [
+        encode(Image.new("L", (5001, 5000))),
+        encode(Image.new("L", (600, 10))),
+        endless_jpeg(),
+        b"P3 2 1 255 255 0 0 0 0 0\n",
+        np.zeros((5001, 5000), np.uint8),
+        Image.new("L", (1, 600)),
+    ]
+    for source in own:
+        with pytest.raises(ImageError):
+            open_image(source)
+        assert open_image(source, limits=None).mode == "RGB"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(ImageError, match=r"more pixels than PIL\.Image\.MAX_IMAGE_PIXELS allows"):
+        open_image(encode(Image.new("L", (20, 20))), limits=None)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_thousands_of_damaged_files_give_a_picture_or_an_image_error():
+def test_thousands_of_damaged_files_give_a_image_or_an_image_error():
     chance = np.random.default_rng(0)
     noise = Image.fromarray(chance.integers(0, 256, (40, 37, 3), dtype=np.uint8))
     seeds = [encode(noise, format) for format in images.FORMATS if format != "TIFF"]

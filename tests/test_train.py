@@ -14,14 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
-from tests.mini import EXPERIMENT, mini_data, mini_run
-from training.errors import TrainingError
+from tests.tiny import EXPERIMENT, tiny_run
+from training.dataset.sample import tiny_dataset
+from training.errors import DeviceError, TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
+from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
+from training.loop.optimizers import Adam, Muon, Sgd
 from training.loop.run import Run
+from training.loop.validation import resize, to_inputs
+from training.recipe import Distillation, Recipe
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6
@@ -37,14 +43,14 @@ def final_state(folder):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    mini_run(folder).train()
+    tiny_run(folder).train()
     return folder
 
 
 def start(folder):
     """The miniature run in a process of its own, past its imports."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mini", str(folder)],
+        [sys.executable, "-m", "tests.tiny", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -80,8 +86,10 @@ def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
 
 
 def test_a_short_run_learns(tmp_path):
-    experiment = dataclasses.replace(EXPERIMENT, dropout=0.0, epochs=8, schedule="cosine")
-    run = mini_run(tmp_path, experiment, pictures=320)
+    experiment = dataclasses.replace(
+        EXPERIMENT, model={"size": "small"}, epochs=8, recipe=Recipe(schedule="cosine")
+    )
+    run = tiny_run(tmp_path, experiment, images=320)
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
     assert last["train_loss"] < first["train_loss"] - 0.4
@@ -91,18 +99,18 @@ def test_a_short_run_learns(tmp_path):
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
     uninterrupted, tmp_path, monkeypatch
 ):
-    longer = Experiment("mini-longer", "small", EXPERIMENT.dropout, 3)
-    monkeypatch.setitem(EXPERIMENTS, "mini", EXPERIMENT)
-    run = mini_run(tmp_path / longer.name / "seed-0", longer)
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
+    run = tiny_run(tmp_path / longer.name / "seed-0", longer)
 
     def killed_after(save):
         def wrapped():
@@ -112,24 +120,24 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
 
         return wrapped
 
-    for name in ("save", "save_shorter_run"):
+    for name in ("save", "save_shorter_runs"):
         monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
     with pytest.raises(KeyboardInterrupt):
         run.train()
-    mini_run(tmp_path / longer.name / "seed-0", longer).train()
-    assert final_state(tmp_path / "mini" / "seed-0") == final_state(uninterrupted)
+    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
 def test_other_seeds_give_other_networks(uninterrupted, tmp_path):
-    Run(EXPERIMENT, mini_data(), tmp_path, seed=1, device="cpu").train()
+    Run(EXPERIMENT, tiny_dataset(), tmp_path, seed=1, device="cpu").train()
     assert final_state(tmp_path)[0] != final_state(uninterrupted)[0]
 
 
 def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    other = dataclasses.replace(EXPERIMENT, dropout=0.5)
+    other = dataclasses.replace(EXPERIMENT, model={"size": "small", "dropout": 0.5})
     with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
-        mini_run(tmp_path, other).train()
+        tiny_run(tmp_path, other).train()
 
 
 def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
@@ -137,20 +145,20 @@ def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
     while not list(tmp_path.glob("step-*.json")):
         time.sleep(0.05)
     with pytest.raises(TrainingError, match="another run is training"):
-        mini_run(tmp_path).train()
+        tiny_run(tmp_path).train()
     process.kill()
     process.communicate()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     run.train()
     before = final_state(tmp_path)
-    longer = mini_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
+    longer = tiny_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
-        next(longer.model.parameters()).fill_(float("nan"))
-    longer.folder.resume = lambda model, optimizer: ruined
+        next(longer.learner.model.parameters()).fill_(float("nan"))
+    longer.folder.resume = lambda model, optimizer, average: ruined
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
@@ -162,7 +170,7 @@ def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_p
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match="No space left on device"):
         run.save()
@@ -179,7 +187,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, t
     _, state, _, damaged = checkpoint.read(tmp_path)
     assert state.step < json.loads(newest.with_suffix(".json").read_text())["state"]["step"]
     assert len(damaged) == 1
-    mini_run(tmp_path).train()
+    tiny_run(tmp_path).train()
     assert final_state(tmp_path) == final_state(uninterrupted)
 
 
@@ -193,7 +201,7 @@ def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
 
 def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
     endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
-    assert endings == {".safetensors", ".json"}
+    assert endings == {".safetensors", ".json", ".csv"}
     names = load_file(max(uninterrupted.glob("*.safetensors")))
     assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
 
@@ -222,20 +230,179 @@ def test_the_cosine_schedule_falls_from_the_same_peak_to_nothing():
 
 def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
     longer = EXPERIMENTS["small-dropout0.7-epochs5"]
-    sharing = [name for name, row in EXPERIMENTS.items() if row.shares_prefix_with(longer)]
+    sharing = [name for name, row in EXPERIMENTS.items() if row.is_prefix_of(longer)]
     assert sharing == ["small-dropout0.7-epochs4"]
 
 
 def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypatch):
-    run = mini_run(tmp_path)
+    run = tiny_run(tmp_path)
     seen = []
 
     def note(step, batch):
-        seen.append(batch)
+        seen.append(batch.numpy())
         return torch.tensor([1.0, 0.0, len(batch)])
 
-    monkeypatch.setattr(run, "train_step", note)
+    monkeypatch.setattr(run.learner, "step", note)
     run.train()
     first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
     assert sorted(first) == sorted(second) == list(range(192))
     assert list(first) != list(second)
+
+
+OWN = Experiment(
+    "tiny-own",
+    {"size": "small", "blocks": "cifar32"},
+    2,
+    Recipe(
+        schedule="linear",
+        warmup_epochs=1,
+        batch_size=48,
+        augmentations=(
+            Flip("alternating"),
+            AffineColour(0.5),
+            Crop(4, sizes=((0.5, 24),)),
+            Cutout(8, probability=0.5),
+            CutMix(0.5),
+        ),
+        label_smoothing=0.1,
+        ema=0.9,
+        distillation=Distillation("tiny-teacher", weight=0.5, temperature=2.0),
+    ),
+    kind="own",
+)
+TEACHER = Experiment("tiny-teacher", {"size": "small", "blocks": "cifar32"}, 1)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A folder of runs in which the teacher's has ended."""
+    recipe = dataclasses.replace(OWN.recipe, ema=0.0, distillation=None)
+    teacher = dataclasses.replace(TEACHER, recipe=recipe)
+    monkeypatch.setitem(EXPERIMENTS, teacher.name, teacher)
+    tiny_run(tmp_path / teacher.name / "seed-0", teacher).train()
+    return tmp_path
+
+
+@pytest.mark.parametrize("optimizer", [Adam(1e-3), Sgd(0.05), Muon(0.02)], ids=repr)
+def test_any_optimizer_resumes_bit_for_bit_in_the_middle_of_an_epoch(runs, optimizer):
+    recipe = dataclasses.replace(OWN.recipe, optimizer=optimizer)
+    experiment = dataclasses.replace(OWN, recipe=recipe)
+    whole = tiny_run(runs / "whole" / "seed-0", experiment)
+    whole.train()
+
+    stopped = tiny_run(runs / "stopped" / "seed-0", experiment)
+    step = stopped.learner.step
+
+    def stop_after_six_steps(number, batch):
+        if number == 6:
+            raise KeyboardInterrupt
+        sums = step(number, batch)
+        if number == 5:  # the second of the second epoch's four
+            stopped.collect(6, [sums], 0.0)
+            stopped.save()
+        return sums
+
+    stopped.learner.step = stop_after_six_steps
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    assert checkpoint.read(runs / "stopped" / "seed-0")[1].step == 6
+    tiny_run(runs / "stopped" / "seed-0", experiment).train()
+    ours, theirs = final_state(runs / "whole" / "seed-0"), final_state(runs / "stopped" / "seed-0")
+    assert ours[0] == theirs[0]
+    assert ours[1][-1]["valid_loss"] == theirs[1][-1]["valid_loss"]
+
+
+def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statistics(runs):
+    run = tiny_run(runs / "whole" / "seed-0", OWN)
+    run.train()
+    tensors = checkpoint.read(runs / "whole" / "seed-0")[0]
+    final, last = checkpoint.final_weights(tensors), checkpoint.part_of(tensors, "model")
+    assert final.keys() == last.keys()
+    assert not torch.equal(final["features.last.weight"], last["features.last.weight"])
+    norm = "features.stem_norm.running_mean"
+    stem = torch.nn.functional.conv2d(
+        to_inputs(run.learner.images, run.learner.average), final["features.stem.weight"], padding=1
+    )
+    torch.testing.assert_close(final[norm], stem.mean(dim=(0, 2, 3)), atol=1e-4, rtol=0)
+
+
+def test_a_teacher_that_is_nowhere_is_named(tmp_path):
+    with pytest.raises(TrainingError, match="the teacher tiny-teacher is not shipped"):
+        tiny_run(tmp_path / "own" / "seed-0", OWN)
+
+
+def test_distillation_pulls_towards_the_teachers_predictions(runs):
+    run = tiny_run(runs / "own" / "seed-0", OWN)
+    inputs = to_inputs(run.learner.images[:8], run.learner.bare_model)
+    taught = run.learner.loss.teacher(inputs)
+    labels = run.learner.labels[:8]
+    plain = torch.nn.functional.cross_entropy(taught, labels, label_smoothing=0.1, reduction="sum")
+    assert run.learner.loss(taught, labels, inputs).item() == pytest.approx(
+        0.5 * plain.item(), rel=1e-5
+    )
+    assert run.learner.loss(taught * 0, labels, inputs) > run.learner.loss(taught, labels, inputs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": Adam(2e-3)},
+        {"batch_size": 32},
+        {"schedule": "cosine"},
+        {"label_smoothing": 0.1},
+        {"augmentations": (Flip(),)},
+    ],
+    ids=str,
+)
+def test_any_other_recipe_is_refused_on_resuming_and_is_no_prefix(uninterrupted, tmp_path, change):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    recipe = dataclasses.replace(EXPERIMENT.recipe, **change)
+    other = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    with pytest.raises(TrainingError, match=f"{next(iter(change))} was .* and is now"):
+        tiny_run(tmp_path, other).train()
+    longer = dataclasses.replace(other, epochs=9)
+    assert not EXPERIMENT.is_prefix_of(longer)
+
+
+def test_the_settings_of_a_run_hold_every_field_of_its_recipe(tmp_path):
+    settings = tiny_run(tmp_path).settings()
+    assert {field.name for field in dataclasses.fields(Recipe)} <= settings.keys()
+
+
+def test_a_flipped_bit_in_a_manifest_is_noticed(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    manifest = max(tmp_path.glob("step-*.json"))
+    manifest.write_text(manifest.read_text().replace('"step": 6', '"step": 7'))
+    damaged = checkpoint.read(tmp_path)[3]
+    assert "SHA-256" in damaged[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR"),
+        ("ACCELERATE_MIXED_PRECISION", "fp16"),
+        ("ACCELERATE_USE_FSDP", "true"),
+    ],
+)
+def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match=f"{name}={value.lower()} is not supported"):
+        tiny_run(tmp_path)
+
+
+def test_history_csv_grows_with_the_run(uninterrupted):
+    lines = (uninterrupted / "history.csv").read_text().splitlines()
+    assert len(lines) == 1 + EXPERIMENT.epochs
+    assert lines[0].startswith("epoch,lr,train_loss")
+
+
+def test_resizing_on_the_device_is_pillows_to_the_bit(sample):
+    images = torch.from_numpy(sample[0][:20])
+    for size in (32, 33, 64, 160, 224, 384):
+        ours = resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1).to(torch.uint8)
+        for image, enlarged in zip(sample[0], ours, strict=False):
+            square = (size, size)
+            theirs = Image.fromarray(image).resize(square, Image.Resampling.BILINEAR)
+            assert np.array_equal(enlarged.numpy(), np.asarray(theirs))

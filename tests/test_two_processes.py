@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.mini import EXPERIMENT, mini_data
+from tests.tiny import EXPERIMENT
 from tests.two_processes import STEPS
+from training.dataset.sample import tiny_dataset
 from training.loop import checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +55,7 @@ def test_the_loss_falls_alike_and_counts_every_picture_once(both):
 
 
 def test_two_processes_train_save_and_validate_every_picture_once(both, root):
-    data = mini_data()
+    data = tiny_dataset()
     for found in both:
         for split, pictures in (("train", len(data.train)), ("valid", len(data.validation))):
             correct = found[f"history.{split}_accuracy"] * pictures

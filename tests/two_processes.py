@@ -10,28 +10,27 @@ how a batch is shared out; with both switched off, two processes must do what on
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.mini import mini_run
+from tests.tiny import tiny_run
 from training.loop.devices import sum_over_processes
 
 STEPS = 6
 
 
 def few_steps(output: Path) -> None:
-    run = mini_run(output.parent / "run")
-    run.model.eval()
+    run = tiny_run(output.parent / "run")
+    run.learner.model.eval()
     results = {}
     for step in range(STEPS):
-        batch = np.arange(56)  # the size of an epoch's last batch: not a multiple of 64
-        found = run.train_step(step, batch)
+        batch = torch.arange(56)  # the size of an epoch's last batch: not a multiple of 64
+        found = run.learner.step(step, batch)
         results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
         if step == 0:
-            for name, parameter in run.bare_model.named_parameters():
+            for name, parameter in run.learner.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()
-    whole = mini_run(output.parent / "whole")
+    whole = tiny_run(output.parent / "whole")
     whole.train()
     for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"):
         rows = [row[column] for row in whole.state.history]

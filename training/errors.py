@@ -21,3 +21,7 @@ class TrainingError(MobileNetV3CifarError):
 
 class DeviceError(MobileNetV3CifarError):
     """The requested device or launch option is not available."""
+
+
+class ResultsError(MobileNetV3CifarError):
+    """A file of results is missing or wrong; the message names the file and the key."""

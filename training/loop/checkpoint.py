@@ -1,8 +1,9 @@
 """The state of a run on disk: tensors in safetensors, the rest in JSON, never a pickle.
 
-A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON comes last and
-names the SHA-256 of the tensors, so a kill at any moment leaves either a whole checkpoint or none.
-The two newest are kept: a damaged one is passed over, loudly, in favour of the one before.
+A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON is written
+last, names the SHA-256 of the tensors and carries one of its own content, so a kill at any moment
+leaves either a whole checkpoint or none, and no bit of it changes unnoticed. The two newest are
+kept: a damaged one is skipped, with a warning, in favour of the one before.
 """
 
 import dataclasses
@@ -25,47 +26,71 @@ KEPT = 2  # newest checkpoints
 class State:
     """How far a run has come; all of it but the tensors."""
 
-    step: int = 0  # optimiser steps done, over the whole run
-    loss_sum: float = 0.0  # over the pictures of the epoch so far
+    step: int = 0  # optimizer steps done, over the whole run
+    loss_sum: float = 0.0  # over the images of the epoch so far
     correct: float = 0.0
     total: float = 0.0
     seconds: float = 0.0  # spent in the epoch so far, over all attempts
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row an epoch done
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row per epoch
     environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # it ran in
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Model and optimiser as one flat dict of contiguous CPU tensors."""
+def pack(
+    model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> dict[str, Tensor]:
+    """Model, optimizer and moving average as one flat dict of contiguous CPU tensors.
+
+    Names are `model.NAME`, `average.NAME` and, of any optimizer, `optimizer.PARAMETER.SLOT`.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        slots = optimizer.state.get(parameter, {})
+        tensors |= {f"optimizer.{name}.{slot}": value for slot, value in slots.items()}
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """The reverse of `pack`, into a model and an optimiser of the same make."""
-    model.load_state_dict(model_tensors(tensors), strict=True)
-    content = optimizer.state_dict()
-    for index, parameter in enumerate(model.parameters()):
-        slots = {}
-        for slot in ("step", "exp_avg", "exp_avg_sq"):
-            value = tensors.get(f"optimizer.{index}.{slot}")
-            if value is None:
-                continue  # no step has been taken yet
-            # Adam's averages must lie in memory as their parameter does (channels last).
-            slots[slot] = value if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
-        content["state"] |= {index: slots} if slots else {}
-    optimizer.load_state_dict(content)
+def unpack(
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None = None,
+) -> None:
+    """The reverse of `pack`, into objects of the same make."""
+    model.load_state_dict(part_of(tensors, "model"), strict=True)
+    if average is not None:
+        average.load_state_dict(part_of(tensors, "average"), strict=True)
+    slots: dict[str, dict[str, Tensor]] = {}
+    for name, value in part_of(tensors, "optimizer").items():
+        parameter, slot = name.rsplit(".", 1)
+        slots.setdefault(parameter, {})[slot] = value
+    parameters = dict(model.named_parameters())
+    if unknown := slots.keys() - parameters.keys():
+        raise CheckpointError(f"the checkpoint has optimizer state of no parameter: {min(unknown)}")
+    for name, state in slots.items():
+        # Averages must lie in memory as their parameter does (channels last).
+        optimizer.state[parameters[name]] = {
+            slot: value.clone().to(parameters[name].device)
+            if value.ndim == 0
+            else torch.empty_like(parameters[name]).copy_(value)
+            for slot, value in state.items()
+        }
 
 
-def model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's part of what `pack` made, under the model's own names."""
-    prefix = "model."
+def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The part of what `pack` made, under the part's own names."""
+    prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
+def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that a run results in: the moving average where there is one."""
+    return part_of(tensors, "average") or part_of(tensors, "model")
+
+
 def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> Path:
-    """Write one checkpoint and drop all but the newest; return the JSON's path."""
+    """Write one checkpoint and delete all but the newest; return the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -74,7 +99,7 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
         "state": dataclasses.asdict(state),
     }
     name = f"step-{state.step:06d}"
-    manifest = json.dumps(facts, indent=1).encode()
+    manifest = json.dumps(facts | {"manifest_sha256": digest(facts)}, indent=1).encode()
     replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
     for old in manifests(folder)[KEPT:]:
         old.unlink()
@@ -84,6 +109,10 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
         if path.stem not in stems:
             path.unlink()
     return folder / f"{name}.json"
+
+
+def digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
@@ -98,12 +127,14 @@ def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[s
     for manifest in manifests(folder):
         try:
             facts = json.loads(manifest.read_text())
+            if facts.pop("manifest_sha256") != digest(facts):
+                raise ValueError("its content does not have its SHA-256")
             content = manifest.with_suffix(".safetensors").read_bytes()
             if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-                raise ValueError("its tensors are not those its manifest names")
+                raise ValueError("its tensors do not have the SHA-256 it names")
             return load(content), State(**facts["state"]), facts["settings"], damaged
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{manifest.name} is damaged and passed over: {error}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            damaged.append(f"{manifest.name} is damaged and skipped: {error}")
     if damaged:
         raise CheckpointError(f"no whole checkpoint in {folder}: {'; '.join(damaged)}")
     return None

@@ -1,6 +1,7 @@
 """The device a run uses: chosen, set up, and shared by processes that must agree."""
 
 import ctypes
+import os
 import platform
 
 import torch
@@ -8,17 +9,56 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from training.errors import DeviceError
+from training.recipe import Precision
+
+# Launch options that would change a recipe silently: variable -> the values that change nothing.
+UNSUPPORTED = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
+    "ACCELERATE_DYNAMO_BACKEND": ("no",),
+    "ACCELERATE_USE_DEEPSPEED": ("false",),
+    "ACCELERATE_USE_FSDP": ("false",),
+    "ACCELERATE_USE_MEGATRON_LM": ("false",),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": ("false",),
+}
 
 
-def make_accelerator(device: str | None) -> Accelerator:
-    """The device asked for, or the best there is; bfloat16 where a GPU has it."""
-    bf16 = device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bf16 else "no")
+def make_accelerator(
+    device: str | None, precision: Precision = "float32", log_dir: str | None = None
+) -> Accelerator:
+    """An accelerator on the requested device, or on the best there is.
+
+    Raises:
+        DeviceError: the device is not available, or `accelerate` was launched with an option that
+            would change the recipe.
+    """
+    mixed = "bf16" if precision == "bfloat16" else "no"
+    for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
+        value = os.environ.get(name, allowed[0]).lower()
+        if value not in allowed:
+            raise DeviceError(f"{name}={value} is not supported: it would change the recipe")
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",  # the loop itself chooses what runs in bfloat16
+        log_with="tensorboard" if log_dir else None,
+        project_dir=log_dir,
+    )
     if device not in (None, accelerator.device.type):
         raise DeviceError(f"no {device} device here; the best is {accelerator.device.type}")
     if accelerator.device.type == "cpu":
         keep_memory()
+    if accelerator.device.type == "cuda":
+        set_up_cuda(precision)
     return accelerator
+
+
+def set_up_cuda(precision: Precision) -> None:
+    """float32 means float32, without TF32; bfloat16 needs a GPU that computes in it."""
+    if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError("this GPU has no bfloat16; train with --precision float32")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # Deterministic kernels cost little in float32; bfloat16 recipes take the fastest instead.
+    torch.backends.cudnn.deterministic = precision == "float32"
+    torch.backends.cudnn.benchmark = precision == "bfloat16"
 
 
 def keep_memory() -> None:

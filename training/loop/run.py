@@ -1,12 +1,11 @@
-"""One experiment with one seed: the training loop, its step, and the state it can go on from.
+"""One experiment with one seed: the training loop, its step, and the state it resumes from.
 
-Every random draw is a function of the seed and the step: initial weights, order of the pictures,
-flips, angles and dropout. A resumed run therefore needs no random state to go on bit for bit, and
-runs that share a seed share their steps. Source: the report's listing 10.
+Every random draw is a function of the seed and the step: initial weights, order of the images,
+augmentation and dropout. A resumed run therefore needs no random state to continue bit for bit, and
+runs that share a seed share their steps.
 """
 
 import contextlib
-import dataclasses
 import math
 import signal
 import sys
@@ -16,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
-from training.experiments import BATCH_SIZE, EXPERIMENTS, Experiment
-from training.loop.augment import augment, draw
+from training.experiments import EXPERIMENTS, Experiment
+from training.loop.averaging import reestimate_batch_norm
 from training.loop.checkpoint import State
 from training.loop.devices import any_process, make_accelerator, sum_over_processes
+from training.loop.learner import Learner
 from training.loop.provenance import environment
 from training.loop.run_folder import RunFolder
 from training.loop.stopping import Stopped, StopSignals
@@ -46,22 +45,23 @@ class Run:
         *,
         seed: int = 0,
         device: str | None = None,
+        log_dir: Path | None = None,
     ) -> None:
-        self.experiment, self.data, self.seed = experiment, data, seed
-        self.accelerator = make_accelerator(device)
-        self.steps_per_epoch = math.ceil(len(data.train) / BATCH_SIZE)
-        torch.manual_seed(seed)
-        model = MobileNetV3Cifar(size=experiment.size, dropout=experiment.dropout)
-        if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        model = model.to(self.accelerator.device).to(memory_format=torch.channels_last)
-        lr = experiment.lr(0, self.steps_per_epoch)
-        optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.bare_model: MobileNetV3Cifar = self.accelerator.unwrap_model(self.model)
-        where = environment(self.accelerator.device)
-        self.folder = RunFolder(path, self.settings(), where)
-        self.state = State()
+        self.experiment, self.recipe, self.seed = experiment, experiment.recipe, seed
+        logs = str(log_dir) if log_dir else None
+        self.accelerator = make_accelerator(device, self.recipe.precision, logs)
+        self.device = self.accelerator.device
+        self.data = data._replace(train=data.train.take(slice(self.recipe.train_images)))
+        self.learner = Learner(
+            experiment,
+            self.data.train,
+            self.accelerator,
+            seed=seed,
+            runs=path.parent.parent,
+        )
+        self.steps_per_epoch = self.learner.steps_per_epoch
+        self.folder = RunFolder(path, self.settings(), environment(self.device))
+        self.state, self.saved = State(), time.monotonic()
 
     @property
     def rank(self) -> int:
@@ -69,14 +69,15 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share with its beginning."""
-        row = dataclasses.asdict(self.experiment)
-        what = {key: row[key] for key in ("size", "dropout", "epochs", "schedule")}
-        return what | {
+        return {
+            **{name: repr(value) for name, value in self.experiment.model.items()},
+            **self.recipe.settings(),
+            "epochs": self.experiment.epochs,
             "seed": self.seed,
-            "pictures": len(self.data.train),
+            "images": len(self.data.train),
             "data_sha256": self.data.sha256,
             "processes": self.accelerator.num_processes,
-            "precision": self.accelerator.mixed_precision,
+            "teacher_sha256": self.learner.loss.teacher_sha256,
         }
 
     def train(self) -> None:
@@ -85,15 +86,20 @@ class Run:
         Raises:
             Stopped: a signal came; the state is saved.
             TrainingError: the loss is not finite, the disk is full, another trainer has the folder,
-                or it was begun with other settings.
+                it was begun with other settings, or the processes do not share it.
         """
         first = self.accelerator.is_main_process
         with self.folder.locked() if first else contextlib.nullcontext(), StopSignals() as stop:
-            self.state = self.folder.resume(self.bare_model, self.optimizer.optimizer)
-            pictures, epochs = len(self.data.train), self.experiment.epochs
+            optimizer = self.learner.optimizer.optimizer
+            self.state = self.folder.resume(
+                self.learner.bare_model, optimizer, self.learner.average
+            )
+            self.check_processes_agree()
+            self.accelerator.init_trackers(self.experiment.name)
+            images, epochs = len(self.data.train), self.experiment.epochs
             with tqdm(
-                total=epochs * pictures,
-                initial=len(self.state.history) * pictures + int(self.state.total),
+                total=epochs * images,
+                initial=len(self.state.history) * images + int(self.state.total),
                 unit="img",
                 desc=self.experiment.name,
                 mininterval=0.5 if sys.stderr.isatty() else 30,  # seconds; a log wants fewer lines
@@ -102,65 +108,46 @@ class Run:
                 for epoch in range(len(self.state.history), epochs):
                     self.train_epoch(epoch, stop, bar)
                     self.finish_epoch(epoch, stop, bar)
+            self.accelerator.end_training()
+
+    def check_processes_agree(self) -> None:
+        total = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
+        if total != self.state.step * self.accelerator.num_processes:
+            raise TrainingError(
+                f"process {self.rank} found step {self.state.step} in {self.folder.path}, others "
+                "another one: all machines must share the folder of the run"
+            )
 
     def train_epoch(self, epoch: int, stop: StopSignals, bar: "tqdm[Any]") -> None:
         """The rest of one epoch, from wherever `state` stands."""
-        self.model.train()
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
+        self.learner.model.train()
+        batch_size, images = self.recipe.batch_size, len(self.data.train)
+        permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
+        order = torch.from_numpy(permutation).to(self.device)
         first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
-        begun = saved = time.monotonic()
-        found: list[Tensor] = []  # by the steps since the last collection
+        begun = time.monotonic()
+        sums: list[Tensor] = []  # of the steps since the last collection
         for step in range(self.state.step, end):
-            batch = order[(step - first) * BATCH_SIZE :][:BATCH_SIZE]
-            found.append(self.train_step(step, batch))
+            batch = order[(step - first) * batch_size :][:batch_size]
+            sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
             now = time.monotonic()
-            save = self.any_process(bool(stop.received) or now - saved > CHECKPOINT_SECONDS)
-            if save or step + 1 == end or step % GLANCE_STEPS == 0:
-                self.collect(step + 1, found, now - begun)
-                found, begun = [], now
-                loss = self.state.loss_sum / self.state.total
-                bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}")
-            if save:
-                self.save()
-                saved = now
-                self.stop_if_asked(stop)
+            # Several processes agree on a signal only now and then: it makes them wait.
+            stopping = bool(stop.received) and self.accelerator.num_processes == 1
+            if step + 1 < end and step % GLANCE_STEPS and not stopping:
+                continue
+            self.collect(step + 1, sums, now - begun)
+            sums, begun = [], now
+            bar.set_postfix(epoch=epoch + 1, loss=f"{self.state.loss_sum / self.state.total:.3f}")
+            self.save_if_due(bool(stop.received))
+            self.stop_if_asked(stop)
 
-    def train_step(self, step: int, batch: np.ndarray) -> Tensor:
-        """One optimiser step on the pictures `batch` -> this share's [loss sum, correct, count].
-
-        The batch is that of all processes together; each takes its share, gradients are averaged.
-        """
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        flips, angles = draw(len(batch), generator)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)) + self.rank)  # dropout
-        share = slice(self.rank, None, self.accelerator.num_processes)
-        taken = self.data.train.take(batch[share])
-        device = self.accelerator.device
-        inputs = augment(
-            torch.from_numpy(taken.images).to(device),
-            flips[share].to(device),
-            angles[share].to(device),
-            self.bare_model.config.image_size,
-        ).contiguous(memory_format=torch.channels_last)
-        labels = torch.from_numpy(taken.labels).long().to(device)
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.experiment.lr(step, self.steps_per_epoch)
-        logits = self.model(inputs)
-        loss_sum = nn.functional.cross_entropy(logits, labels, reduction="sum")
-        self.optimizer.zero_grad()
-        self.accelerator.backward(loss_sum * (self.accelerator.num_processes / len(batch)))
-        self.optimizer.step()
-        correct = (logits.argmax(1) == labels).sum()
-        return torch.stack([loss_sum.detach(), correct, correct.new_tensor(len(labels))])
-
-    def collect(self, step: int, found: list[Tensor], seconds: float) -> None:
-        """Add what all processes found in the steps since the last time to the state.
+    def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
+        """Add what all processes counted in the steps since the last time to the state.
 
         In float64 such sums are exact, so they do not depend on how often they were collected.
         """
-        mine = torch.stack(found).cpu().double().sum(0)
+        mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
         self.state.step = step
         self.state.loss_sum += loss_sum
@@ -175,48 +162,64 @@ class Run:
 
     def finish_epoch(self, epoch: int, stop: StopSignals, bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save."""
-        self.save()
+        self.save_if_due()
         begun = time.monotonic()
-        self.model.eval()
+        if self.learner.average is not None and epoch + 1 == self.experiment.epochs:
+            reestimate_batch_norm(self.learner.average, self.learner.images)
         correct, loss_sum = self.validate()
-        state, pictures = self.state, len(self.data.validation)
+        state, images = self.state, len(self.data.validation)
         row = {
             "epoch": epoch + 1,
             "lr": self.experiment.lr(epoch * self.steps_per_epoch, self.steps_per_epoch),
             "train_loss": state.loss_sum / state.total,
             "train_accuracy": state.correct / state.total,
-            "valid_loss": loss_sum / pictures,
-            "valid_accuracy": correct / pictures,
+            "valid_loss": loss_sum / images,
+            "valid_accuracy": correct / images,
             "seconds": state.seconds + time.monotonic() - begun,
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        self.save_shorter_run()  # first: an epoch that is saved is never gone through again
-        self.save()
-        text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
-        bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
+        ended = epoch + 1 == self.experiment.epochs
+        self.save_shorter_runs()  # first: an epoch that is saved is never gone through again
+        self.save_if_due(ended or bool(stop.received))
+        if self.accelerator.is_main_process:
+            self.folder.write_history(state.history)
+            text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
+            bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
+        rate = len(self.data.train) / row["seconds"]
+        self.accelerator.log({**row, "images_per_second": rate}, step=state.step)
         self.stop_if_asked(stop)
 
     def validate(self) -> list[float]:
         """[correct predictions, sum of losses] over the validation split, by all processes."""
-        mine = self.data.validation.take(slice(self.rank, None, self.accelerator.num_processes))
-        sums = correct_and_loss(split_logits(self.bare_model, mine), mine.labels)
+        for buffer in (
+            self.learner.bare_model.buffers() if self.accelerator.num_processes > 1 else ()
+        ):
+            torch.distributed.broadcast(buffer, 0)  # batch norm's, where processes keep their own
+        mine = self.data.validation.take(self.learner.part)
+        sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
+
+    def save_if_due(self, asked: bool = False) -> None:
+        """Save where a process asks for it, or the last time was two minutes ago."""
+        if self.any_process(asked or time.monotonic() - self.saved > CHECKPOINT_SECONDS):
+            self.save()
 
     def save(self) -> None:
         if self.accelerator.is_main_process:
-            self.folder.save(self.bare_model, self.optimizer.optimizer, self.state)
+            self.folder.save(self.state, *self.learner.saved)
         self.accelerator.wait_for_everyone()
+        self.saved = time.monotonic()
 
-    def save_shorter_run(self) -> None:
+    def save_shorter_runs(self) -> None:
         """Save the end of an experiment whose whole run this one has just been through."""
         for row in EXPERIMENTS.values():
-            if row.shares_prefix_with(self.experiment) and row.epochs == len(self.state.history):
+            if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
                 path = self.folder.path.parent.parent / row.name / self.folder.path.name
                 settings = self.folder.settings | {"epochs": row.epochs}
                 if self.accelerator.is_main_process:
                     shorter = RunFolder(path, settings, self.folder.environment)
-                    shorter.save(self.bare_model, self.optimizer.optimizer, self.state)
+                    shorter.save(self.state, *self.learner.saved)
 
     def stop_if_asked(self, stop: StopSignals) -> None:
         if self.any_process(bool(stop.received)):

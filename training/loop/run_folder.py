@@ -1,5 +1,7 @@
 """The folder of a run: one trainer at a time, one set of settings, checkpoints to resume from."""
 
+import csv
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 from torch.optim import Optimizer
 
+from mobilenetv3_cifar.files import replace_files
 from training.errors import TrainingError
 from training.loop import checkpoint
 from training.loop.checkpoint import State
@@ -35,27 +38,29 @@ class RunFolder:
         except Timeout:
             raise TrainingError(f"another run is training in {self.path}") from None
 
-    def resume(self, model: nn.Module, optimizer: Optimizer) -> State:
-        """Bring model and optimiser to the newest checkpoint, if there is one.
+    def resume(
+        self, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
+    ) -> State:
+        """Bring model, optimizer and average to the newest checkpoint, if there is one.
 
         Raises:
             TrainingError: it was made with other settings; the message names them.
         """
-        found = checkpoint.read(self.path)
-        if found is None:
+        newest = checkpoint.read(self.path)
+        if newest is None:
             return State(environments=[self.environment])
-        tensors, state, began, damaged = found
+        tensors, state, began, damaged = newest
         differing = [
-            f"{key} was {began.get(key)!r} and is now {value!r}"
-            for key, value in self.settings.items()
-            if began.get(key) != value
+            f"{key} was {began.get(key)} and is now {self.settings.get(key)}"
+            for key in sorted(began.keys() | self.settings.keys())
+            if began.get(key) != self.settings.get(key)
         ]
         if differing:
             raise TrainingError(
                 f"{self.path} began with other settings: {'; '.join(differing)}. "
                 "Go back to them, or delete the folder to begin anew"
             )
-        checkpoint.unpack(tensors, model, optimizer)
+        checkpoint.unpack(tensors, model, optimizer, average)
         for line in [*damaged, *self.changes_since(state)]:
             print(f"warning: {line}", file=sys.stderr)
         print(f"resuming {self.path} at step {state.step}", file=sys.stderr)
@@ -72,15 +77,34 @@ class RunFolder:
             if before[key] != self.environment[key]
         ]
 
-    def save(self, model: nn.Module, optimizer: Optimizer, state: State) -> None:
+    def save(
+        self,
+        state: State,
+        model: nn.Module,
+        optimizer: Optimizer,
+        average: nn.Module | None = None,
+    ) -> None:
         """Write a checkpoint.
 
         Raises:
             TrainingError: it cannot be written; the one before is whole.
         """
         try:
-            checkpoint.write(self.path, checkpoint.pack(model, optimizer), state, self.settings)
+            tensors = checkpoint.pack(model, optimizer, average)
+            checkpoint.write(self.path, tensors, state, self.settings)
         except OSError as error:
             raise TrainingError(
                 f"cannot write a checkpoint in {self.path}: {error}; the one before is whole"
             ) from error
+
+    def write_history(self, history: list[dict[str, float]]) -> None:
+        """`history.csv`, which grows by a row per epoch."""
+        replace_files(self.path, {"history.csv": to_csv(history)})
+
+
+def to_csv(history: list[dict[str, float]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()

@@ -1,69 +1,62 @@
-"""From measured figures to a model card: typed metadata, and a template that holds no number.
+"""The model card: typed metadata, and a template that holds no number.
 
-Every figure in a card comes from the `metrics.json` and `history.csv` beside it.
+Every number in a card comes from the `metrics.json`, `history.csv` and `config.json` beside it.
+`card_training` and `card_results` write the parts that need more than a number.
 """
 
-import statistics
+import json
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mobilenetv3_cifar.files import replace_files
-from training.experiments import Experiment
-from training.reports import measured
-from training.reports.measured import OVERFITTING, UNDERFITTING, Measured, percent, points
+from training.reports import card_results, card_training, results
+from training.reports.results import percent
+from training.reports.schema import Metrics
 
 TEMPLATE = Path(__file__).parent / "card_template.md"
 DATASET = "uoft-cs/cifar10"
-GAIN_LEARNING = 0.005  # validation accuracy an epoch must add to count as still learning
-
-SPLITS = {
-    "train": "the 35,000 training pictures, unaugmented, without dropout",
-    "validation": "the 15,000 validation pictures",
-    "test": "the 10,000 test pictures",
-}
-SCHEDULES = {
-    "step": "multiplied by 0.03 after every third epoch",
-    "cosine": "falling to 0 along a cosine over the whole run",
-}
+SCORES = {"confidence": "a top probability", "energy": "an energy score", "fdbd": "an fDBD score"}
 
 
 def write_card(folder: Path) -> None:
     """Write `folder/README.md` from the files beside it.
 
-    Whether a network underfits is told by the one beside it that was trained without limits.
+    Over- and underfitting are judged with the results of the report's longest training of the same
+    network, if they are beside this folder.
+
+    Raises:
+        ResultsError: a file of results is missing or wrong.
     """
-    variant = measured.read(folder)
-    metrics, experiment = variant.metrics, variant.row
+    one = results.read(folder)
+    metrics, experiment = one.metrics, one.row
     full = folder.parent / f"{experiment.size}-dropout0-epochs10"
+    others = {each.name: results.read(each) for each in (full,) if results.has_results(each)}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     card = ModelCard.from_template(
         card_data(metrics),
         template_path=str(TEMPLATE),
         experiment=experiment,
         metrics=metrics,
         test=metrics["test"],
-        training=metrics["training"],
-        config=measured.read_json(folder / "config.json"),
-        purpose=purpose(experiment),
-        schedule=SCHEDULES[experiment.schedule],
-        splits=[
-            (name, percent(metrics[key]["accuracy"]), f"{metrics[key]['loss']:.4f}")
-            for key, name in SPLITS.items()
-        ],
-        accuracy=percent(variant.test),
-        comparison=comparison(variant),
-        spread=spread(variant),
-        verdict=verdict(variant, measured.read(full) if measured.is_published(full) else None),
-        int8=int8(metrics),
+        config=config,
+        threshold=config.get("ood_threshold", config.get("unsure_below")),
+        score=SCORES[config.get("ood_score", "confidence")],
+        purpose=card_training.purpose(experiment),
+        recipe=card_training.recipe_table(one),
+        provenance=card_training.provenance(metrics),
+        accuracy=percent(metrics["test"]["accuracy"]),
+        accuracies=card_results.accuracies(metrics),
+        sections=card_results.optional_sections(one, others),
+        calibration=card_results.calibration(metrics),
     )
     replace_files(folder, {"README.md": f"{str(card).rstrip()}\n".encode()})
 
 
-def card_data(metrics: dict[str, Any]) -> ModelCardData:
+def card_data(metrics: Metrics) -> ModelCardData:
     """The card's metadata, the test results as `model-index`."""
     test = metrics["test"]
-    results = (
+    values = (
         ("accuracy", "accuracy", test["accuracy"]),
         ("precision", "macro precision", test["precision_macro"]),
         ("recall", "macro recall", test["recall_macro"]),
@@ -90,93 +83,6 @@ def card_data(metrics: dict[str, Any]) -> ModelCardData:
                 metric_name=name,
                 metric_value=value,
             )
-            for kind, name, value in results
+            for kind, name, value in values
         ],
     )
-
-
-def purpose(experiment: Experiment) -> str:
-    where = (
-        "REPRODUCTION.md, in the repository that trained it, holds that against what was measured."
-    )
-    if not experiment.section:
-        return f"It is no experiment of the report, but a control: {experiment.claim} {where}"
-    return (
-        f"It reproduces an experiment of the report ({experiment.section}), "
-        f"which concludes: {experiment.claim}. {where}"
-    )
-
-
-def comparison(variant: Measured) -> str:
-    """The report's figures beside ours, or a sentence that there are none."""
-    report, test = variant.row.report, variant.metrics["test"]
-    if report is None:
-        printed = "prints no figures for" if variant.row.section else "does not have"
-        return f"The report {printed} this setting."
-    rows = (
-        ("accuracy", test["accuracy"], report.accuracy),
-        ("precision (macro)", test["precision_macro"], report.precision),
-        ("recall (macro)", test["recall_macro"], report.recall),
-    )
-    lines = ["| test pictures | the report | ours | difference in points |", "|---|---|---|---|"]
-    lines += [
-        f"| {name} | {percent(theirs)} | {percent(ours)} | {points(ours - theirs)} |"
-        for name, ours, theirs in rows
-    ]
-    return "\n".join(lines)
-
-
-def spread(variant: Measured) -> str:
-    """The mean and standard deviation of the test accuracy over all seeds, where there are more."""
-    if not variant.seeds:
-        return ""
-    found = variant.accuracies.values()
-    figures = f"{100 * variant.mean:.2f} ± {100 * statistics.stdev(found):.2f} %"
-    return (
-        f"The test accuracy over {len(found)} seeds is {figures} (mean ± standard deviation): "
-        f"{', '.join(map(percent, found))}. "
-        "The first, seed 0, is the one shipped, whatever the others gave."
-    )
-
-
-def int8(metrics: dict[str, Any]) -> str:
-    """What `training.quantize` measured, where it has been run."""
-    found = metrics.get("int8")
-    if found is None:
-        return ""
-    change = points(found["accuracy"] - metrics["test"]["accuracy"])
-    return (
-        f"In 8 bits: `python -m training.quantize {metrics['name']}` makes of the network an ONNX "
-        f"file of {found['bytes'] / 1e6:.1f} MB whose weights and activations are 8-bit integers, "
-        f"scaled on {found['calibration_pictures']} training pictures. It gets "
-        f"**{percent(found['accuracy'])}** of the test pictures right ({change} "
-        f"points), with onnxruntime {found['onnxruntime']} on {found['device']}."
-    )
-
-
-def verdict(variant: Measured, full: Measured | None) -> str:
-    """Over- or underfitting, from the training accuracies and the trend of the curves."""
-    last_gain = variant.change("valid_accuracy", len(variant.history) - 1)
-    train = variant.metrics["train"]["accuracy"]
-    shortfall = full.metrics["train"]["accuracy"] - train if full else 0
-    if variant.gap > OVERFITTING:
-        finding = "it overfits"
-    elif shortfall > UNDERFITTING:
-        finding = "it underfits"
-    else:
-        finding = "it neither overfits nor underfits"
-    learning = "was still learning" if last_gain > GAIN_LEARNING else "was no longer learning"
-    text = (
-        f"Verdict: **{finding}, and {learning} when it stopped**. The training accuracy is "
-        f"{points(variant.gap)} points over the validation accuracy (more than "
-        f"{100 * OVERFITTING:.0f} counts as overfitting), and the last epoch changed the "
-        f"validation accuracy by {points(last_gain)} points (more than "
-        f"{100 * GAIN_LEARNING:.1f} counts as still learning)."
-    )
-    if full and full != variant:
-        text += (
-            f" `{full.row.name}` has {percent(full.metrics['train']['accuracy'])} of the training "
-            f"pictures right, this network {percent(train)}: more than {100 * UNDERFITTING:.0f} "
-            "points less count as underfitting."
-        )
-    return text

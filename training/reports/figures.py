@@ -7,17 +7,18 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN as MEAN
-from mobilenetv3_cifar.preprocessing import IMAGENET_STD as STD
+from mobilenetv3_cifar.config import Config
 from training.dataset.cifar10 import Split
-from training.loop.augment import augment, draw
+from training.loop.augmentation import Draws, Normalization, augment
+from training.recipe import Recipe
 
 matplotlib.use("Agg")  # files only, no window
 
 DPI = 100
-BATCH_PICTURES = 16
+BATCH_IMAGES = 16
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -65,18 +66,26 @@ def confusion_matrices(
     save(figure, path)
 
 
-def batch(split: Split, labels: tuple[str, ...], path: Path) -> None:
-    """The first training pictures as the network meets them: enlarged, flipped, rotated."""
-    taken = split.take(slice(BATCH_PICTURES))
-    flips, angles = draw(BATCH_PICTURES, torch.Generator().manual_seed(0))
-    inputs = augment(torch.from_numpy(taken.images), flips, angles)  # (N, 3, H, W)
-    pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
+    """The first training images as the network sees them: augmented, at three quarters of a run."""
+    taken = split.take(slice(BATCH_IMAGES))
+    labels = torch.from_numpy(taken.labels).long()
+    draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
+    inputs, targets = augment(
+        torch.from_numpy(taken.images),
+        nn.functional.one_hot(labels, config.num_classes).float(),
+        recipe.augmentations,
+        draws,
+        Normalization(config.mean, config.std, labels.device),
+    )
+    pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(config.std) + torch.tensor(config.mean)
     figure = Figure(figsize=(8, 2.6), layout="constrained")
-    for axes, picture, label in zip(
-        figure.subplots(2, BATCH_PICTURES // 2).flat, pixels, taken.labels, strict=True
+    for axes, image, target in zip(
+        figure.subplots(2, BATCH_IMAGES // 2).flat, pixels, targets, strict=True
     ):
-        axes.imshow(picture.clamp(0, 1).numpy())
-        axes.set_title(labels[label], fontsize="small")
+        axes.imshow(image.clamp(0, 1).numpy())
+        names = [name for name, share in zip(config.labels, target, strict=True) if share > 0]
+        axes.set_title(" + ".join(names), fontsize="small" if len(names) == 1 else "xx-small")
         axes.axis("off")
     save(figure, path)
 

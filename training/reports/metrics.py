@@ -8,11 +8,10 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE
 from mobilenetv3_cifar.prediction import to_probabilities
-from training.loop.validation import correct_and_loss
+from training.loop.validation import Outputs, correct_and_loss
+from training.reports.decisions import ood_scores
 
-FALSE_ALARMS = 0.05  # validation pictures that may be called unlike any class
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
 
@@ -23,13 +22,15 @@ def summarize(logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
 
 
-def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
+def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> dict[str, Any]:
     """Everything that `metrics.json` says of one split; all fractions 0-1.
 
     `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
-    temperature; `unsure` is the share of pictures under the config's `ood_threshold`. Rows of the
-    confusion matrix are true classes, columns predicted ones.
+    temperature; `unsure` is the fraction of images that are flagged as probably none of the
+    classes. Rows of the confusion matrix are true classes, columns predicted ones.
     """
+    logits, threshold = outputs.logits, model.config.ood_threshold
+    flagged = ood_scores(model, outputs) < (-np.inf if threshold is None else threshold)
     names, predicted = model.config.labels, logits.argmax(1).numpy()
     probabilities = to_probabilities(model, logits)
     classes = range(len(names))
@@ -44,9 +45,7 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
         "f1_macro": macro[2],
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
-        "unsure": float(
-            (probabilities.amax(1) < (model.config.ood_threshold or 0.0)).double().mean()
-        ),
+        "unsure": float(flagged.mean()),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: {
@@ -61,37 +60,19 @@ def measure(model: MobileNetV3Cifar, logits: Tensor, labels: np.ndarray) -> dict
     }
 
 
+def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
+    """Counts and accuracy where an image's probabilities are averaged with its mirror image's."""
+    predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
+    correct = int((predicted == labels).sum())
+    return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
+
+
 def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
     """Expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy."""
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, confidence - (predicted == labels), minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(labels))
-
-
-def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
-    """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
-
-    It stays within the config's bounds: for logits that know nothing, the best would be infinite.
-    """
-    truth = torch.from_numpy(labels.astype(np.int64))
-    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = nn.functional.cross_entropy(logits.double() / log_temperature.exp(), truth)
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    fitted = float(log_temperature.detach().exp())
-    return round(min(max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE), 4)
-
-
-def fit_ood_threshold(probabilities: Tensor) -> float:
-    """The top probability that 5 % of these pictures, all of known classes, stay below."""
-    return round(float(probabilities.amax(1).double().quantile(FALSE_ALARMS)), 4)
 
 
 def count_macs(model: MobileNetV3Cifar) -> int:
@@ -109,9 +90,9 @@ def count_macs(model: MobileNetV3Cifar) -> int:
 
     counted = [part for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     handles = [part.register_forward_hook(count) for part in counted]
-    size = model.config.image_size
+    size, device = model.config.image_size, next(model.parameters()).device
     with torch.inference_mode():
-        model(torch.zeros(1, 3, size, size))
+        model(torch.zeros(1, 3, size, size, device=device))
     for handle in handles:
         handle.remove()
     return total

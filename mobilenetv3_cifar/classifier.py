@@ -1,0 +1,242 @@
+"""From images to labelled probabilities, whatever runs the network: torch or another runtime.
+
+A runtime is a `Classifier` with a few methods of its own; reading images, crops, batches and
+averages are the same for all. Importing this module does not import torch.
+"""
+
+import os
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
+from PIL import Image
+
+from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput, is_batch
+from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_square
+
+Item = TypeVar("Item")
+Squares = list[Image.Image]  # the crops of one image, each as the network gets it
+
+READERS = min(4, os.cpu_count() or 1)  # threads that decode files; Pillow releases the GIL
+READ_AHEAD = 4 * READERS  # images
+
+
+class Prediction(dict[str, float]):
+    """{label: probability}, highest first, and how likely the image shows one of the classes.
+
+    Attributes:
+        ood_score: the model's score of `config.ood_score`; higher means more likely.
+        probably_none: whether it is below `config.ood_threshold`: the image probably shows none of
+            the classes. False if there is no threshold.
+    """
+
+    ood_score: float
+    probably_none: bool
+
+    def __init__(
+        self, probabilities: Mapping[str, float], ood_score: float, probably_none: bool
+    ) -> None:
+        super().__init__(probabilities)
+        self.ood_score, self.probably_none = ood_score, probably_none
+
+
+class Outputs(NamedTuple):
+    """What a network computes of N inputs; of an image with several crops, the means over them."""
+
+    logits: np.ndarray  # float32 (N, C)
+    features: np.ndarray  # float32 (N, F), pooled
+
+
+class Evidence(NamedTuple):
+    """What a class activation map is made of, for the n crops of one image."""
+
+    outputs: Outputs  # of each crop
+    target: int  # the class
+    activations: np.ndarray  # float32 (n, K, h, w), of a layer
+    gradients: np.ndarray  # the same shape: of the target's logit of each crop
+
+
+class Classifier:
+    """What every runtime offers, given `config`, `run`, `ood_scores` and `evidence`."""
+
+    config: Config
+
+    @abstractmethod
+    def run(self, squares: Squares) -> Outputs:
+        """RGB images of `square_size` pixels a side -> the outputs of each."""
+
+    @abstractmethod
+    def ood_scores(self, outputs: Outputs) -> np.ndarray:
+        """The scores (N,) of `config.ood_score`."""
+
+    @abstractmethod
+    def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
+        """Of one image's crops; the target None is the class that the mean of the logits gives."""
+
+    @abstractmethod
+    def layers(self) -> list[str]:
+        """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+
+    @property
+    def square_size(self) -> int:
+        """Pixels a side of what `run` and `evidence` take."""
+        return self.config.image_size
+
+    def transform(self, resize: Resize = "via_32") -> ImageTransform:
+        """Image -> float32 (3, image_size, image_size), as `preprocess`; has a readable repr."""
+        config = self.config
+        return ImageTransform(config.image_size, config.mean, config.std, resize)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
+        self, images: ImageInput, top_k: int | None = 3, batch_size: int = 64
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self, images: Any, top_k: int | None = 3, batch_size: int = 64
+    ) -> Prediction | list[Prediction]:
+        """One image -> {label: probability}, highest first; a list of images -> a list of those.
+
+        An image larger than 32x32 is answered by the mean of the logits of three crops: the whole,
+        the centred square and the middle.
+
+        Args:
+            images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
+                tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) is a list.
+            top_k: how many labels; None for all.
+            batch_size: crops in one pass through the network.
+
+        Raises:
+            ImageError: an image cannot be opened; `index` says which of a list, and `predictions`
+                has those of the images before it.
+            ImageTypeError: an object is not an image; this is an ImageError and a TypeError.
+            ValueError: top_k or batch_size is not at least 1.
+        """
+        check_counts(top_k, batch_size)
+        if not is_batch(images):
+            squares = to_squares(open_image(images, limits=None), self.square_size)
+            return self.label(run_crops(self, [squares], batch_size), top_k)[0]
+        predictions: list[Prediction] = []
+        for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
+            if isinstance(result, ImageError):
+                result.args = (f"images[{index}]: {result}",)
+                result.index, result.predictions = index, predictions
+                raise result
+            predictions.append(result)
+        return predictions
+
+    def predict_each(
+        self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
+    ) -> Iterator[Prediction | ImageError]:
+        """For one image after another its prediction, or why it cannot be opened.
+
+        No more than a batch is held in memory. Arguments as those of `predict`.
+        """
+        check_counts(top_k, batch_size)
+        for group in batches(prepare_each(images, self.square_size), batch_size):
+            opened = [squares for squares in group if not isinstance(squares, ImageError)]
+            outputs = run_crops(self, opened, batch_size) if opened else None
+            predictions = iter(self.label(outputs, top_k) if outputs else ())
+            for squares in group:
+                yield squares if isinstance(squares, ImageError) else next(predictions)
+
+    def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
+        """The prediction of each row.
+
+        Raises:
+            ValueError: the network has another number of classes than its config, or its answer is
+                not finite.
+        """
+        check_logits(outputs.logits, self.config.num_classes)
+        probabilities = to_probabilities(outputs.logits, self.config.temperature)
+        scores = self.ood_scores(outputs).tolist()
+        threshold, labels = self.config.ood_threshold, self.config.labels
+        return [
+            Prediction(
+                dict(sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])[:top_k]),
+                score,
+                threshold is not None and score < threshold,
+            )
+            for row, score in zip(probabilities.tolist(), scores, strict=True)
+        ]
+
+
+def check_logits(logits: np.ndarray, num_classes: int) -> None:
+    if logits.shape[1] != num_classes:
+        raise ValueError(
+            f"the network gives {logits.shape[1]} logits, but its config has {num_classes} "
+            "classes: change the classes with reset_classifier"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("the network's logits are not finite: its weights are damaged or diverged")
+
+
+def check_counts(top_k: int | None, batch_size: int) -> None:
+    if (top_k is not None and top_k < 1) or batch_size < 1:
+        raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
+
+
+def prepare_each(images: Iterable[ImageInput], image_size: int) -> Iterator[Squares | ImageError]:
+    """The crops of one image after another, or why it cannot be opened; files in threads."""
+    waiting: deque[Callable[[], Squares | ImageError]] = deque()
+    with ThreadPoolExecutor(READERS) as pool:
+        for image in images:
+            if isinstance(image, str | os.PathLike):
+                waiting.append(pool.submit(prepare, image, image_size).result)
+            else:  # a file, or an image of one, may be in use elsewhere
+                waiting.append(partial(prepare, image, image_size))
+            if len(waiting) > READ_AHEAD:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+
+def prepare(image: ImageInput, image_size: int) -> Squares | ImageError:
+    try:
+        return to_squares(open_image(image, limits=None), image_size)
+    except ImageError as error:
+        return error
+
+
+def to_squares(image: Image.Image, image_size: int) -> Squares:
+    return [to_square(image.crop(box), image_size) for box in crops(image.size)]
+
+
+def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Outputs:
+    """The outputs of at least one image whose crops are given: the means over each one's crops."""
+    squares = [square for image in images for square in image]
+    parts = [network.run(batch) for batch in batches(squares, batch_size)]
+    counts = [len(image) for image in images]
+    return Outputs(*(mean_by(np.concatenate(rows), counts) for rows in zip(*parts, strict=True)))
+
+
+def mean_by(rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """(sum of counts, D) -> (len(counts), D): the mean of so many rows after another."""
+    starts = np.cumsum([0, *counts[:-1]])
+    return np.add.reduceat(rows, starts) / np.asarray(counts, np.float32)[:, None]
+
+
+def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Logits (..., C) -> probabilities (..., C), softened by the temperature."""
+    powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last as long as is left (itertools.batched comes with 3.12)."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,267 @@
+"""The commands of the command line, each from parsed arguments to an exit status.
+
+What takes long to import, torch above all, is imported where it is used.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from mobilenetv3_cifar.classifier import Classifier, Prediction
+from mobilenetv3_cifar.errors import (
+    ImageError,
+    MobileNetV3CifarError,
+    ModelFolderError,
+    VariantError,
+)
+from mobilenetv3_cifar.explanation import explain, overlay
+from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.image_files import class_folders, find_images
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.output import FORMATS, printable
+from mobilenetv3_cifar.preprocessing import to_square
+from mobilenetv3_cifar.variants import get_variant, list_variants
+
+if TYPE_CHECKING:
+    from mobilenetv3_cifar.model import MobileNetV3Cifar
+
+LONG_WORK = 100  # images that deserve a progress bar
+STDIN = Path("-")
+
+
+class Refused:
+    """Reports each file that cannot be used on stderr, and remembers that there was one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, name: str | os.PathLike[str], reason: object) -> None:
+        self.count += 1
+        tqdm.write(f"error: {printable(name)}: {printable(str(reason))}", file=sys.stderr)
+
+    @property
+    def status(self) -> int:
+        return 1 if self.count else 0
+
+
+def load(arguments: Namespace) -> Classifier:
+    """The network to answer with: by onnxruntime where that is possible, which starts faster."""
+    # Only torch has other devices and layers.
+    if arguments.device == "cpu" and getattr(arguments, "layer", None) in (None, "features"):
+        try:
+            from mobilenetv3_cifar.runtime import OnnxClassifier
+
+            return OnnxClassifier.from_pretrained(arguments.variant or get_variant().name)
+        except (ModuleNotFoundError, ModelFolderError, VariantError):
+            pass  # there is no onnxruntime or no valid model.onnx, or it is on the Hub
+    return load_network(arguments)
+
+
+def load_network(arguments: Namespace) -> "MobileNetV3Cifar":
+    """The variant, folder or Hub repository asked for; by default the best shipped variant."""
+    from mobilenetv3_cifar.model import MobileNetV3Cifar
+
+    return MobileNetV3Cifar.from_pretrained(
+        arguments.variant or get_variant().name,
+        revision=arguments.revision,
+        token=arguments.token,
+        local_files_only=arguments.local_files_only,
+        device=arguments.device,
+    )
+
+
+def variants(arguments: Namespace) -> int:
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(variant) for variant in list_variants()], indent=2))
+        return 0
+    row = "{:32} {:>10} {:>10} {:>10} {:>9} {:>8}"
+    print(row.format("name", "validation", "test", "parameters", "MACs", "weights"))
+    for variant in list_variants():
+        print(
+            row.format(
+                variant.name,
+                f"{100 * variant.accuracy:.2f} %",
+                f"{100 * variant.test_accuracy:.2f} %",
+                f"{variant.parameters:,}",
+                f"{variant.macs / 1e6:.1f} M",
+                f"{variant.bytes / 1e6:.1f} MB",
+            )
+        )
+    return 0
+
+
+def predict(arguments: Namespace) -> int:
+    """Classify files, folders and standard input; what cannot be read is reported, exit 1."""
+    require_positive("--top-k", arguments.top_k)
+    require_positive("--batch-size", arguments.batch_size)
+    refused = Refused()
+    files = [file for path in arguments.paths for file in files_of(path, refused)]
+    answers = classify(load(arguments), files, arguments, refused)
+    FORMATS[arguments.format]((str(path), prediction) for path, prediction in answers)
+    return refused.status
+
+
+def require_positive(option: str, value: int) -> None:
+    if value < 1:
+        raise MobileNetV3CifarError(f"{option} must be at least 1, not {value}")
+
+
+def files_of(path: Path, refused: Refused) -> list[Path]:
+    """A file as named, and every image of a folder."""
+    if not path.is_dir():
+        return [path]
+    files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
+    if not files:
+        refused(path, "the folder has no image files")
+    return files
+
+
+def classify(
+    model: Classifier, files: list[Path], arguments: Namespace, refused: Refused
+) -> Iterator[tuple[Path, Prediction]]:
+    """The prediction of each image; what cannot be read is reported."""
+    sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
+    results = model.predict_each(sources, arguments.top_k, arguments.batch_size)
+    # On a terminal the predictions themselves show progress.
+    hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
+    for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
+        if isinstance(result, ImageError):
+            refused(file, result)
+        else:
+            yield file, result
+
+
+def evaluate(arguments: Namespace) -> int:
+    """Accuracy over a folder that has a folder of images per label."""
+    require_positive("--batch-size", arguments.batch_size)
+    folders = class_folders(arguments.folder)
+    model, refused = load(arguments), Refused()
+    labels = model.config.labels
+    unknown = [folder.name for folder in folders if folder.name not in labels]
+    if unknown or not folders:
+        has = f"the folder {unknown[0]!r}, which is not a label" if unknown else "no folders"
+        raise MobileNetV3CifarError(
+            f"{arguments.folder} must have a folder per label and has {has}; "
+            f"the labels are: {', '.join(labels)}"
+        )
+    arguments.top_k = 1
+    total: Counter[str] = Counter()
+    correct: Counter[str] = Counter()
+    files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
+    flagged = 0
+    for file, prediction in classify(model, list(files), arguments, refused):
+        label = files[file]
+        total[label] += 1
+        correct[label] += label in prediction
+        flagged += prediction.probably_none
+    if not total:
+        raise MobileNetV3CifarError(f"{arguments.folder} has no image that can be read")
+    (print_scores_json if arguments.json else print_scores)(total, correct, flagged)
+    return refused.status
+
+
+def print_scores(total: Counter[str], correct: Counter[str], flagged: int) -> None:
+    row = "{:24} {:>8} {:>8} {:>9}"
+    print(row.format("label", "images", "correct", "accuracy"))
+    for label, count in total.items():
+        share = f"{100 * correct[label] / count:.2f} %"
+        print(row.format(label, count, correct[label], share))
+    images, right = total.total(), correct.total()
+    print(row.format("all", images, right, f"{100 * right / images:.2f} %"))
+    print(f"{flagged} of {images} flagged as probably none of the classes")
+
+
+def print_scores_json(total: Counter[str], correct: Counter[str], flagged: int) -> None:
+    def scores(right: int, images: int) -> dict[str, float]:
+        return {"correct": right, "total": images, "accuracy": right / images}
+
+    per_class = {label: scores(correct[label], count) for label, count in total.items()}
+    whole = scores(correct.total(), total.total()) | {"probably_none": flagged}
+    print(json.dumps(whole | {"per_class": per_class}, indent=2))
+
+
+def explain_images(arguments: Namespace) -> int:
+    """Write an image, or each of a folder, under its activation map."""
+    path, output, refused = arguments.path, arguments.output, Refused()
+    if not path.is_dir():
+        output = output or Path("overlay.png")
+        if output.is_dir():
+            output = output / f"{path.name}.png"
+        image_format(output)  # refused before the work
+        explain_one(load(arguments), path, output, arguments)
+        return 0
+    output = output or Path("overlays")
+    files, model = files_of(path, refused), load(arguments)
+    for file in tqdm(files, disable=len(files) < LONG_WORK or not sys.stderr.isatty()):
+        relative = file.relative_to(path)
+        target = output / relative.with_name(f"{relative.name}.png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            explain_one(model, file, target, arguments)
+        except ImageError as error:
+            refused(file, error)
+    return refused.status
+
+
+def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespace) -> None:
+    source = sys.stdin.buffer if path == STDIN else path
+    image, target = open_image(source, limits=None), arguments.target
+    if target is not None and target not in model.config.labels and target.isdecimal():
+        target = int(target)
+    found = explain(model, image, arguments.method, target, arguments.layer)
+    content = BytesIO()
+    overlay(image, found.heatmap).save(content, image_format(output))
+    if not output.parent.is_dir():
+        raise ImageError(f"{output} cannot be written: there is no folder {output.parent}")
+    replace_files(output.parent, {output.name: content.getvalue()})
+    blank = ", blank map: no positive evidence for the class" if found.blank else ""
+    print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}")
+
+
+def image_format(output: Path) -> str:
+    """Pillow's name of the format that the file's ending asks for."""
+    found = Image.registered_extensions().get(output.suffix.lower())
+    if found not in Image.SAVE:
+        ending = output.suffix or "no ending"
+        raise ImageError(f"{output}: {ending} is not an image format that can be written")
+    return found
+
+
+def export(arguments: Namespace) -> int:
+    try:
+        from mobilenetv3_cifar.export import export_onnx
+
+        refused = Refused()
+        images = calibration_images(arguments.int8, refused) if arguments.int8 else None
+        export_onnx(load_network(arguments), arguments.output, images)
+    except ModuleNotFoundError as error:
+        raise MobileNetV3CifarError(
+            f"export needs {error.name}: pip install 'mobilenetv3-cifar[export]'"
+        ) from error
+    print(f"{printable(arguments.output)}: {arguments.output.stat().st_size:,} bytes")
+    return refused.status
+
+
+def calibration_images(folder: Path, refused: Refused) -> np.ndarray:
+    """The images of a folder that can be read, reduced to uint8 (N, 32, 32, 3)."""
+    images = []
+    for file in files_of(folder, refused):
+        try:
+            images.append(np.asarray(to_square(open_image(file, limits=None), 32)))
+        except ImageError as error:
+            refused(file, error)
+    if not images:
+        raise ImageError(f"{folder} has no image that can be read")
+    return np.stack(images)

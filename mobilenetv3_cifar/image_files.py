@@ -1,0 +1,33 @@
+"""Which files of a folder are images: the one rule of the command line and the examples.
+
+Hidden files and folders, and those that operating systems leave behind, are skipped without a word.
+Every other file is tried, so that what cannot be opened is reported and never left out silently.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+STRAY = frozenset({"__macosx", "@eadir", "desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"})
+
+
+def is_stray(name: str) -> bool:
+    return name.startswith(".") or name.lower() in STRAY
+
+
+def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
+    """The files in a folder and its folders, sorted; links to folders are not followed.
+
+    Args:
+        on_error: is told of each folder that cannot be read.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=on_error):
+        folders[:] = [name for name in folders if not is_stray(name)]
+        found += [Path(parent, name) for name in files if not is_stray(name)]
+    return sorted(found)
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, each named after the label of the images in it; sorted."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))

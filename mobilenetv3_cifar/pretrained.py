@@ -1,0 +1,278 @@
+"""Where a network comes from and goes to: folders, the Hub, and new classes for fine-tuning."""
+
+import dataclasses
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, TypedDict, Unpack
+
+import torch
+from torch import nn
+
+from mobilenetv3_cifar import download, push, weights
+from mobilenetv3_cifar.architecture import LAYOUTS, conv
+from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
+from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels, require_classes
+from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
+from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, matches, write_folder
+from mobilenetv3_cifar.variants import shipped_folder
+
+logger = logging.getLogger(__name__)
+
+
+class Overrides(TypedDict, total=False):
+    """The settings of a folder's config that a load can replace; the others shape the layers."""
+
+    dropout: float
+    image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    temperature: float
+    ood_threshold: float | None
+
+
+class Pretrained(nn.Module):
+    """What MobileNetV3Cifar can do beside its computations."""
+
+    config: Config
+    features: nn.Sequential
+    head: nn.Sequential
+    folder: Path | None = None  # where it was loaded from
+    repository: str | None = None  # on the Hub, if that is a snapshot in the cache
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        device: str | torch.device = "cpu",
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        **settings: Unpack[Overrides],
+    ) -> Self:
+        """A trained network, in evaluation mode, float32.
+
+        Args:
+            name: a shipped variant, else an existing folder, else "owner/name" on the Hub.
+            revision: branch, tag or commit of the repository.
+            cache_dir: where downloads are kept, by default where the Hub's client keeps them.
+            token: the Hub's access token, for private repositories.
+            local_files_only: take the repository from the cache; never go online.
+            device: "cpu", "cuda", "cuda:1", "mps" and so on.
+            num_classes: the number of classes to fine-tune for. Where it is that of the trained
+                network, and `labels` are too, the network stays as it is; otherwise the last layer
+                is replaced by an untrained one, and a warning says so.
+            labels: the names of those classes.
+            settings: `Overrides` of the folder's config, such as dropout=0.5.
+
+        Raises:
+            VariantError: `name` is not a variant, folder or repository id; lists the variants.
+            ModelFolderError: a file is missing, damaged, or not what the config says it is.
+            HubError: the Hub cannot be reached, or refuses.
+            ValueError: the device is unknown or unavailable; a setting or label is not valid.
+        """
+        if unknown := settings.keys() - Overrides.__annotations__.keys():
+            raise TypeError(
+                f"from_pretrained() got an unexpected keyword argument {quote(min(unknown))}; "
+                f"settings that a load can change are {', '.join(Overrides.__annotations__)}"
+            )
+        with torch.inference_mode(False):  # else the network could never be trained
+            found = download.open_model(name, revision, cache_dir, token, local_files_only)
+            model = cls.from_folder(found, **settings)
+            if num_classes is not None or labels is not None:
+                model.fit_classes(num_classes, labels)
+            try:
+                return model.to(device).eval()
+            # Torch asserts that it was built for CUDA, and imports what other devices need.
+            except (RuntimeError, AssertionError, ImportError) as error:
+                raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
+
+    @classmethod
+    def from_folder(cls, found: ModelFolder, **settings: Unpack[Overrides]) -> Self:
+        """The network of a folder that was read; ModelFolderError where the weights do not fit."""
+        fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
+        with torch.device("meta"):  # no memory, and no random numbers drawn
+            model = cls(**fields).float()  # whatever the caller's default type is
+        check_folder_fits(found, model.state_dict())
+        model.load_state_dict(found.tensors, strict=True, assign=True)
+        model.folder, model.repository = found.path, found.repository
+        return model
+
+    def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
+        """Replace the last layer unless it is for these classes already; a warning says so."""
+        names = None if labels is None else fill_labels(labels, 0)
+        count = len(names or ()) if num_classes is None else num_classes
+        require_classes(count)
+        if count == self.config.num_classes and names in (None, self.config.labels):
+            return
+        self.reset_classifier(count, names)
+        logger.warning(
+            "the last layer, head.%d, is new and untrained, for %d classes: train it before use",
+            len(self.head) - 1,
+            count,
+        )
+
+    def reset_classifier(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
+        """Replace the last layer by an untrained one, in place, as timm's method of this name.
+
+        Temperature and "probably none" threshold were fitted to the old classes and are reset.
+
+        Args:
+            labels: one name a class; "class 0", "class 1" and so on if none are given.
+        """
+        names = numbered_labels(num_classes) if labels is None else fill_labels(labels, 0)
+        self.config = dataclasses.replace(
+            self.config,
+            num_classes=num_classes,
+            labels=names,
+            temperature=1.0,
+            ood_score="confidence",
+            ood_threshold=None,
+        )
+        self._buffers.pop("feature_mean", None)  # of the score "fdbd"
+        weight = next(self.features.parameters())
+        layout = LAYOUTS[self.config.size, self.config.blocks]
+        last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
+        self.head[-1] = last.to(weight.device, weight.dtype)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.head[-1]
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """What timm's models have under this name, where it holds; `transform()` is exact.
+
+        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
+        of `preprocess(image, resize="direct")`.
+        """
+        config = self.config
+        return {
+            "architecture": f"mobilenetv3_{config.size}",
+            "input_size": (3, config.image_size, config.image_size),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": config.mean,
+            "std": config.std,
+            "num_classes": config.num_classes,
+            "label_names": list(config.labels),
+            "first_conv": "features.stem",
+            "classifier": f"head.{len(self.head) - 1}",
+        }
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
+
+        Over an older model, a kill at any moment leaves the old one, the new one, or a folder that
+        is refused as incomplete until the next save. Other files in the folder are left alone.
+
+        Raises:
+            ModelFolderError: the folder cannot be written, a weight is not finite, or the layers
+                are not those of the config, so that `from_pretrained` could not rebuild them.
+        """
+        self.check_layers()
+        write_folder(Path(folder), self.config, self.state_dict())
+
+    def check_layers(self) -> None:
+        """Refuse a network whose layers were replaced: the config describes the original ones."""
+        with torch.device("meta"):
+            original = type(self)(**dataclasses.asdict(self.config))
+        try:
+            weights.check_fit(self.state_dict(), original.state_dict())
+        except ValueError as error:
+            raise ModelFolderError(
+                f"this network cannot be saved, its layers are not those of its config: {error}; "
+                "reset_classifier changes the classes"
+            ) from error
+        kinds, originals = layer_kinds(self), layer_kinds(original)
+        for name, kind in kinds.items():
+            if kind != originals.get(name, kind):
+                raise ModelFolderError(
+                    f"this network cannot be saved, its config describes other layers: "
+                    f"{quote(name)} is {kind}, not {originals[name]}"
+                )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        create_pr: bool = False,
+        tag: str | None = None,
+        commit_message: str = "Upload the model",
+    ) -> str:
+        """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
+
+        A network that is as it was loaded takes along the card, figures and measurements of its
+        folder or repository. Any other gets a plain card. A card that a person wrote is kept, and
+        so are all files that no push of ours put there.
+
+        Args:
+            token: the Hub's access token; without one, that of `hf auth login`.
+            private: whether a repository that is created is private.
+            create_pr: propose the change as a pull request.
+            tag: a tag for the commit, such as "v1.0".
+
+        Raises:
+            ModelFolderError: as `save_pretrained`.
+            HubError: the Hub cannot be reached or refuses; the message says what to do.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.published_folder(token)
+            if folder is None:
+                folder = Path(temporary, "model")
+                self.save_pretrained(folder)
+                (folder / CARD_FILE).write_text(self.plain_card(repo_id, token), encoding="utf-8")
+            return push.push_folder(
+                folder,
+                repo_id,
+                token=token,
+                private=private,
+                create_pr=create_pr,
+                tag=tag,
+                commit_message=commit_message,
+            )
+
+    def published_folder(self, token: str | bool | None) -> Path | None:
+        """Where it was loaded from, if that has a card and still holds this very network."""
+        if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
+            return None
+        if self.repository is not None:
+            download.download_published_files(self.repository, self.folder, token)
+        return self.folder if (self.folder / CARD_FILE).is_file() else None
+
+    def plain_card(self, repo_id: str, token: str | bool | None) -> str:
+        """A card that states the origin of this network, and the licence of that if known."""
+        if self.folder is None:
+            return plain_card(self.config, repo_id)
+        try:
+            if self.repository is not None:
+                download.download_published_files(
+                    self.repository, self.folder, token, wanted=lambda path: path == CARD_FILE
+                )
+            card = read_card(self.folder)
+        except (ModelFolderError, HubError):
+            card = ""
+        shipped = shipped_folder(self.folder.name) == self.folder
+        origin = self.repository or (self.folder.name if shipped else None)
+        return plain_card(self.config, repo_id, origin, card)
+
+
+def layer_kinds(module: nn.Module) -> dict[str, str]:
+    """The class of each layer that has no layers inside, by name; those that an answer needs.
+
+    Dropout has no effect on answers, and SyncBatchNorm there is the same as batch norm.
+    """
+    return {
+        name: type(part).__name__.replace("SyncBatchNorm", "BatchNorm2d")
+        for name, part in module.named_modules()
+        if not list(part.children()) and not isinstance(part, nn.Dropout)
+    }

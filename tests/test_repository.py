@@ -1,0 +1,106 @@
+"""What documents and metadata say of the repository is true: versions, addresses, pins, imports."""
+
+import ast
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mobilenetv3_cifar import __version__
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "RELEASING.md")
+PACKAGE, TRAINING, DEMO = "mobilenetv3_cifar", "training", "demo"
+MAY_IMPORT = {PACKAGE: set(), TRAINING: {PACKAGE}, DEMO: {PACKAGE}}
+OURS = {PACKAGE, TRAINING, DEMO, "benchmarks", "tests", "app"}
+
+
+def pins(*names):
+    """{name: version} of the requirements that apply here."""
+    lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
+    lines = [line.removesuffix("\\") for line in lines if re.match(r"[A-Za-z]", line)]
+    requirements = [Requirement(line) for line in lines]
+    return {
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in requirements
+        if each.marker is None or each.marker.evaluate()
+    }
+
+
+def test_version_changelog_and_citation_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    heading = re.search(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert citation["version"] == heading[1] == __version__
+    assert str(citation.get("date-released", "unreleased")) == heading[2]
+
+
+def test_the_address_is_the_same_everywhere():
+    url = PROJECT["urls"]["Repository"]
+    assert all(each.startswith(url) for each in PROJECT["urls"].values())
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == url
+    assert f"git+{url}" in (ROOT / "README.md").read_text()
+
+
+def test_the_locks_pin_whatever_the_requirements_need():
+    wanted, locked = pins("requirements.txt"), pins("requirements.lock", "requirements-torch.lock")
+    assert wanted.items() <= locked.items()
+    for name in wanted:
+        for text in importlib.metadata.requires(name) or []:
+            each = Requirement(text)
+            if each.marker is None or each.marker.evaluate(default_environment() | {"extra": ""}):
+                assert each.specifier.contains(locked[canonicalize_name(each.name)])
+
+
+def test_the_tested_versions_satisfy_the_bounds_for_users():
+    tested = pins("requirements.txt")
+    extras = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
+    for text in [*PROJECT["dependencies"], *extras]:
+        each = Requirement(text)
+        if each.name != PROJECT["name"]:
+            assert each.specifier.contains(tested[canonicalize_name(each.name)]), text
+
+
+def imports(path):
+    """The top-level names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_imports_go_one_way(folder):
+    allowed = MAY_IMPORT[folder] | {folder}
+    for path in (ROOT / folder).rglob("*.py"):
+        if path.name != "make_assets.py":  # a tool beside the demo, which never runs it
+            assert set(imports(path)) & OURS <= allowed, path
+
+
+def test_nothing_imports_tests():
+    for path in ROOT.glob("*/**/*.py"):
+        if path.relative_to(ROOT).parts[0] in {"examples", "benchmarks", *MAY_IMPORT}:
+            assert "tests" not in set(imports(path)), path
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_in_a_document_exists(name):
+    text = (ROOT / name).read_text()
+    linked = re.findall(r"\]\(([^)#]+)\)", text)
+    quoted = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|toml|cff|txt|lock))`", text)
+    paths = [path for path in [*linked, *quoted] if "://" not in path]
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_workflow_runs_what_a_contributor_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    assert workflow["jobs"]["test"]["steps"][-1] == {"run": ".ci/run"}
+    assert (ROOT / ".ci/run").read_text().rstrip().endswith("\nmake test")

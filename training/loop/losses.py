@@ -1,0 +1,90 @@
+"""The loss of a recipe: cross entropy, with label smoothing or a teacher where it has them."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.variants import list_variants
+from training.errors import TrainingError
+from training.experiments import EXPERIMENTS
+from training.loop import checkpoint
+from training.recipe import Distillation, Recipe
+
+
+class Loss:
+    """Sum over a batch: logits (N, C) and class indices (N,) or probabilities (N, C) -> scalar."""
+
+    def __init__(self, recipe: Recipe, teacher: MobileNetV3Cifar | None) -> None:
+        self.smoothing, self.distillation = recipe.label_smoothing, recipe.distillation
+        self.teacher = teacher
+        self.teacher_sha256 = fingerprint(teacher) if teacher else None
+
+    def __call__(self, logits: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(
+            logits, targets, reduction="sum", label_smoothing=self.smoothing
+        )
+        if self.teacher is None or self.distillation is None:
+            return loss
+        with torch.no_grad():
+            taught = self.teacher(inputs)
+        weight, temperature = self.distillation.weight, self.distillation.temperature
+        divergence = nn.functional.kl_div(
+            (logits / temperature).log_softmax(1),
+            (taught / temperature).log_softmax(1),
+            reduction="sum",
+            log_target=True,
+        )
+        return (1 - weight) * loss + weight * temperature**2 * divergence
+
+
+def load_teacher(
+    distillation: Distillation | None, runs: Path, student: Config
+) -> MobileNetV3Cifar | None:
+    """The teacher of a recipe, in evaluation mode: a shipped variant, else the end of a run.
+
+    Raises:
+        TrainingError: there is no such teacher, or its input is not the student's.
+    """
+    if distillation is None:
+        return None
+    name = distillation.teacher
+    if name in [variant.name for variant in list_variants()]:
+        teacher = MobileNetV3Cifar.from_pretrained(name)
+    else:
+        teacher = from_run(name, runs / name / "seed-0")
+    for field in ("image_size", "mean", "std", "labels"):
+        if getattr(teacher.config, field) != getattr(student, field):
+            raise TrainingError(f"the teacher {name} has another {field} than its student")
+    return teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def from_run(name: str, folder: Path) -> MobileNetV3Cifar:
+    newest = checkpoint.read(folder) if name in EXPERIMENTS else None
+    if newest is None or len(newest[1].history) < EXPERIMENTS[name].epochs:
+        raise TrainingError(f"the teacher {name} is not shipped, and no run in {folder} has ended")
+    return from_checkpoint(folder)
+
+
+def from_checkpoint(folder: Path) -> MobileNetV3Cifar:
+    """The network of the newest checkpoint of a run, in evaluation mode.
+
+    Raises:
+        CheckpointError: there is no whole checkpoint.
+        TrainingError: the run is not of an experiment.
+    """
+    newest = checkpoint.read(folder)
+    name = folder.resolve().parent.name
+    if newest is None or name not in EXPERIMENTS:
+        raise TrainingError(f"{folder} is not the run of an experiment, runs/NAME/seed-N")
+    model = MobileNetV3Cifar(**EXPERIMENTS[name].model)
+    model.load_state_dict(checkpoint.final_weights(newest[0]), strict=True)
+    return model.eval()
+
+
+def fingerprint(model: nn.Module) -> str:
+    return checkpoint.digest(
+        {name: float(value.double().sum()) for name, value in model.state_dict().items()}
+    )

@@ -1,0 +1,174 @@
+"""Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer itself.
+
+A parameter's role decides how it is updated. Weight decay never applies to depthwise kernels, batch
+norm or biases: they are few, and shrinking them only rescales what batch norm rescales again.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Role = Literal["pointwise", "decayed", "undecayed"]
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerjordan.github.io
+
+
+class OptimizerRecipe(Protocol):
+    @property
+    def lr(self) -> float:
+        """The peak learning rate; the schedule scales every group's own."""
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer: ...
+
+
+def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
+    """The 1x1 convolutions of the body, other weight matrices and kernels, and all the rest."""
+    roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            roles[role_of(path, module, name)].append(parameter)
+    return roles
+
+
+def role_of(path: str, module: nn.Module, name: str) -> Role:
+    if name != "weight" or not isinstance(module, nn.Conv2d | nn.Linear):
+        return "undecayed"
+    if isinstance(module, nn.Linear):
+        return "decayed"
+    if module.groups > 1:
+        return "undecayed"
+    in_body = not path.startswith("head.")
+    return "pointwise" if in_body and module.kernel_size == (1, 1) else "decayed"
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma and Ba 2015, as the report uses it: one rate for all, no weight decay."""
+
+    lr: float
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Stochastic gradient descent with Nesterov momentum."""
+
+    lr: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        roles = parameters_by_role(model)
+        return torch.optim.SGD(
+            self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"])
+        )
+
+    def groups(
+        self, decayed: list[nn.Parameter], undecayed: list[nn.Parameter]
+    ) -> list[dict[str, Any]]:
+        common = {"lr": self.lr, "momentum": self.momentum, "nesterov": True}
+        return [
+            {"params": decayed, "weight_decay": self.weight_decay} | common,
+            {"params": undecayed, "weight_decay": 0.0} | common,
+        ]
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Muon (Jordan et al. 2024) for the 1x1 convolutions, SGD for all other parameters.
+
+    torch.optim.Muon takes matrices only, and one by one; here convolutions are viewed as matrices
+    and orthogonalised in batches. `weight_decay` is decoupled, relative to the learning rate.
+    """
+
+    lr: float
+    momentum: float = 0.9
+    weight_decay: float = 2e-3
+    iterations: int = 3
+    rest: Sgd = field(default_factory=lambda: Sgd(0.1))
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        roles = parameters_by_role(model)
+        settings = {
+            "lr": self.lr,
+            "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
+            "iterations": self.iterations,
+        }
+        groups = [{"params": roles["pointwise"]} | settings]
+        return MuonWithSgd(groups + self.rest.groups(roles["decayed"], roles["undecayed"]))
+
+
+class MuonWithSgd(torch.optim.SGD):
+    """SGD whose groups that have `iterations` are updated by Muon instead."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().__init__(groups)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        every = self.param_groups
+        self.param_groups = [group for group in every if "iterations" not in group]
+        try:
+            super().step()
+        finally:
+            self.param_groups = every
+        for group in every:
+            if "iterations" in group:
+                self.muon_step(group)
+
+    def muon_step(self, group: dict[str, Any]) -> None:
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, gradients)
+        updates = torch._foreach_add(gradients, momenta, alpha=group["momentum"])  # Nesterov
+        orthogonal = orthogonalize([update.flatten(1) for update in updates], group["iterations"])
+        scaled = [
+            update.view_as(parameter) * math.sqrt(max(1, len(update) / update[0].numel()))
+            for parameter, update in zip(parameters, orthogonal, strict=True)
+        ]
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, scaled, alpha=-group["lr"])
+
+
+def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
+    """Matrices (m, n) -> about the nearest with singular values of 1, by Newton-Schulz.
+
+    Matrices of similar shape are padded with zeros, which leaves the result as it is, and share
+    their products. On a GPU they are bfloat16, as in the authors' implementation.
+    """
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
+    stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, matrix in enumerate(wide):
+        stacks[tuple(1 << (side - 1).bit_length() for side in matrix.shape)].append(index)
+    results: dict[int, Tensor] = {}
+    for shape, indices in stacks.items():
+        stack = matrices[0].new_zeros(len(indices), *shape)
+        for row, index in zip(stack, indices, strict=True):
+            row[: wide[index].shape[0], : wide[index].shape[1]] = wide[index]
+        for row, index in zip(newton_schulz(stack, iterations), indices, strict=True):
+            result = row[: wide[index].shape[0], : wide[index].shape[1]]
+            results[index] = result if wide[index] is matrices[index] else result.T
+    return [results[index] for index in range(len(matrices))]
+
+
+def newton_schulz(stack: Tensor, iterations: int) -> Tensor:
+    """Of matrices (N, m, n) with m <= n; the quintic iteration that Muon's authors tuned."""
+    a, b, c = NEWTON_SCHULZ
+    x = stack.bfloat16() if stack.is_cuda else stack
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.to(stack.dtype)

@@ -1,0 +1,186 @@
+"""`metrics.json`: its keys, their types and meaning, and a check that a file has them.
+
+Fractions are from 0 to 1. Accuracies are measured on the weights as shipped, in evaluation mode,
+without augmentation. Keys marked NotRequired are missing from files written before they existed,
+or by runs that do not have them.
+"""
+
+import json
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import (
+    Any,
+    Literal,
+    NotRequired,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from training.errors import ResultsError
+
+Kind = Literal["report", "control", "own"]
+
+
+class Counts(TypedDict):
+    correct: int
+    total: int
+    accuracy: float  # correct / total
+
+
+class Summary(Counts):
+    loss: float  # mean cross entropy (natural logarithm), before any temperature
+
+
+class ClassScores(TypedDict):
+    precision: float
+    recall: float
+    f1: float
+    support: int  # images of this class
+
+
+class SplitMetrics(Summary):
+    """Everything that is measured on the validation and on the test images."""
+
+    precision_macro: float
+    recall_macro: float
+    f1_macro: float
+    top5_accuracy: float
+    ece: float  # expected calibration error, 15 bins, of the probabilities that `predict` gives
+    ece_untempered: float  # the same before the config's temperature
+    unsure: float  # fraction of images that are flagged as probably none of the classes
+    per_class: dict[str, ClassScores]  # by label
+    confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
+    run: NotRequired[str]  # validation only: the 45k/5k run it is of, where that is another run
+
+
+class Weights(TypedDict):
+    precision: str
+    validation_change: float  # validation accuracy as shipped, minus that at the end of training
+    sha256: str  # of model.safetensors
+
+
+class Reported(TypedDict):
+    """What the report prints for this experiment."""
+
+    accuracy: float
+    precision: float
+    recall: float
+
+
+class Training(TypedDict):
+    command: str
+    seconds: float  # of training and validation
+    images: NotRequired[int]  # that the network was trained on, repetitions counted
+    precision: str
+    processes: int
+    device: str
+    torch: str
+    commit: str
+    data_sha256: str
+
+
+class Int8(Summary):
+    """The 8-bit ONNX file, measured on the test images."""
+
+    bytes: int
+    speedup: NotRequired[float]  # over the float file at batch 1, on one thread
+    kept: NotRequired[bool]  # whether it pays: faster, and hardly less accurate
+    calibration_pictures: int
+    onnxruntime: str  # version
+    device: str
+
+
+class Latency(TypedDict):
+    """Median time of one forward pass."""
+
+    runtime: str  # "PyTorch" or "onnxruntime"
+    device: str
+    batch: int
+    milliseconds: float
+
+
+class Metrics(TypedDict):
+    name: str
+    kind: NotRequired[Kind]
+    seed: int
+    epochs: int
+    parameters: int
+    macs: int  # multiply-accumulates of the convolution and linear layers, for one image
+    weights: Weights
+    train: Summary
+    validation: SplitMetrics
+    test: SplitMetrics
+    report: Reported | None
+    training: Training
+    flip_averaged: NotRequired[Counts]  # test; probabilities averaged with the mirrored image's
+    corruptions: NotRequired[dict[str, list[float]]]  # name: test accuracy at severity 1, 2, ...
+    latency: NotRequired[list[Latency]]
+    int8: NotRequired[Int8]
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read and validate a metrics file; errors as in `read_json`."""
+    return cast(Metrics, read_json(path, Metrics))
+
+
+def read_json(path: Path, schema: type) -> Any:
+    """Read a JSON file that must be of `schema`, a TypedDict.
+
+    Raises:
+        ResultsError: the file is missing, not JSON, or not of the schema; the message names the
+            file and the first key that is wrong.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ResultsError(f"{path} is not valid JSON: {error}") from error
+    if problem := find_problem(content, schema, ""):
+        raise ResultsError(f"{path}: {problem}")
+    return content
+
+
+def find_problem(value: Any, schema: Any, key: str) -> str | None:
+    """The first thing in `value` that is not of the type `schema`, as a message, or None."""
+    if is_typeddict(schema):
+        return find_key_problem(value, schema, key)
+    origin, arguments = get_origin(schema), get_args(schema)
+    if origin is Literal:
+        return None if value in arguments else f"{key} must be one of {arguments}, not {value!r}"
+    if origin is types.UnionType:
+        choices = [find_problem(value, choice, key) for choice in arguments]
+        return None if None in choices else choices[0]  # X | None: what X lacks
+    plain = origin or schema
+    # JSON has one kind of number, and Python counts True as an int.
+    accepted = (int, float) if plain is float else plain
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        return f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
+    items: dict[str, Any] = {}
+    if isinstance(value, list):
+        items = {f"{key}[{index}]": item for index, item in enumerate(value)}
+    elif isinstance(value, dict):
+        items = {f"{key}.{name}": item for name, item in value.items()}
+    return first(find_problem(item, arguments[-1], at) for at, item in items.items())
+
+
+def find_key_problem(value: Any, schema: Any, key: str) -> str | None:
+    """The same for a TypedDict: missing, unknown and wrong keys."""
+    if not isinstance(value, dict):
+        return f"{key or 'the file'} must be an object, not {value!r:.60}"
+    prefix = f"{key}." if key else ""
+    if missing := schema.__required_keys__ - value.keys():
+        return f"{prefix}{min(missing)} is missing"
+    hints = get_type_hints(schema)
+    if unknown := value.keys() - hints.keys():
+        return f"{prefix}{min(unknown)} is not a known key"
+    return first(find_problem(value[name], hints[name], prefix + name) for name in value)
+
+
+def first(problems: Iterable[str | None]) -> str | None:
+    return next(filter(None, problems), None)
