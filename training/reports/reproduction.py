@@ -44,8 +44,8 @@ def answer(results: ResultsByName) -> str:
     lines = [
         f"- **Accuracies**: of {len(compared)} that the report prints, {len(inside)} are within "
         f"the 95 % interval of our run-to-run variation. The interval is wide, because it rests on "
-        f"{seeds} seeds at most ({seeds - 1} degrees of freedom). By our original rule, two standard deviations, "
-        f"{len(compared) - len(outside)} are; outside are {names(outside)}.",
+        f"{seeds} seeds at most ({seeds - 1} degrees of freedom). By our original rule, two "
+        f"standard deviations, {len(compared) - len(outside)} are; outside are {names(outside)}.",
         f"- **Claims**: of {sum(verdicts.values())} claims of the report, "
         f"{', '.join(f'{verdicts[verdict]} are {verdict}' for verdict in VERDICTS)}. "
         f"Not confirmed: {'; '.join(refuted) or 'none'}.",
