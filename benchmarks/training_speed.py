@@ -77,12 +77,12 @@ def plain_side(size: str, steps: int) -> None:
 
 def our_side(size: str, steps: int) -> None:
     run = Run(Experiment("speed", MODELS[size], 1), tiny_dataset(), Path(), device="cpu")
-    run.model.train()
+    run.learner.model.train()
     indices = torch.arange(BATCH_SIZE)
 
     def train(count: int) -> None:
         for step in range(count):
-            run.train_step(step, indices)
+            run.learner.step(step, indices)
 
     answer_rounds(train, steps)
 

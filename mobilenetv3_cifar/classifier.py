@@ -149,7 +149,13 @@ class Classifier:
                 yield squares if isinstance(squares, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction of each row."""
+        """The prediction of each row.
+
+        Raises:
+            ValueError: the network has another number of classes than its config, or its answer is
+                not finite.
+        """
+        check_logits(outputs.logits, self.config.num_classes)
         probabilities = to_probabilities(outputs.logits, self.config.temperature)
         scores = self.ood_scores(outputs).tolist()
         threshold, labels = self.config.ood_threshold, self.config.labels
@@ -161,6 +167,16 @@ class Classifier:
             )
             for row, score in zip(probabilities.tolist(), scores, strict=True)
         ]
+
+
+def check_logits(logits: np.ndarray, num_classes: int) -> None:
+    if logits.shape[1] != num_classes:
+        raise ValueError(
+            f"the network gives {logits.shape[1]} logits, but its config has {num_classes} "
+            "classes: change the classes with reset_classifier"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("the network's logits are not finite: its weights are damaged or diverged")
 
 
 def check_counts(top_k: int | None, batch_size: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from mobilenetv3_cifar.containers import container_fault, ifd_fault
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
 
@@ -86,6 +87,8 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])
         data = read_bytes(source, name, limits)
+        if limits is not None and (fault := container_fault(data, limits.megapixels * 10**6)):
+            raise ImageError(f"{name} {fault}")
         image = read_header(data, name, limits)
         if limits is not None:
             check_cost(image, data, name, limits)
@@ -182,6 +185,8 @@ def decode(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         rgb = to_rgb(image)
+        if ifd_fault(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+            raise damaged(name)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DAMAGED as error:
         raise damaged(name) from error
