@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mobilenetv3_cifar.explanation import Explanation, explain, overlay
     from mobilenetv3_cifar.model import MobileNetV3Cifar
     from mobilenetv3_cifar.preprocessing import ImageTransform
+    from mobilenetv3_cifar.runtime import OnnxClassifier
     from mobilenetv3_cifar.variants import Variant, list_variants
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MobileNetV3Cifar",
     "MobileNetV3CifarError",
     "ModelFolderError",
+    "OnnxClassifier",
     "Prediction",
     "Variant",
     "VariantError",
@@ -45,6 +47,7 @@ _MODULES = {
     "Explanation": "explanation",
     "ImageTransform": "preprocessing",
     "MobileNetV3Cifar": "model",
+    "OnnxClassifier": "runtime",
     "Prediction": "classifier",
     "Variant": "variants",
     "explain": "explanation",

@@ -71,7 +71,7 @@ class Classifier:
 
     @abstractmethod
     def run(self, squares: Squares) -> Outputs:
-        """RGB images of `config.image_size` pixels a side -> the outputs of each."""
+        """RGB images of `square_size` pixels a side -> the outputs of each."""
 
     @abstractmethod
     def ood_scores(self, outputs: Outputs) -> np.ndarray:
@@ -84,6 +84,11 @@ class Classifier:
     @abstractmethod
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+
+    @property
+    def square_size(self) -> int:
+        """Pixels a side of what `run` and `evidence` take."""
+        return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
         """Image -> float32 (3, image_size, image_size), as `preprocess`; has a readable repr."""
@@ -122,7 +127,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
-            squares = to_squares(open_image(images, limits=None), self.config.image_size)
+            squares = to_squares(open_image(images, limits=None), self.square_size)
             return self.label(run_crops(self, [squares], batch_size), top_k)[0]
         predictions: list[Prediction] = []
         for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
@@ -141,7 +146,7 @@ class Classifier:
         No more than a batch is held in memory. Arguments as those of `predict`.
         """
         check_counts(top_k, batch_size)
-        for group in batches(prepare_each(images, self.config.image_size), batch_size):
+        for group in batches(prepare_each(images, self.square_size), batch_size):
             opened = [squares for squares in group if not isinstance(squares, ImageError)]
             outputs = run_crops(self, opened, batch_size) if opened else None
             predictions = iter(self.label(outputs, top_k) if outputs else ())

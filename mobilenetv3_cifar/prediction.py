@@ -112,7 +112,7 @@ def compute_outputs(
     """
     parts = [
         run_crops(model, [opened(image) for image in group], batch_size)
-        for group in batches(prepare_each(images, model.config.image_size), batch_size)
+        for group in batches(prepare_each(images, model.square_size), batch_size)
     ]
     if not parts:
         sizes = model.config.num_classes, model.num_features

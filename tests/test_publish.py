@@ -12,9 +12,8 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, push
-from mobilenetv3_cifar.export import run_onnx
-from mobilenetv3_cifar.preprocessing import to_input, to_square
+from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
+from mobilenetv3_cifar.export import open_session, run_onnx
 from tests.tiny import EXPERIMENT, tiny_run
 from training import publish, quantize, train
 from training.dataset.sample import tiny_dataset
@@ -145,30 +144,46 @@ def test_every_picture_of_the_card_opens(folder):
             assert min(picture.size) > 200
 
 
-def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path):
+def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monkeypatch):
     copied = shutil.copytree(folder, tmp_path / NAME)
+    monkeypatch.setattr(quantize, "speedup", lambda *arguments: 1.5)
+    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # an untrained network's accuracy is chance
     found = quantize.quantize(copied, tiny_dataset())
+    assert found["speedup"] == 1.5
     assert found == json.loads((copied / "metrics.json").read_text())["int8"]
     content = (copied / "model-int8.onnx").read_bytes()
-    assert found["bytes"] == len(content) < 2.2e6
-    inputs = [
-        to_input([to_square(Image.fromarray(i), 224)]).numpy() for i in tiny_dataset().test[0]
-    ]
-    right = int((run_onnx(content, inputs).argmax(1) == tiny_dataset().test.labels).sum())
+    assert found["bytes"] == len(content)
+    images, labels = tiny_dataset().test
+    logits = run_onnx(open_session(content), images)["logits"]
+    right = int((logits.argmax(1) == labels).sum())
     assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
     difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
-    said = f"**{right:.2f} %** test accuracy ({difference:+.2f} points)"
+    said = f"In 8 bits: **{right:.2f} %** test accuracy ({difference:+.2f} points), 1.50 times"
     assert said in (copied / "README.md").read_text()
-    assert "model-int8.onnx" in push.files_to_push(copied)
+    assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
+    assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
 
 
-def test_a_retrained_folder_loses_the_8_bit_file_of_its_old_weights(folder, tmp_path):
+@pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
+def test_an_8_bit_file_that_does_not_pay_is_not_kept(folder, tmp_path, monkeypatch, ratio, loss):
     copied = shutil.copytree(folder, tmp_path / NAME)
-    (copied / "model-int8.onnx").write_bytes(b"of the old weights")
+    monkeypatch.setattr(quantize, "speedup", lambda *arguments: ratio)
+    monkeypatch.setattr(quantize, "MAX_LOSS", loss)
+    monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
+    monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
+    assert not quantize.quantize(copied, tiny_dataset())["kept"]
+    assert not (copied / "model-int8.onnx").exists()
+    assert "there is no 8-bit file" in (copied / "README.md").read_text()
+
+
+def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / NAME)
+    for name in ("model.onnx", "model-int8.onnx"):
+        (copied / name).write_bytes(b"of the old weights")
     staged = tmp_path / "staged" / NAME
     staged.mkdir(parents=True)
     publish.place(staged, copied)
-    assert not (copied / "model-int8.onnx").exists()
+    assert not list(copied.glob("*.onnx"))
 
 
 def json_of(folder, name="metrics.json"):

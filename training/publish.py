@@ -21,7 +21,7 @@ from torch import Tensor
 from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, push
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import get_variant
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
 from training.commands import one_line_errors
 from training.dataset.cifar10 import Cifar10
 from training.errors import CheckpointError, TrainingError
@@ -265,7 +265,8 @@ def install_folder(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    (target / hub.INT8_FILE).unlink(missing_ok=True)  # made of the weights that were there before
+    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+        (target / name).unlink(missing_ok=True)
 
 
 def print_plan(folder: Path, repo_id: str) -> None:

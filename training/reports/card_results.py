@@ -178,8 +178,14 @@ def int8(metrics: Metrics) -> str:
         return ""
     measured = metrics["int8"]
     moved = points(measured["accuracy"] - metrics["test"]["accuracy"])
+    speed = f", {measured['speedup']:.2f} times as fast as float" if "speedup" in measured else ""
+    if not measured.get("kept", True):
+        return (
+            f"In 8 bits: {percent(measured['accuracy'])} test accuracy ({moved} points){speed}. "
+            "That does not pay, so there is no 8-bit file."
+        )
     return (
-        f"In 8 bits: **{percent(measured['accuracy'])}** test accuracy ({moved} points), "
+        f"In 8 bits: **{percent(measured['accuracy'])}** test accuracy ({moved} points){speed}, "
         f"with onnxruntime {measured['onnxruntime']} on {measured['device']}. "
         f"`python -m training.quantize {metrics['name']}` writes the ONNX file of "
         f"{measured['bytes'] / 1e6:.1f} MB; its weights and activations are 8-bit integers, scaled "
