@@ -118,9 +118,7 @@ def show_one(answer: Answer, top: int = 5) -> str:
     if len(answer.explanations) == 1:
         beside = f'<div class="beside">{likely}{drawn}{gets}</div>'
     else:
-        beside = (
-            f'<div class="beside">{likely}{gets}</div><div class="many">{drawn}</div>'
-        )
+        beside = f'<div class="beside">{likely}{gets}</div><div class="many">{drawn}</div>'
     return describe(answer) + beside
 
 
