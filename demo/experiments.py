@@ -122,4 +122,11 @@ def card(name: str) -> str:
     """The model card without its metadata and its figures."""
     text = (get_variant(name).folder / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
-    return re.sub(r"!\[[^]]*]\([^)]*\)\n?", "", text)
+    text = re.sub(r"!\[[^]]*]\([^)]*\)\n?", "", text)
+    # A screen reader says nothing about an empty heading of a column.
+    return re.sub(r"^(\|.*\|)(?=\n\|[-|: ]+\|$)", name_columns, text, flags=re.MULTILINE)
+
+
+def name_columns(head: re.Match[str]) -> str:
+    cells = head[0].strip("|").split("|")
+    return f"|{'|'.join(cell if cell.strip() else ' item ' for cell in cells)}|"
