@@ -18,7 +18,13 @@ EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
 SLOW = 30_000  # milliseconds, for a busy machine
-TABS = ("Try it", "Test images", "Overfitting", "Experiments", "Conclusions")
+TABS = {  # and what is there once the tab has been filled
+    "Try it": "#one .heat",
+    "Test images": "#images button",
+    "Overfitting": "#fitting svg",
+    "Experiments": "#calibration svg",
+    "Conclusions": "#conclusions button",
+}
 expect.set_options(timeout=SLOW)
 
 
@@ -242,14 +248,16 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
 def test_axe_finds_nothing_to_complain_about(visit, scheme):
     page = visit(scheme=scheme, address="?image=dog")
     answered(page)
-    for tab in TABS:
+    for tab, content in TABS.items():
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(1000)
+        page.locator(content).first.wait_for()
+        page.wait_for_timeout(500)
         violations = Axe().run(page).response["violations"]
         assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in violations], tab
     page.get_by_role("tab", name="Try it").click()
     for view, where in (("All networks", "#all"), ("Fool it", "#changed")):
         page.get_by_role("tab", name=view).click()
         answered(page, where)
+        page.wait_for_timeout(500)
         violations = Axe().run(page).response["violations"]
         assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in violations], view
