@@ -23,7 +23,7 @@ class WithoutStub(ComponentMeta):
 
 
 class SafeImage(gr.Image, metaclass=WithoutStub):
-    """Gives its function a PIL picture, RGB and upright, or the error that says why it cannot.
+    """Gives its function a PIL image, RGB and upright, or the error that says why it cannot.
 
     The error is a value: raised here, it would put a red "Error" over everything on the page.
     """
@@ -34,7 +34,7 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
         if payload is None or payload.path is None:
             return None
         if not Path(payload.path).exists():
-            return ImageError("your picture was deleted after half an hour: choose it again")
+            return ImageError("your image was deleted after half an hour: choose it again")
         try:
             return open_image(payload.path)
         except ImageError as error:
