@@ -172,13 +172,42 @@ def avif_fault(data: bytes, max_pixels: int) -> str | None:
 
 def av1_images(data: bytes) -> Iterator[bytes]:
     """The data of each item, and of the first sample of each track."""
-    idat, locations, tables = 0, [], []
-    rest = [(0, len(data))]
+    found = list(boxes(data))
+    idat = unique(found, (b"idat",)).get(b"idat", 0)
+    budget = 2 * len(data)
+    for kind, start in found:
+        if kind == b"iloc":
+            for image in items(data, start, idat):
+                budget -= len(image)
+                if budget < 0:
+                    raise IndexError  # the same bytes again and again
+                yield image
+        elif kind == b"trak":
+            yield from first_sample(data, unique(list(boxes(data, start)), TABLES))
+
+
+def unique(found: list[tuple[bytes, int]], kinds: tuple[bytes, ...]) -> dict[bytes, int]:
+    """Where the boxes of these kinds start; of two of one kind, a decoder may read either."""
+    starts = {kind: start for kind, start in found if kind in kinds}
+    if len(starts) < sum(kind in kinds for kind, _ in found):
+        raise IndexError
+    return starts
+
+
+def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int]]:
+    """The kind of each box of the file, or within the box whose content starts at `start`.
+
+    With each comes where its content starts (ISO/IEC 14496-12, 4.2).
+    """
+    size = struct.unpack_from(">I", data, start - 8)[0] if start else 0
+    rest = [(start, min(start - 8 + size, len(data)) if size else len(data))]
     for _ in range(MAX_CHUNKS):
         if not rest:
-            break
+            return
         start, end = rest.pop()
-        size, kind = struct.unpack_from(">I4s", data, start) if start + 8 <= end else (0, b"")
+        if start + 8 > end:
+            continue
+        size, kind = struct.unpack_from(">I4s", data, start)
         head = 8
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, start + 8)
@@ -186,23 +215,10 @@ def av1_images(data: bytes) -> Iterator[bytes]:
         stop = min(start + size, end) if size else end
         if stop < start + head:
             continue
+        yield kind, start + head
         rest.append((stop, end))
-        if kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"meta"):
+        if kind in PARENTS:
             rest.append((start + head + 4 * (kind == b"meta"), stop))
-        elif kind == b"idat":
-            idat = start + head
-        elif kind == b"iloc":
-            locations.append(start + head)
-        elif kind in (b"stsz", b"stco", b"co64"):
-            tables.append((kind, start + head))
-    budget = 2 * len(data)
-    for location in locations:
-        for image in items(data, location, idat):
-            budget -= len(image)
-            if budget < 0:
-                return
-            yield image
-    yield from samples(data, dict(tables))
 
 
 def items(data: bytes, position: int, idat: int) -> Iterator[bytes]:
@@ -237,16 +253,19 @@ def items(data: bytes, position: int, idat: int) -> Iterator[bytes]:
         yield image
 
 
-def samples(data: bytes, tables: dict[bytes, int]) -> Iterator[bytes]:
+def first_sample(data: bytes, tables: dict[bytes, int]) -> Iterator[bytes]:
     """The first sample of a track; only the first frame of an animation is decoded."""
-    places = [tables[kind] for kind in (b"stco", b"co64") if kind in tables]
-    if b"stsz" in tables and places:
-        fixed, _, first = struct.unpack_from(">III", data, tables[b"stsz"] + 4)
-        wide = b"co64" in tables
-        (start,) = struct.unpack_from(">Q" if wide else ">I", data, places[-1] + 8)
-        yield data[start : start + (fixed or first)]
+    if b"stsz" not in tables:
+        return
+    fixed, _, first = struct.unpack_from(">III", data, tables[b"stsz"] + 4)
+    for kind, number in ((b"stco", ">I"), (b"co64", ">Q")):
+        if kind in tables:
+            (start,) = struct.unpack_from(number, data, tables[kind] + 8)
+            yield data[start : start + (fixed or first)]
 
 
+TABLES = (b"stsz", b"stco", b"co64")
+PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"meta")
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 CHECKS: dict[bytes, Callable[[bytes, int], str | None]] = {
     rb"GIF8": gif_fault,
