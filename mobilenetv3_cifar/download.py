@@ -88,7 +88,7 @@ def read_cached(
     if hub_may_help and not is_commit(revision):
         if hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
             return None
-        logger.warning("the Hub does not answer; %s comes from the cache", name)
+        logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         hub_may_help = False
     try:
         return read_folder(snapshot)
