@@ -125,7 +125,7 @@ def load(name: str, storage: Path, revision: str | None, token: str | bool | Non
         file: fetch_file(remote, token, MAX_BYTES[file])
         for file, remote in ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
     }
-    model = decode_folder(snapshot, contents)
+    model = decode_folder(Path(name), contents)._replace(path=snapshot)
     refs = {} if is_commit(revision) else {f"refs/{revision or 'main'}": config.commit.encode()}
     files = {f"snapshots/{config.commit}/{file}": content for file, content in contents.items()}
     try:
