@@ -1,11 +1,12 @@
-"""Many visitors at once: what the demo answers, how fast, and what it keeps in memory.
+"""Many visitors at once: the demo's answers, response times and memory.
 
     python -m benchmarks.demo_load            about four minutes
     python -m benchmarks.demo_load --soak     5,000 requests, a quarter of an hour
+    python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo on a port of its own and prints a line for each crowd: answers, messages (a sentence
-that says what is the matter, such as a full queue or a damaged picture), failures (anything else),
-the median and 95th percentile in seconds, and the server's memory and open files afterwards.
+Starts the demo on a port of its own and prints a line for each crowd: answers, messages (sentences
+about a full queue or a damaged image), failures (anything else), the median and 95th percentile in
+seconds, and the server's memory and open files afterwards.
 """
 
 import argparse
@@ -18,15 +19,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
 import httpx
 import numpy as np
+from demo.housekeeping import SECONDS as TRIM_SECONDS
 from PIL import Image
 
-from demo.housekeeping import SECONDS as TRIM_SECONDS
 from demo.sample import example_files
 from mobilenetv3_cifar import list_variants
 
@@ -36,10 +38,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF")
 
 
 class Crowd:
-    """Visitors of one server, and what became of their requests."""
+    """Visitors of one server, and the outcomes of their requests."""
 
     def __init__(self, url: str, variant: str) -> None:
-        # The server closes idle connections after five seconds; never meet it doing so.
+        # The server closes idle connections after five seconds: close them earlier.
         limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
         self.client = httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits)
         self.variant = variant
@@ -88,37 +90,37 @@ class Crowd:
 
 
 async def closed_loop(crowd: Crowd, visitors: int, requests: int, think: float = 0) -> None:
-    """Each visitor asks again as soon as it has been answered and has thought."""
+    """Each visitor asks again after the answer and `think` seconds."""
 
     async def visit(number: int) -> None:
-        pictures = [file.read_bytes() for file in example_files()]
+        images = [file.read_bytes() for file in example_files()]
         await asyncio.sleep(think * number / visitors)  # they do not all arrive together
         for turn in range(requests):
-            await crowd.classify(pictures[(number + turn) % len(pictures)])
+            await crowd.classify(images[(number + turn) % len(images)])
             await asyncio.sleep(think)
 
     await asyncio.gather(*(visit(number) for number in range(visitors)))
 
 
 async def damaged(crowd: Crowd, count: int) -> None:
-    """Pictures of every format with a few bytes changed."""
-    for data in damaged_pictures(count):
+    """Images of every format with a few bytes changed."""
+    for data in damaged_images(count):
         await crowd.classify(data)
 
 
-def damaged_pictures(count: int) -> Iterable[bytes]:
-    chance = np.random.default_rng(0)
-    noise = Image.fromarray(chance.integers(0, 256, (48, 48, 3), dtype=np.uint8))
+def damaged_images(count: int) -> Iterable[bytes]:
+    random = np.random.default_rng(0)
+    noise = Image.fromarray(random.integers(0, 256, (48, 48, 3), dtype=np.uint8))
     for number in range(count):
         buffer = io.BytesIO()
         noise.save(buffer, format=FORMATS[number % len(FORMATS)])
         data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
-        data[chance.integers(0, len(data), 5)] = chance.integers(0, 256, 5)
-        yield data[: chance.integers(len(data) // 2, 2 * len(data))].tobytes()
+        data[random.integers(0, len(data), 5)] = random.integers(0, 256, 5)
+        yield data[: random.integers(len(data) // 2, 2 * len(data))].tobytes()
 
 
 async def nobody(crowd: Crowd) -> None:
-    """What is free goes back to the system meanwhile."""
+    """Meanwhile the server returns free memory to the system."""
     await asyncio.sleep(2 * TRIM_SECONDS)
 
 
@@ -129,7 +131,7 @@ CROWDS: Crowds = {
     "8 visitors, 15 requests each": lambda crowd: closed_loop(crowd, 8, 15),
     "50 visitors thinking 15 s, 4 each": lambda crowd: closed_loop(crowd, 50, 4, think=15),
     "200 visitors at once": lambda crowd: closed_loop(crowd, 200, 1),
-    "500 damaged pictures": lambda crowd: damaged(crowd, 500),
+    "500 damaged images": lambda crowd: damaged(crowd, 500),
     "1 visitor again, 50 requests": lambda crowd: closed_loop(crowd, 1, 50),
     "nobody, for a while": nobody,
 }
@@ -175,14 +177,26 @@ def start(app: str, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     sys.exit(f"error: {app} did not serve within {START_SECONDS} seconds")
 
 
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Another process that computes all the time."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_load")
     parser.add_argument("--app", default="app.py")
     parser.add_argument("--variant", help="default: the best one")
     parser.add_argument("--port", type=int, default=7899)
     parser.add_argument("--soak", action="store_true", help="5,000 requests, and nothing else")
+    parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     arguments = parser.parse_args()
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, busy_core() if arguments.busy else nullcontext():
         server = start(arguments.app, arguments.port, log)
         url = f"http://127.0.0.1:{arguments.port}"
         try:

@@ -15,13 +15,14 @@ from mobilenetv3_cifar.errors import (
     ModelFolderError,
     VariantError,
 )
-from mobilenetv3_cifar.variants import Variant, list_variants
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.classifier import Prediction
     from mobilenetv3_cifar.explanation import Explanation, explain, overlay
     from mobilenetv3_cifar.model import MobileNetV3Cifar
     from mobilenetv3_cifar.preprocessing import ImageTransform
+    from mobilenetv3_cifar.runtime import OnnxClassifier
+    from mobilenetv3_cifar.variants import Variant, list_variants
 
 __all__ = [
     "Explanation",
@@ -31,6 +32,7 @@ __all__ = [
     "MobileNetV3Cifar",
     "MobileNetV3CifarError",
     "ModelFolderError",
+    "OnnxClassifier",
     "Prediction",
     "Variant",
     "VariantError",
@@ -45,8 +47,11 @@ _MODULES = {
     "Explanation": "explanation",
     "ImageTransform": "preprocessing",
     "MobileNetV3Cifar": "model",
+    "OnnxClassifier": "runtime",
     "Prediction": "classifier",
+    "Variant": "variants",
     "explain": "explanation",
+    "list_variants": "variants",
     "overlay": "explanation",
 }
 

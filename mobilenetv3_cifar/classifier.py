@@ -7,7 +7,7 @@ averages are the same for all. Importing this module does not import torch.
 import os
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.config import Config
-from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-from mobilenetv3_cifar.images import ImageInput, is_tensor, open_image
+from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput, is_batch
 from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_square
 
 Item = TypeVar("Item")
@@ -70,7 +71,7 @@ class Classifier:
 
     @abstractmethod
     def run(self, squares: Squares) -> Outputs:
-        """RGB images of `config.image_size` pixels a side -> the outputs of each."""
+        """RGB images of `square_size` pixels a side -> the outputs of each."""
 
     @abstractmethod
     def ood_scores(self, outputs: Outputs) -> np.ndarray:
@@ -83,6 +84,11 @@ class Classifier:
     @abstractmethod
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+
+    @property
+    def square_size(self) -> int:
+        """Pixels a side of what `run` and `evidence` take."""
+        return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
         """Image -> float32 (3, image_size, image_size), as `preprocess`; has a readable repr."""
@@ -121,7 +127,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
-            squares = to_squares(open_image(images, limits=None), self.config.image_size)
+            squares = to_squares(open_image(images, limits=None), self.square_size)
             return self.label(run_crops(self, [squares], batch_size), top_k)[0]
         predictions: list[Prediction] = []
         for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
@@ -140,7 +146,7 @@ class Classifier:
         No more than a batch is held in memory. Arguments as those of `predict`.
         """
         check_counts(top_k, batch_size)
-        for group in batches(prepare_each(images, self.config.image_size), batch_size):
+        for group in batches(prepare_each(images, self.square_size), batch_size):
             opened = [squares for squares in group if not isinstance(squares, ImageError)]
             outputs = run_crops(self, opened, batch_size) if opened else None
             predictions = iter(self.label(outputs, top_k) if outputs else ())
@@ -181,26 +187,6 @@ def check_logits(logits: np.ndarray, num_classes: int) -> None:
 def check_counts(top_k: int | None, batch_size: int) -> None:
     if (top_k is not None and top_k < 1) or batch_size < 1:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
-
-
-def is_batch(images: object) -> bool:
-    """Whether several images are meant.
-
-    Raises:
-        ImageTypeError: it is neither an image nor a list of them.
-    """
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        return images.ndim == 4
-    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
-        return False
-    if hasattr(images, "read"):
-        return False
-    if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
-        return True
-    raise ImageTypeError(
-        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
-        f"tensor) or a list of images, not {type(images).__name__}"
-    )
 
 
 def prepare_each(images: Iterable[ImageInput], image_size: int) -> Iterator[Squares | ImageError]:

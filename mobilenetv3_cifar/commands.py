@@ -12,20 +12,30 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction
-from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError
+from mobilenetv3_cifar.errors import (
+    ImageError,
+    MobileNetV3CifarError,
+    ModelFolderError,
+    VariantError,
+)
 from mobilenetv3_cifar.explanation import explain, overlay
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
-from mobilenetv3_cifar.images import ImageInput, open_image
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.output import FORMATS, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import get_variant, list_variants
+
+if TYPE_CHECKING:
+    from mobilenetv3_cifar.model import MobileNetV3Cifar
 
 LONG_WORK = 100  # images that deserve a progress bar
 STDIN = Path("-")
@@ -47,6 +57,19 @@ class Refused:
 
 
 def load(arguments: Namespace) -> Classifier:
+    """The network to answer with: by onnxruntime where that is possible, which starts faster."""
+    # Only torch has other devices and layers.
+    if arguments.device == "cpu" and getattr(arguments, "layer", None) in (None, "features"):
+        try:
+            from mobilenetv3_cifar.runtime import OnnxClassifier
+
+            return OnnxClassifier.from_pretrained(arguments.variant or get_variant().name)
+        except (ModuleNotFoundError, ModelFolderError, VariantError):
+            pass  # there is no onnxruntime or no valid model.onnx, or it is on the Hub
+    return load_network(arguments)
+
+
+def load_network(arguments: Namespace) -> "MobileNetV3Cifar":
     """The variant, folder or Hub repository asked for; by default the best shipped variant."""
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
@@ -219,13 +242,10 @@ def image_format(output: Path) -> str:
 def export(arguments: Namespace) -> int:
     try:
         from mobilenetv3_cifar.export import export_onnx
-        from mobilenetv3_cifar.model import MobileNetV3Cifar
 
         refused = Refused()
         images = calibration_images(arguments.int8, refused) if arguments.int8 else None
-        model = load(arguments)
-        assert isinstance(model, MobileNetV3Cifar)
-        export_onnx(model, arguments.output, images)
+        export_onnx(load_network(arguments), arguments.output, images)
     except ModuleNotFoundError as error:
         raise MobileNetV3CifarError(
             f"export needs {error.name}: pip install 'mobilenetv3-cifar[export]'"

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction, to_squares
-from mobilenetv3_cifar.images import ImageInput, open_image
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.preprocessing import Box, crops
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
@@ -63,7 +64,7 @@ def explain(
     if layer is not None:
         require_choice("layer", layer, names)
     wanted = None if target is None else class_index(target, labels)
-    squares = to_squares(rgb, model.config.image_size)
+    squares = to_squares(rgb, model.square_size)
     evidence = model.evidence(squares, wanted, layer or names[-1])
     outputs = type(evidence.outputs)(*(rows.mean(0, keepdims=True) for rows in evidence.outputs))
     (probabilities,) = model.label(outputs)

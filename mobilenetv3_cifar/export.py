@@ -1,32 +1,34 @@
-"""The network as an ONNX file, in float32 or 8-bit integers, for any runtime that reads ONNX.
+"""Write a network as one ONNX file that answers: from uint8 images to probabilities and maps.
 
-The file takes `image`, float32 (N, 3, S, S) as `preprocess` gives it, and gives `logits`, (N, C).
-What else a runtime needs is in its metadata, as JSON: labels, mean, std, image_size, temperature
-ood_score and ood_threshold. Needs the extra "export".
+Its inputs, outputs and metadata are described in `onnx_metadata`. Needs the extra "export".
 """
 
-import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
-from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import digest, encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.prediction import batches, evaluation_copy
-from mobilenetv3_cifar.preprocessing import to_input, to_square
+from mobilenetv3_cifar.onnx_graph import (
+    AnsweringNetwork,
+    Outputs,
+    last_layer,
+    use_convolution_gates,
+)
+from mobilenetv3_cifar.onnx_metadata import metadata
+from mobilenetv3_cifar.prediction import evaluation_copy
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 
 TOLERANCE = 1e-4  # between the logits of the file and of the network
+PREDICTED = -1  # as a target
 
 
 class ExportError(MobileNetV3CifarError):
@@ -39,25 +41,29 @@ def export_onnx(
     """Write the network to `path`; the file appears whole or not at all.
 
     Args:
-        model: left as it is found.
-        path: where the ONNX file goes; its folder must be there.
-        int8_images: uint8 (N, H, W, 3), some hundred training pictures. With them weights and
-            activations become 8-bit integers, scaled by the range that each has on these pictures.
+        model: is not changed.
+        path: of the ONNX file; its folder must exist.
+        int8_images: uint8 (N, 32, 32, 3), some hundred training images. With them, most weights and
+            activations become 8-bit integers, scaled by the ranges they have on these images.
 
     Returns:
-        The largest difference between a logit of the file and of the network, over noise in batches
-        of one and of three.
+        The largest difference between a logit of the file and of the network, on random images in
+        batches of one and of three.
 
     Raises:
-        ExportError: the file cannot be written; in float32, a logit differs by more than 1e-4.
+        ExportError: the file cannot be written, or a logit of the float32 file differs by more than
+            1e-4.
     """
     target = Path(path)
     if not target.parent.is_dir():  # before the work of a minute
         raise ExportError(f"{path} cannot be written: there is no folder {target.parent}")
     network = evaluation_copy(model).float().cpu()
-    content = trace(network)
-    if int8_images is not None:
-        content = quantize(content, int8_images, network.config)
+    if int8_images is None:
+        content = trace(network)
+    else:
+        from mobilenetv3_cifar.int8 import quantize  # on use: its import takes a second
+
+        content = quantize(network, int8_images)
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
         raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
@@ -68,82 +74,63 @@ def export_onnx(
     return difference
 
 
-def trace(network: MobileNetV3Cifar) -> bytes:
-    size = network.config.image_size
+def trace(network: MobileNetV3Cifar, convolution_gates: bool = False) -> bytes:
+    """The file's content, in float32.
+
+    Args:
+        network: in evaluation mode; `convolution_gates` changes it.
+        convolution_gates: write squeeze-and-excite as 1x1 convolutions.
+    """
+    properties = metadata(network.config, constants(network))  # of the weights as they are named
+    if convolution_gates:
+        use_convolution_gates(network)
+    images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("batch")
     program = torch.onnx.export(
-        network,
-        (torch.zeros(2, 3, size, size),),  # two: a batch of one would be taken for a constant
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        AnsweringNetwork(network).eval(),
+        (images, torch.zeros(2, dtype=torch.int32)),  # two: one would be taken for a constant
+        input_names=["images", "target"],
+        output_names=list(Outputs._fields),
+        dynamic_shapes=({0: batch}, {0: batch}),
         dynamo=True,
         verbose=False,
     )
     assert program is not None  # it is with dynamo=True
     proto = program.model_proto
-    facts = {
-        "labels": network.config.labels,
-        "mean": network.config.mean,
-        "std": network.config.std,
-        "image_size": size,
-        "temperature": network.config.temperature,
-        "ood_score": network.config.ood_score,
-        "ood_threshold": network.config.ood_threshold,
-    }
-    onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in facts.items()})
+    onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto)
     return proto.SerializeToString()
 
 
-class Calibration(CalibrationDataReader):
-    """Hands pictures to onnxruntime, as it asks for them."""
-
-    def __init__(self, images: np.ndarray, config: Config) -> None:
-        self.inputs = self.prepare(images, config)
-
-    def prepare(self, images: np.ndarray, config: Config) -> Iterator[dict[str, np.ndarray]]:
-        for batch in batches(images, 16):
-            squares = [to_square(Image.fromarray(image), config.image_size) for image in batch]
-            yield {"image": to_input(squares, config.mean, config.std).numpy()}
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.inputs, None)
-
-
-def quantize(content: bytes, images: np.ndarray, config: Config) -> bytes:
-    """Float32 ONNX -> ONNX whose convolutions and matrix products run on 8-bit integers.
-
-    Only those: with 8-bit activation functions between them onnxruntime fuses few convolutions, and
-    is half as fast. A moving average of each activation's range lost less than the whole range.
-    """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "float.onnx").write_bytes(content)
-        quant_pre_process(folder / "float.onnx", folder / "ready.onnx")
-        quantize_static(
-            folder / "ready.onnx",
-            folder / "int8.onnx",
-            Calibration(images, config),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            activation_type=QuantType.QUInt8,
-            extra_options={"CalibMovingAverage": True},
-        )
-        return (folder / "int8.onnx").read_bytes()
+def constants(network: MobileNetV3Cifar) -> dict[str, Any]:
+    """Of the weights: their hash, and what the score "fdbd" of several crops needs."""
+    values: dict[str, Any] = {"weights_sha256": digest(encode_weights(network.state_dict()))}
+    if network.config.ood_score == "fdbd":
+        weight = last_layer(network).weight.flatten(1)
+        values["class_distances"] = (weight[:, None] - weight).norm(dim=2).tolist()
+        values["feature_mean"] = network.get_buffer("feature_mean").tolist()
+    return values
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    size = network.config.image_size
-    generator = torch.Generator().manual_seed(0)
-    noise = [torch.randn(count, 3, size, size, generator=generator) for count in (1, 3)]
+    noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
+    config = network.config
+    squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
     with torch.inference_mode():
-        expected = torch.cat([network(inputs) for inputs in noise]).numpy()
-    return float(np.abs(run_onnx(content, [part.numpy() for part in noise]) - expected).max())
+        expected = network(to_input(squares, config.mean, config.std)).numpy()
+    session = open_session(content)
+    found = [run_onnx(session, part)["logits"] for part in (noise[:1], noise[1:])]
+    return float(np.abs(np.concatenate(found) - expected).max())
 
 
-def run_onnx(content: bytes, inputs: Iterable[np.ndarray]) -> np.ndarray:
-    """The logits (N, C) that an exported file gives for batches of float32 (n, 3, S, S)."""
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(["logits"], {"image": batch})[0] for batch in inputs])
+def open_session(content: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(
+    session: onnxruntime.InferenceSession, images: np.ndarray, target: int = PREDICTED
+) -> dict[str, np.ndarray]:
+    """The file's outputs by name, for uint8 images (N, 32, 32, 3) and one target class."""
+    inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))

@@ -8,72 +8,120 @@ import pytest
 import torch
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, export
-from mobilenetv3_cifar.export import ExportError, export_onnx, run_onnx
+from mobilenetv3_cifar import MobileNetV3Cifar, export, ood
+from mobilenetv3_cifar.export import ExportError, export_onnx, open_session, run_onnx
+from mobilenetv3_cifar.onnx_graph import PillowResize
+from tests.networks import untrained
+
+# Both heads, with and without enlargement, each with another score.
+SETTINGS = {
+    "native": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.1},
+    "enlarged": {"blocks": "report", "image_size": 48, "ood_score": "energy", "temperature": 1.5},
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def model(request, sample):
+    return untrained(sample[0][:64], **SETTINGS[request.param])
 
 
 @pytest.fixture(scope="module")
-def model():
-    """Untrained, with batch-norm statistics and head large enough to tell pictures apart."""
-    torch.manual_seed(0)
-    network = MobileNetV3Cifar(image_size=64, temperature=1.5)
-    for _ in range(20):
-        network(torch.randn(8, 3, 64, 64))
-    network.head[3].weight.data *= 50
-    return network
-
-
-@pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
+def path(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     export_onnx(model, path)
     return path
 
 
-def test_the_file_gives_the_networks_logits_for_any_batch_size(model, exported):
-    inputs = torch.randn(5, 3, 64, 64)
+@pytest.fixture(scope="module")
+def session(path):
+    return open_session(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def images(sample):
+    return sample[0][100:106]
+
+
+def inputs_of(model, images):
+    return torch.stack([model.transform()(image) for image in images])
+
+
+def test_any_batch_size_gives_the_networks_answers(model, session, images):
     with torch.no_grad():
-        expected = model.eval()(inputs).numpy()
-    model.train()
-    assert np.abs(expected).max() > 0.1  # large enough for a difference to show
-    for size in (1, 2, 5):
-        batches = np.split(inputs.numpy(), range(size, 5, size))
-        np.testing.assert_allclose(run_onnx(exported.read_bytes(), batches), expected, atol=1e-4)
+        expected = model(inputs_of(model, images)).numpy()
+    assert np.ptp(expected) > 0.5  # large enough for a difference to show
+    for size in (1, 2, 6):
+        for part, rows in zip(
+            np.split(images, 6 // size), np.split(expected, 6 // size), strict=True
+        ):
+            outputs = run_onnx(session, part)
+            np.testing.assert_allclose(outputs["logits"], rows, atol=1e-4)
+            for image, row in zip(part, outputs["probabilities"], strict=True):
+                predicted = model.predict(image, top_k=None)
+                assert dict(zip(model.config.labels, row, strict=True)) == pytest.approx(
+                    predicted, abs=1e-5
+                )
 
 
-def test_the_file_alone_is_enough_to_classify_a_picture(model, exported, sample):
-    picture = Image.fromarray(sample[0][7])
-    facts = {p.key: json.loads(p.value) for p in onnx.load(exported).metadata_props}
-    size = facts["image_size"]
-    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
-    inputs = ((pixels / 255 - facts["mean"]) / facts["std"]).astype(np.float32)
-    logits = run_onnx(exported.read_bytes(), [inputs.transpose(2, 0, 1)[None]])[0]
-    powers = np.exp(logits / facts["temperature"])
-    probabilities = dict(zip(facts["labels"], powers / powers.sum(), strict=True))
-    assert probabilities == pytest.approx(model.predict(picture, top_k=None), abs=1e-5)
+def test_the_score_is_that_of_predict(model, session, images):
+    scores = run_onnx(session, images)["ood_score"]
+    expected = [prediction.ood_score for prediction in model.predict(images)]
+    assert np.ptp(expected) > 0.05 * np.mean(expected)  # the images differ
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
 
 
-def test_exporting_leaves_the_network_as_it_was(model, exported):
-    assert model.training
-    assert all(parameter.requires_grad for parameter in model.parameters())
+@pytest.mark.parametrize("target", [-1, 0, 3, 7])
+def test_the_map_is_that_of_pytorch_grad_cam(model, session, images, target):
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    with GradCAM(model=model, target_layers=[model.features]) as cam:
+        targets = None if target < 0 else [ClassifierOutputTarget(target)] * len(images)
+        expected = cam(input_tensor=inputs_of(model, images), targets=targets)
+    found = run_onnx(session, images, target)["activation_map"]
+    assert expected.max() > 0.9  # or there would be nothing to compare
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_a_file_that_would_answer_otherwise_is_not_written(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("size", [33, 48, 224, 225])
+def test_the_graph_enlarges_exactly_as_pillow_does(sample, size):
+    images = sample[0][:4]
+    expected = [
+        np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+        for image in images
+    ]
+    found = PillowResize(size)(torch.from_numpy(images).permute(0, 3, 1, 2))
+    np.testing.assert_array_equal(found.permute(0, 2, 3, 1).numpy(), np.stack(expected))
+
+
+def test_every_value_of_the_metadata_is_json_and_complete(model, path):
+    facts = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
+    for name in ("image_size", "temperature", "ood_score", "ood_threshold"):
+        assert facts[name] == getattr(model.config, name)
+    for name in ("labels", "mean", "std"):
+        assert tuple(facts[name]) == getattr(model.config, name)
+    assert facts["interpolation"] == "bilinear"
+    assert facts["native_size"] == 32
+    assert facts["crops"]["middle"] == 0.7
+    graph = onnx.load(path).graph
+    assert facts["inputs"].keys() == {each.name for each in graph.input}
+    assert facts["outputs"].keys() == {each.name for each in graph.output}
+    assert facts["inputs"]["images"]["layout"] == "NHWC"
+    assert facts["ood_score"] in facts["ood_formulas"]
+    assert facts["ood_formulas"].keys() == {"confidence", "energy", "fdbd"}
+    assert callable(getattr(ood, facts["ood_score"]))
+
+
+def test_exporting_leaves_the_network_as_it_was(path):
+    network = MobileNetV3Cifar(blocks="cifar32")
+    export_onnx(network, path.with_name("other.onnx"))
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_file_that_would_answer_differently_is_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "trace", lambda network: b"")
-    monkeypatch.setattr(export, "run_onnx", lambda content, inputs: np.zeros((4, 10)))
+    monkeypatch.setattr(export, "compare", lambda network, content: 0.5)
     with pytest.raises(ExportError, match=r"model\.onnx is not written: its logits would differ"):
         export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_int8_is_a_third_the_size_and_answers_nearly_alike(
-    model, exported, tmp_path, sample, monkeypatch
-):
-    monkeypatch.setattr(export, "trace", lambda network: exported.read_bytes())  # once is enough
-    export_onnx(model, tmp_path / "int8.onnx", int8_images=sample[0][:64])
-    content = (tmp_path / "int8.onnx").read_bytes()
-    assert len(content) < exported.stat().st_size / 3
-    inputs = [model.preprocess(image).numpy() for image in sample[0][200:240]]
-    exact, coarse = (run_onnx(file, inputs) for file in (exported.read_bytes(), content))
-    assert np.corrcoef(exact.ravel(), coarse.ravel())[0, 1] > 0.98
-    assert {p.key for p in onnx.load_from_string(content).metadata_props} >= {"labels", "mean"}

@@ -21,7 +21,7 @@ from torch import Tensor
 from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, push
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import get_variant
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
 from training.commands import one_line_errors
 from training.dataset.cifar10 import Cifar10
 from training.errors import CheckpointError, TrainingError
@@ -44,7 +44,7 @@ from training.reports.metrics import (
 
 CPU = torch.device("cpu")
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
-NEEDED = ("pytorch_grad_cam", "matplotlib", "sklearn", "jinja2")
+NEEDED = ("matplotlib", "sklearn", "jinja2")
 
 
 def check_requirements() -> None:
@@ -172,10 +172,9 @@ def save_weights(
     change = accuracy(weights) - before
     if abs(change) > HALF_TOLERANCE:
         weights, precision, change = exact, "float32", 0.0
-    model = fit_decisions(
-        build_model(weights, experiment.model).to(device), experiment.ood_score, data
-    )
-    model.cpu().save_pretrained(folder)
+    model = build_model(weights, experiment.model).to(device)
+    config = fit_decisions(twin or model, experiment.ood_score, data)
+    with_decisions(model, config, data).save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 
 
@@ -266,7 +265,8 @@ def install_folder(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    (target / hub.INT8_FILE).unlink(missing_ok=True)  # made of the weights that were there before
+    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+        (target / name).unlink(missing_ok=True)
 
 
 def print_plan(folder: Path, repo_id: str) -> None:

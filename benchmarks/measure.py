@@ -1,0 +1,125 @@
+"""Timing two sides in turn in one run, and writing down what came out on which machine."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGES = ("torch", "onnxruntime", "torchvision", "timm", "transformers", "grad-cam", "gradio")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The seconds of both sides, round by round; `unit` "MB" means sizes instead."""
+
+    what: str
+    against: str
+    ours: Sequence[float]
+    theirs: Sequence[float]
+    unit: str = "ms"
+    goal: float | None = None  # of the ratio
+
+    @property
+    def ratio(self) -> float:
+        """The median over rounds of the other side's time over ours."""
+        return statistics.median(b / a for a, b in zip(self.ours, self.theirs, strict=True))
+
+    def row(self) -> list[str]:
+        goal = "" if self.goal is None else f"≥ {self.goal:g}"
+        sides = [shown(self.ours, self.unit), shown(self.theirs, self.unit)]
+        return [self.what, self.against, *sides, f"{self.ratio:.2f}", goal]
+
+
+@dataclass
+class Report:
+    """What is written to RESULTS.md."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # lines of Markdown
+    subject: str = ""  # the network that the next comparisons are of
+
+    def add(self, comparison: Comparison) -> None:
+        if self.subject:
+            what = f"{self.subject}: {comparison.what}"
+            comparison = dataclasses.replace(comparison, what=what)
+        self.comparisons.append(comparison)
+        print(" | ".join(comparison.row()), flush=True)
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+        print(line, flush=True)
+
+    def write(self, path: Path, command: str) -> None:
+        head = ["what", "against", "ours", "theirs", "ratio", "goal"]
+        rows = [head, ["---"] * len(head), *(each.row() for each in self.comparisons)]
+        lines = [
+            "# Benchmarks",
+            "",
+            f"Written by `{command}`. Medians over rounds in which both sides ran in turn, and in "
+            "parentheses the fastest and slowest round; the ratio is the median of the rounds' "
+            "ratios, above 1 where ours is faster or smaller.",
+            "",
+            environment(),
+            "",
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+            *self.notes,
+        ]
+        path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def interleave(
+    sides: Sequence[Callable[[], object]], rounds: int, repeats: int = 1
+) -> list[list[float]]:
+    """Seconds per call of each side, round by round, after one call of each that is not counted."""
+    for side in sides:
+        side()
+    seconds: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, times in zip(sides, seconds, strict=True):
+            begun = time.perf_counter()
+            for _ in range(repeats):
+                side()
+            times.append((time.perf_counter() - begun) / repeats)
+    return seconds
+
+
+def shown(values: Sequence[float], unit: str) -> str:
+    factor = 1000 if unit == "ms" else 1
+    low, middle, high = (
+        f"{factor * value:.{0 if factor * value >= 100 else 2}f}"
+        for value in (min(values), statistics.median(values), max(values))
+    )
+    return f"{middle} {unit}" if low == high else f"{middle} {unit} ({low} to {high})"
+
+
+def environment() -> str:
+    versions = ", ".join(
+        f"{name} {version(name) or '(not installed)'}" for name in ("Python", *PACKAGES)
+    )
+    return (
+        f"Machine: {processor()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at "
+        f"the end, {platform.system()} {platform.release()}. Versions: {versions}."
+    )
+
+
+def version(name: str) -> str | None:
+    if name == "Python":
+        return platform.python_version()
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")

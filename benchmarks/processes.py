@@ -1,0 +1,163 @@
+"""What takes a process of its own: import, first answer, installed size, folders of images."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.measure import Comparison, Report, interleave, version
+from mobilenetv3_cifar.export import export_onnx
+from mobilenetv3_cifar.model import MobileNetV3Cifar
+from training.dataset.sample import load_sample
+
+LIGHT = ("numpy", "pillow", "onnxruntime")  # what OnnxClassifier needs
+FIRST_ANSWERS = {
+    "timm create_model": """
+import timm, torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+network = timm.create_model("mobilenetv3_{size}_100", num_classes=10).eval()
+transform = create_transform(**resolve_data_config({{}}, model=network))
+with torch.inference_mode():
+    network(transform(Image.open({image!r}).convert("RGB"))[None]).softmax(1)
+""",
+    "torchvision's network": """
+import torch, torchvision
+from PIL import Image
+from torchvision import transforms as t
+network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
+transform = t.Compose([t.Resize((224, 224)), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)])
+with torch.inference_mode():
+    network(transform(Image.open({image!r}).convert("RGB"))[None]).softmax(1)
+""",
+}
+OUR_FIRST_ANSWER = """
+from mobilenetv3_cifar import OnnxClassifier
+OnnxClassifier({file!r}).predict({image!r})
+"""
+THEIR_FOLDER = """
+import sys, torch, torchvision
+from pathlib import Path
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms as t
+class Files(Dataset):
+    def __init__(self, folder):
+        self.files = sorted(Path(folder).iterdir())
+        steps = [t.Resize(({input}, {input})), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)]
+        self.transform = t.Compose(steps)
+    def __len__(self):
+        return len(self.files)
+    def __getitem__(self, index):
+        return self.transform(Image.open(self.files[index]).convert("RGB"))
+network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
+with torch.inference_mode():
+    for batch in DataLoader(Files({folder!r}), 64, num_workers=2):
+        print(network(batch).softmax(1).topk(3))
+"""
+MEGABYTE = 1e6
+
+
+def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
+    """From the start of Python to the first answer."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
+        export_onnx(model, file)
+        Image.fromarray(load_sample().images[0]).save(image)
+        names = {"file": str(file), "image": str(image), "size": model.config.size}
+        for name, script in FIRST_ANSWERS.items():
+            if name.startswith("timm") and not version("timm"):
+                report.note(f"- {name}: timm is not installed here.")
+                continue
+            scripts = [each.format(**names) for each in (OUR_FIRST_ANSWER, script)]
+            ours, theirs = interleave([partial(run_python, each) for each in scripts], rounds)
+            goal = 4 if name.startswith("timm") else None
+            what = "Python, import, load and first answer"
+            report.add(Comparison(what, name, ours, theirs, goal=goal))
+        imports = ["import mobilenetv3_cifar", "import torchvision"]
+        ours, theirs = interleave([partial(run_python, each) for each in imports], rounds)
+        report.add(Comparison("Python and import", "import torchvision", ours, theirs))
+
+
+def measure_sizes(report: Report) -> None:
+    """Megabytes of what is installed, by the records of the installed packages."""
+    light = installed_bytes(LIGHT) / MEGABYTE
+    for name in ("torchvision", "timm"):
+        if version(name):
+            theirs = installed_bytes((name,)) / MEGABYTE
+            what = f"installed size: {', '.join(LIGHT)}"
+            report.add(Comparison(what, f"{name} with torch", [light], [theirs], unit="MB"))
+
+
+def installed_bytes(names: tuple[str, ...]) -> int:
+    """Of these packages and all that they require."""
+    wanted, seen, total = list(names), set(), 0
+    while wanted:
+        name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
+        if name in seen or not version(name):
+            continue
+        seen.add(name)
+        package = importlib.metadata.distribution(name)
+        paths = (Path(str(file.locate())) for file in package.files or ())
+        total += sum(path.stat().st_size for path in paths if path.is_file())
+        needed = [each for each in package.requires or () if "extra ==" not in each]
+        wanted += [re.split(r"[^\w.-]", each)[0] for each in needed]
+    return total
+
+
+def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds: int) -> None:
+    """A folder of PNG files of 96x96 pixels, answered by the command line."""
+    with tempfile.TemporaryDirectory() as temporary:
+        network = Path(temporary, "network")
+        model.save_pretrained(network)
+        export_onnx(model, network / "model.onnx")
+        memory = []
+        for count in (images // 10, images):
+            folder = write_images(Path(temporary, f"images-{count}"), count)
+            command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", str(folder)]
+            command += ["--variant", str(network), "--format", "jsonl"]
+            memory.append(peak_memory(command))
+        script = THEIR_FOLDER.format(
+            folder=str(folder), size=model.config.size, input=model.config.image_size
+        )
+        sides = [lambda: run(command), lambda: run_python(script)]
+        ours, theirs = interleave(sides, rounds)
+    what, against = f"folder of {images:,} images", "torchvision and DataLoader, 2 workers"
+    report.add(Comparison(what, against, ours, theirs, goal=2))
+    few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
+    report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")
+
+
+def write_images(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    images = load_sample().images
+    for index in range(count):
+        tile = np.tile(images[index % len(images)], (3, 3, 1))
+        Image.fromarray(tile).save(folder / f"{index:06}.png", compress_level=1)
+    return folder
+
+
+def run_python(script: str) -> None:
+    run([sys.executable, "-c", script])
+
+
+def run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def peak_memory(command: list[str]) -> int:
+    """Bytes. A small process starts the command: the system counts from its starter's size."""
+    script = (
+        "import resource, subprocess, sys; "
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    starter = [sys.executable, "-c", script, *command]
+    done = subprocess.run(starter, check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes

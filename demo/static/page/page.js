@@ -1,0 +1,145 @@
+// The page: takes images from the camera, a file, a drop or the clipboard, and shows answers.
+
+import { Network } from "./network.js";
+
+const SHOWN = 3; // classes
+const LONGEST_SIDE = 2048; // pixels: larger photographs are reduced first, to save memory
+const element = (id) => document.getElementById(id);
+const [image, map, camera, target] = ["image", "map", "camera", "target"].map(element);
+const imageContext = image.getContext("2d", { willReadFrequently: true });
+const mapContext = map.getContext("2d");
+
+let network;
+let video = null; // while the camera runs
+let colours; // RGB of 256 levels
+
+async function start() {
+  network = await Network.load();
+  const { labels, name } = network.facts;
+  colours = network.facts.colours;
+  element("network").textContent = name;
+  element("labels").textContent = labels.join(", ");
+  labels.forEach((label, index) => target.add(new Option(label, index)));
+  const stops = colours.filter((_, i) => i % 51 === 0).map((rgb) => `rgb(${rgb})`);
+  element("scale").style.setProperty("--colours", stops.join(", "));
+  await showBlob(await (await fetch("example.png")).blob());
+}
+
+async function showBlob(blob) {
+  stopCamera();
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob);
+  } catch {
+    element("verdict").textContent = "This file is not an image that your browser can open.";
+    return;
+  }
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  draw(bitmap, 0, 0, bitmap.width, bitmap.height, ...size);
+  await answer();
+}
+
+// Draw a part of a source over the whole image canvas.
+function draw(source, left, top, width, height, toWidth, toHeight) {
+  if (image.width !== toWidth || image.height !== toHeight) {
+    [image.width, image.height] = [toWidth, toHeight];
+  }
+  imageContext.fillStyle = "white"; // under what is transparent
+  imageContext.fillRect(0, 0, toWidth, toHeight);
+  imageContext.drawImage(source, left, top, width, height, 0, 0, toWidth, toHeight);
+}
+
+async function answer() {
+  const pixels = imageContext.getImageData(0, 0, image.width, image.height);
+  show(await network.answer(pixels, Number(target.value)));
+}
+
+function show({ probabilities, probablyNone, map: { size, values }, index }) {
+  const { labels } = network.facts;
+  const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
+  element("verdict").textContent = probablyNone
+    ? `Probably none of the ten classes; ${labels[order[0]]} fits best.`
+    : labels[order[0]];
+  element("bars").replaceChildren(...order.slice(0, SHOWN).map((i) => bar(labels[i], probabilities[i])));
+  map.dataset.label = labels[index];
+  [map.width, map.height] = [size, size];
+  map.style.aspectRatio = image.style.aspectRatio = `${image.width} / ${image.height}`;
+  map.style.objectFit = "fill";
+  const colouring = mapContext.createImageData(size, size);
+  values.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
+  mapContext.putImageData(colouring, 0, 0);
+}
+
+function bar(label, probability) {
+  const [item, meter, percent] = ["li", "meter", "span"].map((tag) => document.createElement(tag));
+  meter.value = probability;
+  meter.setAttribute("aria-label", label);
+  percent.textContent = `${(100 * probability).toFixed(1)} %`;
+  item.append(label, meter, percent);
+  return item;
+}
+
+async function startCamera() {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({
+      video: { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } },
+    });
+  } catch (error) {
+    element("verdict").textContent = `The camera cannot be used: ${error.message}.`;
+    return;
+  }
+  video = Object.assign(document.createElement("video"), { srcObject: stream, playsInline: true });
+  await video.play();
+  camera.textContent = "Stop camera";
+  classifyFrames(video);
+}
+
+function stopCamera() {
+  video?.srcObject.getTracks().forEach((track) => track.stop());
+  video = null;
+  camera.textContent = "Start camera";
+  element("speed").textContent = "";
+}
+
+// One frame after another, each the centred square, until the camera stops.
+async function classifyFrames(source) {
+  let [since, frames] = [performance.now(), 0];
+  while (video === source) {
+    const { videoWidth: width, videoHeight: height } = source;
+    const side = Math.min(width, height);
+    draw(source, (width - side) / 2, (height - side) / 2, side, side, side, side);
+    await answer();
+    frames++;
+    const now = performance.now();
+    if (now - since > 1000) {
+      element("speed").textContent = `${((1000 * frames) / (now - since)).toFixed(0)} frames per second`;
+      document.body.dataset.framesPerSecond = (1000 * frames) / (now - since);
+      [since, frames] = [now, 0];
+    }
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+camera.addEventListener("click", () => (video ? stopCamera() : startCamera()));
+element("file").addEventListener("change", ({ target: { files } }) => files[0] && showBlob(files[0]));
+element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value / 100));
+target.addEventListener("change", () => video || answer());
+document.addEventListener("paste", ({ clipboardData: { files } }) => files[0] && showBlob(files[0]));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  element("stage").classList.add("over");
+});
+document.addEventListener("dragleave", () => element("stage").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  element("stage").classList.remove("over");
+  if (event.dataTransfer.files[0]) showBlob(event.dataTransfer.files[0]);
+});
+
+map.style.opacity = 0.5;
+start().then(
+  () => navigator.serviceWorker?.register("service-worker.js"),
+  (error) => (element("verdict").textContent = `The network cannot be loaded: ${error.message}`),
+);

@@ -1,0 +1,74 @@
+"""What an exported file says about itself: all that a reader in any language needs.
+
+Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks, the rest
+comes from the config.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.preprocessing import MIDDLE, NATIVE_SIZE
+
+FORMAT = 2  # of the inputs, outputs and metadata; 1 had one input, `image`, already normalised
+DESCRIPTION: dict[str, Any] = {
+    "format": FORMAT,
+    "inputs": {
+        "images": {
+            "type": "uint8",
+            "shape": ["N", NATIVE_SIZE, NATIVE_SIZE, 3],
+            "layout": "NHWC",
+            "channels": "RGB",
+            "range": [0, 255],
+        },
+        "target": {
+            "type": "int32",
+            "shape": ["N"],
+            "meaning": "class index that activation_map is for; negative: the predicted class",
+        },
+    },
+    "outputs": {
+        "probabilities": "(N, C): softmax of logits / temperature; columns as in labels",
+        "logits": "(N, C)",
+        "ood_score": "(N): below ood_threshold, the image probably shows none of the classes",
+        "activation_map": "(N, S, S), 0 to 1: Grad-CAM of the target class; S = image_size",
+        "features": "(N, K): feature_map averaged over h and w",
+        "feature_map": "(N, K, h, w): the last one",
+        "gradient": "(N, K): of the target's logit with respect to features",
+    },
+    "preprocessing": (
+        "The file takes RGB images of 32x32 pixels. It enlarges them to image_size (bilinear), "
+        "divides by 255, subtracts mean and divides by std. Reduce larger images to 32x32 with an "
+        "antialiasing bilinear filter: Pillow's resize(..., BILINEAR), with rounding to uint8."
+    ),
+    "interpolation": "bilinear",
+    "native_size": NATIVE_SIZE,
+    "crops": {
+        "rule": (
+            "An image with a side above 32 is answered by three crops: the whole, the centred "
+            "square, and the centred part of middle times width and height, rounded half to even. "
+            "Each is reduced to 32x32 by itself; logits and features are averaged over the three."
+        ),
+        "middle": MIDDLE,
+    },
+    "ood_formulas": {
+        "confidence": "the largest probability",
+        "energy": "log(sum(exp(logits)))",
+        "fdbd": (
+            "with the predicted class p: the mean over the other classes c of (logits[p] - "
+            "logits[c]) / class_distances[p][c], over the norm of features - feature_mean"
+        ),
+    },
+}
+
+
+def metadata(config: Config, constants: dict[str, Any]) -> dict[str, str]:
+    """The file's metadata: {name: JSON}.
+
+    Args:
+        constants: what comes from the weights: `weights_sha256`; with the score "fdbd", also
+            `class_distances` (C, C) and `feature_mean` (K,).
+    """
+    settings = dataclasses.asdict(config) | constants
+    return {name: json.dumps(value) for name, value in (DESCRIPTION | settings).items()}

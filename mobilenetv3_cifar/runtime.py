@@ -1,0 +1,151 @@
+"""Prediction and Grad-CAM by onnxruntime, from `model.onnx` alone: nothing here imports torch.
+
+>>> from mobilenetv3_cifar import OnnxClassifier, explain
+>>> model = OnnxClassifier.from_pretrained("large-cifar32")
+>>> model.predict("cat.png"), explain(model, "cat.png")
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+
+from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, Squares, to_probabilities
+from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.files import read_file
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, shipped_folder
+
+CONFIG_FILE = "config.json"
+MAX_BYTES = 2**27
+PREDICTED = -1  # as a target
+FORMAT = 2  # of the file: see `onnx_metadata`
+
+
+class OnnxClassifier(Classifier):
+    """What MobileNetV3Cifar offers for answers, with the same results within 1e-4.
+
+    `explain` has every method on one layer, the last: "features".
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
+        """Read an exported file.
+
+        Args:
+            threads: of onnxruntime. One image is answered in a millisecond, which more threads make
+                longer on a busy machine.
+
+        Raises:
+            ModelFolderError: the file is missing, damaged, or was not written by `export_onnx`.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            content = read_file(Path(path), MAX_BYTES)
+            self.session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+            stored = self.session.get_modelmeta().custom_metadata_map
+            self.metadata = {name: json.loads(value) for name, value in stored.items()}
+            if self.metadata.get("format") != FORMAT:
+                raise ValueError(f"its format is {self.metadata.get('format')}, not {FORMAT}")
+            self.config = config_of(self.metadata)
+        except OSError as error:
+            raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
+        except Exception as error:  # onnxruntime's errors have no base of their own
+            raise ModelFolderError(f"{path} is refused: {str(error)[:200]}") from error
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], threads: int = 1) -> Self:
+        """The network of a shipped variant, a folder with `model.onnx`, or an exported file.
+
+        Raises:
+            VariantError: `name` is none of these; lists the variants.
+            ModelFolderError: there is no such file, or it belongs to other weights than
+                `config.json` names.
+        """
+        path = Path(name)
+        if path.is_file():
+            return cls(path, threads)
+        folder = shipped_folder(os.fspath(name)) or path
+        if not folder.is_dir():
+            folder = get_variant(os.fspath(name)).folder  # raises, and lists the variants
+        model = cls(folder / ONNX_FILE, threads)
+        if model.metadata.get("weights_sha256") != weights_sha256(folder):
+            raise ModelFolderError(
+                f"{folder / ONNX_FILE} was exported from other weights than {folder} has"
+            )
+        return model
+
+    @property
+    def square_size(self) -> int:
+        return NATIVE_SIZE  # the file enlarges images itself
+
+    def run(self, squares: Squares) -> Outputs:
+        return Outputs(*self.compute(["logits", "features"], squares))
+
+    def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
+        names = ["logits", "features", "feature_map", "gradient"]
+        wanted = PREDICTED if target is None else target
+        logits, features, activations, gradient = self.compute(names, squares, wanted)
+        if target is None:
+            target = int(logits.mean(axis=0).argmax())
+            if (logits.argmax(axis=1) != target).any():  # a crop alone is taken for another class
+                (gradient,) = self.compute(["gradient"], squares, target)
+        height, width = activations.shape[2:]
+        gradients = np.broadcast_to(
+            gradient[:, :, None, None] / np.float32(height * width), activations.shape
+        )
+        return Evidence(Outputs(logits, features), target, activations, gradients)
+
+    def layers(self) -> list[str]:
+        return ["features"]
+
+    def ood_scores(self, outputs: Outputs) -> np.ndarray:
+        """The scores of `ood`, for averages over crops; of single crops, the file's `ood_score`."""
+        logits = outputs.logits
+        if self.config.ood_score == "confidence":
+            return to_probabilities(logits, self.config.temperature).max(axis=1)
+        top = logits.max(axis=1, keepdims=True)
+        if self.config.ood_score == "energy":
+            return (top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True)))[:, 0]
+        tiny = np.finfo(np.float32).tiny
+        distances = np.array(self.metadata["class_distances"], np.float32)[logits.argmax(axis=1)]
+        mean = np.array(self.metadata["feature_mean"], np.float32)
+        gaps = ((top - logits) / distances.clip(min=tiny)).sum(axis=1)
+        others = max(logits.shape[1] - 1, 1)
+        return gaps / others / np.linalg.norm(outputs.features - mean, axis=1).clip(min=tiny)
+
+    def compute(
+        self, names: list[str], squares: Squares, target: int = PREDICTED
+    ) -> list[np.ndarray]:
+        """The outputs of these names, for images of 32x32 pixels."""
+        inputs = {
+            "images": np.stack([np.asarray(square) for square in squares]),
+            "target": np.full(len(squares), target, np.int32),
+        }
+        return self.session.run(names, inputs)
+
+
+def config_of(metadata: dict[str, Any]) -> Config:
+    fields = {field.name for field in dataclasses.fields(Config)}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in metadata.items()
+        if name in fields
+    }
+    return Config(**values)
+
+
+def weights_sha256(folder: Path) -> str:
+    """The hash in a folder's `config.json`, of the weights that belong to it."""
+    path = folder / CONFIG_FILE
+    try:
+        return json.loads(read_file(path, 2**20))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFolderError(f"{path} is missing or damaged") from error

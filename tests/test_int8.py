@@ -1,0 +1,83 @@
+"""The 8-bit file: small, nearly the same answers, and integers all the way between convolutions."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+
+from mobilenetv3_cifar.export import export_onnx, open_session, run_onnx
+from tests.networks import untrained
+
+READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def network(sample):
+    return untrained(sample[0][:64], blocks="cifar32", temperature=2.0)
+
+
+@pytest.fixture(scope="module")
+def files(network, sample, tmp_path_factory):
+    """The network's float and 8-bit files."""
+    folder = tmp_path_factory.mktemp("int8")
+    paths = folder / "model.onnx", folder / "model-int8.onnx"
+    export_onnx(network, paths[0])
+    export_onnx(network, paths[1], int8_images=sample[0][:64])
+    return paths
+
+
+def test_a_third_of_the_size_and_nearly_the_same_answers(files, sample):
+    exact, coarse = (path.read_bytes() for path in files)
+    assert len(coarse) < len(exact) / 3
+    found = [run_onnx(open_session(content), sample[0][200:300]) for content in (exact, coarse)]
+    for name in ("logits", "features", "activation_map"):
+        pair = [outputs[name].ravel() for outputs in found]
+        assert np.corrcoef(*pair)[0, 1] > 0.98, name
+
+
+def test_the_metadata_is_that_of_the_float_file_and_json(files):
+    exact, coarse = ({p.key: p.value for p in onnx.load(path).metadata_props} for path in files)
+    assert exact == coarse
+    assert all(json.loads(value) is not ... for value in coarse.values())
+
+
+def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
+    """What made the former file slow: activations that went to float and back."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(files[1], options, providers=["CPUExecutionProvider"])
+    operations = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    integer = [i for i, name in enumerate(operations) if name == "QLinearConv"]
+    between = Counter(operations[integer[0] : integer[-1]])
+    assert between.keys() <= {
+        "QLinearConv",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearGlobalAveragePool",
+        "Transpose",
+    }
+    assert between["QLinearConv"] > 40
+
+
+@pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])
+@pytest.mark.parametrize("size", [(32, 32), (95, 60)])
+def test_the_documented_reader_reads_both(
+    files, network, sample, tmp_path, monkeypatch, index, tolerance, size
+):
+    (reader,) = READER.findall(Path("docs/onnx.md").read_text(encoding="utf-8"))
+    image = Image.fromarray(sample[0][7]).resize(size)
+    image.save(tmp_path / "cat.png")
+    shutil.copy(files[index], tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(reader, names)
+    expected = network.predict(image, top_k=None)
+    assert names["probabilities"] == pytest.approx(expected, abs=tolerance)
+    assert names["maps"].max() == pytest.approx(1, abs=1e-3)

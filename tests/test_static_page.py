@@ -1,0 +1,180 @@
+"""The static page in Chromium, with a fake camera: answers, speed, offline use, no other origin."""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from demo.static import build as building
+from mobilenetv3_cifar import MobileNetV3CifarError, explain
+from mobilenetv3_cifar.export import export_onnx
+from tests.networks import untrained
+
+FIRST_ANSWER_SECONDS = 1
+FRAMES_PER_SECOND = 15
+SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="module")
+def model(sample):
+    return untrained(sample[0][:32], blocks="cifar32", ood_score="fdbd", ood_threshold=0.02)
+
+
+@pytest.fixture(scope="module")
+def page_folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network") / "small-cifar32"
+    model.save_pretrained(folder)
+    export_onnx(model, folder / "model.onnx")
+    out = tmp_path_factory.mktemp("static") / "page"
+    building.build(out, str(folder))
+    return out
+
+
+@pytest.fixture(scope="module")
+def url(page_folder):
+    handler = functools.partial(QuietHandler, directory=str(page_folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=CAMERA)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, url):
+    context = browser.new_context(permissions=["camera"])
+    page = context.new_page()
+    page.requests, page.errors = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and page.errors.append(message.text))
+    page.goto(url)
+    page.wait_for_selector("#bars li")
+    yield page
+    assert page.errors == []
+    assert all(request.startswith((url, "blob:")) for request in page.requests)
+    context.close()
+
+
+def shown(page):
+    return page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("#bars li")].map(
+            (item) => [item.firstChild.textContent, item.querySelector("meter").value]))"""
+    )
+
+
+def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
+    seconds = page.evaluate(
+        """async () => {
+            const begun = performance.now();
+            const { Network } = await import("./network.js");
+            const network = await Network.load();
+            await network.answer(new ImageData(32, 32));
+            return (performance.now() - begun) / 1000;
+        }"""
+    )
+    assert seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
+    assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (301, 200), (90, 1001)])
+def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tmp_path, size):
+    path = tmp_path / "image.png"
+    image = Image.fromarray(np.concatenate(sample[0][:3], axis=1)).resize(size)
+    image.save(path)
+    page.set_input_files("#file", path)
+    page.wait_for_function(f"document.getElementById('image').width === {size[0]}")
+    expected = model.predict(image)
+    page.wait_for_function(
+        f"document.querySelector('#bars li')?.firstChild.textContent === '{next(iter(expected))}'"
+    )
+    page.wait_for_timeout(300)
+    assert shown(page) == pytest.approx(expected, abs=1e-4)
+    said = page.inner_text("#verdict").startswith("Probably none")
+    assert said == expected.probably_none
+    page.select_option("#target", label="ship")
+    page.wait_for_function("document.getElementById('map').dataset.label === 'ship'")
+    colours = np.array(json.loads(page.evaluate(PIXELS)), np.float64)
+    heatmap = explain(model, image, target="ship").heatmap
+    levels = np.asarray(Image.fromarray(heatmap).resize((64, 64), Image.Resampling.BOX))
+    brightness = colours.reshape(64, 64, 4)[..., :3].sum(axis=2)
+    assert np.corrcoef(brightness.ravel(), levels.ravel())[0, 1] > 0.95
+
+
+PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
+    .getImageData(0, 0, 64, 64).data])"""
+
+
+def test_the_camera_is_classified_live(page):
+    page.click("#camera")
+    page.wait_for_function("document.body.dataset.framesPerSecond", timeout=60_000)
+    page.wait_for_timeout(2000)
+    rate = float(page.evaluate("document.body.dataset.framesPerSecond"))
+    assert rate > FRAMES_PER_SECOND / SLOW_MACHINE
+    assert page.inner_text("#camera") == "Stop camera"
+    page.click("#camera")
+    assert page.inner_text("#camera") == "Start camera"
+
+
+def test_a_file_that_is_not_an_image_is_refused_in_words(page, tmp_path):
+    (tmp_path / "text.png").write_text("text")
+    page.set_input_files("#file", tmp_path / "text.png")
+    page.wait_for_selector("#verdict:has-text('not an image')")
+
+
+def test_it_works_offline_once_it_was_opened(page):
+    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("#bars li")
+    page.context.set_offline(False)
+
+
+def test_the_policy_allows_no_other_origin(page):
+    blocked = page.evaluate(
+        "fetch('http://127.0.0.1:1/').then(() => false, (error) => error.message)"
+    )
+    assert "Failed to fetch" in blocked
+    page.errors = [error for error in page.errors if "Content Security Policy" not in error]
+    policy = page.get_attribute("meta[http-equiv=Content-Security-Policy]", "content")
+    assert "connect-src 'self'" in policy
+    page.requests.clear()
+
+
+def test_an_existing_folder_is_not_overwritten(page_folder):
+    command = [sys.executable, "-m", "demo.static.build", str(page_folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {page_folder} exists already: name a new folder\n"
+
+
+def test_a_runtime_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
+    files = {path: (name, "0" * 64) for path, (name, _) in building.RUNTIME_FILES.items()}
+    monkeypatch.setattr(building, "RUNTIME_FILES", files)
+    with pytest.raises(MobileNetV3CifarError, match="is not the pinned file"):
+        building.fetch_runtime(tmp_path)
+    assert list(tmp_path.iterdir()) == []
