@@ -23,6 +23,7 @@ from mobilenetv3_cifar.folder import (
     read_folder,
 )
 from mobilenetv3_cifar.hub import (
+    MAX_PUBLISHED_BYTES,
     check_revision,
     check_token,
     hub_answers,
@@ -35,7 +36,6 @@ from mobilenetv3_cifar.hub import (
 from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4
-MAX_PUBLISHED_BYTES = 64 * 2**20  # of one file
 
 logger = logging.getLogger(__name__)
 

@@ -25,6 +25,8 @@ from mobilenetv3_cifar.fetch import fetch_file, find_file
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.folder import CONFIG_FILE, read_config, read_folder
 from mobilenetv3_cifar.hub import (
+    MAX_PUBLISHED_BYTES,
+    ONNX_FILES,
     check_repo_id,
     check_revision,
     check_token,
@@ -196,15 +198,21 @@ def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that does not load, or whose measurements are of other weights."""
+    """Refuse a folder that does not load, or whose measurements or exports are of other weights."""
     read_folder(folder)
     read_card(folder)
+    sha256 = read_config(folder)[1]
+    for name in ONNX_FILES:
+        path = folder / name
+        # Its metadata name the weights, as plain text.
+        if path.is_file() and sha256.encode() not in read_file(path, MAX_PUBLISHED_BYTES):
+            raise ModelFolderError(f"{path} was exported from other weights: export it again")
     try:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         measured = metrics["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # there are none, or none that name weights
-    if measured != read_config(folder)[1]:
+    if measured != sha256:
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"
         )
