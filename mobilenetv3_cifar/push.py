@@ -15,9 +15,9 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     ModelInfo,
+    RepoFile,
 )
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from huggingface_hub.hf_api import RepoFile
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
