@@ -89,6 +89,7 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
+        label_names=["labels"],  # the Trainer would look for them in the signature of forward
         use_cpu=True,
         report_to=[],
         disable_tqdm=True,
