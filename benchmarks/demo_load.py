@@ -26,7 +26,6 @@ from typing import IO
 
 import httpx
 import numpy as np
-from demo.housekeeping import SECONDS as TRIM_SECONDS
 from PIL import Image
 
 from demo.sample import example_files

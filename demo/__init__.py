@@ -14,7 +14,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from demo.page import build_demo  # noqa: E402  (after the thread count is set)
-from demo.serving.options import launch_options  # noqa: E402
+from demo.page import build_demo
+from demo.serving.options import launch_options
 
 __all__ = ["build_demo", "launch_options"]

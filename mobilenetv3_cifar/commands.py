@@ -58,8 +58,9 @@ class Refused:
 
 def load(arguments: Namespace) -> Classifier:
     """The network to answer with: by onnxruntime where that is possible, which starts faster."""
-    # Only torch has other devices and layers.
-    if arguments.device == "cpu" and getattr(arguments, "layer", None) in (None, "features"):
+    # Only torch has other devices and layers; only a repository on the Hub has revisions.
+    default_layer = getattr(arguments, "layer", None) in (None, "features")
+    if arguments.device == "cpu" and default_layer and arguments.revision is None:
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
