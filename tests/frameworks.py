@@ -117,6 +117,7 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
             return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
     classifier = Classifier()
+    classifier.network.train()  # Lightning leaves it in the mode that from_pretrained gives
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=STEPS,
