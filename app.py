@@ -1,11 +1,7 @@
 """The demo, served: python app.py"""
 
-import signal
-
-from demo import build_demo, launch_options
-from demo.housekeeping import keep_house
+from demo import build_demo
+from demo.serving.run import run
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: uploads are deleted
-    keep_house()
-    build_demo().launch(**launch_options())
+    run(build_demo())

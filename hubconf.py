@@ -1,5 +1,6 @@
 """For torch.hub: `torch.hub.load("owner/repository", "mobilenetv3_cifar")`, or source="local"."""
 
+import dataclasses as _dataclasses
 from collections.abc import Sequence as _Sequence
 
 from mobilenetv3_cifar import MobileNetV3Cifar as _MobileNetV3Cifar
@@ -28,4 +29,8 @@ def mobilenetv3_cifar(
     model = _MobileNetV3Cifar.from_pretrained(
         name, device=device, num_classes=num_classes, labels=labels, **settings
     )
-    return model if pretrained else model.untrained()
+    if pretrained:
+        return model
+    fitted = {"temperature", "ood_score", "ood_threshold"}  # to the trained weights
+    config = _dataclasses.asdict(model.config)
+    return _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})

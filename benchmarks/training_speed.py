@@ -86,12 +86,12 @@ def plain_side(name: str, steps: int) -> None:
 
 def our_side(name: str, steps: int) -> None:
     run = make_run(name)
-    run.model.train()
+    run.learner.model.train()
     indices = torch.arange(BATCH_SIZE)
 
     def train(count: int) -> None:
         for step in range(count):
-            run.train_step(step, indices)
+            run.learner.step(step, indices)
 
     answer_rounds(train, steps)
 
@@ -103,12 +103,12 @@ def make_run(name: str) -> Run:
 
 def load_batches(run: Run, steps: int) -> None:
     """What the trainer does in `steps` steps before the network: pick, augment, normalise."""
-    config, indices = run.bare_model.config, torch.arange(BATCH_SIZE)
-    targets = torch.zeros(BATCH_SIZE, config.num_classes)
+    learner, indices = run.learner, torch.arange(BATCH_SIZE)
+    targets = torch.zeros(BATCH_SIZE, learner.bare_model.config.num_classes)
     for step in range(steps):
         draws = Draws(0, step, count=BATCH_SIZE, indices=indices, progress=0.5)
-        images = run.images[indices]
-        augment(images, targets, run.recipe.augmentations, draws, config.mean, config.std)
+        images = learner.images[indices]
+        augment(images, targets, learner.recipe.augmentations, draws, learner.norm)
 
 
 def answer_rounds(train: Callable[[int], None], steps: int) -> None:

@@ -2,14 +2,18 @@
 
 import os
 
-# Read by gradio and the Hub's client when they are imported: nobody is told of our visitors, and no
-# time goes into statistics of them that the page does not show.
+# Read by gradio and the Hub's client when they are imported: disable telemetry and the usage
+# statistics that the page does not display.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-from demo.page import build_demo
-from demo.server import launch_options
+from demo.serving.threads import use_one_thread
+
+use_one_thread()
+
+from demo.page import build_demo  # noqa: E402  (after the thread count is set)
+from demo.serving.options import launch_options  # noqa: E402
 
 __all__ = ["build_demo", "launch_options"]

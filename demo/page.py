@@ -5,7 +5,7 @@ import warnings
 import gradio as gr
 
 from demo import answers, api, classify, compare, experiments, explore
-from demo.server import DELETE_FILES
+from demo.serving.blocks import ServedBlocks
 
 ABOUT = """# What does a small network see?
 
@@ -14,7 +14,6 @@ horse, ship or truck. It learned from 35,000 pictures of 32 by 32 pixels. Try on
 part of it made the network decide.
 """
 FOR_PROGRAMS = "Programs can ask the networks too: see [the API](?view=api)."
-MOST_WAITING = 64  # requests in a queue; who comes then is told that it is full
 
 
 def build_demo() -> gr.Blocks:
@@ -27,9 +26,7 @@ def build_demo() -> gr.Blocks:
     # its own use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
-    with gr.Blocks(
-        title="MobileNetV3 on CIFAR-10", analytics_enabled=False, delete_cache=DELETE_FILES
-    ) as page:
+    with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         gr.Markdown(ABOUT, elem_id="about")
         with gr.Tab("Classify"):
             classify.build()
@@ -41,4 +38,4 @@ def build_demo() -> gr.Blocks:
             explore.build(tab)
         gr.Markdown(FOR_PROGRAMS, elem_id="for-programs")
         api.build()
-    return page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
+    return page.queue()

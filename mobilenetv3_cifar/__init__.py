@@ -15,7 +15,6 @@ from mobilenetv3_cifar.errors import (
     ModelFolderError,
     VariantError,
 )
-from mobilenetv3_cifar.variants import Variant, list_variants
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.classifier import Prediction
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
     from mobilenetv3_cifar.preprocessing import ImageTransform
     from mobilenetv3_cifar.runtime import OnnxClassifier
+    from mobilenetv3_cifar.variants import Variant, list_variants
 
 __all__ = [
     "Explanation",
@@ -49,7 +49,9 @@ _MODULES = {
     "MobileNetV3Cifar": "model",
     "OnnxClassifier": "runtime",
     "Prediction": "classifier",
+    "Variant": "variants",
     "explain": "explanation",
+    "list_variants": "variants",
     "overlay": "explanation",
 }
 

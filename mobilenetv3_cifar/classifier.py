@@ -7,7 +7,7 @@ averages are the same for all. Importing this module does not import torch.
 import os
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.config import Config
-from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-from mobilenetv3_cifar.images import ImageInput, is_tensor, open_image
+from mobilenetv3_cifar.errors import ImageError
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput, is_batch
 from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_square
 
 Item = TypeVar("Item")
@@ -153,7 +154,13 @@ class Classifier:
                 yield squares if isinstance(squares, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction of each row."""
+        """The prediction of each row.
+
+        Raises:
+            ValueError: the network has another number of classes than its config, or its answer is
+                not finite.
+        """
+        check_logits(outputs.logits, self.config.num_classes)
         probabilities = to_probabilities(outputs.logits, self.config.temperature)
         scores = self.ood_scores(outputs).tolist()
         threshold, labels = self.config.ood_threshold, self.config.labels
@@ -167,29 +174,19 @@ class Classifier:
         ]
 
 
+def check_logits(logits: np.ndarray, num_classes: int) -> None:
+    if logits.shape[1] != num_classes:
+        raise ValueError(
+            f"the network gives {logits.shape[1]} logits, but its config has {num_classes} "
+            "classes: change the classes with reset_classifier"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("the network's logits are not finite: its weights are damaged or diverged")
+
+
 def check_counts(top_k: int | None, batch_size: int) -> None:
     if (top_k is not None and top_k < 1) or batch_size < 1:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
-
-
-def is_batch(images: object) -> bool:
-    """Whether several images are meant.
-
-    Raises:
-        ImageTypeError: it is neither an image nor a list of them.
-    """
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        return images.ndim == 4
-    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
-        return False
-    if hasattr(images, "read"):
-        return False
-    if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
-        return True
-    raise ImageTypeError(
-        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
-        f"tensor) or a list of images, not {type(images).__name__}"
-    )
 
 
 def prepare_each(images: Iterable[ImageInput], image_size: int) -> Iterator[Squares | ImageError]:

@@ -28,7 +28,8 @@ from mobilenetv3_cifar.errors import (
 from mobilenetv3_cifar.explanation import explain, overlay
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
-from mobilenetv3_cifar.images import ImageInput, open_image
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.output import FORMATS, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import get_variant, list_variants

@@ -6,6 +6,7 @@ are checked by the hashes in config.json at every load, and downloaded again if 
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
@@ -149,8 +150,13 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         replace_files(target.parent, {target.name: content})
 
 
-def download_published_files(repo_id: str, snapshot: Path, token: str | bool | None) -> None:
-    """Add to a snapshot in the cache whatever else of its commit is ever published.
+def download_published_files(
+    repo_id: str,
+    snapshot: Path,
+    token: str | bool | None,
+    wanted: Callable[[str], bool] = is_published,
+) -> None:
+    """Add to a snapshot in the cache the `wanted` files of its commit.
 
     Raises:
         HubError: the Hub cannot be reached or refuses.
@@ -160,6 +166,6 @@ def download_published_files(repo_id: str, snapshot: Path, token: str | bool | N
     with hub_errors(f"loading the card and figures of {repo_id}"):
         require_hub()
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):
-            if is_published(path) and not (snapshot / path).is_file():
+            if wanted(path) and not (snapshot / path).is_file():
                 remote = find_file(repo_id, path, commit, token)
                 write_files(snapshot, {path: fetch_file(remote, token, MAX_PUBLISHED_BYTES)})

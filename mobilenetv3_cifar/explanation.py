@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction, to_squares
-from mobilenetv3_cifar.images import ImageInput, open_image
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.preprocessing import Box, crops
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import CONFIG_VERSION, Config
-from mobilenetv3_cifar.errors import ModelFolderError, quote
+from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 from mobilenetv3_cifar.files import partial_of, read_file, replace_files, sync_names
 from mobilenetv3_cifar.variants import WEIGHTS_FILE
 
@@ -87,40 +87,37 @@ def read_config(folder: Path) -> tuple[Config, str]:
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
     try:
         values = weights.parse_json(content)
-        check_values(values)
+        check_keys(values)
+        sha256 = hash_values(values)
         if "unsure_below" in values:  # the name in the first release
             values["ood_threshold"] = values.pop("unsure_below")
         fields = {name: from_json(value) for name, value in values.items() if name in FIELDS}
-        return Config(**fields), values["weights_sha256"]
+        config = Config(**fields)
+        if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
+            raise ValueError(
+                "it was damaged or edited, says its config_sha256; to change a setting, "
+                "load with from_pretrained(..., NAME=VALUE) and save again"
+            )
+        return config, values["weights_sha256"]
     except ValueError as error:
         raise ModelFolderError(f"{folder / CONFIG_FILE} is refused: {error}") from error
 
 
-def check_values(values: Any) -> None:
-    """Check the keys, version and hash of a config; Config itself checks the settings."""
+def check_keys(values: Any) -> None:
+    """Check the version and the keys; Config checks the settings."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
     if version != CONFIG_VERSION or isinstance(version, bool):
-        raise ValueError(
-            f"its config_version is {quote(version)}, not {CONFIG_VERSION}: "
-            "a newer mobilenetv3-cifar may read it"
-        )
+        raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
     if missing := REQUIRED - values.keys():
         raise ValueError(f"it has no {', '.join(sorted(missing))}")
     if unknown := values.keys() - FIELDS - OTHER_KEYS:
-        raise ValueError(
-            f"it has an unknown key {quote(min(unknown))}: upgrading mobilenetv3-cifar may help"
-        )
+        names = printable(", ".join(sorted(unknown)))
+        raise ValueError(f"it has an unknown {names}; a newer mobilenetv3-cifar may read it")
     sha256 = values["weights_sha256"]
     if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
-    # Folders of the first release lack the hash.
-    if "config_sha256" in values and values["config_sha256"] != hash_values(values):
-        raise ValueError(
-            "it was damaged or edited, its config_sha256 says; to change a setting, "
-            "load with from_pretrained(..., NAME=VALUE) and save again"
-        )
 
 
 def hash_values(values: dict[str, Any]) -> str:

@@ -10,23 +10,15 @@ import math
 import os
 import re
 import struct
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from mobilenetv3_cifar.containers import container_fault, ifd_fault
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# One image. Arrays are uint8 (H, W), (H, W, 1) or (H, W, 3), tensors uint8 (1, H, W) or (3, H, W).
-ImageInput: TypeAlias = (
-    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-    " | Image.Image | np.ndarray | Tensor"
-)
+from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
 
 
 class Limits(NamedTuple):
@@ -90,43 +82,18 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     elif isinstance(source, np.ndarray):
         image = from_array(source)
     elif is_tensor(source):
-        image = from_array(to_channels_last(source))
+        image = from_tensor(source)
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])
         data = read_bytes(source, name, limits)
+        if limits is not None and (fault := container_fault(data, limits.megapixels * 10**6)):
+            raise ImageError(f"{name} {fault}")
         image = read_header(data, name, limits)
         if limits is not None:
             check_cost(image, data, name, limits)
     check_size(image.size, name, limits)
     return decode(image, name)
-
-
-def is_tensor(source: object) -> "TypeGuard[Tensor]":
-    torch = sys.modules.get("torch")  # without it in memory there is no tensor either
-    return torch is not None and isinstance(source, torch.Tensor)
-
-
-def to_channels_last(tensor: "Tensor") -> np.ndarray:
-    """uint8 (1 or 3, H, W) -> (H, W, 1 or 3)."""
-    if not (str(tensor.dtype) == "torch.uint8" and tensor.ndim == 3 and len(tensor) in (1, 3)):
-        raise ImageError(
-            "a tensor must be uint8 of shape (3, H, W) or (1, H, W), "
-            f"not {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    return tensor.permute(1, 2, 0).cpu().numpy()
-
-
-def from_array(array: np.ndarray) -> Image.Image:
-    """uint8 (H, W, 3), red green blue, or grey (H, W) or (H, W, 1) -> the same as a PIL image."""
-    if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
-        raise ImageError(
-            "an array must be uint8 of shape (H, W, 3) or (H, W), "
-            f"not {array.dtype} of shape {array.shape}"
-        )
-    if not array.size:
-        raise ImageError("the image has no pixels")
-    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
@@ -218,6 +185,8 @@ def decode(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         rgb = to_rgb(image)
+        if ifd_fault(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+            raise damaged(name)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DAMAGED as error:
         raise damaged(name) from error

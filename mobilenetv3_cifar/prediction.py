@@ -20,12 +20,11 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     Squares,
     batches,
-    is_batch,
     prepare_each,
     run_crops,
 )
 from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.images import ImageInput
+from mobilenetv3_cifar.inputs import ImageInput, is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
 if TYPE_CHECKING:
@@ -157,9 +156,8 @@ def in_evaluation_mode(
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:
-        tensors = model.state_dict().values()
-        usable = not any(tensor.is_inference() for tensor in tensors)
-        usable &= next(model.parameters()).dtype == torch.float32
+        weight = next(model.parameters())
+        usable = weight.dtype == torch.float32 and not weight.is_inference()
     if usable:
         return model
     with torch.inference_mode(False):

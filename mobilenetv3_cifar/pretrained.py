@@ -15,7 +15,7 @@ from mobilenetv3_cifar import download, push, weights
 from mobilenetv3_cifar.architecture import LAYOUTS, conv
 from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
 from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels, require_classes
-from mobilenetv3_cifar.errors import ModelFolderError, quote
+from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
 from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, matches, write_folder
 from mobilenetv3_cifar.variants import shipped_folder
 
@@ -141,6 +141,32 @@ class Pretrained(nn.Module):
         last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.device, weight.dtype)
 
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.head[-1]
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """What timm's models have under this name, where it holds; `transform()` is exact.
+
+        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
+        of `preprocess(image, resize="direct")`.
+        """
+        config = self.config
+        return {
+            "architecture": f"mobilenetv3_{config.size}",
+            "input_size": (3, config.image_size, config.image_size),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": config.mean,
+            "std": config.std,
+            "num_classes": config.num_classes,
+            "label_names": list(config.labels),
+            "first_conv": "features.stem",
+            "classifier": f"head.{len(self.head) - 1}",
+        }
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
 
@@ -204,7 +230,7 @@ class Pretrained(nn.Module):
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
-                (folder / CARD_FILE).write_text(self.plain_card(repo_id), encoding="utf-8")
+                (folder / CARD_FILE).write_text(self.plain_card(repo_id, token), encoding="utf-8")
             return push.push_folder(
                 folder,
                 repo_id,
@@ -223,13 +249,17 @@ class Pretrained(nn.Module):
             download.download_published_files(self.repository, self.folder, token)
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
-    def plain_card(self, repo_id: str) -> str:
+    def plain_card(self, repo_id: str, token: str | bool | None) -> str:
         """A card that states the origin of this network, and the licence of that if known."""
         if self.folder is None:
             return plain_card(self.config, repo_id)
         try:
+            if self.repository is not None:
+                download.download_published_files(
+                    self.repository, self.folder, token, wanted=lambda path: path == CARD_FILE
+                )
             card = read_card(self.folder)
-        except ModelFolderError:
+        except (ModelFolderError, HubError):
             card = ""
         shipped = shipped_folder(self.folder.name) == self.folder
         origin = self.repository or (self.folder.name if shipped else None)

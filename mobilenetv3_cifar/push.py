@@ -129,9 +129,11 @@ def make_plan(api: HfApi, folder: Path, repo_id: str, there: ModelInfo) -> Plan:
     theirs = read_remote_card(api, repo_id, there) if CARD_FILE in present else ""
     ours = files_of_last_push(api, repo_id, there, is_ours(theirs)) & present
     kept = (names & present) - ours - ALWAYS_SENT
+    card = merge_cards(read_card(folder), theirs)
+    unchanged = {CARD_FILE} if card == theirs else set()  # the Hub might find its metadata invalid
     return Plan(
-        card=merge_cards(read_card(folder), theirs),
-        sent=sorted(names - kept),
+        card=card,
+        sent=sorted(names - kept - unchanged),
         kept=sorted(kept),
         deleted=sorted(ours - names - ALWAYS_SENT),
         card_is_merged=bool(theirs) and not is_ours(theirs),
@@ -139,9 +141,9 @@ def make_plan(api: HfApi, folder: Path, repo_id: str, there: ModelInfo) -> Plan:
 
 
 def operations(folder: Path, plan: Plan) -> list[CommitOperationAdd | CommitOperationDelete]:
-    contents = {name: str(folder / name) for name in plan.sent} | {CARD_FILE: plan.card.encode()}
+    card = plan.card.encode()
     return [
-        *(CommitOperationAdd(name, content) for name, content in contents.items()),
+        *(CommitOperationAdd(n, card if n == CARD_FILE else folder / n) for n in plan.sent),
         *(CommitOperationDelete(name) for name in plan.deleted),
     ]
 

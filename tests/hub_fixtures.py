@@ -20,6 +20,7 @@ def loopback(server, monkeypatch, tmp_path):
     """An empty Hub that this process's client takes for the real one, and a cache of its own."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
+    server.headers, server.malformed = {}, None
     point_client_at(server, monkeypatch, tmp_path)
     return server
 

@@ -6,6 +6,7 @@ clients must run with HF_HUB_DISABLE_XET=1. `faults` breaks things: each name ho
 still happens.
 """
 
+import asyncio
 import base64
 import contextlib
 import dataclasses
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -24,7 +25,7 @@ import uvicorn
 import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 TOKEN = "hf_loopbackloopbackloopback"
@@ -76,6 +77,8 @@ class LoopbackHub:
         self.faults: Counter[str] = Counter()
         self.requests: list[str] = []  # "METHOD path", in order
         self.tokens_at_cdn: list[str] = []
+        self.headers: dict[str, str] = {}  # of every file, in place of the right ones
+        self.malformed: str | None = None  # what to say of a repository
         api = "/api/models/{owner}/{name}"
         self.app = Starlette(
             exception_handlers={RefusalError: lambda request, refusal: refusal.response},
@@ -149,6 +152,8 @@ class LoopbackHub:
 
     async def info(self, request: Request) -> Response:
         repo = self.find(request)
+        if self.malformed is not None:
+            return Response(self.malformed, media_type="application/json")
         sha = repo.resolve(request.path_params.get("revision", "main"))
         if sha is None:
             raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
@@ -278,10 +283,14 @@ class LoopbackHub:
         headers = {"X-Repo-Commit": sha, "ETag": f'"{file_oid(path, content)}"'}
         if path.endswith(LARGE):
             headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(content))}
-            return RedirectResponse(f"{self.cdn}/cdn/{sha256(content)}", 302, headers)
+            location = f"{self.cdn}/cdn/{sha256(content)}"
+            return RedirectResponse(location, 302, headers | self.headers)
         if request.method == "GET" and self.break_once("flip_small"):
             content = flipped(content)
-        return Response(content, headers=headers)
+        for fault, seconds in (("endless", 0), ("drip", 0.02)):
+            if request.method == "GET" and self.break_once(fault):
+                return StreamingResponse(forever(seconds), headers=headers | self.headers)
+        return Response(content, headers=headers | self.headers)
 
     async def cdn_get(self, request: Request) -> Response:
         self.requests.append(f"{request.method} /cdn")
@@ -309,6 +318,13 @@ def entry(path: str, content: bytes) -> dict[str, object]:
     oid, size = file_oid(path, content), len(content)
     large = {"lfs": {"oid": oid, "size": size, "pointerSize": 134}} if path.endswith(LARGE) else {}
     return {"type": "file", "path": path, "oid": oid, "size": size, **large}
+
+
+async def forever(seconds: float) -> AsyncIterator[bytes]:
+    """Thousands of bytes at once for ever, or one after the other."""
+    while True:
+        yield b"x" * (1 if seconds else 65536)
+        await asyncio.sleep(seconds)
 
 
 def flipped(content: bytes) -> bytes:

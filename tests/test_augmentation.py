@@ -66,9 +66,7 @@ def test_the_reports_augmentation_is_torchvisions_for_the_same_draws(sample):
     pixels = sample[0][:48]
     again = draws(48)
     flips, angles = again.uniform() < 0.5, (again.uniform() * 2 - 1) * 10
-    ours, _ = augment(
-        torch.from_numpy(pixels), targets(48), REPORT, draws(48), IMAGENET_MEAN, IMAGENET_STD
-    )
+    ours, _ = augment(torch.from_numpy(pixels), targets(48), REPORT, draws(48), NORM)
     theirs = torch.stack(
         [torchvision_way(*each) for each in zip(pixels, flips, angles.tolist(), strict=True)]
     )

@@ -1,6 +1,8 @@
 """Configs: each field out of its bounds is refused by name, in a file and as an argument."""
 
+import dataclasses
 import json
+import random
 
 import pytest
 
@@ -22,7 +24,7 @@ def folder(tmp_path):
     [
         ({"size": "huge"}, "size must be small or large, not 'huge'"),
         ({"size": ["small"]}, "size must be small or large"),
-        ({"blocks": None}, "blocks must be report or paper, not None"),
+        ({"blocks": None}, "blocks must be one of report, paper, cifar32, not None"),
         ({"dropout": 1}, r"dropout must be a number in \[0, 1\), not 1"),
         ({"dropout": True}, "dropout must be a number"),
         ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
@@ -34,8 +36,8 @@ def folder(tmp_path):
         ({"labels": ["a\n", *"bcdefghij"]}, "labels must be 10 different printable texts"),
         ({"image_size": 10**6}, "image_size must be 32 to 512, not 1000000"),
         ({"temperature": 0}, "temperature must be a number from 0.01 to 100"),
-        ({"temperature": float("nan")}, "NaN is no JSON number"),
-        ({"ood_threshold": float("inf")}, "ood_threshold must be a finite number"),
+        ({"temperature": float("nan")}, "NaN is not a JSON number"),
+        ({"ood_threshold": float("inf")}, "Infinity is not a JSON number"),
         ({"ood_threshold": "0"}, "ood_threshold must be a finite number"),
         ({"config_version": 2}, "config_version 2 is not the 1 read here"),
         ({"weights_sha256": "0" * 63}, "weights_sha256 must be 64 hexadecimal digits"),
@@ -50,13 +52,49 @@ def test_a_config_that_is_not_valid_is_refused_by_name(folder, changes, cause):
         read_folder(folder)
 
 
-def test_a_config_without_a_key_is_refused_by_name(folder):
+def test_a_config_without_a_required_key_is_refused_by_name(folder):
     values = json.loads((folder / CONFIG_JSON).read_bytes())
-    for key in values:
+    for key in ("size", "blocks", "dropout", "num_classes", "labels", "image_size"):
         rest = {name: value for name, value in values.items() if name != key}
         (folder / CONFIG_JSON).write_text(json.dumps(rest))
         with pytest.raises(ModelFolderError, match=f"it has no {key}"):
             read_folder(folder)
+
+
+def test_a_config_of_the_first_release_loads(folder):
+    values = json.loads((folder / CONFIG_JSON).read_bytes())
+    for key in ("config_sha256", "mean", "std", "ood_score", "ood_threshold"):
+        values.pop(key)
+    (folder / CONFIG_JSON).write_text(json.dumps(values | {"unsure_below": 0.25}))
+    assert read_folder(folder).config == dataclasses.replace(CONFIG, ood_threshold=0.25)
+
+
+def test_every_bit_flip_in_a_config_is_refused_or_changes_nothing(folder):
+    content = (folder / CONFIG_JSON).read_bytes()
+    for bit in random.Random(0).sample(range(8 * len(content)), 600):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (folder / CONFIG_JSON).write_bytes(flipped)
+        try:
+            assert read_folder(folder).config == CONFIG
+        except ModelFolderError:
+            continue
+
+
+def test_a_setting_edited_in_the_file_is_refused_with_advice(folder):
+    values = json.loads((folder / CONFIG_JSON).read_bytes())
+    (folder / CONFIG_JSON).write_text(json.dumps(values | {"image_size": 64}))
+    with pytest.raises(ModelFolderError, match=r"damaged or edited.*from_pretrained\(..., NAME="):
+        read_folder(folder)
+
+
+def test_training_frameworks_may_note_things_on_a_config_but_fields_stay_frozen():
+    config = MobileNetV3Cifar(dropout=0.25).config
+    config.use_cache = False  # as transformers' Trainer does
+    assert json.loads(config.to_json_string())["dropout"] == config.to_dict()["dropout"] == 0.25
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.dropout = 0.5
+    assert config == MobileNetV3Cifar(dropout=0.25).config
 
 
 @pytest.mark.parametrize(

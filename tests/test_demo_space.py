@@ -69,7 +69,7 @@ def test_a_space_loses_what_is_no_longer_sent(fake):
     ("repo_id", "line"),
     [
         ("forbidden/demo", "error: deploying to forbidden/demo failed: 403 Forbidden"),
-        ("a/b/c", "error: 'a/b/c' is no repository: it must be owner/name"),
+        ("a/b/c", "error: 'a/b/c' is not a repository id: it must be owner/name"),
     ],
 )
 def test_a_space_that_cannot_be_deployed_is_a_line(fake, monkeypatch, repo_id, line):

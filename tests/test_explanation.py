@@ -28,7 +28,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def picture(sample):
+def image(sample):
     return Image.fromarray(sample[0][0]).resize((90, 60))
 
 
@@ -69,33 +69,33 @@ def test_a_class_without_evidence_has_a_blank_map():
 
 
 @pytest.mark.parametrize("method", get_args(Method))
-def test_a_map_has_the_pictures_size_and_spans_0_to_1(model, picture, method):
-    found = explain(model, picture, method=method)
+def test_a_map_has_the_images_size_and_spans_0_to_1(model, image, method):
+    found = explain(model, image, method=method)
     assert found.heatmap.shape == (60, 90)
     assert found.heatmap.dtype == np.float32
     assert found.heatmap.min() >= 0
     assert found.blank or found.heatmap.max() == pytest.approx(1)
 
 
-def test_the_default_target_is_the_predicted_class(model, picture):
-    (label, probability), *_ = model.predict(picture).items()
-    found = explain(model, picture)
+def test_the_default_target_is_the_predicted_class(model, image):
+    (label, probability), *_ = model.predict(image).items()
+    found = explain(model, image)
     assert found.label == label
     assert found.probability == pytest.approx(probability, abs=1e-5)
 
 
-def test_the_probabilities_of_all_classes_are_those_that_predict_gives(model, picture):
-    assert explain(model, picture).probabilities == model.predict(picture, top_k=None)
+def test_the_probabilities_of_all_classes_are_those_that_predict_gives(model, image):
+    assert explain(model, image).probabilities == model.predict(image, top_k=None)
 
 
-def test_label_and_index_are_the_same_target(model, picture):
-    by_label, by_index = (explain(model, picture, target=target) for target in ("deer", 4))
+def test_label_and_index_are_the_same_target(model, image):
+    by_label, by_index = (explain(model, image, target=target) for target in ("deer", 4))
     assert by_label.label == by_index.label == "deer"
     assert np.array_equal(by_label.heatmap, by_index.heatmap)
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, picture):
+def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, image):
     model = MobileNetV3Cifar(size=size).eval()
     sides = {}
     for name in layers(model):
@@ -103,7 +103,7 @@ def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, picture):
         hook = module.register_forward_hook(
             lambda m, i, output: sides.update({m: output.shape[-1]})
         )
-        explain_at = explain(model, picture, layer=name, target=0)
+        explain_at = explain(model, image, layer=name, target=0)
         hook.remove()
         assert explain_at.heatmap.shape == (60, 90)
     assert list(sides.values()) == [56, 28, 14, 7]
@@ -118,34 +118,34 @@ def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, picture):
         ({"layer": "features.last"}, "features"),
     ],
 )
-def test_an_unknown_choice_is_refused_with_the_choices_there_are(model, picture, arguments, word):
+def test_an_unknown_choice_is_refused_with_the_choices_there_are(model, image, arguments, word):
     with pytest.raises(ValueError, match=word):
-        explain(model, picture, **arguments)
+        explain(model, image, **arguments)
 
 
-def test_the_network_is_left_as_it_was_found(picture):
+def test_the_network_is_left_as_it_was_found(image):
     model = MobileNetV3Cifar(dropout=0.5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    explain(model, picture)
+    explain(model, image)
     assert model.training
     assert all(value.grad is None and value.requires_grad for value in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_maps_made_at_once_are_those_made_one_by_one(model, picture):
-    jobs = [(model, picture, "gradcam", target) for target in range(6)]
+def test_maps_made_at_once_are_those_made_one_by_one(model, image):
+    jobs = [(model, image, "gradcam", target) for target in range(6)]
     expected = [explain(*job).heatmap for job in jobs]
     with ThreadPoolExecutor(3) as pool:
         found = [result.heatmap for result in pool.map(lambda job: explain(*job), jobs)]
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
 
 
-def test_overlay_at_opacity_0_is_the_picture_and_at_1_the_colours_of_the_map(picture):
+def test_overlay_at_opacity_0_is_the_image_and_at_1_the_colours_of_the_map(image):
     heatmap = np.zeros((60, 90), np.float32)
     heatmap[:, 45:] = 1
-    assert np.array_equal(overlay(picture, heatmap, 0), picture)
-    painted = np.asarray(overlay(picture, heatmap, 1))
+    assert np.array_equal(overlay(image, heatmap, 0), image)
+    painted = np.asarray(overlay(image, heatmap, 1))
     assert np.array_equal(painted, colour(heatmap))
 
 
@@ -225,7 +225,7 @@ def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
-def test_networks_of_any_number_of_strides_can_be_explained(picture, monkeypatch):
+def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):
     rows = LAYOUTS["small", "report"].rows
     for strides in ([], [0], [3, 8], [0, 1, 3, 5, 8]):
         changed = [row._replace(stride=1 + (i in strides)) for i, row in enumerate(rows)]
@@ -236,39 +236,39 @@ def test_networks_of_any_number_of_strides_can_be_explained(picture, monkeypatch
         assert len(names) == min(4, 1 + len(strides))
         assert names[-1] == "features"
         for name in names:
-            assert explain(model, picture, layer=name).heatmap.shape == (60, 90)
+            assert explain(model, image, layer=name).heatmap.shape == (60, 90)
 
 
 @pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
-def test_every_kind_of_network_can_be_explained(blocks, picture):
+def test_every_kind_of_network_can_be_explained(blocks, image):
     model = MobileNetV3Cifar(blocks=blocks).eval()
-    assert explain(model, picture, layer=layers(model)[0]).heatmap.shape == (60, 90)
+    assert explain(model, image, layer=layers(model)[0]).heatmap.shape == (60, 90)
 
 
-def test_the_network_runs_once_and_is_not_copied(model, picture, monkeypatch):
+def test_the_network_runs_once_and_is_not_copied(model, image, monkeypatch):
     runs = []
     hook = model.features.stem.register_forward_hook(lambda *_: runs.append(1))
     monkeypatch.setattr("copy.deepcopy", lambda *_: pytest.fail("copied"))
-    explain(model, picture)
+    explain(model, image)
     hook.remove()
     assert runs == [1]
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_overlay_turns_a_photograph_as_the_map_was_turned(model, picture, tmp_path, orientation):
+def test_overlay_turns_a_photograph_as_the_map_was_turned(model, image, tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "turned.png", exif=exif)
     photograph = Image.open(tmp_path / "turned.png").convert("RGB")
     heatmap = explain(model, photograph).heatmap
     upright = open_image(tmp_path / "turned.png")
     assert np.array_equal(overlay(photograph, heatmap, 0), upright)
 
 
-def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, picture):
-    expected = explain(model, picture).heatmap
+def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, image):
+    expected = explain(model, image).heatmap
     with torch.inference_mode():
-        assert np.array_equal(explain(model, picture).heatmap, expected)
+        assert np.array_equal(explain(model, image).heatmap, expected)
 
 
 def test_importing_the_package_brings_none_of_the_heavy_libraries():

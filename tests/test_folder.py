@@ -71,7 +71,7 @@ def test_config_json_holds_every_field_sorted_and_readable(folder):
     text = (folder / CONFIG_JSON).read_text(encoding="utf-8")
     values = json.loads(text)
     fields = {field.name for field in dataclasses.fields(Config)}
-    assert set(values) == fields | {"config_version", "weights_sha256"}
+    assert set(values) == fields | {"config_version", "config_sha256", "weights_sha256"}
     assert text == json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert values["weights_sha256"] == digest((folder / WEIGHTS).read_bytes())
 
@@ -121,7 +121,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     model = MobileNetV3Cifar()
     model.head[3].bias.data[4] = value
-    with pytest.raises(ModelFolderError, match=r"'head\.3\.bias' holds a value that is not finite"):
+    with pytest.raises(ModelFolderError, match=r"'head\.3\.bias' has a value that is not finite"):
         model.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -144,3 +144,85 @@ def test_weights_of_another_model_are_refused(folder, tmp_path):
     (tmp_path / "other" / WEIGHTS).replace(folder / WEIGHTS)
     with pytest.raises(ModelFolderError, match=r"not the file that config\.json names"):
         read_folder(folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG_JSON])
+def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelFolderError, match=f"{re.escape(name)} cannot be read: not a regular"):
+        read_folder(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(ModelFolderError, match=f"{re.escape(name)} cannot be read: not a regular"):
+        read_folder(folder)
+
+
+# Networks that would not load
+
+
+def replace_classes(model):
+    model.head[3] = torch.nn.Conv2d(1280, 5, 1)
+
+
+def replace_activation(model):
+    model.features.stem_activation = torch.nn.ReLU()
+
+
+def remove_block(model):
+    del model.features.blocks[10]
+
+
+def normalise_weight(model):
+    torch.nn.utils.parametrizations.weight_norm(model.head[3])
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (replace_classes, r"'head\.3\.bias' is float \(5,\), not float \(10,\); reset_classifier"),
+        (replace_activation, "'features.stem_activation' is ReLU, not Hardswish"),
+        (remove_block, r"'features\.blocks\.10\..*' is missing"),
+        (normalise_weight, r"'head\.3\.parametrizations.*' does not belong"),
+    ],
+)
+def test_a_network_that_would_not_load_is_not_saved_over_a_good_one(tmp_path, change, cause):
+    model = MobileNetV3Cifar()
+    model.save_pretrained(tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    change(model)
+    with pytest.raises(ModelFolderError, match=f"this network cannot be saved, .*{cause}"):
+        model.save_pretrained(tmp_path / "model")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    with pytest.raises(ModelFolderError, match="this network cannot be saved"):
+        model.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_config_that_is_too_large_to_be_read_is_not_saved(folder):
+    labels = tuple(f"{index:04d}" + "é" * 96 for index in range(9000))
+    config = dataclasses.replace(CONFIG, num_classes=9000, labels=labels)
+    with pytest.raises(ModelFolderError, match=r"config\.json is larger than 1048576 bytes"):
+        write_folder(folder, config, TENSORS)
+    assert read_folder(folder).config == CONFIG
+
+
+def test_what_training_changes_without_changing_answers_can_be_saved(tmp_path):
+    model = MobileNetV3Cifar(dropout=0.5)
+    model.head[2].p = 0.1
+    model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model).bfloat16()
+    model.save_pretrained(tmp_path / "model")
+    assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config.dropout == 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_loading_does_not_depend_on_the_callers_defaults(tmp_path, dtype):
+    MobileNetV3Cifar().save_pretrained(tmp_path / "model")
+    try:
+        torch.set_default_dtype(dtype)
+        with torch.inference_mode():
+            loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model", num_classes=3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()  # not made of inference tensors

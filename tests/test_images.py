@@ -31,7 +31,7 @@ def grey(value, dtype):
     return Image.fromarray(np.full((4, 4), value, dtype))
 
 
-def picture(height=6, width=4):
+def small_image(height=6, width=4):
     """Every pixel another colour."""
     values = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     return Image.fromarray(values)
@@ -95,10 +95,10 @@ def tiled_tiff(side):
     ids=["scans", "runs", "text", "tile"],
 )
 def test_what_is_small_and_takes_long_is_refused_at_once(data, cause):
-    begin = time.perf_counter()
+    begin = time.thread_time()  # of the processor, whatever else it runs
     with pytest.raises(ImageError, match=cause):
         open_image(data)
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1
 
 
 def test_a_progressive_jpeg_is_read():
@@ -108,11 +108,11 @@ def test_a_progressive_jpeg_is_read():
 
 
 def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
-    expected = np.asarray(picture())
+    expected = np.asarray(small_image())
     path = tmp_path / "small.png"
-    path.write_bytes(encode(picture()))
+    path.write_bytes(encode(small_image()))
     with path.open("rb") as file:
-        sources = [path, str(path), path.read_bytes(), file, picture(), expected]
+        sources = [path, str(path), path.read_bytes(), file, small_image(), expected]
         for source in sources:
             opened = open_image(source)
             assert opened.mode == "RGB"
@@ -188,24 +188,24 @@ def test_an_animation_gives_its_first_frame(format):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, *images.UPRIGHT])
-def test_a_picture_is_turned_the_way_up_that_the_camera_noted(format, orientation):
+def test_a_image_is_turned_the_way_up_that_the_camera_noted(format, orientation):
     back = dict.fromkeys(images.UPRIGHT)
     back |= {turn: turn for turn in images.UPRIGHT} | {6: 8, 8: 6}
-    turned = picture()
+    turned = small_image()
     if orientation != 1:
         turned = turned.transpose(images.UPRIGHT[back[orientation]])
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     opened = open_image(encode(turned, format, exif=exif))
-    np.testing.assert_array_equal(np.asarray(opened), np.asarray(picture()))
-    np.testing.assert_array_equal(np.asarray(open_image(opened)), np.asarray(picture()))
+    np.testing.assert_array_equal(np.asarray(opened), np.asarray(small_image()))
+    np.testing.assert_array_equal(np.asarray(open_image(opened)), np.asarray(small_image()))
 
 
 def test_the_source_is_left_as_it_was():
-    source = picture()
+    source = small_image()
     opened = open_image(source)
     opened.putpixel((0, 0), WHITE)
-    assert source == picture()
+    assert source == small_image()
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_the_source_is_left_as_it_was():
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not an image"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is not an image"),
         (bytes(20_000_001), "is larger than 20 MB"),
-        (encode(picture())[:-30], "is damaged or cut short"),
+        (encode(small_image())[:-30], "is damaged or cut short"),
         (encode(Image.new("RGB", (64, 64)), "JPEG")[:-30], "is damaged or cut short"),
-        (encode(picture(), "GIF")[:-10], "is damaged or cut short"),
+        (encode(small_image(), "GIF")[:-10], "is damaged or cut short"),
         (png_header(32, 32, bytes(100)), "is damaged or cut short"),
         (png_header(5001, 5000), "has more than 25 million pixels"),
         (png_header(13_000, 13_000), "has more than 25 million pixels"),
@@ -234,7 +234,7 @@ def test_what_cannot_be_opened_is_refused_with_its_cause(data, cause):
     assert "\n" not in str(error.value)
 
 
-def test_a_huge_picture_is_refused_before_a_pixel_is_decoded(monkeypatch):
+def test_a_huge_image_is_refused_before_a_pixel_is_decoded(monkeypatch):
     bomb = encode(Image.new("L", (5001, 5000)))
 
     def decode(image):
@@ -247,7 +247,7 @@ def test_a_huge_picture_is_refused_before_a_pixel_is_decoded(monkeypatch):
 
 def test_a_refusal_names_the_file_without_its_folder(tmp_path):
     broken = tmp_path / "notes.txt"
-    broken.write_text("no picture")
+    broken.write_text("not an image")
     causes = {broken: "is not an image", tmp_path / "gone.png": "does not exist"}
     for path, cause in {**causes, tmp_path: "is not a file"}.items():
         with pytest.raises(ImageError, match=f"^'{path.name}' {cause}") as error:
@@ -263,8 +263,8 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.float32),
         np.zeros((4, 4), bool),
-        torch.zeros(4, 4, dtype=torch.uint8),
-        torch.zeros(4, 4, 3, dtype=torch.uint8),
+        torch.zeros(4, dtype=torch.uint8),
+        torch.zeros(4, 4, 5, dtype=torch.uint8),
         torch.zeros(3, 4, 4),
     ],
 )
@@ -284,14 +284,16 @@ def test_an_image_without_pixels_is_refused(array):
 def test_grey_arrays_and_tensors_are_read_as_they_are():
     values = np.arange(24, dtype=np.uint8).reshape(4, 6)
     expected = np.stack([values] * 3, axis=2)
-    for source in (values, values[..., None], torch.from_numpy(values)[None]):
+    tensor = torch.from_numpy(values)
+    for source in (values, values[..., None], tensor, tensor[None]):
         np.testing.assert_array_equal(np.asarray(open_image(source)), expected)
 
 
 def test_a_tensor_has_its_channels_first():
-    pixels = np.asarray(picture())
-    opened = open_image(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
-    np.testing.assert_array_equal(np.asarray(opened), pixels)
+    pixels = np.asarray(small_image())
+    tensor = torch.from_numpy(pixels.copy())
+    for source in (tensor.permute(2, 0, 1), tensor):  # or last, where no other axis has 3
+        np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
 
 
 @pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
@@ -311,7 +313,7 @@ def test_a_url_is_not_fetched_and_the_message_says_how_to(source):
 
 
 def test_a_closed_file_is_refused(tmp_path):
-    file = io.BytesIO(encode(picture()))
+    file = io.BytesIO(encode(small_image()))
     file.close()
     with pytest.raises(ImageError, match=r"the image cannot be read: .*closed file"):
         open_image(file)
@@ -342,7 +344,7 @@ def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_thousands_of_damaged_files_give_a_picture_or_an_image_error():
+def test_thousands_of_damaged_files_give_a_image_or_an_image_error():
     chance = np.random.default_rng(0)
     noise = Image.fromarray(chance.integers(0, 256, (40, 37, 3), dtype=np.uint8))
     seeds = [encode(noise, format) for format in images.FORMATS if format != "TIFF"]

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_a_shipped_folder_that_is_not_whole_stops_no_other_load(tmp_path, monkey
     monkeypatch.setattr("mobilenetv3_cifar.variants.variants_folder", lambda: tmp_path / "cards")
     MobileNetV3Cifar(dropout=0.3).save_pretrained(tmp_path / "model")
     assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config.dropout == 0.3
-    with pytest.raises(VariantError, match=r"broken is not whole: KeyError\('validation'\)"):
+    with pytest.raises(VariantError, match=r"broken is incomplete: KeyError\('validation'\)"):
         list_variants()
 
 
@@ -209,3 +210,107 @@ def test_torch_hub_loads_the_network(tmp_path):
     assert model.config.dropout == 0.4
     with pytest.raises(VariantError, match="no variant is called 'nonsense'"):
         torch.hub.load(str(ROOT), "mobilenetv3_cifar", "nonsense", source="local")
+
+
+def test_a_trained_head_is_kept_where_the_classes_are_the_trained_ones(tmp_path, caplog):
+    trained = MobileNetV3Cifar(labels=list("abcdefghij"), temperature=2.0, ood_threshold=0.5)
+    trained.save_pretrained(tmp_path / "model")
+    for arguments in ({"num_classes": 10}, {"labels": list("abcdefghij")}):
+        model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", **arguments)
+        assert torch.equal(model.head[3].weight, trained.head[3].weight)
+        assert model.config == trained.config
+    assert caplog.text == ""
+    model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=list("abcdefghiX"))
+    assert not torch.equal(model.head[3].weight, trained.head[3].weight)
+    assert "the last layer, head.3, is new and untrained, for 10 classes" in caplog.text
+    assert (model.config.temperature, model.config.ood_threshold) == (1.0, None)
+
+
+@pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
+def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
+    model = MobileNetV3Cifar(blocks=blocks, ood_score="fdbd", ood_threshold=1.0).half()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.reset_classifier(3, ["a", "b", "c"])
+    after = model.state_dict()
+    last = f"head.{len(model.head) - 1}."
+    assert before.keys() - after.keys() == {"feature_mean"}
+    assert all(torch.equal(before[name], after[name]) for name in after if last not in name)
+    assert after[last + "weight"].shape[0] == 3
+    assert after[last + "weight"].dtype == torch.float16
+    assert model.config.labels == ("a", "b", "c")
+    model.save_pretrained(tmp_path / "model")
+    assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config == model.config
+
+
+def test_settings_can_be_changed_at_load(tmp_path):
+    MobileNetV3Cifar(temperature=2.0).save_pretrained(tmp_path / "model")
+    model = MobileNetV3Cifar.from_pretrained(
+        tmp_path / "model", dropout=0.5, image_size=64, mean=[0.5] * 3, ood_threshold=0.25
+    )
+    assert model.head[2].p == model.config.dropout == 0.5
+    assert (model.config.image_size, model.config.ood_threshold) == (64, 0.25)
+    assert (model.config.mean, model.config.temperature) == ((0.5, 0.5, 0.5), 2.0)
+    with pytest.raises(ValueError, match=r"dropout must be a number in \[0, 1\), not 2"):
+        MobileNetV3Cifar.from_pretrained(tmp_path / "model", dropout=2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'size'; settings that"):
+        MobileNetV3Cifar.from_pretrained(tmp_path / "model", size="large")
+
+
+def test_predict_names_what_is_wrong_with_a_network(sample):
+    model = MobileNetV3Cifar(image_size=32)
+    model.head[3] = torch.nn.Conv2d(1280, 5, 1)
+    with pytest.raises(ValueError, match="gives 5 logits, but its config has 10 classes"):
+        model.predict(sample[0][0])
+    model.head[3] = torch.nn.Conv2d(1280, 10, 1)
+    model.head[3].bias.data[4] = float("nan")
+    with pytest.raises(ValueError, match="logits are not finite"):
+        model.predict([sample[0][0]])
+
+
+def test_pretrained_cfg_is_timms_dictionary():
+    model = MobileNetV3Cifar(blocks="cifar32", dropout=0.1)
+    said = model.pretrained_cfg
+    assert said["input_size"] == (3, 32, 32)
+    assert said["mean"], said["std"] == (model.config.mean, model.config.std)
+    assert model.get_submodule(said["classifier"]) is model.get_classifier()
+    assert model.get_submodule(said["first_conv"]).in_channels == 3
+    assert said["label_names"] == list(model.config.labels)
+
+
+def test_a_name_that_is_nearly_a_variants_is_answered_with_that():
+    name = list_variants()[0].name
+    with pytest.raises(VariantError, match=f"did you mean {name}[?] There are: "):
+        MobileNetV3Cifar.from_pretrained(name[:-1])
+    with pytest.raises(VariantError) as refusal:
+        MobileNetV3Cifar.from_pretrained("\x1b[31m\n" + "x" * 10**6)
+    assert len(str(refusal.value)) < 1000
+    assert str(refusal.value).isprintable()
+
+
+def test_a_package_inside_a_zip_says_so(tmp_path):
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in (ROOT / "mobilenetv3_cifar").glob("*.py"):
+            file.write(path, f"mobilenetv3_cifar/{path.name}")
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import mobilenetv3_cifar as m\n"
+    script += "try: m.list_variants()\nexcept m.VariantError as error: print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(archive)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "not inside a zip file" in done.stdout, done.stderr
+
+
+def test_torch_hub_takes_the_keywords_of_zoos(tmp_path):
+    MobileNetV3Cifar(dropout=0.4, temperature=2.0).save_pretrained(tmp_path / "model")
+
+    def load(**keywords):
+        return torch.hub.load(
+            str(ROOT), "mobilenetv3_cifar", tmp_path / "model", source="local", **keywords
+        )
+
+    trained = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
+    model = load(pretrained=True, labels=["a", "b"], dropout=0.2)
+    assert (model.config.labels, model.config.dropout) == (("a", "b"), 0.2)
+    fresh = load(pretrained=False)
+    assert (fresh.config.dropout, fresh.config.temperature) == (0.4, 1.0)
+    assert not torch.equal(fresh.features.stem.weight, trained.features.stem.weight)

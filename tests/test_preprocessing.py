@@ -24,26 +24,26 @@ def model():
 
 
 def photograph():
-    """A picture of 96x150 pixels with fine detail everywhere."""
+    """A image of 96x150 pixels with fine detail everywhere."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 150, 3), np.uint8))
 
 
 @pytest.mark.parametrize("resize", ["via_32", "direct"])
-def test_a_cifar_picture_becomes_bit_for_bit_what_the_report_makes_of_it(model, sample, resize):
+def test_a_cifar_image_becomes_bit_for_bit_what_the_report_makes_of_it(model, sample, resize):
     for pixels in sample[0][:20]:
-        picture = Image.fromarray(pixels)
-        assert torch.equal(model.preprocess(picture, resize)[0], LISTING_11(picture))
+        image = Image.fromarray(pixels)
+        assert torch.equal(model.preprocess(image, resize)[0], LISTING_11(image))
 
 
 def test_a_photograph_resized_directly_is_listing_11(model):
-    picture = photograph()
-    assert torch.equal(model.preprocess(picture, "direct")[0], LISTING_11(picture))
+    image = photograph()
+    assert torch.equal(model.preprocess(image, "direct")[0], LISTING_11(image))
 
 
 def test_by_default_a_photograph_is_answered_by_its_32_pixel_version(model):
-    picture = photograph()
-    small = picture.resize((32, 32), Image.Resampling.BILINEAR)
-    assert torch.equal(model.preprocess(picture), model.preprocess(small, "direct"))
+    image = photograph()
+    small = image.resize((32, 32), Image.Resampling.BILINEAR)
+    assert torch.equal(model.preprocess(image), model.preprocess(small, "direct"))
 
 
 def test_an_unknown_resize_is_refused(model):
@@ -51,7 +51,7 @@ def test_an_unknown_resize_is_refused(model):
         model.preprocess(photograph(), "wide")
 
 
-def test_the_square_keeps_the_colours_of_a_plain_picture():
+def test_the_square_keeps_the_colours_of_a_plain_image():
     square = to_square(Image.new("RGB", (50, 70), (10, 200, 90)), 224)
     assert square.size == (224, 224)
     assert square.getextrema() == ((10, 10), (200, 200), (90, 90))

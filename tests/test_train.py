@@ -14,16 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
 from tests.tiny import EXPERIMENT, tiny_run
 from training.dataset.sample import tiny_dataset
-from training.errors import TrainingError
-from training.experiments import EXPERIMENTS
+from training.errors import DeviceError, TrainingError
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
+from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
+from training.loop.optimizers import Adam, Muon, Sgd
 from training.loop.run import Run
-from training.recipe import Recipe
+from training.loop.validation import resize, to_inputs
+from training.recipe import Distillation, Recipe
 
 ROOT = Path(__file__).parent.parent
 KILLS = 6
@@ -153,7 +157,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     longer = tiny_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
-        next(longer.model.parameters()).fill_(float("nan"))
+        next(longer.learner.model.parameters()).fill_(float("nan"))
     longer.folder.resume = lambda model, optimizer, average: ruined
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
@@ -238,8 +242,167 @@ def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypat
         seen.append(batch.numpy())
         return torch.tensor([1.0, 0.0, len(batch)])
 
-    monkeypatch.setattr(run, "train_step", note)
+    monkeypatch.setattr(run.learner, "step", note)
     run.train()
     first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
     assert sorted(first) == sorted(second) == list(range(192))
     assert list(first) != list(second)
+
+
+OWN = Experiment(
+    "tiny-own",
+    {"size": "small", "blocks": "cifar32"},
+    2,
+    Recipe(
+        schedule="linear",
+        warmup_epochs=1,
+        batch_size=48,
+        augmentations=(
+            Flip("alternating"),
+            AffineColour(0.5),
+            Crop(4, sizes=((0.5, 24),)),
+            Cutout(8, probability=0.5),
+            CutMix(0.5),
+        ),
+        label_smoothing=0.1,
+        ema=0.9,
+        distillation=Distillation("tiny-teacher", weight=0.5, temperature=2.0),
+    ),
+    kind="own",
+)
+TEACHER = Experiment("tiny-teacher", {"size": "small", "blocks": "cifar32"}, 1)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A folder of runs in which the teacher's has ended."""
+    recipe = dataclasses.replace(OWN.recipe, ema=0.0, distillation=None)
+    teacher = dataclasses.replace(TEACHER, recipe=recipe)
+    monkeypatch.setitem(EXPERIMENTS, teacher.name, teacher)
+    tiny_run(tmp_path / teacher.name / "seed-0", teacher).train()
+    return tmp_path
+
+
+@pytest.mark.parametrize("optimizer", [Adam(1e-3), Sgd(0.05), Muon(0.02)], ids=repr)
+def test_any_optimizer_resumes_bit_for_bit_in_the_middle_of_an_epoch(runs, optimizer):
+    recipe = dataclasses.replace(OWN.recipe, optimizer=optimizer)
+    experiment = dataclasses.replace(OWN, recipe=recipe)
+    whole = tiny_run(runs / "whole" / "seed-0", experiment)
+    whole.train()
+
+    stopped = tiny_run(runs / "stopped" / "seed-0", experiment)
+    step = stopped.learner.step
+
+    def stop_after_six_steps(number, batch):
+        if number == 6:
+            raise KeyboardInterrupt
+        sums = step(number, batch)
+        if number == 5:  # the second of the second epoch's four
+            stopped.collect(6, [sums], 0.0)
+            stopped.save()
+        return sums
+
+    stopped.learner.step = stop_after_six_steps
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    assert checkpoint.read(runs / "stopped" / "seed-0")[1].step == 6
+    tiny_run(runs / "stopped" / "seed-0", experiment).train()
+    ours, theirs = final_state(runs / "whole" / "seed-0"), final_state(runs / "stopped" / "seed-0")
+    assert ours[0] == theirs[0]
+    assert ours[1][-1]["valid_loss"] == theirs[1][-1]["valid_loss"]
+
+
+def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statistics(runs):
+    run = tiny_run(runs / "whole" / "seed-0", OWN)
+    run.train()
+    tensors = checkpoint.read(runs / "whole" / "seed-0")[0]
+    final, last = checkpoint.final_weights(tensors), checkpoint.part_of(tensors, "model")
+    assert final.keys() == last.keys()
+    assert not torch.equal(final["features.last.weight"], last["features.last.weight"])
+    norm = "features.stem_norm.running_mean"
+    stem = torch.nn.functional.conv2d(
+        to_inputs(run.learner.images, run.learner.average), final["features.stem.weight"], padding=1
+    )
+    torch.testing.assert_close(final[norm], stem.mean(dim=(0, 2, 3)), atol=1e-4, rtol=0)
+
+
+def test_a_teacher_that_is_nowhere_is_named(tmp_path):
+    with pytest.raises(TrainingError, match="the teacher tiny-teacher is not shipped"):
+        tiny_run(tmp_path / "own" / "seed-0", OWN)
+
+
+def test_distillation_pulls_towards_the_teachers_predictions(runs):
+    run = tiny_run(runs / "own" / "seed-0", OWN)
+    inputs = to_inputs(run.learner.images[:8], run.learner.bare_model)
+    taught = run.learner.loss.teacher(inputs)
+    labels = run.learner.labels[:8]
+    plain = torch.nn.functional.cross_entropy(taught, labels, label_smoothing=0.1, reduction="sum")
+    assert run.learner.loss(taught, labels, inputs).item() == pytest.approx(
+        0.5 * plain.item(), rel=1e-5
+    )
+    assert run.learner.loss(taught * 0, labels, inputs) > run.learner.loss(taught, labels, inputs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": Adam(2e-3)},
+        {"batch_size": 32},
+        {"schedule": "cosine"},
+        {"label_smoothing": 0.1},
+        {"augmentations": (Flip(),)},
+    ],
+    ids=str,
+)
+def test_any_other_recipe_is_refused_on_resuming_and_is_no_prefix(uninterrupted, tmp_path, change):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    recipe = dataclasses.replace(EXPERIMENT.recipe, **change)
+    other = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    with pytest.raises(TrainingError, match=f"{next(iter(change))} was .* and is now"):
+        tiny_run(tmp_path, other).train()
+    longer = dataclasses.replace(other, epochs=9)
+    assert not EXPERIMENT.is_prefix_of(longer)
+
+
+def test_the_settings_of_a_run_hold_every_field_of_its_recipe(tmp_path):
+    settings = tiny_run(tmp_path).settings()
+    assert {field.name for field in dataclasses.fields(Recipe)} <= settings.keys()
+
+
+def test_a_flipped_bit_in_a_manifest_is_noticed(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    manifest = max(tmp_path.glob("step-*.json"))
+    manifest.write_text(manifest.read_text().replace('"step": 6', '"step": 7'))
+    damaged = checkpoint.read(tmp_path)[3]
+    assert "SHA-256" in damaged[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR"),
+        ("ACCELERATE_MIXED_PRECISION", "fp16"),
+        ("ACCELERATE_USE_FSDP", "true"),
+    ],
+)
+def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match=f"{name}={value.lower()} is not supported"):
+        tiny_run(tmp_path)
+
+
+def test_history_csv_grows_with_the_run(uninterrupted):
+    lines = (uninterrupted / "history.csv").read_text().splitlines()
+    assert len(lines) == 1 + EXPERIMENT.epochs
+    assert lines[0].startswith("epoch,lr,train_loss")
+
+
+def test_resizing_on_the_device_is_pillows_to_the_bit(sample):
+    images = torch.from_numpy(sample[0][:20])
+    for size in (32, 33, 64, 160, 224, 384):
+        ours = resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1).to(torch.uint8)
+        for image, enlarged in zip(sample[0], ours, strict=False):
+            square = (size, size)
+            theirs = Image.fromarray(image).resize(square, Image.Resampling.BILINEAR)
+            assert np.array_equal(enlarged.numpy(), np.asarray(theirs))

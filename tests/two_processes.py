@@ -21,14 +21,14 @@ STEPS = 6
 
 def few_steps(output: Path) -> None:
     run = tiny_run(output.parent / "run")
-    run.model.eval()
+    run.learner.model.eval()
     results = {}
     for step in range(STEPS):
         batch = torch.arange(56)  # the size of an epoch's last batch: not a multiple of 64
-        found = run.train_step(step, batch)
+        found = run.learner.step(step, batch)
         results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
         if step == 0:
-            for name, parameter in run.bare_model.named_parameters():
+            for name, parameter in run.learner.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()
     whole = tiny_run(output.parent / "whole")
     whole.train()

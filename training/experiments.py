@@ -100,7 +100,7 @@ GPU32 = Recipe(
         Flip("alternating"),
         AffineColour(0.5, during=(0.0, 0.9)),
         Crop(4),
-        Cutout(12, probability=0.5, during=(0.0, 0.9)),
+        Cutout(12, probability=0.5),
         CutMix(0.5, during=(0.0, 0.9)),
     ),
     ema=0.998,

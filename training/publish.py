@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub, push
+from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, push
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
@@ -43,7 +44,7 @@ from training.reports.metrics import (
 
 CPU = torch.device("cpu")
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
-NEEDED = ("pytorch_grad_cam", "matplotlib", "sklearn", "jinja2")
+NEEDED = ("matplotlib", "sklearn", "jinja2")
 
 
 def check_requirements() -> None:
@@ -171,10 +172,9 @@ def save_weights(
     change = accuracy(weights) - before
     if abs(change) > HALF_TOLERANCE:
         weights, precision, change = exact, "float32", 0.0
-    model = fit_decisions(
-        build_model(weights, experiment.model).to(device), experiment.ood_score, data
-    )
-    model.cpu().save_pretrained(folder)
+    model = build_model(weights, experiment.model).to(device)
+    config = fit_decisions(twin or model, experiment.ood_score, data)
+    with_decisions(model, config, data).save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 
 
@@ -269,19 +269,35 @@ def install_folder(staged: Path, target: Path) -> None:
         (target / name).unlink(missing_ok=True)
 
 
+def print_plan(folder: Path, repo_id: str) -> None:
+    """What a push would do; without the Hub, what it would send to an empty repository."""
+    hub.check_repo_id(repo_id)
+    try:
+        plan = push.plan_push(folder, repo_id)
+    except HubError as error:
+        print(f"as if the repository were empty: {error}", file=sys.stderr)
+        plan = push.Plan("", push.files_to_push(folder), [], [], False)
+    print(f"to {repo_id}, in one commit:")
+    for name in plan.sent:
+        print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
+    if plan.card_is_merged:
+        print("  README.md  kept: a person wrote it; only missing metadata is added")
+    for name in plan.deleted:
+        print(f"  {name}  deleted: an earlier push sent it")
+    for name in plan.kept:
+        print(f"  {name}  kept: no push sent it")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be sent")
+    parser.add_argument("--dry-run", action="store_true", help="only list what a push would do")
     arguments = parser.parse_args()
     with one_line_errors():
         folder = get_variant(arguments.name).folder
         if arguments.dry_run:
-            hub.check_repo_id(arguments.repo_id)
-            print(f"to {arguments.repo_id}, in one commit:")
-            for name in push.files_to_push(folder):
-                print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
+            print_plan(folder, arguments.repo_id)
         else:
             print(push.push_folder(folder, arguments.repo_id))
 

@@ -22,7 +22,7 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.publish import draw_curves_and_matrices
 from training.quantize import quantize
-from training.reports import card, reproduction
+from training.reports import card, claims_report, recipes, reproduction
 from training.reports.checks import BALANCED, UNDERFITTING
 from training.reports.curve_checks import MARGINAL
 from training.reports.results import read_all
@@ -78,8 +78,8 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
         "answer": reproduction.answer(results),
         "accuracies": reproduction.accuracy_table(results),
         "comparison": comparison,
-        "order": reproduction.order_summary(results),
-        "claims": reproduction.claims_table(results),
+        "order": claims_report.order_summary(results),
+        "claims": claims_report.claims_table(results),
         "epochs": reproduction.epochs_table(results),
         "cost": reproduction.cost_table(results),
         "figures": reproduction.figure_table(results),
@@ -94,7 +94,8 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     replace_files(root, {"REPRODUCTION.md": text.encode(), "README.md": readme.encode()})
     assets = root / "demo" / "assets"
     assets.mkdir(parents=True, exist_ok=True)
-    replace_files(assets, {"conclusions.json": reproduction.conclusions_json(results)})
+    replace_files(assets, {"conclusions.json": claims_report.conclusions_json(results)})
+    recipes.write_recipes(root / "docs")
     return comparison
 
 

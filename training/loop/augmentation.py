@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar.preprocessing import normalize
-
 
 class Draws:
     """The random numbers of one training step.
@@ -60,13 +58,13 @@ class Draws:
 
 
 class Normalization:
-    """The mean and standard deviation that the images were normalised with."""
+    """The mean and standard deviation that the images were normalised with, on their device."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(std, device=device).view(3, 1, 1)
         # What zero, a black pixel, is normalised to.
-        self.black = normalize(torch.zeros(1, 3, 1, 1, device=device), mean, std)
+        self.black = (torch.zeros(1, 3, 1, 1, device=device) - self.mean) / self.std
 
 
 class Augmentation(Protocol):
@@ -87,12 +85,10 @@ def augment(
     targets: Tensor,
     augmentations: Sequence[Augmentation],
     draws: Draws,
-    mean: Sequence[float],
-    std: Sequence[float],
+    norm: Normalization,
 ) -> tuple[Tensor, Tensor]:
     """uint8 (N, h, w, 3) and targets (N, C) -> the network's input, channels last, and targets."""
-    pixels = normalize(images.permute(0, 3, 1, 2).float() / 255, mean, std)  # (N, 3, h, w)
-    norm = Normalization(mean, std, images.device)
+    pixels = (images.permute(0, 3, 1, 2).float() / 255 - norm.mean) / norm.std  # (N, 3, h, w)
     for augmentation in augmentations:
         pixels, targets = augmentation(pixels, targets, draws, norm)
     return pixels.contiguous(memory_format=torch.channels_last), targets
@@ -186,13 +182,10 @@ class Cutout:
 
     size: int
     probability: float = 1.0
-    during: tuple[float, float] = (0.0, 1.0)
 
     def __call__(
         self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
     ) -> tuple[Tensor, Tensor]:
-        if not self.during[0] <= draws.progress < self.during[1]:
-            return images, targets
         steps = torch.arange(images.shape[2], device=images.device)
         edges = [draws.integers(images.shape[2]) - self.size // 2 for _ in "yx"]  # top, left
         inside = [(steps >= edge[:, None]) & (steps < edge[:, None] + self.size) for edge in edges]
@@ -295,8 +288,8 @@ def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
     Each is a mix of the image with a base: black, its mean grey, its grey version, or its blur.
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(3, 1, 1)
-    grey = (pixels * weights).sum(dim=1, keepdim=True)  # (N, 1, h, w)
+    red, green, blue = pixels.split(1, dim=1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)
     padded = nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate")
     blur = nn.functional.avg_pool2d(padded, 3, stride=1)
     kinds = kind.view(-1, 1, 1, 1)

@@ -36,10 +36,9 @@ def make_accelerator(
         value = os.environ.get(name, allowed[0]).lower()
         if value not in allowed:
             raise DeviceError(f"{name}={value} is not supported: it would change the recipe")
-    os.environ["ACCELERATE_MIXED_PRECISION"] = mixed
     accelerator = Accelerator(
         cpu=device == "cpu",
-        mixed_precision=mixed,
+        mixed_precision="no",  # the loop itself chooses what runs in bfloat16
         log_with="tensorboard" if log_dir else None,
         project_dir=log_dir,
     )

@@ -79,9 +79,9 @@ class RunFolder:
 
     def save(
         self,
+        state: State,
         model: nn.Module,
         optimizer: Optimizer,
-        state: State,
         average: nn.Module | None = None,
     ) -> None:
         """Write a checkpoint.

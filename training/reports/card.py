@@ -1,7 +1,7 @@
 """The model card: typed metadata, and a template that holds no number.
 
 Every number in a card comes from the `metrics.json`, `history.csv` and `config.json` beside it.
-`card_sections` writes the parts that need more than a number.
+`card_training` and `card_results` write the parts that need more than a number.
 """
 
 import json
@@ -10,13 +10,13 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mobilenetv3_cifar.files import replace_files
-from training.reports import card_sections, results
+from training.reports import card_results, card_training, results
 from training.reports.results import percent
 from training.reports.schema import Metrics
 
 TEMPLATE = Path(__file__).parent / "card_template.md"
 DATASET = "uoft-cs/cifar10"
-SCORES = {"confidence": "top probability", "energy": "energy score", "fdbd": "fDBD score"}
+SCORES = {"confidence": "a top probability", "energy": "an energy score", "fdbd": "an fDBD score"}
 
 
 def write_card(folder: Path) -> None:
@@ -42,13 +42,13 @@ def write_card(folder: Path) -> None:
         config=config,
         threshold=config.get("ood_threshold", config.get("unsure_below")),
         score=SCORES[config.get("ood_score", "confidence")],
-        purpose=card_sections.purpose(experiment),
-        recipe=card_sections.recipe_table(one),
-        provenance=card_sections.provenance(metrics),
+        purpose=card_training.purpose(experiment),
+        recipe=card_training.recipe_table(one),
+        provenance=card_training.provenance(metrics),
         accuracy=percent(metrics["test"]["accuracy"]),
-        accuracies=card_sections.accuracies(metrics),
-        sections=card_sections.optional_sections(one, others),
-        calibration=card_sections.calibration(metrics),
+        accuracies=card_results.accuracies(metrics),
+        sections=card_results.optional_sections(one, others),
+        calibration=card_results.calibration(metrics),
     )
     replace_files(folder, {"README.md": f"{str(card).rstrip()}\n".encode()})
 

@@ -1,7 +1,7 @@
 """Checks of the report's claims about curves; each reads the history of seed 0.
 
 Training loss and accuracy are means over an epoch, taken while the weights change; validation is
-measured at its end. The two are compared only where that makes no difference.
+measured at its end. Losses are therefore compared at the middle of an epoch.
 """
 
 import math
@@ -16,7 +16,6 @@ from training.reports.variation import (
     change,
     column,
     noise_of,
-    still_epochs,
     variation,
 )
 
@@ -95,43 +94,44 @@ def gains_marginal_from(epoch: int) -> Check:
     return check
 
 
-def loss_gap_widens_from(epoch: int) -> Check:
-    """Whether validation loss draws away from training loss, over the still epochs after `epoch`.
+def middle(one: Results, epoch: int) -> tuple[float, float]:
+    """Bounds of the validation loss in the middle of an epoch: there its training loss belongs.
 
-    Up to them the training loss, a mean over the epoch, lags behind and hides part of the gap.
+    On a falling convex curve it is between its value at the end and the average of beginning and
+    end. Epoch 1 has none: the loss at its beginning is not recorded.
     """
+    end = one.at(epoch, "valid_loss")
+    average = (one.at(epoch - 1, "valid_loss") + end) / 2
+    return min(end, average), max(end, average)
+
+
+def loss_gap_widens_from(epoch: int) -> Check:
+    """Whether validation loss draws away from training loss, at the middle of epochs."""
 
     def check(one: Results, results: ResultsByName) -> Finding:
-        still = [row for row in still_epochs(one) if row["epoch"] >= epoch]
-        gaps = "; ".join(
-            f"epoch {row['epoch']:.0f} {loss_gap(row):+.3f}" for row in one.history[epoch - 1 :]
+        last = len(one.history)
+        (low, high), (last_low, last_high) = (
+            [bound - one.at(at, "train_loss") for bound in middle(one, at)] for at in (epoch, last)
         )
-        figures = f"validation minus training loss: {gaps}"
-        if len(still) < 2:
+        least, most = last_low - high, last_high - low
+        margin = noise_of(one, results, loss_gap).margin
+        noise = "unknown" if margin is None else f"± {margin:.3f}"
+        figures = (
+            f"validation minus training loss {low:+.3f} to {high:+.3f} in epoch {epoch}, "
+            f"{last_low:+.3f} to {last_high:+.3f} in epoch {last}; noise of a change {noise}"
+        )
+        if margin is None or (least <= margin and most >= -margin):
             return Finding("not decidable", figures)
-        first, last = int(still[0]["epoch"]), int(still[-1]["epoch"])
-        widening = change(one, results, loss_gap, first, last)
-        return above_zero(widening, f"{figures}; from epoch {first}", unit="loss")
+        return verdict(least > margin, figures)
 
     return check
 
 
 def training_loss_falls_more_until(epoch: int) -> Check:
-    """Whether training loss falls more than validation loss from the second epoch to `epoch`.
-
-    An epoch's mean training loss belongs to the middle of the epoch. There, on a falling convex
-    curve, the validation loss is between its value at the end and the average of beginning and end.
-    Epoch 1 is left out: the loss at its beginning is not recorded.
-    """
+    """Whether training loss falls more than validation loss, from the middle of epoch 2."""
 
     def check(one: Results, results: ResultsByName) -> Finding:
-        (low, high), (last_low, last_high) = (
-            (
-                one.at(at, "valid_loss"),
-                (one.at(at - 1, "valid_loss") + one.at(at, "valid_loss")) / 2,
-            )
-            for at in (2, epoch)
-        )
+        (low, high), (last_low, last_high) = (middle(one, at) for at in (2, epoch))
         train = one.at(2, "train_loss") - one.at(epoch, "train_loss")
         least, most = low - last_high, high - last_low
         figures = (

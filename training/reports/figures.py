@@ -12,7 +12,7 @@ from torch import nn
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.config import Config
 from training.dataset.cifar10 import Split
-from training.loop.augmentation import Draws, augment
+from training.loop.augmentation import Draws, Normalization, augment
 from training.recipe import Recipe
 
 matplotlib.use("Agg")  # files only, no window
@@ -76,8 +76,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
         nn.functional.one_hot(labels, config.num_classes).float(),
         recipe.augmentations,
         draws,
-        config.mean,
-        config.std,
+        Normalization(config.mean, config.std, labels.device),
     )
     pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(config.std) + torch.tensor(config.mean)
     figure = Figure(figsize=(8, 2.6), layout="constrained")

@@ -1,14 +1,12 @@
-"""The generated parts of REPRODUCTION.md, of the README and of the demo's list of conclusions."""
+"""The generated parts of REPRODUCTION.md, and the README's table of variants."""
 
-import json
 import statistics
 from collections import Counter
 
 from mobilenetv3_cifar.variants import Variant
 from training.experiments import EXPERIMENTS, Experiment
 from training.reports import original_rules
-from training.reports.checks import Finding
-from training.reports.claims import CLAIMS, Claim, compare_order, judge, judge_originally
+from training.reports.claims import CLAIMS, Claim, judge
 from training.reports.markdown import table
 from training.reports.results import (
     Results,
@@ -33,7 +31,13 @@ def answer(results: ResultsByName) -> str:
     compared = compare_accuracies(results)
     inside = [name for name, gain in compared if within(gain)]
     outside = [name for name, gain in compared if original_rules.outside(gain)]
-    verdicts = Counter(judge(claim, results).verdict for claim in report_claims())
+    judged = [(claim, judge(claim, results).verdict) for claim in report_claims()]
+    verdicts = Counter(verdict for _, verdict in judged)
+    refuted = [
+        f'"{claim.says}" ({claim.needs[0] if claim.needs else claim.where})'
+        for claim, verdict in judged
+        if verdict == "not confirmed"
+    ]
     runs = independent_runs(results)
     hours = sum(run["training"]["seconds"] for run in runs) / 3600
     seeds = max((len(each.runs) for each in results.values()), default=0)
@@ -43,7 +47,8 @@ def answer(results: ResultsByName) -> str:
         f"{seeds} seeds at most. By our original rule, two standard deviations, "
         f"{len(compared) - len(outside)} are; outside are {names(outside)}.",
         f"- **Claims**: of {sum(verdicts.values())} claims of the report, "
-        f"{', '.join(f'{verdicts[verdict]} are {verdict}' for verdict in VERDICTS)}.",
+        f"{', '.join(f'{verdicts[verdict]} are {verdict}' for verdict in VERDICTS)}. "
+        f"Not confirmed: {'; '.join(refuted) or 'none'}.",
         f"- **Cost**: {hours:.1f} hours of training for {len(runs)} runs.",
     ]
     return "\n".join(lines)
@@ -115,60 +120,6 @@ def seed_summary(results: Results) -> str:
     return (
         f"{100 * results.mean:.2f} ± {100 * statistics.stdev(accuracies):.2f} % ({len(accuracies)})"
     )
-
-
-def order_summary(results: ResultsByName) -> str:
-    """Whether our settings are in the report's order, and a line for each pair that is not."""
-    pairs = compare_order(results)
-    if not pairs:
-        return "No two settings can be compared yet."
-    words = {"confirmed": "in the same order", "not decidable": "tied", "not confirmed": "reversed"}
-    counts = Counter(finding.verdict for _, _, finding in pairs)
-    same, total = original_rules.count_order(results)
-    lines = [
-        f"Of {len(pairs)} such pairs, "
-        f"{', '.join(f'{counts[verdict]} are {word}' for verdict, word in words.items())}. "
-        f"The original rule, which took two standard deviations of our difference and knew no "
-        f"ties, found {same} of {total} in the same order."
-    ]
-    lines += [
-        f"- `{one}` over `{other}`, {words[finding.verdict]}: {finding.figures}"
-        for one, other, finding in pairs
-        if finding.verdict != "confirmed"
-    ]
-    return "\n".join(lines)
-
-
-def claims_table(results: ResultsByName) -> str:
-    heads = ["where", "experiment", "claim", "verdict", "original verdict", "numbers"]
-    return table(heads, [claim_cells(claim, results) for claim in CLAIMS])
-
-
-def claim_cells(claim: Claim, results: ResultsByName) -> list[str]:
-    finding, original = judge(claim, results), judge_originally(claim, results)
-    before = "not judged" if original is None else original
-    if original not in (None, finding.verdict):
-        before = f"**{before}**"
-    experiment = f"`{claim.needs[0]}`" if claim.needs else "all"
-    return [claim.where, experiment, claim.says, f"**{finding.verdict}**", before, finding.figures]
-
-
-def conclusions_json(results: ResultsByName) -> bytes:
-    """The claims and verdicts as a JSON list, for the demo."""
-    entries = []
-    for claim in CLAIMS:
-        finding: Finding = judge(claim, results)
-        entries.append(
-            {
-                "where": claim.where,
-                "experiment": claim.needs[0] if claim.needs else None,
-                "says": claim.says,
-                "verdict": finding.verdict,
-                "original_verdict": judge_originally(claim, results),
-                "figures": finding.figures,
-            }
-        )
-    return (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def epochs_table(results: ResultsByName) -> str:

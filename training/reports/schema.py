@@ -124,10 +124,15 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read and validate a metrics file.
+    """Read and validate a metrics file; errors as in `read_json`."""
+    return cast(Metrics, read_json(path, Metrics))
+
+
+def read_json(path: Path, schema: type) -> Any:
+    """Read a JSON file that must be of `schema`, a TypedDict.
 
     Raises:
-        ResultsError: the file is missing, not JSON, or not of this schema; the message names the
+        ResultsError: the file is missing, not JSON, or not of the schema; the message names the
             file and the first key that is wrong.
     """
     try:
@@ -136,11 +141,6 @@ def read_metrics(path: Path) -> Metrics:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    return cast(Metrics, validated(content, Metrics, path))
-
-
-def validated(content: Any, schema: type, path: Path) -> Any:
-    """`content`, if it is of `schema`; else a ResultsError that names the file `path` and why."""
     if problem := find_problem(content, schema, ""):
         raise ResultsError(f"{path}: {problem}")
     return content
@@ -155,7 +155,7 @@ def find_problem(value: Any, schema: Any, key: str) -> str | None:
         return None if value in arguments else f"{key} must be one of {arguments}, not {value!r}"
     if origin is types.UnionType:
         choices = [find_problem(value, choice, key) for choice in arguments]
-        return None if None in choices else choices[0]
+        return None if None in choices else choices[0]  # X | None: what X lacks
     plain = origin or schema
     # JSON has one kind of number, and Python counts True as an int.
     accepted = (int, float) if plain is float else plain

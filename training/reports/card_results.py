@@ -1,8 +1,7 @@
-"""The parts of a model card that are more than a number; each is empty where it does not apply."""
+"""The parts of a model card that show results; each is empty where it does not apply."""
 
 import statistics
 
-from training.experiments import Experiment
 from training.reports import checks, curve_checks
 from training.reports.checks import show
 from training.reports.markdown import table
@@ -10,10 +9,6 @@ from training.reports.results import Results, ResultsByName, gap, percent, point
 from training.reports.schema import Counts, Metrics
 from training.reports.variation import accuracy_interval, change, column
 
-SCHEDULES = {
-    "step": "multiplied by 0.03 after every third epoch",
-    "cosine": "decreasing to 0 along a cosine over the whole run",
-}
 PUBLISHED = (  # network, test accuracy in %, MACs in millions, how it was obtained
     ("MobileNetV3-Small, ShowLo/MobileNetV3", 92.97, "17.5", "mean of 5 runs, 400 epochs"),
     ("MobileNetV2 x0.5, chenyaofo/pytorch-cifar-models", 92.88, "28", "200 epochs"),
@@ -23,82 +18,6 @@ PUBLISHED = (  # network, test accuracy in %, MACs in millions, how it was obtai
     ("xvel/cifar10-tiniest, not a MobileNet", 94.4, "44", "mean of 5 runs, 200 epochs"),
     ("CondenseNet-110, not a MobileNet", 95.37, "98", "300 epochs, best on the test set"),
 )
-
-
-def purpose(experiment: Experiment) -> str:
-    where = "REPRODUCTION.md, in the repository that trained it, compares that with our results."
-    if experiment.kind == "own":
-        return f"It is one of this project's own networks. {experiment.claim}".strip()
-    if experiment.kind == "control":
-        return (
-            f"It is a control and not an experiment of the report. It asks: {experiment.claim} "
-            "REPRODUCTION.md, in the repository that trained it, has the answer."
-        )
-    return (
-        f"It reproduces an experiment of the report ({experiment.section}), "
-        f"which concludes: {experiment.claim}. {where}"
-    )
-
-
-def recipe_table(one: Results) -> str:
-    """How it was trained."""
-    metrics, experiment = one.metrics, one.row
-    if experiment.kind == "own":
-        settings = [[f"`{name}`", f"`{value}`"] for name, value in recipe_settings(experiment)]
-    else:
-        settings = [
-            ["augmentation", "resize to 224x224, horizontal flip, rotation by up to ±10°"],
-            [
-                "optimizer",
-                f"Adam, learning rate 0.001, {SCHEDULES[experiment.recipe.schedule]}; "
-                "batches of 64; cross entropy; no weight decay",
-            ],
-        ]
-    data = (
-        f"{metrics['train']['total']:,} of CIFAR-10's training images for training, "
-        f"{metrics['validation']['total']:,} for validation (one fixed permutation)"
-    )
-    if "run" in metrics["validation"]:
-        data += f"; validated by the run `{metrics['validation']['run']}`"
-    weights = metrics["weights"]
-    moved = f"{100 * weights['validation_change']:+.3f}"
-    rows = [
-        ["network", f"{network(experiment)}, dropout {experiment.dropout:g} in the head"],
-        ["data", data],
-        *settings,
-        ["epochs", f"{metrics['epochs']}; the weights are those after the last epoch"],
-        ["seed", str(metrics["seed"])],
-        ["weights", f"{weights['precision']}; that changes validation accuracy by {moved} points"],
-        ["cost", cost(metrics)],
-    ]
-    return table(["", ""], rows)
-
-
-def network(experiment: Experiment) -> str:
-    name = f"MobileNetV3-{experiment.size.capitalize()}"
-    return name if experiment.kind == "own" else f"{name}, the report's blocks"
-
-
-def recipe_settings(experiment: Experiment) -> list[tuple[str, str]]:
-    return list(experiment.recipe.settings().items())
-
-
-def cost(metrics: Metrics) -> str:
-    training = metrics["training"]
-    images = training.get("images", metrics["epochs"] * metrics["train"]["total"])
-    return f"{images:,} images (with repetitions) in {training['seconds'] / 3600:.2f} hours"
-
-
-def provenance(metrics: Metrics) -> str:
-    training = metrics["training"]
-    made = "Made by" if metrics["name"] in training["command"] else "An intermediate checkpoint of"
-    processes = training["processes"]
-    return (
-        f"{made} `{training['command']}`, at commit "
-        f"{training['commit'].replace(', ', ', resumed at ')}, with PyTorch {training['torch']} on "
-        f"{training['device']}: {processes} process{'es' if processes > 1 else ''}, "
-        f"{training['precision']}."
-    )
 
 
 def accuracies(metrics: Metrics) -> str:

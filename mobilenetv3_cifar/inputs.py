@@ -1,0 +1,73 @@
+"""What callers may pass as images: one or several, and arrays and tensors as PIL images.
+
+Importing this module does not import torch: without torch in memory no object is a tensor.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Set
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeGuard
+
+import numpy as np
+from PIL import Image
+
+from mobilenetv3_cifar.errors import ImageError, ImageTypeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# One image. Arrays are uint8 (H, W), (H, W, 1) or (H, W, 3), tensors uint8 (1, H, W) or (3, H, W).
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+    " | Image.Image | np.ndarray | Tensor"
+)
+
+
+def is_batch(images: object) -> bool:
+    """Whether several images are meant.
+
+    Raises:
+        ImageTypeError: it is neither an image nor a list of them.
+    """
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        return images.ndim == 4
+    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
+        return False
+    if hasattr(images, "read"):
+        return False
+    if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
+        return True
+    raise ImageTypeError(
+        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
+        f"tensor) or a list of images, not {type(images).__name__}"
+    )
+
+
+def is_tensor(source: object) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")  # without it in memory there is no tensor either
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def from_tensor(tensor: "Tensor") -> Image.Image:
+    """uint8 (3, H, W) or (1, H, W), else as `from_array` -> the same as a PIL image."""
+    if str(tensor.dtype) != "torch.uint8":
+        raise wrong_array(tensor)
+    array = tensor.cpu().numpy()
+    first = array.ndim == 3 and len(array) in (1, 3)
+    return from_array(array.transpose(1, 2, 0) if first else array)
+
+
+def from_array(array: np.ndarray) -> Image.Image:
+    """uint8 (H, W, 3), red green blue, or grey (H, W) or (H, W, 1) -> the same as a PIL image."""
+    if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
+        raise wrong_array(array)
+    if not array.size:
+        raise ImageError("the image has no pixels")
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+
+
+def wrong_array(array: "np.ndarray | Tensor") -> ImageError:
+    return ImageError(
+        "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape (3, H, W), "
+        f"not {array.dtype} of shape {tuple(array.shape)}"
+    )

@@ -1,0 +1,149 @@
+"""What a card says, for the report's experiments, controls and our own networks."""
+
+import dataclasses
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+
+from tests.fake_results import by_name, history, int8, learning_rates, metrics, results
+from training.experiments import EXPERIMENTS
+from training.loop.run_folder import to_csv
+from training.reports import card, card_results
+from training.reports.claims import S3, S4, S10
+from training.reports.results import CONTROL
+
+STILL = [0.700, 0.701, 0.699, 0.700]
+
+
+def write(folder, content, config=None, epochs=None):
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(content))
+    config = {"temperature": 1.1, "ood_threshold": 0.4} | (config or {})
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "history.csv").write_bytes(to_csv(history(epochs or content["epochs"])))
+    return folder
+
+
+def card_of(folder):
+    card.write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert "{{" not in text
+    assert "None" not in text
+    return text
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """The name of a network of our own."""
+    row = dataclasses.replace(
+        EXPERIMENTS[CONTROL], name="large-ours", kind="own", claim="The best of all."
+    )
+    monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    return row.name
+
+
+def test_a_report_card_compares_with_the_report(tmp_path):
+    text = card_of(write(tmp_path / S4, metrics(S4, 0.75)))
+    assert "| accuracy | 74.65 % | 75.00 % | +0.35 |" in text
+    assert "**75.00 %** (74.14 to 75.84 %)" in text
+    assert "| validation images | 3.00 % | 1.00 % |" in text
+    assert "a top probability below 0.4 is flagged as probably none of the ten classes" in text
+    assert "140,000 images (with repetitions) in 0.02 hours" in text
+    for absent in ("In 8 bits", "severity", "median time", "mirror images", "White-Box"):
+        assert absent not in text
+
+
+def test_a_control_is_not_compared_with_itself(tmp_path):
+    write(tmp_path / S10, metrics(S10, 0.76, train=0.80))
+    text = card_of(write(tmp_path / CONTROL, metrics(CONTROL, 0.83, train=0.90)))
+    assert "It is a control and not an experiment of the report." in text
+    assert "the report's longest" not in text
+    assert "underfit" not in text
+    assert S10 not in text.replace(CONTROL, "").replace(EXPERIMENTS[CONTROL].claim, "")
+    assert "decreasing to 0 along a cosine" in text
+
+
+def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
+    content = metrics(own, 0.96) | {
+        "kind": "own",
+        "flip_averaged": {"correct": 9_700, "total": 10_000, "accuracy": 0.97},
+        "corruptions": {"gaussian_noise": [0.9, 0.8, 0.7]},
+        "latency": [{"runtime": "onnxruntime", "device": "a cpu", "batch": 64, "milliseconds": 32}],
+        "int8": int8(0.955),
+    }
+    content["validation"]["run"] = "large-ours-45k"
+    content["training"]["images"] = 2_000_000
+    config = {"ood_score": "energy", "ood_threshold": -4.5}
+    text = card_of(write(tmp_path / own, content, config))
+    assert "It is one of this project's own networks. The best of all." in text
+    assert "10,000 test images, averaged with their mirror images | 97.00 %" in text
+    assert "| gaussian noise | 90.00 % | 80.00 % | 70.00 % |" in text
+    assert "not CIFAR-10-C" in text
+    assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text
+    assert "In 8 bits: **95.50 %** test accuracy (-0.50 points)" in text
+    assert "| MobileNetV2 pruned, zyxxmu/White-Box | 95.28 % | 64.5 M |" in text
+    assert "| **large-ours** | **96.00 %** | 59.0 M |" in text
+    assert "validated by the run `large-ours-45k`" in text
+    assert "2,000,000 images" in text
+    assert "| `schedule` | `'cosine'` |" in text
+    assert "An image with an energy score below -4.5 is flagged" in text
+    assert "overfit" not in text
+
+
+def test_a_folder_without_a_threshold_flags_nothing(tmp_path):
+    folder = write(tmp_path / S4, metrics(S4, 0.75), {"ood_threshold": None})
+    assert "flagged as" not in card_of(folder)
+
+
+def test_an_older_folder_keeps_its_threshold(tmp_path):
+    folder = write(tmp_path / S4, metrics(S4, 0.75))
+    (folder / "config.json").write_text('{"temperature": 1.1, "unsure_below": 0.35}')
+    assert "a top probability below 0.35" in card_of(folder)
+
+
+def test_the_metadata_is_that_of_the_metrics(tmp_path):
+    folder = write(tmp_path / S4, metrics(S4, 0.75))
+    card.write_card(folder)
+    data = ModelCard.load(folder / "README.md").data
+    assert {each.metric_name: each.metric_value for each in data.eval_results} == {
+        "accuracy": 0.75,
+        "macro precision": 0.751,
+        "macro recall": 0.75,
+        "macro F1": 0.75,
+        "cross entropy": 0.7,
+    }
+
+
+def test_the_card_says_which_run_made_it_and_where_it_was_resumed(tmp_path):
+    content = metrics(S4, 0.75)
+    text = card_of(write(tmp_path / "a" / S4, content))
+    assert f"Made by `python -m training.train {S4}`, at commit c0ffee, with PyTorch 2 on" in text
+    content["training"] |= {"commit": "c0ffee, decade", "command": "python -m longer"}
+    text = card_of(write(tmp_path / "b" / S4, content))
+    assert "An intermediate checkpoint of `python -m longer`, at commit c0ffee, resumed at" in text
+    assert "resumed at decade, with PyTorch" in text
+
+
+@pytest.mark.parametrize(
+    ("train", "losses", "finding"),
+    [
+        (0.90, [0.5, 0.6, 0.9], "it overfits"),
+        (0.70, [0.9, 0.6, 0.5], "it underfits"),
+        (0.79, [0.9, 0.6, 0.5], "it neither overfits nor underfits"),
+    ],
+)
+def test_over_and_underfitting_follow_the_rules_of_the_reproduction(train, losses, finding):
+    full = results(S10, train=0.8, valid_loss=[0.9] * 6 + [0.9 - each / 10 for each in STILL])
+    full.metrics["train"]["loss"] = full.metrics["validation"]["loss"] = 0.1
+    one = results(S3, train=train, valid_loss=losses)
+    assert f"**{finding}**" in card_results.fit(one, by_name(full))
+    assert "Compared with" in card_results.fit(one, by_name(full))
+    # Without the longer training the noise is unknown, and so is underfitting.
+    expected = "is not decidable" if finding == "it overfits" else "it does not overfit"
+    assert expected in card_results.fit(one, {})
+
+
+def test_the_longest_training_is_not_compared_with_itself():
+    one = results(S10, train=0.8, lr=learning_rates(10))
+    assert "Compared with" not in card_results.fit(one, by_name(one))

@@ -1,0 +1,7 @@
+"""Fine-tuning by a framework: `tests.frameworks` with accelerate, the one that is installed."""
+
+from tests.frameworks import check, finetune_with_accelerate
+
+
+def test_accelerate_finetunes_and_the_result_loads():
+    assert check(finetune_with_accelerate) > 0.85  # animals or vehicles

@@ -1,0 +1,101 @@
+"""Standard deviations and intervals, against values worked out by hand or by scipy."""
+
+import dataclasses
+import math
+
+import pytest
+from scipy import stats
+
+from tests.fake_results import by_name, results
+from training.experiments import EXPERIMENTS
+from training.reports.claims import L4, L5, S3, S4, S5, S10
+from training.reports.results import validation_accuracy
+from training.reports.variation import (
+    T_QUANTILES,
+    accuracy_interval,
+    change,
+    column,
+    difference,
+    difference_to_report,
+    t_quantile,
+    variation,
+)
+
+
+def test_the_quantiles_are_students():
+    expected = [float(stats.t.ppf(0.975, df)) for df in range(1, len(T_QUANTILES) + 1)]
+    assert pytest.approx(expected, abs=5e-4) == T_QUANTILES
+    assert t_quantile(50) == t_quantile(10) > stats.t.ppf(0.975, 50)
+
+
+def test_an_accuracys_interval_is_wilsons():
+    expected = stats.binomtest(9_500, 10_000).proportion_ci(method="wilson")
+    assert accuracy_interval(9_500, 10_000) == pytest.approx(expected, abs=1e-6)
+
+
+def test_two_settings_differ_by_their_means():
+    small = results(S4, 0.75, seeds=(0.752, 0.748))
+    large = results(L4, 0.78)  # one seed, so it is assumed to vary as the Small one
+    gain = difference(large, small, by_name(small, large))
+    assert gain.value == pytest.approx(0.03)
+    # sd 0.2 points; of the difference of one and the mean of three: 0.2 * sqrt(1 + 1/3)
+    assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
+    assert gain.margin == pytest.approx(4.303 * 0.002 * math.sqrt(4 / 3))
+
+
+def test_a_run_and_its_prefix_are_compared_seed_by_seed():
+    four = results(S4, 0.75, seeds=(0.76, 0.74))
+    five = results(S5, 0.755, seeds=(0.766, 0.744))  # 0.5, 0.6 and 0.4 points more
+    gain = difference(five, four, by_name(four, five))
+    assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
+    assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
+    large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
+    gain = difference(large[L5], large[L4], large)  # one pair, which varies as the Small pairs
+    assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
+
+
+def test_a_setting_varies_as_the_nearest_in_epochs_that_has_several_seeds():
+    three, five = results(S3, 0.7, seeds=(0.72, 0.68)), results(S5, 0.76, seeds=(0.761, 0.759))
+    ten = results(S10, 0.77)
+    every = by_name(three, five, ten)
+    assert variation(ten, every).deviation == pytest.approx(0.001)
+    assert variation(three, every).deviation == pytest.approx(0.02)
+    assert variation(three, every, validation_accuracy).deviation == pytest.approx(0.0306, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["own", "control"])
+def test_networks_of_our_own_do_not_change_the_variation(monkeypatch, kind):
+    row = dataclasses.replace(EXPERIMENTS[S10], name="ours", kind=kind, report=None, epochs=11)
+    monkeypatch.setitem(EXPERIMENTS, "ours", row)
+    small, ten = results(S3, 0.70, seeds=(0.701, 0.699)), results(S10, 0.76)
+    ours = results("ours", 0.93, seeds=(0.95, 0.90))
+    alone, beside = by_name(small, ten), by_name(small, ten, ours)
+    assert difference(ten, small, beside) == difference(ten, small, alone)
+    assert variation(ours, beside).deviation == pytest.approx(0.0252, abs=1e-4)
+
+
+def test_nothing_is_known_without_seeds():
+    one, other = results(L4, 0.9), results(S4, 0.5)
+    gain = difference(one, other, by_name(one, other))
+    assert (gain.value, gain.margin) == (pytest.approx(0.4), None)
+
+
+def test_the_report_is_one_run():
+    small = results(S4, 0.75, seeds=(0.752, 0.748))
+    gain = difference_to_report(small, by_name(small))
+    assert gain.value == pytest.approx(0.75 - 0.7465)
+    assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
+
+
+def test_the_noise_of_a_curve_is_that_of_its_still_epochs():
+    accuracies = [0.4, 0.5, 0.6, 0.7, 0.71, 0.72, 0.721, 0.719, 0.720, 0.720]
+    ten = results(S10, valid_accuracy=accuracies)
+    moved = change(ten, by_name(ten), column("valid_accuracy"), 6)
+    deviation = 0.001 * math.sqrt(2 / 3)  # of 0.721, 0.719, 0.720 and 0.720
+    assert moved.value == pytest.approx(0.0)
+    assert (moved.deviation, moved.df) == (pytest.approx(math.sqrt(2) * deviation), 3)
+    short = results(S4)  # no still epochs: as the longest run of the same network
+    assert change(short, by_name(short, ten), column("valid_accuracy"), 1).deviation == (
+        pytest.approx(math.sqrt(2) * deviation)
+    )
+    assert change(short, by_name(short), column("valid_accuracy"), 1).margin is None

@@ -1,0 +1,110 @@
+"""A network, its optimizer and its training images on one device: one optimizer step, written once.
+
+Nothing in a step copies from the host or waits for the device.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from training.dataset.cifar10 import Split
+from training.experiments import Experiment
+from training.loop.augmentation import Draws, Normalization, augment
+from training.loop.averaging import Average
+from training.loop.losses import Loss, load_teacher
+
+
+class Learner:
+    """`runs` is the folder of runs, among which a teacher may be."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        images: Split,
+        accelerator: Accelerator,
+        *,
+        seed: int,
+        runs: Path,
+    ) -> None:
+        self.experiment, self.recipe = experiment, experiment.recipe
+        self.accelerator, self.seed = accelerator, seed
+        self.device = accelerator.device
+        self.images = torch.from_numpy(images.images).to(self.device)
+        self.labels = torch.from_numpy(images.labels).long().to(self.device)
+        self.steps_per_epoch = math.ceil(len(self.labels) / self.recipe.batch_size)
+
+        torch.manual_seed(seed)
+        model = MobileNetV3Cifar(**experiment.model)
+        if accelerator.num_processes > 1 and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = model.to(self.device).to(memory_format=torch.channels_last)
+        self.averaging = Average(model, self.recipe.ema) if self.recipe.ema else None
+        self.norm = Normalization(model.config.mean, model.config.std, self.device)
+        teacher = load_teacher(self.recipe.distillation, runs, model.config)
+        self.loss = Loss(self.recipe, teacher.to(self.device) if teacher else None)
+        optimizer = self.recipe.optimizer.build(model)
+        self.peak_rates = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
+        self.half = self.recipe.precision == "bfloat16"
+        # Compiling pays where a GPU would wait for kernel launches and memory.
+        compiled = self.half and self.device.type == "cuda"
+        self.network = torch.compile(self.model) if compiled else self.model
+
+    @property
+    def average(self) -> MobileNetV3Cifar | None:
+        return self.averaging.model if self.averaging else None
+
+    @property
+    def saved(self) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module | None]:
+        """What a checkpoint holds the tensors of."""
+        return self.bare_model, self.optimizer.optimizer, self.average
+
+    @property
+    def result(self) -> MobileNetV3Cifar:
+        """The network that counts: the moving average where there is one."""
+        return self.average or self.bare_model
+
+    @property
+    def part(self) -> slice:
+        """This process's images of a batch or split."""
+        return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+
+    def step(self, step: int, batch: Tensor) -> Tensor:
+        """One optimizer step on the images `batch` -> this process's [loss sum, correct, count].
+
+        The batch is that of all processes together; each takes its part, gradients are averaged.
+        """
+        indices = batch[self.part]
+        draws = Draws(
+            self.seed,
+            step,
+            count=len(batch),
+            indices=indices,
+            epoch=step // self.steps_per_epoch,
+            progress=step / (self.steps_per_epoch * self.experiment.epochs),
+            part=self.part,
+        )
+        labels = self.labels[indices]
+        targets = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
+        images, augmentations = self.images[indices], self.recipe.augmentations
+        inputs, mixed = augment(images, targets, augmentations, draws, self.norm)
+        torch.manual_seed(draws.dropout_seed() + self.accelerator.process_index)
+
+        factor = self.recipe.lr_factor(step, self.steps_per_epoch, self.experiment.epochs)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+            group["lr"] = peak * factor
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            logits = self.network(inputs).float()
+        loss_sum = self.loss(logits, labels if mixed is targets else mixed, inputs)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss_sum * (self.accelerator.num_processes / len(batch)))
+        self.optimizer.step()
+        if self.averaging is not None:
+            self.averaging.update(step)
+        correct = (logits.argmax(1) == labels).sum()
+        return torch.stack([loss_sum.detach(), correct, correct.new_tensor(len(labels))])
