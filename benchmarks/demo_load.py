@@ -26,9 +26,9 @@ from typing import IO
 
 import httpx
 import numpy as np
+from demo.housekeeping import SECONDS as TRIM_SECONDS
 from PIL import Image
 
-from demo.housekeeping import SECONDS as TRIM_SECONDS
 from demo.sample import example_files
 from mobilenetv3_cifar import list_variants
 

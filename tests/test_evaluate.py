@@ -9,12 +9,14 @@ from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Split
-from training.loop.validation import correct_and_loss, split_logits
+from training.dataset.sample import tiny_dataset
+from training.loop.validation import Outputs, correct_and_loss, split_logits, split_outputs
+from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
+from training.reports.decisions import fit_decisions, fit_temperature, fit_threshold, with_decisions
 from training.reports.metrics import (
     calibration_error,
     count_macs,
-    fit_ood_threshold,
-    fit_temperature,
+    flip_averaged,
     measure,
     summarize,
 )
@@ -32,10 +34,14 @@ def logits_for(predicted, classes=6):
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 
+def outputs(logits):
+    return Outputs(logits, torch.zeros(len(logits), 576))
+
+
 def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
     truth = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 5], np.uint8)
     predicted = [0, 0, 1, 1, 2, 2, 3, 4, 5, 0]
-    found = measure(model, logits_for(predicted), truth)
+    found = measure(model, outputs(logits_for(predicted)), truth)
     assert (found["correct"], found["total"], found["accuracy"]) == (7, 10, 0.7)
     assert found["per_class"]["a"] == {
         "precision": pytest.approx(2 / 3),
@@ -52,10 +58,10 @@ def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
 
 def test_top5_counts_a_class_among_the_five_highest(model):
     logits = torch.tensor([[6.0, 5, 4, 3, 2, 1]] * 2)
-    assert measure(model, logits, np.array([4, 5], np.uint8))["top5_accuracy"] == 0.5
+    assert measure(model, outputs(logits), np.array([4, 5], np.uint8))["top5_accuracy"] == 0.5
 
 
-def test_loss_is_the_mean_over_pictures():
+def test_loss_is_the_mean_over_images():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
     found = summarize(logits, np.array([0, 1], np.uint8))
     assert found["loss"] == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
@@ -88,9 +94,45 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 
 
 def test_the_threshold_leaves_five_percent_below():
-    top = torch.linspace(0.5, 1, 1001)
-    threshold = fit_ood_threshold(torch.stack([top, 1 - top], dim=1))
-    assert threshold == pytest.approx(0.525, abs=1e-4)
+    assert fit_threshold(np.linspace(0.5, 1, 1001)) == pytest.approx(0.525, abs=1e-4)
+
+
+@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
+def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
+    model = MobileNetV3Cifar(blocks="cifar32").eval()
+    data = tiny_dataset()
+    decided = with_decisions(model, fit_decisions(model, score, data), data)
+    validation = split_outputs(decided, data.validation)
+    assert measure(decided, validation, data.validation.labels)["unsure"] == pytest.approx(
+        0.05, abs=0.02
+    )
+    torch.testing.assert_close(validation.logits, split_logits(model, data.validation))
+    flagged = [each.probably_none for each in decided.predict(list(data.validation.images))]
+    assert 3 <= sum(flagged) <= 7
+
+
+def test_flip_averaging_takes_the_mean_of_both_probabilities():
+    one, mirrored = torch.tensor([[2.0, 1, 0], [0, 1, 0]]), torch.tensor([[0.0, 2, 0], [0, 2, 0]])
+    assert flip_averaged(one, mirrored, np.array([1, 1], np.uint8))["accuracy"] == 1.0
+    assert flip_averaged(one, one, np.array([1, 1], np.uint8))["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda each: each.__name__)
+def test_corruptions_grow_with_severity_and_repeat_exactly(sample, corruption):
+    images = sample[0][:20]
+    harm = []
+    for level in CORRUPTIONS[corruption]:
+        corrupted = corrupt(images, corruption, level)
+        assert np.array_equal(corrupted, corrupt(images, corruption, level))
+        harm.append(np.abs(corrupted.astype(float) - images).mean())
+    assert 0 < harm[0] < harm[1] < harm[2]
+
+
+def test_accuracy_under_corruption_has_a_value_for_each_severity():
+    model = MobileNetV3Cifar(blocks="cifar32").eval()
+    accuracies = corrupted_accuracies(model, tiny_dataset().test)
+    assert set(accuracies) == {each.__name__ for each in CORRUPTIONS}
+    assert all(len(each) == 3 and min(each) >= 0 for each in accuracies.values())
 
 
 def test_macs_are_positions_times_weights(model, monkeypatch):

@@ -12,6 +12,7 @@ from training.dataset.sample import tiny_dataset
 from training.experiments import Experiment
 from training.loop import run
 
+run.CHECKPOINT_SECONDS = 0  # so that even a tiny run has several, and a kill may fall into one
 EXPERIMENT = Experiment("tiny", {"size": "small", "dropout": 0.2}, 2)
 
 
@@ -20,7 +21,6 @@ def tiny_run(folder: Path, experiment: Experiment = EXPERIMENT, images: int = 19
 
 
 if __name__ == "__main__":
-    run.CHECKPOINT_SECONDS = 0  # after every step, so that a kill may fall into a write
     tiny = tiny_run(Path(sys.argv[1]))
     print("ready", flush=True)
     try:

@@ -1,6 +1,7 @@
 """Which code, software and hardware a number came from."""
 
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +47,20 @@ def git(*arguments: str) -> str:
 
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        cudnn = torch.backends.cudnn.version()
+        name = torch.cuda.get_device_name(device)
+        return f"{name}, driver {driver()}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
     return f"{device.type}: {processor()}, {torch.get_num_threads()} threads"
+
+
+def driver() -> str:
+    """The version of NVIDIA's driver, or "unknown"."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown"
+    version = re.search(r"\d+(\.\d+)+", text)
+    return version[0] if version else "unknown"
 
 
 def processor() -> str:

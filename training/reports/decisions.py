@@ -47,7 +47,7 @@ def ood_scores(model: MobileNetV3Cifar, outputs: Outputs) -> np.ndarray:
 
 def fit_threshold(scores: np.ndarray) -> float:
     """The score that 5 % of these images, all of known classes, stay below."""
-    return round(float(np.quantile(scores.astype(np.float64), FLAGGED)), 4)
+    return float(f"{np.quantile(scores.astype(np.float64), FLAGGED):.6g}")
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
