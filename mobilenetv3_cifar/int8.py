@@ -6,7 +6,8 @@ What makes it fast, measured by profiling single nodes at batch 1:
   the last pooling and the head stay in float.
 - Between two integer convolutions nothing may be float. Onnxruntime has no integer hardsigmoid, but
   x / 6 + 1/2, cut to [0, 1] by the limits of 8 bits, is one integer addition.
-- Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication.
+- Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication; the
+  second convolution's output is cut to [0, 1] and is the gate (`ConvolutionGate`).
 """
 
 import tempfile
@@ -20,8 +21,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from mobilenetv3_cifar.export import PREDICTED, trace
+from mobilenetv3_cifar.export import trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
+from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
