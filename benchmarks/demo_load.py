@@ -26,10 +26,10 @@ from typing import IO
 
 import httpx
 import numpy as np
-from demo.housekeeping import SECONDS as TRIM_SECONDS
 from PIL import Image
 
 from demo.sample import example_files
+from demo.serving.cleanup import CLEANUP_SECONDS as TRIM_SECONDS
 from mobilenetv3_cifar import list_variants
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

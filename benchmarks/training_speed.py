@@ -26,7 +26,8 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from training.dataset.sample import tiny_dataset
 from training.experiments import EXPERIMENTS, REPORT, Experiment
-from training.loop.augmentation import Draws, augment
+from training.loop.augmentation import augment
+from training.loop.draws import Draws
 from training.loop.run import Run
 
 BATCH_SIZE = 64

@@ -1,8 +1,8 @@
-"""Fine-tune a trained network on pictures of your own: about a minute on a CPU for 600 of them.
+"""Fine-tune a trained network on your own images: about a minute on a CPU for 600 of them.
 
-    python examples/finetune.py PICTURES --output my-model
+    python examples/finetune.py IMAGES --output my-model
 
-PICTURES holds one folder a class, such as PICTURES/cat/1.png. Every fifth picture is held out, and
+IMAGES holds one folder per class, such as IMAGES/cat/1.png. Every fifth image is held out, and
 the accuracy on those is printed before and after. The result is a model folder like any other:
 `MobileNetV3Cifar.from_pretrained("my-model")`.
 """
@@ -17,35 +17,33 @@ from mobilenetv3_cifar import ImageError, MobileNetV3Cifar
 from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
-BATCH = 32  # pictures a step
+BATCH = 32  # images per step
 PEAK_LR = 1e-3  # of AdamW; the body is trained already, so this is small
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", type=Path, help="one folder a class")
+    parser.add_argument("images", type=Path, help="one folder per class")
     parser.add_argument("--output", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--variant", help="what to start from; the best shipped one by default")
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 
-    labels = [folder.name for folder in class_folders(arguments.pictures)]
+    labels = [folder.name for folder in class_folders(arguments.images)]
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
-    inputs, targets = read_pictures(model, arguments.pictures, labels)
+    inputs, targets = read_images(model, arguments.images, labels)
     held_out = torch.arange(len(targets)) % 5 == 0
 
-    print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} pictures to learn from")
+    print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} training images")
     print(f"before: {accuracy(model, inputs[held_out], targets[held_out]):.1%} of those held out")
     finetune(model, inputs[~held_out], targets[~held_out], arguments.epochs)
     print(f"after:  {accuracy(model, inputs[held_out], targets[held_out]):.1%}")
     model.save_pretrained(arguments.output)
 
 
-def read_pictures(
-    model: MobileNetV3Cifar, folder: Path, labels: list[str]
-) -> tuple[Tensor, Tensor]:
-    """All pictures as the network's input (N, 3, S, S), and the index of each one's label (N,)."""
+def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
+    """All images as the network's input (N, 3, S, S), and the index of each one's label (N,)."""
     inputs, targets = [], []
     for index, label in enumerate(labels):
         for path in find_images(folder / label, on_error=print):

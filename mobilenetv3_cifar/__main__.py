@@ -27,7 +27,6 @@ def main() -> None:
     except (MobileNetV3CifarError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
-    discard_stdout()
     sys.exit(status)
 
 
@@ -39,14 +38,6 @@ def run() -> int:
     make_encodable()
     arguments = make_parser().parse_args()
     return arguments.run(arguments)
-
-
-def discard_stdout() -> None:
-    """Drop what cannot be written: Python would complain about it as it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -55,9 +55,10 @@ def load(arguments: Namespace) -> Classifier:
     """The network to answer with: by onnxruntime where that is possible, which starts faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
-    # Only torch has other devices and layers, and refuses a revision that is not used.
-    common = arguments.device == "cpu" and arguments.revision is None
-    if common and getattr(arguments, "layer", None) is None and (folder / ONNX_FILE).is_file():
+    # Only torch has other devices and layers; only a repository on the Hub has revisions.
+    usual = arguments.device == "cpu" and arguments.revision is None
+    usual &= getattr(arguments, "layer", None) in (None, "features")
+    if usual and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 

@@ -14,7 +14,7 @@ from mobilenetv3_cifar.pretrained import Pretrained
 
 
 class MobileNetV3Cifar(Pretrained, TorchClassifier):
-    """MobileNetV3 for small pictures: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
+    """MobileNetV3 for small images: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
 
     Args:
         size: "small" (1.8 M parameters) or "large" (4.2 M), figure 1 of the report.

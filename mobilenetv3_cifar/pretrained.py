@@ -98,7 +98,7 @@ class Pretrained(nn.Module):
         """The network of a folder that was read; ModelFolderError where the weights do not fit."""
         fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
         with torch.device("meta"):  # no memory, and no random numbers drawn
-            model = cls(**fields).float()  # whatever the caller's default type is
+            model = cls(**fields)
         check_folder_fits(found, model.state_dict())
         model.load_state_dict(found.tensors, strict=True, assign=True)
         model.folder, model.repository = found.path, found.repository

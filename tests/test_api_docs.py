@@ -68,7 +68,7 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
-    assert "for animal, vehicle: 80 pictures to learn from" in done.stdout
+    assert "for animal, vehicle: 80 training images" in done.stdout
     accuracy = re.search(r"after:  ([\d.]+)%", done.stdout)
     assert float(accuracy[1]) >= 80
     tuned = MobileNetV3Cifar.from_pretrained(tmp_path / "tuned")

@@ -14,15 +14,14 @@ from training.loop.augmentation import (
     Crop,
     CutMix,
     Cutout,
-    Draws,
     EnlargeRotate,
     Flip,
     Mixup,
-    Normalization,
     affine,
     augment,
     colour,
 )
+from training.loop.draws import Draws, Normalization
 
 # Grey levels of 255: torchvision rounds the enlarged image to whole ones, twice.
 ROUNDING = 1.01

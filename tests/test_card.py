@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from tests.fake_results import by_name, history, int8, learning_rates, metrics, results
 from training.experiments import EXPERIMENTS
 from training.loop.run_folder import to_csv
+from training.recipe import Recipe
 from training.reports import card, card_results
 from training.reports.claims import S3, S4, S10
 from training.reports.results import CONTROL
@@ -37,7 +38,11 @@ def card_of(folder):
 def own(monkeypatch):
     """The name of a network of our own."""
     row = dataclasses.replace(
-        EXPERIMENTS[CONTROL], name="large-ours", kind="own", claim="The best of all."
+        EXPERIMENTS[CONTROL],
+        name="large-ours",
+        kind="own",
+        claim="The best of all.",
+        recipe=Recipe(schedule="cosine", ema=0.998),
     )
     monkeypatch.setitem(EXPERIMENTS, row.name, row)
     return row.name
@@ -64,6 +69,14 @@ def test_a_control_is_not_compared_with_itself(tmp_path):
     assert "decreasing to 0 along a cosine" in text
 
 
+def test_another_control_is_described_by_its_own_recipe(tmp_path):
+    text = card_of(write(tmp_path / "small-overfit", metrics("small-overfit", 0.4, train=1.0)))
+    assert "rotation by up to" not in text
+    assert "| `train_images` | `1000` |" in text
+    assert "It asks" not in text
+    assert "the report's blocks" not in text
+
+
 def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     content = metrics(own, 0.96) | {
         "kind": "own",
@@ -86,9 +99,18 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     assert "| **large-ours** | **96.00 %** | 59.0 M |" in text
     assert "validated by the run `large-ours-45k`" in text
     assert "2,000,000 images" in text
-    assert "| `schedule` | `'cosine'` |" in text
+    assert "| `ema` | `0.998` |" in text
     assert "An image with an energy score below -4.5 is flagged" in text
     assert "overfit" not in text
+
+
+def test_the_card_says_whether_the_8_bit_file_pays(tmp_path):
+    content = metrics(S4, 0.75) | {"int8": int8(0.74) | {"kept": False, "speedup": 0.9}}
+    text = card_of(write(tmp_path / "a" / S4, content))
+    assert "74.00 % test accuracy (-1.00 points), 0.90 times as fast as float. " in text
+    assert "there is no 8-bit file" in text
+    content["int8"]["kept"] = True
+    assert "there is no 8-bit file" not in card_of(write(tmp_path / "b" / S4, content))
 
 
 def test_a_folder_without_a_threshold_flags_nothing(tmp_path):

@@ -207,6 +207,10 @@ def test_a_curve_check_distinguishes(check, holding, failing):
         (curve_checks.training_rises_from(6), {"train_accuracy": [0.6] * 5 + [0.699, *STILL]}),
         (
             curve_checks.loss_gap_widens_from(6),
+            {"valid_loss": [1.0] * 10, "train_loss": [0.9] * 5 + [0.702, *STILL]},
+        ),
+        (
+            curve_checks.loss_gap_widens_from(6),
             # Validation loss still falls during epoch 6: its middle explains the gap.
             {"valid_loss": [1.0] * 5 + [0.9] * 5, "train_loss": [0.74] * 6 + STILL},
         ),

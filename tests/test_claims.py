@@ -16,7 +16,7 @@ from training.reports.claims import (
     judge,
     judge_originally,
 )
-from training.reports.results import read_all
+from training.reports.results import Results, read_all
 
 
 def test_every_claim_needs_experiments_that_exist():
@@ -72,3 +72,18 @@ def test_only_pairs_that_the_report_has_far_apart_are_compared():
         (L4, S4, "not decidable"),  # within the variation: a tie
     ]
     assert compare_order(by_name(results(S4), results(L3))) == []
+
+
+def test_no_verdict_depends_on_which_seed_is_shipped():
+    committed = read_all(variants_folder())
+    verdicts = [judge(claim, committed).verdict for claim in CLAIMS]
+    for first in (1, 2):
+        reordered = {
+            name: Results(
+                each.runs[first], each.history, each.runs[:first] + each.runs[first + 1 :]
+            )
+            if len(each.runs) > first
+            else each
+            for name, each in committed.items()
+        }
+        assert [judge(claim, reordered).verdict for claim in CLAIMS] == verdicts

@@ -21,6 +21,7 @@ from mobilenetv3_cifar.__main__ import main
 from mobilenetv3_cifar.classifier import Prediction
 from mobilenetv3_cifar.image_files import find_images
 from mobilenetv3_cifar.output import FORMATS, make_encodable, print_csv
+from mobilenetv3_cifar.runtime import OnnxClassifier
 
 ROOT = Path(__file__).parent.parent
 
@@ -381,6 +382,9 @@ def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
         return MobileNetV3Cifar(blocks="cifar32").eval()
 
     monkeypatch.setattr(MobileNetV3Cifar, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(
+        OnnxClassifier, "from_pretrained", lambda *_: pytest.fail("has no revision")
+    )
     options = ["--revision", "v1", "--token", "t", "--local-files-only", "--batch-size", 2]
     assert cli("predict", images / "a.png", "--variant", "owner/name", *options)[0] == 0
     assert asked == {

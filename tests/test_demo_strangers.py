@@ -79,7 +79,7 @@ def test_every_image_that_is_an_input_is_opened_by_our_own_function(page):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"no picture", "is not a picture of these formats"),
+        (b"no picture", "is not an image of these formats"),
         (CAT.read_bytes()[:500], "is damaged or cut short"),
         (encode(Image.new("L", (9000, 9000))), "has more than 25 million pixels"),
         (encode(Image.new("L", (6000, 2))), "is too narrow"),

@@ -30,7 +30,7 @@ def samples(sample):
 
 @pytest.fixture(scope="module")
 def photograph():
-    """150 x 96 pixels of blurred colours, so that its regions differ."""
+    """150 x 96 pixels of blurred colours, so that its crops differ."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)).resize(
         (150, 96), Image.Resampling.BICUBIC
     )
@@ -64,7 +64,7 @@ def test_answers_do_not_depend_on_the_batch(model, samples):
             assert among == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_photographs_answer_is_the_mean_over_three_regions(photograph):
+def test_a_photographs_answer_is_the_mean_over_three_crops(photograph):
     model = MobileNetV3Cifar.from_pretrained("small-dropout0.7-epochs4")
 
     def logits(image):

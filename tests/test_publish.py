@@ -21,8 +21,8 @@ from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
 from training.loop.run import Run
-from training.loop.validation import split_logits
-from training.reports import card
+from training.loop.validation import split_logits, split_outputs
+from training.reports import card, model_folder, shipped_weights
 from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
@@ -48,7 +48,7 @@ def published(tmp_path_factory):
         folder = root / "runs" / NAME / f"seed-{seed}"
         run = Run(EXPERIMENTS[NAME], tiny_dataset(), folder, seed=seed, device="cpu")
         run.train()
-        publish.make_model_folder(
+        model_folder.make_model_folder(
             folder, EXPERIMENTS[NAME], tiny_dataset(), root / "cards", COMMAND
         )
     return root
@@ -67,7 +67,7 @@ def test_the_folder_holds_exactly_the_promised_files(folder):
 def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     model, test = MobileNetV3Cifar.from_pretrained(folder), tiny_dataset().test
-    again = measure(model, split_logits(model, test), test.labels)
+    again = measure(model, split_outputs(model, test), test.labels)
     assert metrics["test"] == json.loads(json.dumps(again))
     assert metrics["parameters"] == 1_836_082
     assert metrics["report"] == {
@@ -122,7 +122,7 @@ def test_writing_the_card_and_figures_again_changes_nothing(folder):
     card.write_card(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     card.write_card(folder)
-    publish.draw_curves_and_matrices(folder)
+    model_folder.draw_curves_and_matrices(folder)
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert after == before
 
@@ -182,7 +182,7 @@ def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_
         (copied / name).write_bytes(b"of the old weights")
     staged = tmp_path / "staged" / NAME
     staged.mkdir(parents=True)
-    publish.place(staged, copied)
+    model_folder.install_folder(staged, copied)
     assert not list(copied.glob("*.onnx"))
 
 
@@ -193,7 +193,9 @@ def json_of(folder, name="metrics.json"):
 def test_what_a_run_was_made_with_is_told_whole():
     machine = {"device": "cpu: old", "torch": "2.14.1", "commit": "c0ffee", "threads": 2}
     state = State(environments=[machine, machine | {"device": "cpu: new"}])
-    told = publish.provenance_of(state, {"precision": "bf16", "processes": 2, "data_sha256": "d"})
+    told = model_folder.provenance_of(
+        state, {"precision": "bf16", "processes": 2, "data_sha256": "d"}
+    )
     assert told == {
         "seconds": 0,
         "precision": "bf16",
@@ -208,7 +210,7 @@ def test_what_a_run_was_made_with_is_told_whole():
 def test_rounding_to_half_keeps_statistics_and_counters():
     weights = MobileNetV3Cifar().state_dict()
     weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
-    rounded = publish.round_to_half(weights)
+    rounded = shipped_weights.round_to_half(weights)
     assert rounded["features.stem_norm.running_var"].min() > 0
     assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
     changed = [name for name in weights if not torch.equal(weights[name], rounded[name])]
@@ -222,17 +224,21 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
 ):
     run = tiny_run(tmp_path / "run")
     run.train()
-    weights = run.bare_model.state_dict()
+    weights = run.learner.result.state_dict()
+    data = tiny_dataset()
     if spoils:
-        # Every picture is then given the first class.
+        # Every image is then given the first class; all are truly of the second.
         monkeypatch.setattr(
-            publish, "round_to_half", lambda them: {name: 0 * each for name, each in them.items()}
+            shipped_weights,
+            "round_to_half",
+            lambda exact: {name: 0 * value for name, value in exact.items()},
         )
-        logits = publish.validation_logits(weights, {"size": "small"}, tiny_dataset())
-        truth = tiny_dataset().validation.labels
-        run.state.history[-1]["valid_accuracy"] = publish.summarize(logits, truth)["accuracy"] + 1
-    said, _ = publish.save_weights(
-        tmp_path / "model", weights, run.experiment, tiny_dataset(), run.state
+        exact = shipped_weights.build_model(weights, {"size": "small"})
+        predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
+        assert predicted.any()  # not all of the first class
+        data = data._replace(validation=data.validation._replace(labels=predicted))
+    said = shipped_weights.save_weights(
+        tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
     )
     assert said["precision"].startswith(precision)
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
@@ -244,7 +250,7 @@ def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
     run = published / "runs" / NAME / "seed-0"
     for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
         with pytest.raises(CheckpointError, match="has not ended"):
-            publish.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
+            model_folder.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
 
 
 def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
@@ -253,7 +259,7 @@ def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     for row in (EXPERIMENT, longer):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
-    monkeypatch.setattr(train, "load", lambda data_dir: tiny_dataset())
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset())
     monkeypatch.setattr(train, "ROOT", tmp_path)
     words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
     train.train_and_publish(train.parse_arguments(words))

@@ -14,6 +14,7 @@ RUN = {
     "split": "45k/5k",
     "seed": 0,
     "device": "a GPU",
+    "commit": "c0ffee",
     "seconds": 1800.0,
     "images": 900_000,
     "validation_accuracy": 0.93,

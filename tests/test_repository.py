@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mobilenetv3_cifar import __version__
+from tests.conftest import SLOW
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -98,6 +99,10 @@ def test_every_path_in_a_document_exists(name):
     paths = [path for path in [*linked, *quoted] if "://" not in path]
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_module_marked_slow_exists():
+    assert {each for each in SLOW if not (ROOT / "tests" / f"{each}.py").exists()} == set()
 
 
 def test_the_workflow_runs_what_a_contributor_runs():

@@ -10,11 +10,11 @@ import pytest
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import history, int8, metrics
-from training import publish, reproduce
+from training import reproduce
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
-from training.reports import results
+from training.reports import model_folder, results
 from training.reports.claims import S4, S5, S10
 
 MAX_SHIPPED_BYTES = 75_000_000
@@ -47,7 +47,7 @@ def published(tmp_path, monkeypatch):
 
 
 def write_json(path, content):
-    path.write_bytes(publish.to_json(content))
+    path.write_bytes(model_folder.to_json(content))
 
 
 def written(root):

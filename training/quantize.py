@@ -27,9 +27,9 @@ from training.commands import one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
-from training.publish import to_json
 from training.reports import card, results
 from training.reports.metrics import summarize
+from training.reports.model_folder import to_json
 
 CALIBRATION_IMAGES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster

@@ -20,11 +20,11 @@ from training.commands import one_line_errors
 from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
-from training.publish import draw_curves_and_matrices
 from training.quantize import quantize
 from training.reports import card, claims_report, recipes, reproduction
 from training.reports.checks import BALANCED, UNDERFITTING
 from training.reports.curve_checks import MARGINAL
+from training.reports.model_folder import draw_curves_and_matrices
 from training.reports.results import read_all
 
 TEMPLATE = Path(__file__).parent / "reports" / "reproduction_template.md"

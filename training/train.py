@@ -17,8 +17,8 @@ from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
-from training.publish import check_requirements, make_model_folder
 from training.recipe import Precision
+from training.reports.model_folder import check_requirements, make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

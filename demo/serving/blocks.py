@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
 from typing import Any
 
@@ -10,7 +11,8 @@ from anyio import to_thread
 
 from demo.serving.folder import own_folder
 from demo.serving.queue import FairQueue
-from demo.serving.threads import CALLS
+
+CALLS = min(4, os.cpu_count() or 1)  # of networks at a time; each takes one thread
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """What `Blocks.launch` is given."""
 
+import os
 from typing import Any
 
 from gradio.themes import Default
@@ -13,6 +14,7 @@ from demo.serving.logs import limit_logs
 
 MAX_THREADS = 8  # each keeps working memory of its own once it has run a network
 MAX_SESSIONS = 128  # whose state is kept
+PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 
 
 def launch_options() -> dict[str, Any]:
@@ -24,6 +26,8 @@ def launch_options() -> dict[str, Any]:
     own_folder()
     limit_connections()
     limit_logs()
+    if "SPACE_ID" in os.environ:  # the Hub's proxy says whose request it is; uvicorn reads this
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
         "share": False,
         "show_error": False,

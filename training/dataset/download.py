@@ -128,7 +128,7 @@ def follow(
 ) -> None:
     """Wait until `finished(seconds)`; raise SourceError when `size()` grows too slowly or much."""
     since, before, done = time.monotonic(), size(), False
-    with tqdm(desc=name, initial=before, unit="B", unit_scale=True) as bar:
+    with tqdm(desc=name, initial=before, unit="B", unit_scale=True, leave=False) as bar:
         while not done:
             done = finished(POLL)
             now, received = time.monotonic(), size()

@@ -69,7 +69,7 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
             if table.metadata.num_rows not in (BATCH_ROWS, 5 * BATCH_ROWS):
                 raise SourceError(f"{path.name} has {table.metadata.num_rows} rows")
             blocks = table.iter_batches(BATCH_ROWS, columns=["img", "label"])
-            for number, block in enumerate(tqdm(blocks, desc=path.name)):
+            for number, block in enumerate(tqdm(blocks, desc=path.name, leave=False)):
                 images = block.column("img").field("bytes")
                 pixels = np.stack([decode(png.as_py(), (32, 32)) for png in images])
                 labels = np.array(block.column("label").to_pylist(), np.uint8)

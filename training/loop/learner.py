@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Split
 from training.experiments import Experiment
-from training.loop.augmentation import Draws, Normalization, augment
+from training.loop.augmentation import augment
 from training.loop.averaging import Average
+from training.loop.draws import Draws, Normalization
 from training.loop.losses import Loss, load_teacher
 
 

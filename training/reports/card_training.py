@@ -1,6 +1,8 @@
 """The parts of a model card that say what the network is for and how it was trained."""
 
-from training.experiments import Experiment
+import dataclasses
+
+from training.experiments import REPORT, Experiment
 from training.reports.markdown import table
 from training.reports.results import Results
 from training.reports.schema import Metrics
@@ -16,10 +18,8 @@ def purpose(experiment: Experiment) -> str:
     if experiment.kind == "own":
         return f"It is one of this project's own networks. {experiment.claim}".strip()
     if experiment.kind == "control":
-        return (
-            f"It is a control and not an experiment of the report. It asks: {experiment.claim} "
-            "REPRODUCTION.md, in the repository that trained it, has the answer."
-        )
+        text = "It is a control and not an experiment of the report."
+        return f"{text} It asks: {experiment.claim}" if experiment.claim else text
     return (
         f"It reproduces an experiment of the report ({experiment.section}), "
         f"which concludes: {experiment.claim}. {where}"
@@ -29,20 +29,6 @@ def purpose(experiment: Experiment) -> str:
 def recipe_table(one: Results) -> str:
     """How it was trained."""
     metrics, experiment = one.metrics, one.row
-    if experiment.kind == "own":
-        recipe = {
-            name: value for name, value in experiment.recipe.settings().items() if value != "None"
-        }
-        settings = [[f"`{name}`", f"`{value}`"] for name, value in recipe.items()]
-    else:
-        settings = [
-            ["augmentation", "resize to 224x224, horizontal flip, rotation by up to ±10°"],
-            [
-                "optimizer",
-                f"Adam, learning rate 0.001, {SCHEDULES[experiment.recipe.schedule]}; batches of "
-                "64; cross entropy; no weight decay",
-            ],
-        ]
     data = (
         f"{metrics['train']['total']:,} of CIFAR-10's training images for training, "
         f"{metrics['validation']['total']:,} for validation (one fixed permutation)"
@@ -54,7 +40,7 @@ def recipe_table(one: Results) -> str:
     rows = [
         ["network", f"{network(experiment)}, dropout {experiment.dropout:g} in the head"],
         ["data", data],
-        *settings,
+        *settings(experiment),
         ["epochs", f"{metrics['epochs']}; the weights are those after the last epoch"],
         ["seed", str(metrics["seed"])],
         ["weights", f"{weights['precision']}; that changes validation accuracy by {moved} points"],
@@ -63,9 +49,24 @@ def recipe_table(one: Results) -> str:
     return table(["", ""], rows)
 
 
+def settings(experiment: Experiment) -> list[list[str]]:
+    """The recipe: in words where it is the report's but for the schedule, else as it is written."""
+    recipe = experiment.recipe
+    if dataclasses.replace(recipe, schedule="step") != REPORT:
+        written = {name: value for name, value in recipe.settings().items() if value != "None"}
+        return [[f"`{name}`", f"`{value}`"] for name, value in written.items()]
+    optimizer = (
+        f"Adam, learning rate 0.001, {SCHEDULES[recipe.schedule]}; batches of 64; cross entropy; "
+        "no weight decay"
+    )
+    augmentation = "resize to 224x224, horizontal flip, rotation by up to ±10°"
+    return [["augmentation", augmentation], ["optimizer", optimizer]]
+
+
 def network(experiment: Experiment) -> str:
     name = f"MobileNetV3-{experiment.size.capitalize()}"
-    return name if experiment.kind == "own" else f"{name}, the report's blocks"
+    blocks = experiment.model.get("blocks", "report")
+    return f"{name}, the report's blocks" if blocks == "report" else f"{name}, `{blocks}` blocks"
 
 
 def cost(metrics: Metrics) -> str:

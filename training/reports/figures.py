@@ -12,7 +12,8 @@ from torch import nn
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.config import Config
 from training.dataset.cifar10 import Split
-from training.loop.augmentation import Draws, Normalization, augment
+from training.loop.augmentation import augment
+from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
 
 matplotlib.use("Agg")  # files only, no window

@@ -1,6 +1,6 @@
 """docs/recipe.md: every run from which the recipes of our own networks were chosen.
 
-Each run is a JSON file in docs/runs/, written when the run ends; file names give the order.
+Each run is a JSON file in docs/runs/, written by `training.publish`; file names give the order.
 """
 
 from pathlib import Path
@@ -14,9 +14,8 @@ from training.reports.schema import read_json
 INTRODUCTION = """# How the recipes of our own networks were chosen
 
 Recipes were chosen on validation accuracy alone; the test images chose nothing. Every run is
-listed, also those that lost, in the order in which they were made, with the validation accuracy of
-its final weights: no epoch was picked. Written by `python -m training.reproduce --tables-only` from
-the files in `docs/runs/`."""
+listed, also those that lost, with the validation accuracy of its final weights: no epoch was
+picked. Written by `python -m training.reproduce --tables-only` from the files in `docs/runs/`."""
 
 
 class RecipeRun(TypedDict):

@@ -159,7 +159,7 @@ def find_problem(value: Any, schema: Any, key: str) -> str | None:
     plain = origin or schema
     # JSON has one kind of number, and Python counts True as an int.
     accepted = (int, float) if plain is float else plain
-    if not isinstance(value, accepted) or isinstance(value, bool):
+    if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         return f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
     items: dict[str, Any] = {}
     if isinstance(value, list):

@@ -1,0 +1,219 @@
+"""From a finished run to a model folder: weights, metrics, figures and card.
+
+A folder under `model_cards/` is a Hub repository exactly as it is pushed.
+"""
+
+import importlib.util
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import read_config
+from mobilenetv3_cifar.variants import ONNX_FILE
+from training.dataset.cifar10 import Cifar10
+from training.errors import CheckpointError, TrainingError
+from training.experiments import Experiment
+from training.loop import checkpoint
+from training.loop.checkpoint import State
+from training.loop.losses import from_run
+from training.loop.run_folder import to_csv
+from training.loop.validation import Outputs, split_logits, split_outputs
+from training.recipe import Recipe
+from training.reports import card, figures, results
+from training.reports.corruptions import corrupted_accuracies
+from training.reports.decisions import with_decisions
+from training.reports.metrics import (
+    count_macs,
+    flip_averaged,
+    measure,
+    summarize,
+)
+from training.reports.shipped_weights import save_weights
+
+CPU = torch.device("cpu")
+NEEDED = ("matplotlib", "sklearn", "jinja2")
+
+
+def check_requirements() -> None:
+    """Raise TrainingError, before hours of training, where publishing would fail."""
+    for module in NEEDED:
+        if importlib.util.find_spec(module) is None:
+            raise TrainingError(f"publishing needs {module}: pip install '.[training]'")
+
+
+def make_model_folder(
+    run: Path,
+    experiment: Experiment,
+    data: Cifar10,
+    cards: Path,
+    command: str,
+    device: torch.device = CPU,
+) -> Path:
+    """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
+
+    `command` is what made the run: that of a longer one, where this one is its beginning.
+
+    Raises:
+        CheckpointError: the run has no whole checkpoint, or has not ended.
+    """
+    newest = checkpoint.read(run)
+    if newest is None or len(newest[1].history) < experiment.epochs:
+        raise CheckpointError(f"the run in {run} has not ended")
+    tensors, state, settings, _ = newest
+    target = cards / experiment.name
+    with tempfile.TemporaryDirectory(dir=run) as staging:
+        folder = Path(staging) / experiment.name
+        twin = twin_of(experiment, run, device)
+        exact = checkpoint.final_weights(tensors)
+        weights = save_weights(folder, exact, experiment, data, device, twin)
+        model = MobileNetV3Cifar.from_pretrained(folder, device=device)
+        metrics = {"name": experiment.name, "kind": experiment.kind, "seed": settings["seed"]}
+        metrics |= {
+            "epochs": len(state.history),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "macs": count_macs(model),
+            "weights": weights | {"sha256": read_config(folder)[1]},
+        }
+        test = split_outputs(model, data.test, "test")
+        metrics |= measurements(model, twin, experiment, data, test)
+        metrics["report"] = vars(experiment.report) if experiment.report else None
+        images = len(data.train) * len(state.history)
+        origin = {"command": command, "images": images}
+        metrics["training"] = origin | provenance_of(state, settings)
+        if experiment.kind == "own":
+            write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
+        if metrics["seed"] != 0:
+            return add_seed(target, metrics)
+        folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
+        replace_files(folder, folder_files)
+        draw_figures(folder, model, experiment.recipe, data, test.logits.argmax(1).numpy())
+        install_folder(folder, target)
+    card.write_card(target)
+    return target
+
+
+def twin_of(experiment: Experiment, run: Path, device: torch.device) -> MobileNetV3Cifar | None:
+    """The same network trained without the validation images, where the run trained on them."""
+    if not experiment.validated_by:
+        return None
+    folder = run.parent.parent / experiment.validated_by / run.name
+    return from_run(experiment.validated_by, folder).to(device)
+
+
+def measurements(
+    model: MobileNetV3Cifar,
+    twin: MobileNetV3Cifar | None,
+    experiment: Experiment,
+    data: Cifar10,
+    test: Outputs,
+) -> dict[str, Any]:
+    """What is measured on the dataset splits; each test image is used for this once."""
+    validated = with_decisions(twin, model.config, data) if twin else model
+    validation = split_outputs(validated, data.validation, "validation")
+    train_logits = split_logits(model, data.train, "train")
+    measured: dict[str, Any] = {
+        "train": summarize(train_logits, data.train.labels),
+        "validation": measure(validated, validation, data.validation.labels),
+        "test": measure(model, test, data.test.labels),
+    }
+    if twin:
+        measured["validation"]["run"] = experiment.validated_by
+    if experiment.kind == "own":
+        mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
+        measured["flip_averaged"] = flip_averaged(test.logits, mirrored, data.test.labels)
+        measured["corruptions"] = corrupted_accuracies(model, data.test)
+    return measured
+
+
+def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
+    """Add another seed's metrics to a model folder, and to its card if that is there already."""
+    target = folder / "seeds" / f"{metrics['seed']}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_files(target.parent, {target.name: to_json(metrics)})
+    if results.has_results(folder):
+        card.write_card(folder)
+    return target
+
+
+def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
+    """Where and with what a run was made: of what changed when it was resumed, every value."""
+    return {
+        "seconds": sum(row["seconds"] for row in state.history),
+        "precision": settings["precision"].strip("'"),
+        **{key: settings[key] for key in ("processes", "data_sha256")},
+        **{
+            key: ", ".join(dict.fromkeys(str(each[key]) for each in state.environments))
+            for key in ("device", "torch", "commit")
+        },
+    }
+
+
+def write_run_record(
+    folder: Path, experiment: Experiment, metrics: dict[str, Any], state: State
+) -> None:
+    """`docs/runs/NAME-seed-N.json`, from which docs/recipe.md is generated."""
+    training = metrics["training"]
+    record = {
+        "name": experiment.name,
+        "setting": {name: repr(value) for name, value in experiment.model.items()}
+        | experiment.recipe.settings(),
+        "epochs": experiment.epochs,
+        "split": experiment.recipe.split,
+        "seed": metrics["seed"],
+        "device": training["device"],
+        "commit": training["commit"],
+        "seconds": training["seconds"],
+        "images": training["images"],
+        "validation_accuracy": metrics["validation"]["accuracy"],
+        "history": state.history,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {f"{experiment.name}-seed-{metrics['seed']}.json": to_json(record)})
+
+
+def draw_figures(
+    folder: Path, model: MobileNetV3Cifar, recipe: Recipe, data: Cifar10, predicted: np.ndarray
+) -> None:
+    """All figures of a model folder; `predicted` are the classes it gives the test images."""
+    draw_curves_and_matrices(folder)
+    figures.batch(data.train, model.config, recipe, folder / "batch.png")
+    figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
+
+
+def draw_curves_and_matrices(folder: Path) -> None:
+    """The figures that need no more than the folder's own files."""
+    variant = results.read(folder)
+    metrics = variant.metrics
+    labels = tuple(metrics["test"]["per_class"])
+    matrices = {
+        f"{split} images": metrics[split]["confusion_matrix"] for split in ("validation", "test")
+    }
+    figures.confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
+    how = "augmented, with dropout" if variant.row.dropout else "augmented"
+    figures.curves(variant.history, metrics["name"], f"training, {how}", folder / "curves.png")
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def install_folder(staged: Path, target: Path) -> None:
+    """Move a new folder into place; replace the files of an existing one, config.json last.
+
+    Until the config names the new weights, a model folder is refused as incomplete.
+    """
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(staged, target)
+        return
+    ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
+    replace_files(target, {path.name: path.read_bytes() for path in ordered})
+    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+        (target / name).unlink(missing_ok=True)
