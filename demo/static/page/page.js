@@ -139,6 +139,7 @@ document.addEventListener("drop", (event) => {
 
 map.style.opacity = 0.5;
 start().then(
-  () => navigator.serviceWorker?.register("service-worker.js"),
+  // Where it is refused, the page works all the same, but not offline.
+  () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
   (error) => (element("verdict").textContent = `The network cannot be loaded: ${error.message}`),
 );
