@@ -1,4 +1,4 @@
-"""An image input that opens what strangers send with our own `open_image`, never with gradio's."""
+"""An image input that opens what visitors send with our own `open_image`, never with gradio's."""
 
 from abc import ABCMeta
 from pathlib import Path
@@ -16,16 +16,16 @@ Opened = Image.Image | ImageError | None
 
 
 class WithoutStub(ComponentMeta):
-    """Gradio's own metaclass writes a .pyi file beside the source of every component's class."""
+    """Gradio's own metaclass would write a .pyi file beside this file."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
         return ABCMeta.__new__(mcs, name, bases, attributes)
 
 
 class SafeImage(gr.Image, metaclass=WithoutStub):
-    """Gives its function a PIL picture, RGB and upright, or the error that says why it cannot.
+    """Passes a PIL image, RGB and upright, to its function, or the error that says why not.
 
-    The error is a value: raised here, it would put a red "Error" over everything on the page.
+    The error is a value: raised here, it would show a red "Error" over the whole page.
     """
 
     is_template = True  # to the browser it is gradio's own image input
@@ -34,7 +34,7 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
         if payload is None or payload.path is None:
             return None
         if not Path(payload.path).exists():
-            return ImageError("your picture was deleted after half an hour: choose it again")
+            return ImageError("the image was deleted after half an hour: choose it again")
         try:
             return open_image(payload.path)
         except ImageError as error:

@@ -1,4 +1,4 @@
-"""The model card: checked before it is pushed, merged with what a person wrote; and a plain one."""
+"""Model cards: checked before a push, merged with what a person wrote, or generated."""
 
 import re
 import tempfile
@@ -59,46 +59,47 @@ def read_card(folder: Path) -> str:
     return text
 
 
-def merge_cards(ours: str, theirs: str) -> str:
-    """What the repository's card becomes: `theirs` is the one there, empty if there is none.
+def merge_cards(local: str, remote: str) -> str:
+    """The card to push: `local` is the folder's, `remote` the repository's, empty if it has none.
 
-    A card of ours is replaced, but for the notes in it. One that a person wrote is kept; its
-    metadata gain the keys and tags that they lack.
+    A generated card is replaced, except for the notes in it. One that a person wrote is kept; keys
+    and tags missing from its metadata are added.
     """
-    if not theirs:
-        return ours
-    return keep_notes(ours, theirs) if is_ours(theirs) else add_metadata(theirs, ours)
+    if not remote:
+        return local
+    return keep_notes(local, remote) if is_generated(remote) else add_metadata(remote, local)
 
 
-def is_ours(card: str) -> bool:
+def is_generated(card: str) -> bool:
+    """Whether this project wrote the card: all its cards have a section for notes."""
     return NOTES.search(card) is not None
 
 
-def keep_notes(ours: str, theirs: str) -> str:
-    """Our card with the notes of theirs, if there are any; at its end, if it has no notes."""
-    kept = NOTES.search(theirs)
+def keep_notes(local: str, remote: str) -> str:
+    """The local card with the notes of the remote one, if it has any; at the end by default."""
+    kept = NOTES.search(remote)
     if kept is None:
-        return ours
-    if NOTES.search(ours) is None:
-        return f"{ours}\n{kept.group()}\n"
-    return NOTES.sub(lambda _: kept.group(), ours, count=1) if kept[1].strip() else ours
+        return local
+    if NOTES.search(local) is None:
+        return f"{local}\n{kept.group()}\n"
+    return NOTES.sub(lambda _: kept.group(), local, count=1) if kept[1].strip() else local
 
 
-def add_metadata(theirs: str, ours: str) -> str:
-    """Their card, byte for byte if nothing is to be added or its metadata cannot be read."""
+def add_metadata(remote: str, local: str) -> str:
+    """The remote card; byte for byte if nothing is missing or its metadata cannot be read."""
     try:
-        old, new = load_metadata(theirs), load_metadata(ours)
+        old, new = load_metadata(remote), load_metadata(local)
     except (ValueError, YAMLError):
-        return theirs
+        return remote
     tags = old.get("tags", [])
     merged = old | {key: value for key, value in new.items() if key not in old}
     if isinstance(tags, list):
         merged["tags"] = [*tags, *(tag for tag in new.get("tags", []) if tag not in tags)]
     if merged == old:
-        return theirs
+        return remote
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, CARD_FILE)
-        path.write_bytes(theirs.encode())
+        path.write_bytes(remote.encode())
         metadata_save(path, merged)
         return path.read_bytes().decode()
 
@@ -117,7 +118,7 @@ def plain_card(
 
     Args:
         base_model: the repository or shipped variant that it was made from.
-        base_card: the card of that, whose licence holds for what is made from it.
+        base_card: the card of that; the new card states its licence.
     """
     base = load_metadata(base_card)
     data = ModelCardData(

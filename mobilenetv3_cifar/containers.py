@@ -7,8 +7,9 @@ a limit that no camera or program comes near.
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from mobilenetv3_cifar.avif import av1_images
 from mobilenetv3_cifar.obu import av1_cost
 
 MAX_BLOCKS = 2_000  # GIF sub-blocks and JPEG segments before the image: an ICC profile has 300
@@ -168,83 +169,6 @@ def avif_fault(data: bytes, max_pixels: int) -> str | None:
     except (IndexError, struct.error):
         return "is damaged or cut short"
     return None
-
-
-def av1_images(data: bytes) -> Iterator[bytes]:
-    """The data of each item, and of the first sample of each track."""
-    idat, locations, tables = 0, [], []
-    rest = [(0, len(data))]
-    for _ in range(MAX_CHUNKS):
-        if not rest:
-            break
-        start, end = rest.pop()
-        size, kind = struct.unpack_from(">I4s", data, start) if start + 8 <= end else (0, b"")
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, start + 8)
-            head = 16
-        stop = min(start + size, end) if size else end
-        if stop < start + head:
-            continue
-        rest.append((stop, end))
-        if kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"meta"):
-            rest.append((start + head + 4 * (kind == b"meta"), stop))
-        elif kind == b"idat":
-            idat = start + head
-        elif kind == b"iloc":
-            locations.append(start + head)
-        elif kind in (b"stsz", b"stco", b"co64"):
-            tables.append((kind, start + head))
-    budget = 2 * len(data)
-    for location in locations:
-        for image in items(data, location, idat):
-            budget -= len(image)
-            if budget < 0:
-                return
-            yield image
-    yield from samples(data, dict(tables))
-
-
-def items(data: bytes, position: int, idat: int) -> Iterator[bytes]:
-    """The data of the items that an `iloc` box lists (ISO/IEC 14496-12, 8.11.3)."""
-    version = data[position]
-    sizes = [half for byte in data[position + 4 : position + 6] for half in (byte >> 4, byte & 15)]
-    offset_size, length_size, base_size, index_size = sizes
-    number = 4 if version == 2 else 2
-    position += 6
-
-    def read(size: int) -> int:
-        nonlocal position
-        position += size
-        if position > len(data):
-            raise IndexError
-        return int.from_bytes(data[position - size : position])
-
-    for _ in range(min(read(number), MAX_CHUNKS)):
-        read(number)
-        method = read(2) & 15 if version else 0
-        read(2)
-        base = read(base_size) + (idat if method == 1 else 0)
-        image = b""
-        for _ in range(read(2)):
-            if version:
-                read(index_size)
-            start = base + read(offset_size)
-            length = read(length_size)
-            image += data[start : start + length] if length else data[start:]
-            if len(image) > 2 * len(data):
-                break
-        yield image
-
-
-def samples(data: bytes, tables: dict[bytes, int]) -> Iterator[bytes]:
-    """The first sample of a track; only the first frame of an animation is decoded."""
-    places = [tables[kind] for kind in (b"stco", b"co64") if kind in tables]
-    if b"stsz" in tables and places:
-        fixed, _, first = struct.unpack_from(">III", data, tables[b"stsz"] + 4)
-        wide = b"co64" in tables
-        (start,) = struct.unpack_from(">Q" if wide else ">I", data, places[-1] + 8)
-        yield data[start : start + (fixed or first)]
 
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}

@@ -23,6 +23,7 @@ from mobilenetv3_cifar.folder import (
     read_folder,
 )
 from mobilenetv3_cifar.hub import (
+    MAX_PUBLISHED_BYTES,
     check_revision,
     check_token,
     hub_answers,
@@ -35,7 +36,6 @@ from mobilenetv3_cifar.hub import (
 from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4
-MAX_PUBLISHED_BYTES = 64 * 2**20  # of one file
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def read_cached(
     if hub_may_help and not is_commit(revision):
         if hub_answers(SECONDS_TO_ANSWER_IF_CACHED):
             return None
-        logger.warning("the Hub does not answer; %s comes from the cache", name)
+        logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         hub_may_help = False
     try:
         return read_folder(snapshot)
@@ -125,7 +125,7 @@ def load(name: str, storage: Path, revision: str | None, token: str | bool | Non
         file: fetch_file(remote, token, MAX_BYTES[file])
         for file, remote in ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
     }
-    model = decode_folder(snapshot, contents)
+    model = decode_folder(Path(name), contents)._replace(path=snapshot)
     refs = {} if is_commit(revision) else {f"refs/{revision or 'main'}": config.commit.encode()}
     files = {f"snapshots/{config.commit}/{file}": content for file, content in contents.items()}
     try:

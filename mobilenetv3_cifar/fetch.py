@@ -1,6 +1,6 @@
 """One file of the Hugging Face Hub: found, and downloaded within a budget of bytes and of time.
 
-What comes is checked against the hash that the Hub states. Nothing that a server sends becomes a
+The content is checked against the hash that the Hub states. Nothing that a server sends becomes a
 file name.
 """
 
@@ -15,12 +15,13 @@ from typing import NamedTuple, TypeVar
 from huggingface_hub import HfFileMetadata, get_hf_file_metadata, get_session, hf_hub_url
 from huggingface_hub.utils import build_hf_headers
 
-from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.errors import HubError, MobileNetV3CifarError, ModelFolderError
 
 SECONDS_TO_READ = 10.0  # of silence within an answer
 SECONDS_FOR_METADATA = 30.0
-SECONDS_TO_DOWNLOAD = 600.0
-GRACE_SECONDS = 20.0  # after that, MIN_BYTES_PER_SECOND must have come on average
+SECONDS_TO_DOWNLOAD = 600.0  # all attempts together
+ATTEMPTS = 3
+GRACE_SECONDS = 20.0  # after that, MIN_BYTES_PER_SECOND must have arrived on average
 MIN_BYTES_PER_SECOND = 10_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SERVER_ERROR = "the Hub returned a server error; retry: it is safe even if a push went through"
@@ -66,11 +67,26 @@ def fetch_file(file: RemoteFile, token: str | bool | None, limit: int) -> bytes:
     name = file.url.rpartition("/")[2]
     if file.size is not None and file.size > limit:
         raise ModelFolderError(f"{name} on the Hub is refused: larger than {limit} bytes")
-    content = within(SECONDS_TO_DOWNLOAD, lambda: read_stream(file.url, token, limit))
-    if file.size is not None and len(content) != file.size:
-        raise OSError(f"{len(content)} of {file.size} bytes of {name} came: try again")
+    content = within(SECONDS_TO_DOWNLOAD, lambda: read_whole(file, token, limit))
     if is_damaged(content, file.hash):
         raise ModelFolderError(f"{name} was damaged on its way from the Hub: load it again")
+    return content
+
+
+def read_whole(file: RemoteFile, token: str | bool | None, limit: int) -> bytes:
+    """The content, after a few attempts if the connection breaks or the server fails."""
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            content = read_stream(file.url, token, limit)
+            if file.size not in (None, len(content)):
+                raise OSError(f"{len(content)} of {file.size} bytes arrived: try again")
+            break
+        except MobileNetV3CifarError:
+            raise
+        except Exception:  # of the HTTP client, whose errors have no common public name
+            if not attempts_left:
+                raise
+            time.sleep(1)
     return content
 
 
@@ -90,7 +106,7 @@ def read_stream(url: str, token: str | bool | None, limit: int) -> bytes:
                 raise ModelFolderError(f"the Hub sent more than {limit} bytes: refused")
             seconds = time.monotonic() - begin
             if seconds > GRACE_SECONDS and len(content) < seconds * MIN_BYTES_PER_SECOND:
-                raise OSError(f"only {len(content)} bytes came in {seconds:.0f} seconds")
+                raise HubError(f"too slow: {len(content)} bytes arrived in {seconds:.0f} seconds")
     return bytes(content)
 
 
@@ -123,4 +139,4 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     except TimeoutError as error:
         if future.done():
             raise
-        raise OSError(f"no whole answer came within {seconds:g} seconds") from error
+        raise OSError(f"no complete answer arrived within {seconds:g} seconds") from error

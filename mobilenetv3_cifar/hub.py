@@ -26,6 +26,7 @@ from mobilenetv3_cifar.errors import (
 from mobilenetv3_cifar.fetch import COMMIT, SERVER_ERROR, within
 
 INT8_FILE = "model-int8.onnx"
+ONNX_FILES = ("model.onnx", INT8_FILE)
 PUBLISHED_FILES = (
     "README.md",
     "config.json",
@@ -36,9 +37,9 @@ PUBLISHED_FILES = (
     "confusion_matrix.png",
     "batch.png",
     "activation_maps.png",
-    "model.onnx",
-    INT8_FILE,
+    *ONNX_FILES,
 )
+MAX_PUBLISHED_BYTES = 64 * 2**20  # of one file
 SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # the measurements of another seed
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever where none answers
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -1,9 +1,10 @@
 """MobileNetV3Cifar: the network, from images to predictions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels
@@ -101,6 +102,32 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
             ImageError: the image cannot be opened.
         """
         return self.transform(view or resize)(image)[None]
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        return self.head[-1]
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """The keys of timm's models of this name that apply here; `transform()` is exact.
+
+        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
+        of `preprocess(image, resize="direct")`.
+        """
+        config = self.config
+        return {
+            "architecture": f"mobilenetv3_{config.size}",
+            "input_size": (3, config.image_size, config.image_size),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": config.mean,
+            "std": config.std,
+            "num_classes": config.num_classes,
+            "label_names": list(config.labels),
+            "first_conv": "features.stem",
+            "classifier": f"head.{len(self.head) - 1}",
+        }
 
     def __repr__(self) -> str:
         """One line; `print(model.features)` shows the layers."""

@@ -1,4 +1,4 @@
-"""Where a network comes from and goes to: folders, the Hub, and new classes for fine-tuning."""
+"""Loading, saving and pushing a network, and a new last layer for fine-tuning."""
 
 import dataclasses
 import logging
@@ -34,7 +34,7 @@ class Overrides(TypedDict, total=False):
 
 
 class Pretrained(nn.Module):
-    """What MobileNetV3Cifar can do beside its computations."""
+    """Loading, saving and pushing, and a new last layer."""
 
     config: Config
     features: nn.Sequential
@@ -141,32 +141,6 @@ class Pretrained(nn.Module):
         last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.device, weight.dtype)
 
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-        return self.head[-1]
-
-    @property
-    def pretrained_cfg(self) -> dict[str, Any]:
-        """What timm's models have under this name, where it holds; `transform()` is exact.
-
-        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
-        of `preprocess(image, resize="direct")`.
-        """
-        config = self.config
-        return {
-            "architecture": f"mobilenetv3_{config.size}",
-            "input_size": (3, config.image_size, config.image_size),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            "crop_mode": "squash",
-            "mean": config.mean,
-            "std": config.std,
-            "num_classes": config.num_classes,
-            "label_names": list(config.labels),
-            "first_conv": "features.stem",
-            "classifier": f"head.{len(self.head) - 1}",
-        }
-
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
 
@@ -213,7 +187,7 @@ class Pretrained(nn.Module):
 
         A network that is as it was loaded takes along the card, figures and measurements of its
         folder or repository. Any other gets a plain card. A card that a person wrote is kept, and
-        so are all files that no push of ours put there.
+        so are all files that were not pushed from here.
 
         Args:
             token: the Hub's access token; without one, that of `hf auth login`.
@@ -242,7 +216,7 @@ class Pretrained(nn.Module):
             )
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """Where it was loaded from, if that has a card and still holds this very network."""
+        """Where it was loaded from, if that has a card and is still this very network."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:

@@ -1,8 +1,8 @@
-"""A model folder becomes a repository of the Hugging Face Hub, in one commit, by an allow-list.
+"""Push a model folder to a repository of the Hugging Face Hub, in one commit, by an allow-list.
 
 A push replaces and deletes only what an earlier push sent and nobody changed since. Each push lists
 its files in the description of its commit, where the next one finds them. A card that a person
-wrote is kept, and of our own card the notes between `<!-- notes -->` and `<!-- /notes -->`.
+wrote is kept, and in a generated card the notes between `<!-- notes -->` and `<!-- /notes -->`.
 """
 
 import json
@@ -15,16 +15,18 @@ from huggingface_hub import (
     CommitOperationDelete,
     HfApi,
     ModelInfo,
+    RepoFile,
 )
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from huggingface_hub.hf_api import RepoFile
 
-from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_ours, merge_cards, read_card
+from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.fetch import fetch_file, find_file
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.folder import CONFIG_FILE, read_config, read_folder
 from mobilenetv3_cifar.hub import (
+    MAX_PUBLISHED_BYTES,
+    ONNX_FILES,
     check_repo_id,
     check_revision,
     check_token,
@@ -45,7 +47,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # files of the same names that no push of ours put there
+    kept: list[str]  # files of the same names that were not pushed from here
     deleted: list[str]
     card_is_merged: bool  # a person's card is kept, with metadata added
 
@@ -66,7 +68,7 @@ def push_folder(
     tag: str | None = None,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Make the repository hold what the folder holds; without a difference, no commit is made.
+    """Make the repository equal to the folder; without a difference, no commit is made.
 
     The arguments are those of `MobileNetV3Cifar.push_to_hub`; so is the URL that is returned.
 
@@ -85,10 +87,10 @@ def push_folder(
     with hub_errors(f"pushing to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, private=private, exist_ok=True)
-        there = api.model_info(repo_id)
-        if tag is not None and find_tag(api, repo_id, tag) not in (None, there.sha):
+        remote = api.model_info(repo_id)
+        if tag is not None and find_tag(api, repo_id, tag) not in (None, remote.sha):
             raise HubError(f"{repo_id} already has a tag {tag}, of another commit")
-        plan = make_plan(api, folder, repo_id, there)
+        plan = make_plan(api, folder, repo_id, remote)
         for path in plan.kept:
             logger.warning("%s in %s is kept: no push put it there", path, repo_id)
         commit = api.create_commit(
@@ -97,7 +99,7 @@ def push_folder(
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
-            parent_commit=there.sha,  # so that a change made meanwhile is not lost
+            parent_commit=remote.sha,  # so that a change made meanwhile is not lost
         )
         if tag is not None:
             set_tag(api, repo_id, tag, commit.oid)
@@ -117,26 +119,27 @@ def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Pl
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
         try:
-            there = api.model_info(repo_id)
+            remote = api.model_info(repo_id)
         except RepositoryNotFoundError:
             return Plan(read_card(folder), files_to_push(folder), [], [], False)
-        return make_plan(api, folder, repo_id, there)
+        return make_plan(api, folder, repo_id, remote)
 
 
-def make_plan(api: HfApi, folder: Path, repo_id: str, there: ModelInfo) -> Plan:
-    present = {file.rfilename for file in there.siblings or []}
+def make_plan(api: HfApi, folder: Path, repo_id: str, remote: ModelInfo) -> Plan:
+    present = {file.rfilename for file in remote.siblings or []}
     names = set(files_to_push(folder))
-    theirs = read_remote_card(api, repo_id, there) if CARD_FILE in present else ""
-    ours = files_of_last_push(api, repo_id, there, is_ours(theirs)) & present
-    kept = (names & present) - ours - ALWAYS_SENT
-    card = merge_cards(read_card(folder), theirs)
-    unchanged = {CARD_FILE} if card == theirs else set()  # the Hub might find its metadata invalid
+    remote_card = read_remote_card(api, repo_id, remote) if CARD_FILE in present else ""
+    owned = files_of_last_push(api, repo_id, remote, is_generated(remote_card)) & present
+    kept = (names & present) - owned - ALWAYS_SENT
+    card = merge_cards(read_card(folder), remote_card)
+    # An unchanged card is not sent again: the Hub might find its metadata invalid.
+    unchanged = {CARD_FILE} if card == remote_card else set()
     return Plan(
         card=card,
         sent=sorted(names - kept - unchanged),
         kept=sorted(kept),
-        deleted=sorted(ours - names - ALWAYS_SENT),
-        card_is_merged=bool(theirs) and not is_ours(theirs),
+        deleted=sorted(owned - names - ALWAYS_SENT),
+        card_is_merged=bool(remote_card) and not is_generated(remote_card),
     )
 
 
@@ -148,25 +151,27 @@ def operations(folder: Path, plan: Plan) -> list[CommitOperationAdd | CommitOper
     ]
 
 
-def read_remote_card(api: HfApi, repo_id: str, there: ModelInfo) -> str:
-    file = find_file(repo_id, CARD_FILE, there.sha, api.token)
+def read_remote_card(api: HfApi, repo_id: str, remote: ModelInfo) -> str:
+    file = find_file(repo_id, CARD_FILE, remote.sha, api.token)
     return fetch_file(file, api.token, MAX_CARD_BYTES).decode("utf-8")
 
 
-def files_of_last_push(api: HfApi, repo_id: str, there: ModelInfo, card_is_ours: bool) -> set[str]:
-    """The files that the last push of ours sent and that are unchanged since.
+def files_of_last_push(
+    api: HfApi, repo_id: str, remote: ModelInfo, card_is_generated: bool
+) -> set[str]:
+    """The files that the last push sent and nobody changed since.
 
-    A server that keeps no history, as some mirrors, leaves only the card to tell whose they are.
+    Some mirrors have no history; there a generated card means that all published files were pushed.
     """
     try:
-        commits = api.list_repo_commits(repo_id, revision=there.sha)
+        commits = api.list_repo_commits(repo_id, revision=remote.sha)
     except HfHubHTTPError:
-        present = (file.rfilename for file in there.siblings or [])
-        return set(filter(is_published, present)) if card_is_ours else set()
+        present = (file.rfilename for file in remote.siblings or [])
+        return set(filter(is_published, present)) if card_is_generated else set()
     for commit in commits:
         if commit.message.startswith(SENT):
             sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
-            then, now = (hashes(api, repo_id, sha) for sha in (commit.commit_id, there.sha))
+            then, now = (hashes(api, repo_id, sha) for sha in (commit.commit_id, remote.sha))
             return {path for path in sent if path in now and now[path] == then.get(path)}
     return set()
 
@@ -193,15 +198,21 @@ def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that does not load, or whose measurements are of other weights."""
+    """Refuse a folder that does not load, or whose measurements or exports are of other weights."""
     read_folder(folder)
     read_card(folder)
+    sha256 = read_config(folder)[1]
+    for name in ONNX_FILES:
+        path = folder / name
+        # Its metadata name the weights, as plain text.
+        if path.is_file() and sha256.encode() not in read_file(path, MAX_PUBLISHED_BYTES):
+            raise ModelFolderError(f"{path} was exported from other weights: export it again")
     try:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         measured = metrics["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # there are none, or none that name weights
-    if measured != read_config(folder)[1]:
+    if measured != sha256:
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"
         )

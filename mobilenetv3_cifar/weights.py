@@ -67,8 +67,9 @@ def decode(content: bytes) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
-    check_finite(tensors)
-    return {name: widen(tensor) for name, tensor in tensors.items()}
+    widened = {name: widen(tensor) for name, tensor in tensors.items()}
+    check_finite(widened)  # of float32, several times as fast as of float16
+    return widened
 
 
 def widen(tensor: Tensor) -> Tensor:

@@ -89,6 +89,7 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
+        label_names=["labels"],  # the Trainer would look for them in the signature of forward
         use_cpu=True,
         report_to=[],
         disable_tqdm=True,
@@ -116,6 +117,7 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
             return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
     classifier = Classifier()
+    classifier.network.train()  # Lightning leaves it in the mode that from_pretrained gives
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=STEPS,

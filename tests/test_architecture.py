@@ -48,14 +48,36 @@ def test_paper_network_gives_torchvisions_outputs_with_torchvisions_weights(size
 
 
 @pytest.mark.parametrize(("size", "blocks"), LAYOUTS)
-def test_rows_fit_together_and_the_map_is_a_32nd_of_the_input(size, blocks):
+def test_rows_fit_together_and_strides_give_the_size_of_the_map(size, blocks):
     rows = LAYOUTS[size, blocks].rows
     for before, after in pairwise(rows):
         assert before.outputs == after.inputs
     model = MobileNetV3Cifar(size=size, blocks=blocks).eval()
+    pixels, side = (32, 4) if blocks == "cifar32" else (224, 7)
+    assert model.config.image_size == pixels
     with torch.inference_mode():
-        features = model.forward_features(torch.zeros(1, 3, 224, 224))
-    assert features.shape == (1, model.num_features, 7, 7)
+        features = model.forward_features(torch.zeros(1, 3, pixels, pixels))
+    assert features.shape == (1, model.num_features, side, side)
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters", "macs"),
+    [
+        ("small", 932_778, 16_913_024),
+        ("large", 2_981_562, 59_126_016),
+    ],
+)
+def test_networks_for_32_pixels_cost_what_they_should(size, parameters, macs):
+    model = MobileNetV3Cifar(size=size, blocks="cifar32")
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    assert count_macs(model.eval()) == macs
+
+
+def test_residual_blocks_for_32_pixels_start_as_the_identity():
+    model = MobileNetV3Cifar(blocks="cifar32").eval()
+    block = next(block for block in model.features.blocks if block.residual)
+    inputs = torch.randn(1, block.expand.in_channels, 8, 8)
+    assert torch.equal(block(inputs), inputs)
 
 
 def test_large_network_follows_listing_8_where_figure_1_differs():
@@ -70,7 +92,7 @@ STYLES = ("report", "paper")
 @pytest.mark.parametrize("blocks", STYLES)
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_every_parameter_gets_a_gradient(size, blocks):
-    model = MobileNetV3Cifar(size=size, blocks=blocks, dropout=0.5)
+    model = MobileNetV3Cifar(size=size, blocks=blocks, dropout=0.5, image_size=64)
     model(torch.randn(4, 3, 64, 64)).square().sum().backward()
     without = [name for name, value in model.named_parameters() if value.grad is None]
     assert without == []

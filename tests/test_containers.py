@@ -16,8 +16,9 @@ from mobilenetv3_cifar.containers import (
     container_fault,
 )
 from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.images import MAX_PIXELS, open_image
+from mobilenetv3_cifar.images import UPLOAD_LIMITS, open_image
 
+MAX_PIXELS = UPLOAD_LIMITS.megapixels * 1_000_000
 SIZE = 9_900_000  # bytes: as many as the demo accepts
 CHUNK = b"\0\0\0\0tEXt" + struct.pack(">I", zlib.crc32(b"tEXt"))
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -196,7 +197,20 @@ def test_a_picture_that_was_deleted_is_said_to_be(http):
     assert "was deleted after half an hour" in answer
 
 
-def test_a_server_that_is_asked_to_end_deletes_what_visitors_sent(tmp_path):
+@contextlib.contextmanager
+def half_an_upload(port):
+    head = (
+        "POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 900000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    )
+    with socket.create_connection(("127.0.0.1", int(port))) as visitor:
+        visitor.sendall(head.encode() + bytes(500_000))
+        yield
+
+
+@pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_nothing_is_left_when_the_server_ends_in_the_middle_of_its_work(tmp_path, ending, status):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -209,11 +223,17 @@ def test_a_server_that_is_asked_to_end_deletes_what_visitors_sent(tmp_path):
                 break
             assert process.poll() is None
             time.sleep(0.2)
-        upload(session, CAT.read_bytes())
+        sent = upload(session, CAT.read_bytes())
         assert list(tmp_path.rglob("picture.png"))
-    process.terminate()
-    assert process.wait(timeout=30) == 0
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        with session.stream("GET", "/gradio_api/heartbeat/x"), half_an_upload(port):
+            for _ in range(3):
+                session.post("/gradio_api/call/compare", json={"data": [file_at(sent)]})
+            process.send_signal(ending)
+            assert process.wait(timeout=30) == status
+    deadline = time.monotonic() + 10
+    while [path for path in tmp_path.rglob("*") if path.is_file()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):

@@ -45,7 +45,7 @@ def test_a_short_download_is_refused(loopback, folder):
         HubError, match="there is no folder someone/small; loading it from the Hub failed"
     ):
         MobileNetV3Cifar.from_pretrained(REPO_ID)
-    loopback.faults.clear()
+    loopback.faults["short"] = 2
     assert MobileNetV3Cifar.from_pretrained(REPO_ID).config.dropout == 0.3
 
 
@@ -158,7 +158,9 @@ def test_a_drip_is_not_awaited(loopback, folder, monkeypatch, grace, whole):
     loopback.headers = {"X-Linked-Etag": "none"}
     loopback.faults["drip"] = 1
     begin = time.perf_counter()
-    with pytest.raises(HubError, match=r"bytes came in|no whole answer came within 0\.3 seconds"):
+    with pytest.raises(
+        HubError, match=r"bytes arrived in|no complete answer arrived within 0\.3 s"
+    ):
         MobileNetV3Cifar.from_pretrained(REPO_ID)
     assert time.perf_counter() - begin < 5
 
@@ -285,8 +287,8 @@ def test_without_the_hub_the_cache_serves_at_once(unreachable, caplog):
         begin = time.perf_counter()
         assert open_model(REPO_ID).config.dropout == 0.3
         seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.5
-    assert "someone/small comes from the cache" in caplog.text
+    assert min(seconds) < 0.6  # of which 0.4 are for the Hub to answer
+    assert "someone/small is loaded from the cache" in caplog.text
 
 
 def test_without_hub_and_cache_loading_fails_soon_and_says_what_to_do(unreachable):

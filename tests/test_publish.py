@@ -78,10 +78,11 @@ def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
     assert metrics["weights"]["sha256"] == json_of(folder, "config.json")["weights_sha256"]
     assert metrics["weights"]["precision"].startswith("float16")
     facts = {"seconds", "device", "torch", "commit", "data_sha256", "precision", "processes"}
-    assert set(metrics["training"]) == facts | {"command"}
+    assert set(metrics["training"]) == facts | {"command", "images"}
+    assert metrics["kind"] == "report"
 
 
-def test_the_history_has_a_row_an_epoch(folder):
+def test_the_history_has_a_row_per_epoch(folder):
     with (folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

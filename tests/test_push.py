@@ -123,6 +123,17 @@ def test_measurements_of_other_weights_are_not_pushed(loopback, folder):
     assert loopback.requests == []
 
 
+def test_an_export_of_other_weights_is_not_pushed(loopback, folder):
+    (folder / "model.onnx").write_bytes(b"weights_sha256: " + b"0" * 64)
+    with pytest.raises(ModelFolderError, match=r"model\.onnx was exported from other weights"):
+        push.push_folder(folder, REPO_ID, token=TOKEN)
+    assert loopback.requests == []
+    sha256 = json.loads((folder / "config.json").read_text())["weights_sha256"]
+    (folder / "model.onnx").write_text(f"weights_sha256: {sha256}")
+    push.push_folder(folder, REPO_ID, token=TOKEN)
+    assert "model.onnx" in tree(loopback)
+
+
 def test_a_changed_network_gets_a_plain_card_and_drops_former_measurements(loopback, folder):
     model = MobileNetV3Cifar.from_pretrained(folder)
     model.push_to_hub(REPO_ID, token=TOKEN)

@@ -31,7 +31,7 @@ from training.loop.stopping import Stopped, StopSignals
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-GLANCE_STEPS = 10  # between two looks at the loss, which wait for the device
+COLLECT_STEPS = 10  # between two readings of the loss, which wait for the device
 
 
 class Run:
@@ -134,7 +134,7 @@ class Run:
             now = time.monotonic()
             # Several processes agree on a signal only now and then: it makes them wait.
             stopping = bool(stop.received) and self.accelerator.num_processes == 1
-            if step + 1 < end and step % GLANCE_STEPS and not stopping:
+            if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
             self.collect(step + 1, sums, now - begun)
             sums, begun = [], now

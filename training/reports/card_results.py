@@ -129,9 +129,11 @@ def fit(one: Results, others: ResultsByName) -> str:
         finding = "it underfits"
     elif underfitting:
         finding = "it neither overfits nor underfits"
+    above = gap(one.metrics)
+    side = "above" if above >= 0 else "below"
     text = (
         f"By the rules of REPRODUCTION.md, **{finding}**: {overfitting.figures}. Training accuracy "
-        f"is {points(gap(one.metrics))} points above validation accuracy."
+        f"is {100 * abs(above):.2f} points {side} validation accuracy."
     )
     if len(one.history) > 1:
         last = change(one, others, column("valid_accuracy"), len(one.history) - 1)

@@ -180,15 +180,17 @@ def training_stays_high_from(epoch: int) -> Check:
 
 def overfits(one: Results, results: ResultsByName) -> Finding:
     """Whether the validation loss rises again before the end, by more than its noise."""
-    lowest = min(one.history, key=lambda row: row["valid_loss"])
-    rise = change(one, results, column("valid_loss"), int(lowest["epoch"]))
+    lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
+    if lowest == len(one.history):
+        return Finding("not confirmed", "the validation loss is lowest after the last epoch")
+    rise = change(one, results, column("valid_loss"), lowest)
     figures = (
-        f"validation loss is lowest after epoch {lowest['epoch']:.0f} of {len(one.history)} and "
-        f"ends {show(rise, 'loss')} from there"
+        f"the validation loss is lowest after epoch {lowest} of {len(one.history)}; from there to "
+        f"the end it changes by {show(rise, 'loss')}"
     )
-    if rise.margin is None and rise.value > 0:
+    if rise.margin is None:
         return Finding("not decidable", figures)
-    return verdict(rise.value > (rise.margin or 0), figures)
+    return verdict(rise.value > rise.margin, figures)
 
 
 def plateau_is_overfitting(step: Results, cosine: Results, results: ResultsByName) -> Finding:

@@ -1,4 +1,4 @@
-"""The figures of a model folder, each answering one of the report's: curves, matrices, pictures."""
+"""The figures of a model folder, each like one of the report's: curves, matrices, images."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def activation_maps(
     model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
 ) -> None:
-    """Grad-CAM over one test picture a class: by turns the first right and the first wrong one."""
+    """Grad-CAM of one test image per class: the first correct and the first wrong one in turn."""
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")
     columns = figure.subplots(2, len(labels)).T
@@ -102,12 +102,12 @@ def activation_maps(
         of_class = test.labels == index
         wanted = of_class & ((predicted == index) == (index % 2 == 0))
         chosen = np.flatnonzero(wanted if wanted.any() else of_class)[0]
-        picture = Image.fromarray(test.images[chosen]).resize((128, 128), Image.Resampling.BICUBIC)
+        image = Image.fromarray(test.images[chosen]).resize((128, 128), Image.Resampling.BICUBIC)
         explanation = explain(model, test.images[chosen])
-        heatmap = Image.fromarray(explanation.heatmap).resize(picture.size)
-        original.imshow(picture)
+        heatmap = Image.fromarray(explanation.heatmap).resize(image.size)
+        original.imshow(image)
         original.set_title(f"{labels[index]}", fontsize="small")
-        mapped.imshow(overlay(picture, np.asarray(heatmap)))
+        mapped.imshow(overlay(image, np.asarray(heatmap)))
         answer = "blank map" if explanation.blank else f"{explanation.probability:.2f}"
         mapped.set_title(f"→ {explanation.label}\n{answer}", fontsize="small")
         original.axis("off")

@@ -76,7 +76,7 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 
 
 def count_macs(model: MobileNetV3Cifar) -> int:
-    """Multiply-accumulates of the convolution and linear layers for one picture.
+    """Multiply-accumulates of the convolution and linear layers for one image.
 
     Output positions times weight elements; no bias, batch norm or activation.
     """

@@ -40,12 +40,12 @@ def answer(results: ResultsByName) -> str:
     ]
     runs = independent_runs(results)
     hours = sum(run["training"]["seconds"] for run in runs) / 3600
-    seeds = max((len(each.runs) for each in results.values()), default=0)
+    seeds = max((len(each.runs) for each in of_reproduction(results).values()), default=1)
     lines = [
         f"- **Accuracies**: of {len(compared)} that the report prints, {len(inside)} are within "
         f"the 95 % interval of our run-to-run variation. The interval is wide, because it rests on "
-        f"{seeds} seeds at most. By our original rule, two standard deviations, "
-        f"{len(compared) - len(outside)} are; outside are {names(outside)}.",
+        f"{seeds} seeds at most ({seeds - 1} degrees of freedom). By our original rule, two "
+        f"standard deviations, {len(compared) - len(outside)} are; outside are {names(outside)}.",
         f"- **Claims**: of {sum(verdicts.values())} claims of the report, "
         f"{', '.join(f'{verdicts[verdict]} are {verdict}' for verdict in VERDICTS)}. "
         f"Not confirmed: {'; '.join(refuted) or 'none'}.",
