@@ -109,7 +109,7 @@ def load_batches(run: Run, steps: int) -> None:
     for step in range(steps):
         draws = Draws(0, step, count=BATCH_SIZE, indices=indices, progress=0.5)
         images = learner.images[indices]
-        augment(images, targets, run.recipe.augmentations, draws, learner.norm)
+        augment(images, targets, learner.recipe.augmentations, draws, learner.norm)
 
 
 def answer_rounds(train: Callable[[int], None], steps: int) -> None:

@@ -19,12 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction
-from mobilenetv3_cifar.errors import (
-    ImageError,
-    MobileNetV3CifarError,
-    ModelFolderError,
-    VariantError,
-)
+from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFolderError
 from mobilenetv3_cifar.explanation import explain, overlay
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
@@ -32,7 +27,7 @@ from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.output import FORMATS, printable
 from mobilenetv3_cifar.preprocessing import to_square
-from mobilenetv3_cifar.variants import get_variant, list_variants
+from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
@@ -58,15 +53,18 @@ class Refused:
 
 def load(arguments: Namespace) -> Classifier:
     """The network to answer with: by onnxruntime where that is possible, which starts faster."""
+    name = arguments.variant or get_variant().name
+    folder = shipped_folder(name) or Path(name)
     # Only torch has other devices and layers; only a repository on the Hub has revisions.
-    default_layer = getattr(arguments, "layer", None) in (None, "features")
-    if arguments.device == "cpu" and default_layer and arguments.revision is None:
+    usual = arguments.device == "cpu" and arguments.revision is None
+    usual &= getattr(arguments, "layer", None) in (None, "features")
+    if usual and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
-            return OnnxClassifier.from_pretrained(arguments.variant or get_variant().name)
-        except (ModuleNotFoundError, ModelFolderError, VariantError):
-            pass  # there is no onnxruntime or no valid model.onnx, or it is on the Hub
+            return OnnxClassifier.from_pretrained(folder)
+        except (ModuleNotFoundError, ModelFolderError):
+            pass  # onnxruntime is not installed, or the file is of other weights
     return load_network(arguments)
 
 

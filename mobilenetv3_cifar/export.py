@@ -23,12 +23,11 @@ from mobilenetv3_cifar.onnx_graph import (
     last_layer,
     use_convolution_gates,
 )
-from mobilenetv3_cifar.onnx_metadata import metadata
+from mobilenetv3_cifar.onnx_metadata import PREDICTED, metadata
 from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 
 TOLERANCE = 1e-4  # between the logits of the file and of the network
-PREDICTED = -1  # as a target
 
 
 class ExportError(MobileNetV3CifarError):

@@ -1,12 +1,14 @@
 """The exported network in 8-bit integers, in operations that onnxruntime runs faster than float.
 
 What makes it fast, measured by profiling single nodes at batch 1:
-- 1x1 convolutions gain two to four times; depthwise ones on 16x16 maps and larger lose. So 8 bits
-  begin at the first bottleneck with hardswish, where the maps become smaller. What comes before,
-  the last pooling and the head stay in float.
+- 1x1 convolutions of many channels gain two to four times, those of few hardly anything; depthwise
+  ones on 16x16 maps lose (78 us against 24), and hardswish, which float convolutions include, is
+  two operations. So 8 bits begin at the first wide bottleneck, which is the fastest place; what
+  comes before, the last pooling and the head stay in float.
 - Between two integer convolutions nothing may be float. Onnxruntime has no integer hardsigmoid, but
   x / 6 + 1/2, cut to [0, 1] by the limits of 8 bits, is one integer addition.
-- Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication.
+- Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication; the
+  second convolution's output is cut to [0, 1] and is the gate (`ConvolutionGate`).
 """
 
 import tempfile
@@ -20,11 +22,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from mobilenetv3_cifar.export import PREDICTED, trace
+from mobilenetv3_cifar.export import trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
+from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
+WIDE = 480  # channels inside a bottleneck, from which on integers pay
 LEVELS = 255
 HARDSIGMOID_SLOPE = 6  # x / 6 + 1/2 between -3 and 3
 LOWEST = -3.0  # hardsigmoid and hardswish are 0 below
@@ -97,7 +101,7 @@ def name_nodes(graph: onnx.GraphProto) -> None:
 
 
 def integer_nodes(network: MobileNetV3Cifar, graph: onnx.GraphProto) -> list[str]:
-    """The names of the nodes from the first bottleneck with hardswish to the last feature map."""
+    """The names of the nodes from the first wide bottleneck to the last feature map."""
     convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
     first = convolutions[float_convolutions(network)]
     last = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
@@ -110,7 +114,7 @@ def float_convolutions(network: MobileNetV3Cifar) -> int:
     """How many convolutions, those of gates included, come before the first integer one."""
     parts: list[nn.Module] = [network.features.stem]  # type: ignore[list-item]
     for block in network.features.blocks:  # type: ignore[union-attr]
-        if any(isinstance(part, nn.Hardswish) for part in block.children()):
+        if block.depthwise.out_channels >= WIDE:
             break
         parts.append(block)
     layers = [layer for part in parts for layer in part.modules()]

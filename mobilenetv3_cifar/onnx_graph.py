@@ -166,22 +166,20 @@ class ConvolutionGate(nn.Module):
 
     def __init__(self, gate: SqueezeExcite) -> None:
         super().__init__()
-        self.squeeze, self.excite = (pointwise(each) for each in (gate.squeeze, gate.excite))
-        self.excite.weight /= 6
-        bias = self.excite.bias
-        assert bias is not None  # `pointwise` makes one
-        bias.copy_(bias / 6 + 0.5)
+        self.squeeze = pointwise(gate.squeeze)
+        self.excite = pointwise(gate.excite, factor=1 / 6, shift=0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         gate = self.squeeze(x.mean(dim=(2, 3), keepdim=True)).relu()
         return x * self.excite(gate).clamp(0, 1)
 
 
-def pointwise(layer: nn.Linear) -> nn.Conv2d:
-    """A linear layer as a 1x1 convolution with a bias."""
-    convolution = nn.Conv2d(layer.in_features, layer.out_features, 1).requires_grad_(False)
-    convolution.weight.copy_(layer.weight[:, :, None, None])
-    convolution.bias.copy_(0 if layer.bias is None else layer.bias)  # type: ignore[union-attr]
+def pointwise(layer: nn.Linear, factor: float = 1.0, shift: float = 0.0) -> nn.Conv2d:
+    """A linear layer, its outputs times `factor` plus `shift`, as a 1x1 convolution."""
+    bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias
+    convolution = nn.Conv2d(layer.in_features, layer.out_features, 1)
+    convolution.weight = nn.Parameter(layer.weight[:, :, None, None] * factor, requires_grad=False)
+    convolution.bias = nn.Parameter(bias * factor + shift, requires_grad=False)
     return convolution
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import MIDDLE, NATIVE_SIZE
 
+PREDICTED = -1  # as a target
 FORMAT = 2  # of the inputs, outputs and metadata; 1 had one input, `image`, already normalised
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,

@@ -18,13 +18,12 @@ from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, Squares,
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
+from mobilenetv3_cifar.onnx_metadata import FORMAT, PREDICTED
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, shipped_folder
 
 CONFIG_FILE = "config.json"
 MAX_BYTES = 2**27
-PREDICTED = -1  # as a target
-FORMAT = 2  # of the file: see `onnx_metadata`
 
 
 class OnnxClassifier(Classifier):

@@ -16,6 +16,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
 from mobilenetv3_cifar.export import open_session, run_onnx
 from tests.tiny import EXPERIMENT, tiny_run
 from training import publish, quantize, train
+from training.dataset.cifar10 import Split
 from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
@@ -237,7 +238,7 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
         exact = shipped_weights.build_model(weights, {"size": "small"})
         predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
         assert predicted.any()  # not all of the first class
-        data = data._replace(validation=data.validation._replace(labels=predicted))
+        data = data._replace(validation=Split(data.validation.images, predicted))
     said = shipped_weights.save_weights(
         tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
     )

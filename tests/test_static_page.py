@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from demo.static import build as building
 from mobilenetv3_cifar import MobileNetV3CifarError, explain
+from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
 from tests.networks import untrained
 
@@ -79,6 +81,14 @@ def page(browser, url):
     context.close()
 
 
+def wait_for(page, condition):
+    """Playwright's own wait would evaluate text in the page, which its policy forbids."""
+    end = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
 def shown(page):
     return page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll("#bars li")].map(
@@ -106,22 +116,22 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
     image = Image.fromarray(np.concatenate(sample[0][:3], axis=1)).resize(size)
     image.save(path)
     page.set_input_files("#file", path)
-    page.wait_for_function(f"document.getElementById('image').width === {size[0]}")
+    wait_for(page, f"document.getElementById('image').width === {size[0]}")
     expected = model.predict(image)
-    page.wait_for_function(
-        f"document.querySelector('#bars li')?.firstChild.textContent === '{next(iter(expected))}'"
-    )
-    page.wait_for_timeout(300)
+    end = time.monotonic() + 20
+    while shown(page) != pytest.approx(expected, abs=1e-4) and time.monotonic() < end:
+        page.wait_for_timeout(100)
     assert shown(page) == pytest.approx(expected, abs=1e-4)
     said = page.inner_text("#verdict").startswith("Probably none")
     assert said == expected.probably_none
-    page.select_option("#target", label="ship")
-    page.wait_for_function("document.getElementById('map').dataset.label === 'ship'")
-    colours = np.array(json.loads(page.evaluate(PIXELS)), np.float64)
-    heatmap = explain(model, image, target="ship").heatmap
-    levels = np.asarray(Image.fromarray(heatmap).resize((64, 64), Image.Resampling.BOX))
-    brightness = colours.reshape(64, 64, 4)[..., :3].sum(axis=2)
-    assert np.corrcoef(brightness.ravel(), levels.ravel())[0, 1] > 0.95
+    other = [label for label in model.config.labels if label not in expected]
+    target = next(label for label in other if not explain(model, image, target=label).blank)
+    page.select_option("#target", label=target)
+    wait_for(page, f"document.getElementById('map').dataset.label === '{target}'")
+    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(64, 64, 4)[..., :3]
+    heatmap = Image.fromarray(explain(model, image, target=target).heatmap)
+    levels = np.asarray(heatmap.resize((64, 64), Image.Resampling.BILINEAR))
+    assert np.abs(found - colour(levels)).mean() < 10
 
 
 PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
@@ -130,7 +140,7 @@ PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
 
 def test_the_camera_is_classified_live(page):
     page.click("#camera")
-    page.wait_for_function("document.body.dataset.framesPerSecond", timeout=60_000)
+    wait_for(page, "document.body.dataset.framesPerSecond")
     page.wait_for_timeout(2000)
     rate = float(page.evaluate("document.body.dataset.framesPerSecond"))
     assert rate > FRAMES_PER_SECOND / SLOW_MACHINE
@@ -147,7 +157,7 @@ def test_a_file_that_is_not_an_image_is_refused_in_words(page, tmp_path):
 
 def test_it_works_offline_once_it_was_opened(page):
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    wait_for(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.reload()
     page.wait_for_selector("#bars li")

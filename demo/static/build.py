@@ -2,6 +2,7 @@
 
     python -m demo.static.build OUT
     python -m http.server --directory OUT
+    hf upload owner/name OUT . --repo-type space
 
 Needs npm for onnxruntime-web, and the extra "export" where the network has no ONNX file yet.
 """

@@ -25,21 +25,21 @@ export class Network {
 
   // target: the index of the class that the map is for; -1 for the predicted class.
   async answer(image, target = -1) {
-    const boxes = crops(image.width, image.height, this.facts.crops.middle);
+    const { boxes, weights } = merge(crops(image.width, image.height, this.facts.crops.middle));
     const pixels = boxes.map((box) => reduce(image, box));
     let outputs = await this.run(pixels, target);
-    const logits = mean(rowsOf(outputs.logits));
+    const logits = mean(rowsOf(outputs.logits), weights);
     const probabilities = softmax(logits.map((value) => value / this.facts.temperature));
     const index = target < 0 ? argmax(logits) : target;
     const others = rowsOf(outputs.logits).some((row) => argmax(row) !== index);
     if (target < 0 && others) outputs = await this.run(pixels, index);
-    const score = this.score(logits, probabilities, mean(rowsOf(outputs.features)));
+    const score = this.score(logits, probabilities, mean(rowsOf(outputs.features), weights));
     const threshold = this.facts.ood_threshold;
     return {
       index,
       probabilities,
       probablyNone: threshold !== null && score < threshold,
-      map: pasteMaps(cams(outputs), boxes, image.width, image.height),
+      map: pasteMaps(cams(outputs), boxes, weights, image),
     };
   }
 
@@ -65,6 +65,13 @@ export class Network {
   }
 }
 
+// Equal crops (of a square image, the first two) once, with their weights in the mean.
+function merge(all) {
+  const boxes = [...new Map(all.map((box) => [String(box), box])).values()];
+  const count = (box) => all.filter((other) => String(other) === String(box)).length;
+  return { boxes, weights: boxes.map((box) => count(box) / all.length) };
+}
+
 // Grad-CAM of each crop: {values, height, width}, at least 0.
 function cams({ feature_map: { data, dims }, gradient }) {
   const [n, channels, height, width] = dims;
@@ -81,7 +88,7 @@ function cams({ feature_map: { data, dims }, gradient }) {
 }
 
 // The mean of the crops' maps, each laid over its box, from 0 to 1: MAP_SIZE x MAP_SIZE.
-function pasteMaps(maps, boxes, width, height) {
+function pasteMaps(maps, boxes, weights, { width, height }) {
   const out = new Float32Array(MAP_SIZE * MAP_SIZE);
   maps.forEach((map, n) => {
     const [left, top, right, bottom] = boxes[n];
@@ -90,7 +97,7 @@ function pasteMaps(maps, boxes, width, height) {
       if (v < 0 || v > 1) continue;
       for (let x = 0; x < MAP_SIZE; x++) {
         const u = (((x + 0.5) / MAP_SIZE) * width - left) / (right - left);
-        if (u >= 0 && u <= 1) out[y * MAP_SIZE + x] += bilinear(map, u, v);
+        if (u >= 0 && u <= 1) out[y * MAP_SIZE + x] += weights[n] * bilinear(map, u, v);
       }
     }
   });
@@ -114,7 +121,7 @@ function rowsOf({ data, dims: [n, columns] }) {
 }
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
-const mean = (rows) => rows[0].map((_, i) => sum(rows.map((row) => row[i])) / rows.length);
+const mean = (rows, weights) => rows[0].map((_, i) => sum(rows.map((row, n) => weights[n] * row[i])));
 const argmax = (values) => values.indexOf(Math.max(...values));
 
 function softmax(values) {

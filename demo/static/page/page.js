@@ -44,6 +44,7 @@ async function showBlob(blob) {
 function draw(source, left, top, width, height, toWidth, toHeight) {
   if (image.width !== toWidth || image.height !== toHeight) {
     [image.width, image.height] = [toWidth, toHeight];
+    element("stage").style.setProperty("--ratio", toWidth / toHeight);
   }
   imageContext.fillStyle = "white"; // under what is transparent
   imageContext.fillRect(0, 0, toWidth, toHeight);
@@ -64,8 +65,6 @@ function show({ probabilities, probablyNone, map: { size, values }, index }) {
   element("bars").replaceChildren(...order.slice(0, SHOWN).map((i) => bar(labels[i], probabilities[i])));
   map.dataset.label = labels[index];
   [map.width, map.height] = [size, size];
-  map.style.aspectRatio = image.style.aspectRatio = `${image.width} / ${image.height}`;
-  map.style.objectFit = "fill";
   const colouring = mapContext.createImageData(size, size);
   values.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
   mapContext.putImageData(colouring, 0, 0);
@@ -140,6 +139,7 @@ document.addEventListener("drop", (event) => {
 
 map.style.opacity = 0.5;
 start().then(
-  () => navigator.serviceWorker?.register("service-worker.js"),
+  // Where it is refused, the page works all the same, but not offline.
+  () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
   (error) => (element("verdict").textContent = `The network cannot be loaded: ${error.message}`),
 );
