@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from training.loop.averaging import reestimate_batch_norm
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
@@ -13,12 +14,12 @@ def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
     for block in network.features.blocks:
         if settings.get("blocks") == "cifar32":  # it starts at 0, which would leave the blocks out
             torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
+    network.eval()
+    reestimate_batch_norm(network, torch.from_numpy(images))
     inputs = torch.stack([network.transform()(image) for image in images])
     with torch.no_grad():
-        for _ in range(20):
-            network(inputs)
-        network.eval()
-        network.head[-1].weight.mul_(50)
+        logits = network(inputs)
+        network.head[-1].weight.mul_(2 / (logits - logits.mean(dim=0)).std())
         if network.config.ood_score == "fdbd":
             network.feature_mean.copy_(network.forward_features(inputs).mean(dim=(0, 2, 3)))
     return network
