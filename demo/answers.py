@@ -1,7 +1,8 @@
-"""What the page asks of the networks: picture and variant -> answer. Knows nothing of gradio."""
+"""What the page asks of the networks: image and variant -> answer. Knows nothing of gradio."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,125 +16,140 @@ from mobilenetv3_cifar import (
     Prediction,
     explain,
     list_variants,
-    overlay,
 )
-from mobilenetv3_cifar.explanation import Method, layers
+from mobilenetv3_cifar.classifier import Classifier
+from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import crops, to_square
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
 from mobilenetv3_cifar.variants import get_variant
 
-LEAST_SHOWN, MOST_SHOWN = 256, 1024  # pixels of a shown map's longer side
-PREDICTED = "predicted"  # as a target: the class that the network answers
+MAX_SIDE = 512  # pixels; a longer image is reduced before it is classified
+PREDICTED = "predicted"  # as a target: the class that the network predicts
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One network's answer to one picture, and all that is needed to show it in other ways."""
+    """One network's answer for one image, with one or more activation maps."""
 
     variant: str
     method: Method
-    picture: Image.Image
-    seen: Image.Image  # the square that the network got where it looked for the map
-    probabilities: dict[str, float]  # of all classes, highest first
-    explanation: Explanation
+    image: Image.Image
+    explanations: tuple[Explanation, ...]
+    layers: tuple[str, ...]  # of each map
     seconds: float
-    unsure: bool  # the picture is unlikely to show any of the classes
+
+    @property
+    def probabilities(self) -> Prediction:
+        """Those of all classes, highest first."""
+        return self.explanations[0].probabilities
 
     @property
     def label(self) -> str:
         return next(iter(self.probabilities))
 
     @property
-    def looks(self) -> int:
-        """How many regions the answer is the mean of."""
-        return len(crops(self.picture.size))
+    def is_photograph(self) -> bool:
+        return max(self.image.size) > NATIVE_SIZE
 
-    def top(self, count: int) -> dict[str, float]:
-        return dict(list(self.probabilities.items())[:count])
+    @property
+    def inputs(self) -> list[Image.Image]:
+        """The crops over which the answer is averaged, as sharp as the network gets them."""
+        return [to_square(self.image.crop(box), NATIVE_SIZE) for box in crops(self.image.size)]
 
-    def map_over_picture(self, opacity: float) -> Image.Image:
-        """The picture under its map, a small one enlarged so that there is something to see.
+    def heatmaps(self) -> list[np.ndarray | None]:
+        """One map per explanation, None where it is blank; maps of one layer share one scale."""
+        peaks = dict.fromkeys(self.layers, 0.0)
+        for layer, each in zip(self.layers, self.explanations, strict=True):
+            peaks[layer] = max(peaks[layer], each.peak)
+        return [
+            None if each.blank else each.heatmap * (each.peak / peaks[layer])
+            for layer, each in zip(self.layers, self.explanations, strict=True)
+        ]
 
-        A blank map is no answer: then it is the picture alone.
-        """
-        size = enlarged(self.picture.size)
-        picture = self.picture.resize(size, Image.Resampling.BICUBIC)
-        if self.explanation.blank:
-            return picture
-        heatmap = Image.fromarray(self.explanation.heatmap).resize(size)
-        return overlay(picture, np.asarray(heatmap).clip(0, 1), opacity)
-
-
-def enlarged(size: tuple[int, int]) -> tuple[int, int]:
-    factor = max(1, LEAST_SHOWN / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def part_of(picture: Image.Image, share: float, spot: tuple[int, int] | None) -> Image.Image:
-    """The picture, or the square part around `spot` whose side is `share` of the shorter side.
-
-    `spot` is in pixels from the upper left, by default the middle; the part stays within.
-    """
-    if share >= 1:
-        return picture
-    side = max(1, round(share * min(picture.size)))
-    x, y = spot or (picture.width // 2, picture.height // 2)
-    left = min(max(x - side // 2, 0), picture.width - side)
-    top = min(max(y - side // 2, 0), picture.height - side)
-    return picture.crop((left, top, left + side, top + side))
+    def top(self, count: int) -> list[tuple[str, float]]:
+        return list(self.probabilities.items())[:count]
 
 
 def answer(
-    picture: Image.Image,
+    image: Image.Image,
     variant: str,
     method: Method = "gradcam",
-    target: str = PREDICTED,
-    layer: str | None = None,
+    targets: Sequence[str] = (PREDICTED,),
+    layer_names: Sequence[str | None] = (None,),
 ) -> Answer:
-    """Classify a picture and explain one class.
+    """Classify an image and explain each of `targets` at each of `layer_names`.
 
     Raises:
-        VariantError, ValueError: there is no such variant, method, target or layer.
+        VariantError, ValueError: the variant, method, a target or a layer is unknown.
     """
-    model = load(variant)
+    model = load(variant) if set(layer_names) == {None} else load_torch(variant)
+    image = reduce(image)
     started = time.perf_counter()
-    picture = picture.copy()
-    picture.thumbnail((MOST_SHOWN, MOST_SHOWN))
-    chosen = None if target == PREDICTED else target
-    explanation = explain(model, picture, method=method, target=chosen, layer=layer)
+    explanations = tuple(
+        explain(
+            model, image, method=method, target=None if name == PREDICTED else name, layer=layer
+        )
+        for name in targets
+        for layer in layer_names
+    )
     seconds = time.perf_counter() - started
-    probabilities = explanation.probabilities
-    seen = to_square(picture, model.config.image_size)
-    unsure = max(probabilities.values()) < (model.config.ood_threshold or 0.0)
-    return Answer(variant, method, picture, seen, probabilities, explanation, seconds, unsure)
+    layers = tuple(name or model.layers()[-1] for _ in targets for name in layer_names)
+    return Answer(variant, method, image, explanations, layers, seconds)
 
 
-def compare(picture: Image.Image) -> Iterator[Answer]:
-    """Every shipped variant's answer, the best variant's first."""
+def reduce(image: Image.Image) -> Image.Image:
+    """At most MAX_SIDE pixels a side; rounded up, so that the image is not narrower than before."""
+    factor = MAX_SIDE / max(image.size)
+    if factor >= 1:
+        return image
+    return image.resize((math.ceil(image.width * factor), math.ceil(image.height * factor)))
+
+
+def likeliest(image: Image.Image, variant: str, count: int) -> list[str]:
+    """The labels with the highest probabilities."""
+    return list(load(variant).predict(reduce(image), top_k=count))
+
+
+def compare(image: Image.Image) -> Iterator[Answer]:
+    """The answer of every shipped variant, the best variant first."""
     for variant in list_variants():
-        yield answer(picture, variant.name)
+        yield answer(image, variant.name)
 
 
 def layer_names(variant: str) -> list[str]:
-    """The layers whose maps can be looked at, from the coarsest map, which means most, to finer."""
-    return layers(load(variant))[::-1]
+    """The layers whose maps can be shown, from the finest map to the last one."""
+    return load_torch(variant).layers()
 
 
-def load(name: str) -> MobileNetV3Cifar:
+def load(name: str) -> Classifier:
+    """A network for answers and maps of its last layer."""
     return load_once(get_variant(name).name)
 
 
 @cache
-def load_once(name: str) -> MobileNetV3Cifar:
-    return MobileNetV3Cifar.from_pretrained(name)
+def load_once(name: str) -> Classifier:
+    """By onnxruntime where the variant has a file for it: that is several times faster."""
+    try:
+        from mobilenetv3_cifar.runtime import OnnxClassifier
+
+        return OnnxClassifier.from_pretrained(name)
+    except (ModuleNotFoundError, ModelFolderError):
+        return load_torch(name)
+
+
+@cache
+def load_torch(name: str) -> MobileNetV3Cifar:
+    """A network that has maps of every layer."""
+    return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
 @cache
 def sample_answers(variant: str) -> list[Prediction]:
-    """{label: probability} of the likeliest class of each picture of the sample; takes seconds."""
-    return load(variant).predict([entry.picture for entry in sample()], top_k=1)
+    """The prediction for each image of the sample; takes seconds."""
+    return load(variant).predict([entry.image for entry in sample()], top_k=1)
 
 
 def warm_up() -> None:
-    """Do once, before anyone waits for it, what takes seconds the first time."""
+    """Do what takes seconds the first time before a visitor waits for it."""
     answer(open_image(example_files()[0]), get_variant().name)

@@ -1,22 +1,45 @@
-"""The demo's own API, beside the page: three typed functions, described at the page's foot."""
+"""The API beside the page: three typed functions, with examples to copy at the foot of the page."""
 
+import tempfile
+from pathlib import Path
 from typing import Any, TypedDict
 
 import gradio as gr
+import numpy as np
+from gradio.data_classes import ImageData
 from PIL import Image
 
 from demo import answers
-from demo.answers import PREDICTED
+from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
-from demo.safe_image import Opened, SafeImage
-from demo.words import as_sentence
+from demo.safe_image import Opened, SafeImage, WithoutStub
+from demo.text import as_sentence
+from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
+from mobilenetv3_cifar.preprocessing import Box, crops
 from mobilenetv3_cifar.variants import get_variant, list_variants
+
+MIN_OVERLAY = 256  # pixels of the longer side of an overlay
+PYTHON = """from gradio_client import Client, handle_file
+
+client = Client("{url}")
+answer, overlay, details = client.predict(
+    image=handle_file("image.jpg"), variant="{variant}", api_name="/classify"
+)
+print(answer["label"], details["probably_none"], overlay)
+"""
+SHELL = """file=$(curl -s -F files=@image.jpg {url}gradio_api/upload | cut -d '"' -f 2)
+image="{{\\"path\\": \\"$file\\", \\"meta\\": {{\\"_type\\": \\"gradio.FileData\\"}}}}"
+call={url}gradio_api/call/classify
+data="{{\\"data\\": [$image, \\"{variant}\\", \\"gradcam\\", \\"predicted\\", 0.5]}}"
+event=$(curl -s -H "Content-Type: application/json" -d "$data" $call | cut -d '"' -f 4)
+curl -s $call/$event
+"""
 
 
 class VariantFacts(TypedDict):
-    """A shipped variant: its accuracy is a fraction of 1, on the validation pictures."""
+    """A shipped variant: its accuracy is a fraction, on the validation images."""
 
     name: str
     accuracy: float
@@ -24,48 +47,119 @@ class VariantFacts(TypedDict):
     macs: int
 
 
-def build() -> None:
-    """Unseen components: through them gradio checks a caller's files as it does a visitor's."""
-    picture = SafeImage(label="image", visible=False)
+class Details(TypedDict):
+    """What `/classify` tells of its answer beside the probabilities and the overlay."""
+
+    boxes: list[list[float]]  # of the crops: left, top, right, bottom as fractions of the image
+    layer: str  # whose map it is
+    blank: bool  # there is no evidence for the class
+    ood_score: float
+    probably_none: bool  # the image is probably of none of the ten classes
+
+
+class OverlayImage(gr.Image, metaclass=WithoutStub):
+    """Writes each image to a file of its own; gradio's writes equal images to one file again."""
+
+    is_template = True
+
+    def postprocess(self, value: Image.Image | None) -> ImageData | None:  # type: ignore[override]
+        if value is None:
+            return None
+        Path(self.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=self.GRADIO_CACHE)) / "overlay.png"
+        value.save(path, compress_level=1)  # a quarter of the time, a little larger
+        return ImageData(path=str(path), orig_name=path.name)
+
+
+def build() -> gr.Markdown:
+    """The functions, and the examples at the foot of the page, which is returned.
+
+    The components are invisible: through them gradio checks a caller's files as a visitor's.
+    """
+    image = SafeImage(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)
-    opacity = gr.Number(0.5, label="opacity", visible=False)
+    opacity = gr.JSON("0.5", label="opacity", visible=False)
     label = gr.Label(label="answer", visible=False)
-    overlay = gr.Image(label="overlay", format="png", visible=False)
+    blended = OverlayImage(label="overlay", format="png", visible=False)
+    details = gr.JSON(label="details", visible=False)
     rows = gr.JSON(label="answers", visible=False)
     button = gr.Button(visible=False)
     button.click(
         classify,
-        [picture, variant, method, target, opacity],
-        [label, overlay],
+        [image, variant, method, target, opacity],
+        [label, blended, details],
         api_name="classify",
         concurrency_id=NETWORK,
     )
-    button.click(compare, picture, rows, api_name="compare", concurrency_id=NETWORK)
+    button.click(compare, image, rows, api_name="compare", concurrency_id=NETWORK)
     gr.api(variants, api_name="variants")
+    with gr.Accordion("Use it from a program", open=False, elem_id="api"):
+        return gr.Markdown(describe("http://127.0.0.1:7860/"), elem_id="snippets")
+
+
+def describe(url: str) -> str:
+    """Examples that run as they stand against the demo at `url`."""
+    values = {"url": url, "variant": get_variant().name}
+    return (
+        "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
+        f"`pip install gradio_client`:\n\n```python\n{PYTHON.format(**values)}```\n\nIn a shell:"
+        f"\n\n```bash\n{SHELL.format(**values)}```"
+    )
 
 
 def classify(
     image: Opened, variant: str, method: Method, target: str, opacity: float
-) -> tuple[dict[str, float], Image.Image]:
-    """Classify a picture: the probability of every class, and the picture under its activation map.
+) -> tuple[dict[str, float], Image.Image, Details]:
+    """Classify an image: the probability of every class, the image under its map, and details.
 
     method: gradcam, gradcam++, layercam, hirescam or eigencam. target: a class, or "predicted".
     opacity: of the map, from 0 to 1.
     """
-    picture = require(image)
-    if not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
-        raise refusal(f"opacity must be from 0 to 1, not {opacity}")
+    opened = require(image)
+    if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
+        raise refusal(f"opacity must be a number from 0 to 1, not {opacity!r}")
     try:
-        found = answers.answer(picture, variant, method, target)
+        answer = answers.answer(opened, variant, method, [target])
     except (VariantError, ValueError) as error:
         raise refusal(str(error)) from error
-    return found.probabilities, found.map_over_picture(opacity)
+    return answer.probabilities, blend(answer, opacity), details_of(answer)
+
+
+def blend(answer: Answer, opacity: float) -> Image.Image:
+    """The image under its map, a small one enlarged; a blank map leaves the image alone."""
+    size = enlarged(answer.image.size)
+    image = answer.image.resize(size, Image.Resampling.BICUBIC)
+    explained = answer.explanations[0]
+    if explained.blank:
+        return image
+    heatmap = np.asarray(Image.fromarray(explained.heatmap).resize(size)).clip(0, 1)
+    return overlay(image, heatmap, opacity)
+
+
+def enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    factor = max(1, MIN_OVERLAY / max(size))
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def details_of(answer: Answer) -> Details:
+    return Details(
+        boxes=[fractions(box, answer.image.size) for box in crops(answer.image.size)],
+        layer=answer.layers[0],
+        blank=answer.explanations[0].blank,
+        ood_score=answer.probabilities.ood_score,
+        probably_none=answer.probabilities.probably_none,
+    )
+
+
+def fractions(box: Box, size: tuple[int, int]) -> list[float]:
+    width, height = size
+    return [box[0] / width, box[1] / height, box[2] / width, box[3] / height]
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
-    """Ask every variant about a picture: the likeliest class of each, the best variant first."""
+    """Ask every variant about an image: the likeliest class of each, the best variant first."""
     return [
         {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
         for one in answers.compare(require(image))
@@ -73,7 +167,7 @@ def compare(image: Opened) -> list[dict[str, Any]]:
 
 
 def variants() -> list[VariantFacts]:
-    """The shipped variants, the best on the validation pictures first."""
+    """The shipped variants, the best on the validation images first."""
     return [
         VariantFacts(
             name=each.name, accuracy=each.accuracy, parameters=each.parameters, macs=each.macs
@@ -85,7 +179,7 @@ def variants() -> list[VariantFacts]:
 def require(image: Opened) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
-    raise refusal(str(image) if image else "there is no picture")
+    raise refusal(str(image) if image else "there is no image")
 
 
 def refusal(text: str) -> gr.Error:

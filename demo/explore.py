@@ -1,140 +1,111 @@
-"""The fourth tab: 300 real test pictures, what a network makes of them, and what it mixes up."""
+"""The second tab: 300 test images, what a network predicts for them, and what it confuses."""
 
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.answers import answer, sample_answers
-from demo.classify import QUICK
-from demo.compare import OPACITY
-from demo.experiments import read_metrics
-from demo.parts import NETWORK, answer_output, map_output, variant_input
-from demo.sample import SamplePicture, sample
-from demo.words import describe, describe_map, table
+from demo.charts import confusion
+from demo.figures import read_metrics
+from demo.markup import Map, bars, maps, tiles
+from demo.parts import ASK, LOCAL, choice, legend, panel, scroll_to, selectable, variant_input
+from demo.sample import SampleImage, find, sample
+from demo.text import describe, describe_map
+from demo.try_it import caption
 from mobilenetv3_cifar.preprocessing import LABELS
-from mobilenetv3_cifar.variants import get_variant
 
 INTRODUCTION = (
-    "The first thirty pictures of each kind in the test set. No network learned from them, so here "
-    "each shows what it can do. Choose a picture to see why the network answered as it did."
+    "The first thirty test images of each class. No network was trained on them. Choose one to see "
+    "the evidence for its prediction; choose a cell of the table to see the images it counts."
 )
-CHOOSE = "Choose a picture."
-ALL = "all kinds"
-RIGHT, WRONG, BOTH = "right", "wrong", "all"
-PAIRS = 8  # of kinds that are mixed up, most often first
+CHOOSE = '<div class="answer" aria-live="polite"><p>Choose an image.</p></div>'
+ANY, RIGHT, WRONG = "any", "right", "wrong"
 
 
-def build(tab: gr.Tab) -> None:
-    """Fill `tab`; the pictures come when it is opened, since sorting them takes seconds."""
+def build(tab: gr.Tab) -> dict[str, Any]:
+    """Fill `tab`; its images come when it is opened, since classifying them takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("Network", "explorer")
-        kind, outcome = build_filters()
+        truth = choice("True class", [("any", ANY), *LABELS], "truth")
+        predicted = choice(
+            "Prediction",
+            [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS],
+            "predicted",
+        )
     with gr.Row():
-        with gr.Column(scale=3):
-            count = gr.Markdown(elem_id="found")
-            gallery = build_gallery()
-        with gr.Column(scale=2):
-            sentence, label = answer_output("explored", CHOOSE)
-            overlay = map_output("explored-overlay")
-    pairs = gr.Markdown(elem_id="pairs", elem_classes=["table", "narrow"])
+        with gr.Column(scale=3, min_width=280):
+            images = selectable(elem_id="images")
+        with gr.Column(scale=2, min_width=280):
+            explained = panel(CHOOSE, "explained")
+            legend()
+    matrix = selectable(elem_id="confusion")
 
-    filters: list[gr.Dropdown | gr.Radio] = [variant, kind, outcome]
+    filters: list[Any] = [variant, truth, predicted]
     changes = [each.change for each in filters]
-    gr.on(
-        [tab.select, *changes],
-        choose,
-        filters,
-        [count, gallery, pairs],
-        show_progress="minimal",
-        trigger_mode="always_last",
-        api_visibility="private",
-    )
-    # What is explained may be among the pictures no longer, or by another network.
-    gr.on(changes, lambda: (CHOOSE, None, None), None, [sentence, label, overlay], **QUICK)
-    gallery.select(
-        explain_one,
-        filters,
-        [sentence, label, overlay],
-        show_progress="minimal",
-        trigger_mode="always_last",
-        concurrency_id=NETWORK,
-        api_visibility="private",
+    gr.on([tab.select, *changes], choose, filters, [images, matrix], **ASK)
+    gr.on(changes, lambda: CHOOSE, None, explained, **LOCAL)
+    images.select(explain_one, variant, explained, **ASK).then(**scroll_to("explained"))
+    cell = matrix.select(choose_cell, None, [truth, predicted], **LOCAL)
+    cell.then(**scroll_to("images"))
+    return {"explorer": variant, "truth": truth, "predicted": predicted}
+
+
+def choose(variant: str, truth: str, predicted: str) -> tuple[str, str]:
+    """HTML: the sample's images that pass the filters, and the confusion matrix."""
+    found = passing(variant, truth, predicted)
+    items = [(entry.key, entry.image, describe_pair(entry, label)) for entry, label in found]
+    none = "" if items else " Other filters show more."
+    matrix = read_metrics(variant)["test"]["confusion_matrix"]
+    return (
+        f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>{tiles(items)}',
+        confusion(matrix),
     )
 
 
-def build_filters() -> tuple[gr.Dropdown, gr.Radio]:
-    kind = gr.Dropdown(
-        [ALL, *LABELS], value=ALL, label="Pictures of", min_width=160, elem_id="kind"
-    )
-    outcome = gr.Radio(
-        [BOTH, RIGHT, WRONG], value=WRONG, label="Its answers", min_width=240, elem_id="outcome"
-    )
-    return kind, outcome
+def passing(variant: str, truth: str, predicted: str) -> list[tuple[SampleImage, str]]:
+    """The sample's images that pass the filters, each with the network's prediction."""
+    labels = (next(iter(row)) for row in sample_answers(variant))
+    pairs = zip(sample(), labels, strict=True)
+    return [(entry, label) for entry, label in pairs if passes(entry, label, truth, predicted)]
 
 
-def build_gallery() -> gr.Gallery:
-    return gr.Gallery(
-        label="Test pictures",
-        show_label=False,
-        height=460,
-        allow_preview=False,
-        format="png",
-        interactive=False,
-        buttons=[],
-        elem_id="pictures",
-        elem_classes=["captions", "many"],
-    )
-
-
-def choose(variant: str, kind: str, outcome: str) -> tuple[str, Any, str]:
-    """The sample's pictures that pass the filters, as the gallery shows them."""
-    found = passing(variant, kind, outcome)
-    items = [(entry.picture, caption(entry.label, label)) for entry, label in found]
-    count = f"{len(found)} of {len(sample())} pictures"
-    return count, gr.Gallery(items, selected_index=None), most_confused(variant)
-
-
-def passing(variant: str, kind: str, outcome: str) -> list[tuple[SamplePicture, str]]:
-    """The sample's pictures that pass the filters, and the network's answer to each."""
-    labels = (next(iter(guess)) for guess in sample_answers(variant))
-    answered = zip(sample(), labels, strict=True)
-    return [(entry, label) for entry, label in answered if passes(entry, label, kind, outcome)]
-
-
-def passes(entry: SamplePicture, label: str, kind: str, outcome: str) -> bool:
-    if kind not in (ALL, entry.label):
+def passes(entry: SampleImage, label: str, truth: str, predicted: str) -> bool:
+    if truth not in (ANY, entry.label):
         return False
-    return outcome == BOTH or (outcome == RIGHT) == (label == entry.label)
+    if predicted in (RIGHT, WRONG):
+        return (predicted == RIGHT) == (label == entry.label)
+    return predicted in (ANY, label)
 
 
-def caption(truth: str, label: str) -> str:
-    return truth if truth == label else f"{truth}, taken for {label}"
+def describe_pair(entry: SampleImage, label: str) -> str:
+    return label if label == entry.label else f"{entry.label}, predicted {label}"
 
 
-def most_confused(variant: str) -> str:
-    """From the whole test set: which kind is taken most often for which other."""
-    matrix = read_metrics(get_variant(variant))["test"]["confusion_matrix"]
-    mistakes = [
-        (count, truth, label)
-        for truth, row in zip(LABELS, matrix, strict=True)
-        for label, count in zip(LABELS, row, strict=True)
-        if truth != label
+def choose_cell(event: gr.EventData) -> tuple[str, str]:
+    """A cell of the confusion matrix was chosen: show the images that it counts."""
+    truth, _, predicted = str(event.id).partition(":")
+    return truth, predicted
+
+
+def explain_one(event: gr.EventData, variant: str) -> str:
+    """HTML: the answer for one image; for a mistake, the maps of both classes on one scale."""
+    entry = find(str(event.id))
+    if entry is None:
+        return CHOOSE
+    first = answer(entry.image, variant)
+    wrong = first.label != entry.label
+    shown = answer(entry.image, variant, targets=[first.label, entry.label]) if wrong else first
+    drawn = [
+        Map(heatmap, caption(shown, index), describe_map(shown, index))
+        for index, heatmap in enumerate(shown.heatmaps())
     ]
-    worst = sorted(mistakes, reverse=True)[:PAIRS]
-    rows = [[f"{truth}, taken for {label}", f"{count}"] for count, truth, label in worst]
-    return table(["What it mixes up most, of all 10,000 test pictures", "Times"], rows)
-
-
-def explain_one(
-    event: gr.SelectData, variant: str, kind: str, outcome: str
-) -> tuple[str, Any, Any]:
-    """Ask the network about the picture that the visitor chose."""
-    found = passing(variant, kind, outcome)
-    if event.index >= len(found):  # the filters have just changed
-        return CHOOSE, None, None
-    entry, _ = found[event.index]
-    answered = answer(entry.picture, variant)
-    sentence = f"{describe(answered)}\n\nTest picture {entry.index} shows: **{entry.label}**."
-    overlay = gr.Image(answered.map_over_picture(OPACITY), alt_text=describe_map(answered))
-    return sentence, answered.top(3), overlay
+    truth = f"Test image {entry.index}: the true class is <b>{escape(entry.label)}</b>."
+    scale = " Prediction and true class, on one scale:" if wrong else ""
+    link = f"?image={entry.key}&amp;network={escape(variant)}"
+    return (
+        f"{describe(shown)}<p>{truth}{scale}</p>"
+        f"{maps(entry.image, drawn, f'{entry.key}-{variant}')}{bars(shown.top(3))}"
+        f'<p><a href="{link}">Open this image in "Try it"</a></p>'
+    )

@@ -1,56 +1,65 @@
-"""Pieces that several tabs are made of."""
+"""Components that several tabs use."""
+
+from typing import Any
 
 import gradio as gr
 
-from demo.safe_image import SafeImage
-from demo.sample import example_files
-from demo.words import choices_of_variants
+from demo import markup
+from demo.text import variant_choices
 from mobilenetv3_cifar.variants import get_variant
 
-NETWORK = "network"  # the queue of all that runs a network, so that visitors take turns
+NETWORK = "network"  # the queue of everything that runs a network, so that visitors take turns
+SELECT = """element.addEventListener("click", (event) => {
+    const chosen = event.target.closest("[data-id]");
+    if (chosen) trigger("select", { id: chosen.dataset.id });
+});"""
+LOCAL: dict[str, Any] = {  # events that run no network
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+    "concurrency_limit": None,
+    "api_visibility": "private",
+}
+ASK: dict[str, Any] = {  # events that do
+    "show_progress": "minimal",
+    "trigger_mode": "always_last",
+    "concurrency_id": NETWORK,
+    "api_visibility": "private",
+}
 
 
-def picture_input(elem_id: str) -> SafeImage:
-    """Where a visitor puts a picture: a file, the clipboard, the camera or one of the examples."""
-    picture = SafeImage(
-        label="Your picture",
-        sources=["upload", "clipboard", "webcam"],
-        height=300,
-        elem_id=elem_id,
-        elem_classes="large",
-    )
-    files = [str(file) for file in example_files()]
-    examples = gr.Examples(files, picture, label="Or try one of these")
-    examples.dataset.elem_classes = ["examples"]
-    return picture
+def scroll_to(elem_id: str) -> dict[str, Any]:
+    """The arguments of an event that brings an element into the window."""
+    js = f"() => document.getElementById('{elem_id}').scrollIntoView({{block: 'nearest'}})"
+    return {"fn": None, "js": js, **LOCAL}
 
 
-def variant_input(label: str, elem_id: str) -> gr.Dropdown:
+def variant_input(label: str, elem_id: str, value: str | None = None) -> gr.Dropdown:
     return gr.Dropdown(
-        choices_of_variants(),
-        value=get_variant().name,
+        variant_choices(),
+        value=value or get_variant().name,
         label=label,
-        info="How often it is right on 15,000 pictures it never saw, and its file's size",
+        filterable=False,
         min_width=220,
         elem_id=elem_id,
     )
 
 
-def answer_output(elem_id: str, text: str = "") -> tuple[gr.Markdown, gr.Label]:
-    """The sentence that says what a network answers, and the likeliest classes as bars."""
-    sentence = gr.Markdown(text, elem_id=f"{elem_id}-sentence", elem_classes="answer")
-    label = gr.Label(label="What it answers", show_heading=False, elem_id=f"{elem_id}-label")
-    return sentence, label
-
-
-def map_output(elem_id: str) -> gr.Image:
-    return gr.Image(
-        label="Where it looked",
-        format="jpeg",
-        height=280,
-        min_width=200,
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id=elem_id,
-        elem_classes="large",
+def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
+    """A dropdown that starts with its first option and cannot be left empty."""
+    first = options[0][1] if isinstance(options[0], tuple) else options[0]
+    return gr.Dropdown(
+        options, value=first, label=label, filterable=False, min_width=150, elem_id=elem_id
     )
+
+
+def selectable(html: str = "", elem_id: str | None = None) -> gr.HTML:
+    """HTML whose elements with a `data-id` trigger `select`; the function reads `event.id`."""
+    return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)
+
+
+def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
+    return gr.HTML(html, js_on_load=None, apply_default_css=False, elem_id=elem_id)
+
+
+def legend() -> gr.HTML:
+    return panel(markup.legend())

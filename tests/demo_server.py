@@ -6,12 +6,16 @@ import socket
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, variants
 from mobilenetv3_cifar.preprocessing import LABELS
 
 NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}  # validation accuracies
+TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}
+HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,seconds
+1,0.1,1.5,0.4,1.4,0.5,9
+2,0.1,1.0,0.6,0.9,0.7,9
+"""
 
 
 def make_metrics(name, accuracy, model):
@@ -26,7 +30,7 @@ def make_metrics(name, accuracy, model):
         "epochs": 4,
         "parameters": sum(each.numel() for each in model.parameters()),
         "macs": 59_000_000,
-        "train": {"accuracy": accuracy + 0.01, "loss": 0.9},
+        "train": {"accuracy": TRAINING[name], "loss": 0.9},
         "validation": measured,
         "test": measured
         | {
@@ -50,14 +54,13 @@ def make_variant(folder, seed):
     metrics = make_metrics(folder.name, NAMES[folder.name], model)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# The card\n\n![](curves.png)\n")
-    for figure in ("curves", "confusion_matrix", "activation_maps", "batch"):
-        Image.new("RGB", (64, 48), "white").save(folder / f"{figure}.png")
+    (folder / "history.csv").write_text(HISTORY)
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """The three networks as the only shipped variants, for one test file."""
-    from demo import answers
+    from demo import answers, figures
 
     root = tmp_path_factory.mktemp("model_cards")
     for seed, name in enumerate(NAMES):
@@ -65,8 +68,15 @@ def shipped(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variants, "variants_folder", lambda: root)
         yield root
-    answers.load_once.cache_clear()
-    answers.sample_answers.cache_clear()
+    for cached in (
+        answers.load_once,
+        answers.load_torch,
+        answers.sample_answers,
+        figures.read_metrics,
+        figures.read_config,
+        figures.read_history,
+    ):
+        cached.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_networks_for_32_pixels_cost_what_they_should(size, parameters, macs):
 def test_residual_blocks_for_32_pixels_start_as_the_identity():
     model = MobileNetV3Cifar(blocks="cifar32").eval()
     block = next(block for block in model.features.blocks if block.residual)
-    inputs = torch.randn(1, block.expand.in_channels, 8, 8)
+    inputs = torch.randn(1, block[0].in_channels, 8, 8)
     assert torch.equal(block(inputs), inputs)
 
 

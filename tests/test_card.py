@@ -73,7 +73,7 @@ def test_another_control_is_described_by_its_own_recipe(tmp_path):
     text = card_of(write(tmp_path / "small-overfit", metrics("small-overfit", 0.4, train=1.0)))
     assert "rotation by up to" not in text
     assert "| `train_images` | `1000` |" in text
-    assert "It asks" not in text
+    assert f"It asks: {EXPERIMENTS['small-overfit'].claim}" in text
     assert "the report's blocks" not in text
 
 

@@ -1,50 +1,158 @@
-// What gradio gets wrong about its pictures, put right from outside.
+// What the page does in the browser: it shrinks images before they are sent, blends maps, keeps
+// the address, and names what gradio leaves without a name.
 () => {
-  // To a screen reader its thumbnails are buttons without a name, or called by their number: give
-  // them their caption, their picture's alternative text or the name of its file. And have new
-  // answers said. A tab is drawn when it is opened, so this looks again after every change.
-  const name = (image) => image.alt || image.src.split("/").pop().split(".")[0];
-  const set = (element, key, value) => {
-    if (element && value && element.getAttribute(key) !== value) element.setAttribute(key, value);
-  };
-  const tell = () => {
-    for (const image of document.querySelectorAll(".gallery-item img")) {
-      set(image.closest("button"), "aria-label", name(image));
-    }
-    for (const caption of document.querySelectorAll(".captions .caption-label")) {
-      set(caption.closest("button"), "aria-label", caption.textContent.trim());
-    }
-    for (const answer of document.querySelectorAll(".answer")) set(answer, "aria-live", "polite");
-  };
-  const anything = { childList: true, subtree: true, characterData: true };
-  new MutationObserver(tell).observe(document.body, anything);
-  tell();
+  const LONGEST = 640; // pixels of an image that is sent
+  const LOSSLESS = 256; // up to this size it is sent as PNG
+  const KEPT = "own-image"; // in the session's storage: the visitor's image, for a reload
 
-  // It takes a clicked picture to be shown no larger than it is, and without padding. Ours fills its
-  // frame: send the click on from where gradio would look for that pixel.
-  const move = (event) => {
-    if (!event.isTrusted || !event.target.matches?.("#picture img")) return;
-    event.stopImmediatePropagation();
-    const { naturalWidth, naturalHeight } = event.target;
-    const box = event.target.getBoundingClientRect();
-    const style = getComputedStyle(event.target);
-    const [top, right, bottom, left] = ["Top", "Right", "Bottom", "Left"].map((side) =>
-      parseFloat(style[`padding${side}`]),
-    );
-    const width = box.width - left - right;
-    const height = box.height - top - bottom;
-    const shown = Math.min(width / naturalWidth, height / naturalHeight);
-    const x = (event.clientX - box.left - left - (width - naturalWidth * shown) / 2) / shown;
-    const y = (event.clientY - box.top - top - (height - naturalHeight * shown) / 2) / shown;
-    if (x < 0 || x >= naturalWidth || y < 0 || y >= naturalHeight) return;
-    const scale = Math.min(box.width / naturalWidth, box.height / naturalHeight, 1);
-    const at = (pixel) => (Math.floor(pixel) + 0.49) * scale; // it rounds to the nearest
-    const moved = new PointerEvent("click", {
-      bubbles: true,
-      clientX: box.left + (box.width - naturalWidth * scale) / 2 + at(x),
-      clientY: box.top + (box.height - naturalHeight * scale) / 2 + at(y),
-    });
-    event.target.dispatchEvent(moved);
+  // Images. Re-encoding also drops the place where a photograph was taken.
+  let untouched = null; // the size of an image that was reduced before the reload
+  const shrink = async (file) => {
+    if (file.size === untouched) return file;
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(file);
+    } catch {
+      return file; // the server says why it cannot be used
+    }
+    const longest = Math.max(bitmap.width, bitmap.height);
+    const scale = Math.min(1, LONGEST / longest);
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.ceil(bitmap.width * scale);
+    canvas.height = Math.ceil(bitmap.height * scale);
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    const [type, name] = longest <= LOSSLESS ? ["image/png", "own.png"] : ["image/jpeg", "own.jpg"];
+    keep(canvas.toDataURL(type, 0.88));
+    const blob = await new Promise((done) => canvas.toBlob(done, type, 0.88));
+    return new File([blob], name, { type });
   };
-  document.addEventListener("click", move, true);
+  const keep = (url) => {
+    try {
+      sessionStorage.setItem(KEPT, url);
+    } catch {
+      // Storage is full or forbidden: a reload will lose the image.
+    }
+  };
+  const fetchBefore = window.fetch;
+  window.fetch = async (address, options) => {
+    if (options?.body instanceof FormData && String(address?.url ?? address).includes("/upload")) {
+      const body = new FormData();
+      for (const [key, value] of options.body) {
+        body.append(key, value instanceof File ? await shrink(value) : value);
+      }
+      options = { ...options, body };
+    }
+    return fetchBefore(address, options);
+  };
+  const restoreOwn = async (tries = 50) => {
+    const kept = sessionStorage.getItem(KEPT);
+    if (!kept || new URLSearchParams(location.search).get("image") !== "own") return;
+    const input = document.querySelector("#image input[type=file]");
+    if (!input) {
+      if (tries) setTimeout(restoreOwn, 200, tries - 1);
+      return;
+    }
+    const blob = await (await fetchBefore(kept)).blob();
+    untouched = blob.size;
+    const files = new DataTransfer();
+    const name = blob.type === "image/png" ? "own.png" : "own.jpg";
+    files.items.add(new File([blob], name, { type: blob.type }));
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  // The address. It is written once what it says has been restored.
+  let restored = false;
+  const remember = (key, value, start) => {
+    if (!restored) return;
+    const query = new URLSearchParams(location.search);
+    if (value === start || !value) query.delete(key);
+    else query.set(key, value);
+    const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
+    if (address !== location.pathname + location.search) history.pushState(null, "", address);
+  };
+  window.demo = {
+    imageUrl: null,
+    remember,
+    start: () => {
+      restored = true;
+    },
+    setImage: (file) => {
+      const name = file?.path?.match(/\/([a-z]+|test-\d+)\.(png|jpg)$/)?.[1];
+      window.demo.imageUrl = file?.url ?? null;
+      remember("image", name ?? null);
+      document.dispatchEvent(new CustomEvent("demo:image"));
+    },
+  };
+  window.addEventListener("popstate", () => location.reload());
+
+  // Maps and charts.
+  const setOpacity = (value) => {
+    document.documentElement.style.setProperty("--opacity", value);
+    for (const slider of document.querySelectorAll(".opacity")) slider.value = value;
+  };
+  const loadImage = (url) =>
+    new Promise((done, fail) => {
+      const image = new Image();
+      image.onload = () => done(image);
+      image.onerror = fail;
+      image.src = url;
+    });
+  const download = async (button) => {
+    const map = button.closest("figure").querySelector(".map");
+    const photo = getComputedStyle(map).getPropertyValue("--photo").match(/url\("?(.*?)"?\)/)[1];
+    const background = await loadImage(photo);
+    const canvas = document.createElement("canvas");
+    const scale = Math.max(1, 400 / Math.max(background.width, background.height));
+    canvas.width = Math.round(background.width * scale);
+    canvas.height = Math.round(background.height * scale);
+    const context = canvas.getContext("2d");
+    context.drawImage(background, 0, 0, canvas.width, canvas.height);
+    const heat = map.querySelector(".heat");
+    if (heat) {
+      context.globalAlpha = getComputedStyle(heat).opacity;
+      context.drawImage(heat, 0, 0, canvas.width, canvas.height);
+    }
+    const link = document.createElement("a");
+    link.href = canvas.toDataURL("image/png");
+    link.download = button.dataset.file;
+    link.click();
+  };
+  const readEpoch = (slider) => {
+    const block = slider.closest(".curves");
+    const epoch = Number(slider.value);
+    for (const line of block.querySelectorAll(".cursor")) {
+      const { left, right, last } = line.dataset;
+      const x = Number(left) + ((right - left) * (epoch - 1)) / (last - 1);
+      line.setAttribute("x1", x);
+      line.setAttribute("x2", x);
+    }
+    const percent = (value) => `${(100 * value).toFixed(1)} %`;
+    const lines = Object.entries(JSON.parse(block.dataset.epochs)).map(([name, rows]) => {
+      const row = rows[epoch - 1];
+      return row
+        ? `${name}: training ${percent(row[1])}, validation ${percent(row[3])}`
+        : `${name}: not trained so long`;
+    });
+    block.querySelector(".reading").textContent = `Epoch ${epoch}. ${lines.join("; ")}.`;
+  };
+  document.addEventListener("input", ({ target }) => {
+    if (target.matches?.(".opacity")) setOpacity(target.value);
+    if (target.matches?.(".epoch")) readEpoch(target);
+  });
+  document.addEventListener("click", async ({ target }) => {
+    if (target.matches?.(".download")) download(target);
+    if (target.matches?.(".share")) {
+      await navigator.clipboard.writeText(location.href);
+      target.textContent = location.search.includes("image=own")
+        ? "Copied, without your own image"
+        : "Copied";
+      setTimeout(() => (target.textContent = "Copy link"), 2500);
+    }
+  });
+  restoreOwn();
 }

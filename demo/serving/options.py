@@ -31,7 +31,8 @@ def launch_options() -> dict[str, Any]:
     return {
         "share": False,
         "show_error": False,
-        "max_file_size": MAX_UPLOAD_BYTES,
+        # Checked before the page shrinks an image; what arrives is limited by bodies.py.
+        "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "state_session_capacity": MAX_SESSIONS,
         "enable_monitoring": False,
@@ -39,7 +40,8 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "pwa": False,
-        "footer_links": ["api"],
+        "footer_links": [],  # the examples of gradio's API page would be refused
+        "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
         # A font from elsewhere would be a request to elsewhere: the visitor's own serve.
         "theme": Default(
             primary_hue="teal",

@@ -1,6 +1,6 @@
-"""A picture of the demo for the README, taken in a headless Chromium.
+"""Take the screenshot of the demo for the README in a headless Chromium.
 
-python -m demo.photograph docs/demo.png
+python -m demo_tools.screenshot docs/demo.png
 """
 
 import argparse
@@ -27,7 +27,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def photograph(url: str, chromium: str) -> bytes:
+def screenshot(url: str, chromium: str) -> bytes:
     """The first tab with an example classified, as PNG."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
@@ -40,14 +40,13 @@ def photograph(url: str, chromium: str) -> bytes:
 
 
 def classify_example(page: Page) -> None:
-    page.locator("#picture input[type=file]").set_input_files(EXAMPLE)
-    page.locator("#overlay img").wait_for()
-    page.locator("#seen img").wait_for()
+    page.locator("#image input[type=file]").set_input_files(EXAMPLE)
+    page.locator("#one .heat").wait_for()
     page.wait_for_timeout(1000)  # the bars of the answer grow for a moment
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.photograph")
+    parser = argparse.ArgumentParser(prog="python -m demo_tools.screenshot")
     parser.add_argument("output", type=Path)
     output = parser.parse_args().output
     chromium = shutil.which("chromium")
@@ -55,7 +54,7 @@ def main() -> None:
         parser.error("chromium is not on the PATH")
     demo = build_demo()
     _, url, _ = demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
-    image = Image.open(io.BytesIO(photograph(url, chromium)))
+    image = Image.open(io.BytesIO(screenshot(url, chromium)))
     demo.close(verbose=False)
     output.parent.mkdir(parents=True, exist_ok=True)
     image.convert("RGB").save(output, optimize=True)

@@ -1,9 +1,9 @@
-"""The pictures that the demo ships, cut from CIFAR-10's test set; `demo/assets/` is what it wrote.
+"""Write the test images that the demo ships into demo/assets/.
 
-    python -m demo.make_assets
+    python -m demo_tools.make_assets
 
-Ten examples, chosen by eye for being easy to recognise, whatever a network says of them; and as the
-sample to explore the first thirty test pictures of each class. The demo itself never runs this.
+Ten examples, chosen by eye for being easy to recognise, whatever a network predicts for them; and
+as the sample to explore the first thirty test images of each class.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def write_examples(test: Split) -> None:
 
 
 def write_sample(test: Split) -> None:
-    """One sheet, COLUMNS pictures a row, and the class of each: one file loads faster than 300."""
+    """One sheet, COLUMNS images a row, and the class of each: one file loads faster than 300."""
     firsts = [
         np.flatnonzero(test.labels == index)[:SAMPLE_PER_CLASS] for index in range(len(LABELS))
     ]
@@ -44,7 +44,7 @@ def write_sample(test: Split) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.make_assets")
+    parser = argparse.ArgumentParser(prog="python -m demo_tools.make_assets")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     test = load(parser.parse_args().data_dir).test
     write_examples(test)
