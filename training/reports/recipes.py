@@ -57,7 +57,7 @@ def document(runs: list[RecipeRun]) -> str:
         parts += ["## Settings that all runs share", table(["setting", "value"], rows)]
     hours = sum(run["seconds"] for run in runs) / 3600
     images = sum(run["images"] for run in runs)
-    parts.append(f"All {len(runs)} runs together took {hours:.1f} hours for {images:,} images.")
+    parts.append(f"In total: {hours:.1f} hours for {images:,} images.")
     return "\n\n".join(parts)
 
 
