@@ -48,7 +48,7 @@ def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
         "| `optimizer` | `Muon(lr=0.02)` |",
         "| `schedule` | `'linear'` |",
     ]
-    assert "All 3 runs together took 1.5 hours for 2,700,000 images." in text
+    assert "In total: 1.5 hours for 2,700,000 images." in text
 
 
 def test_a_wrong_run_is_named(tmp_path):
