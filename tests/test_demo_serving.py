@@ -418,7 +418,10 @@ def test_values_of_wrong_types_are_answered_with_words_and_no_traceback(http, pa
         body["session_hash"] = f"wrong{type(value).__name__}"
         assert http.post("/gradio_api/queue/join", json=body).status_code == 200
         query = {"session_hash": body["session_hash"]}
-        assert "do not fit" in http.get("/gradio_api/queue/data", params=query).text
+        events = http.get("/gradio_api/queue/data", params=query).text.split("\n\n")
+        ends = [event for event in events if "process_completed" in event]
+        message = json.loads(ends[0].removeprefix("data: "))["output"]["error"]
+        assert len(message.split()) > 3  # a sentence, not gradio's "Error"
     assert "Traceback" not in capfd.readouterr().err
 
 
