@@ -226,6 +226,8 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
 def test_a_test_image_is_filtered_explained_and_opened(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
     expect(page.locator("#images button")).to_have_count(30)
+    expect(page.locator("#explained")).to_contain_text("Choose an image.")
+    page.wait_for_timeout(3000)  # the address is restored in several steps; the last resets this
     page.locator("#images button").first.click()
     expect(page.locator("#explained")).to_contain_text("the true class is cat")
     page.locator("#confusion [data-id='cat:dog']").click()

@@ -331,16 +331,20 @@ def test_a_teacher_that_is_nowhere_is_named(tmp_path):
         tiny_run(tmp_path / "own" / "seed-0", OWN)
 
 
-def test_distillation_pulls_towards_the_teachers_predictions(runs):
+def test_distillation_adds_the_divergence_from_the_teachers_predictions(runs):
     run = tiny_run(runs / "own" / "seed-0", OWN)
-    inputs = to_inputs(run.learner.images[:8], run.learner.bare_model)
-    taught = run.learner.loss.teacher(inputs)
-    labels = run.learner.labels[:8]
-    plain = torch.nn.functional.cross_entropy(taught, labels, label_smoothing=0.1, reduction="sum")
-    assert run.learner.loss(taught, labels, inputs).item() == pytest.approx(
-        0.5 * plain.item(), rel=1e-5
-    )
-    assert run.learner.loss(taught * 0, labels, inputs) > run.learner.loss(taught, labels, inputs)
+    learner, labels = run.learner, run.learner.labels[:8]
+    inputs = to_inputs(learner.images[:8], learner.bare_model)
+    taught, other = learner.loss.teacher(inputs), torch.randn(8, 10)
+    for logits in (taught, other):
+        plain = torch.nn.functional.cross_entropy(
+            logits, labels, label_smoothing=0.1, reduction="sum"
+        )
+        student, teacher = (logits / 2).log_softmax(1), (taught / 2).log_softmax(1)
+        divergence = (teacher.exp() * (teacher - student)).sum()
+        expected = 0.5 * plain + 0.5 * 4 * divergence
+        ours = learner.loss(logits, labels, inputs)
+        assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(
