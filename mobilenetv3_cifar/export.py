@@ -96,6 +96,9 @@ def trace(network: MobileNetV3Cifar, convolution_gates: bool = False) -> bytes:
     )
     assert program is not None  # it is with dynamo=True
     proto = program.model_proto
+    for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):
+        del part.metadata_props[:]  # stack traces, with the paths of this machine
+        part.doc_string = ""
     onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto)
     return proto.SerializeToString()

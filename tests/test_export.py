@@ -1,6 +1,7 @@
 """The exported file answers as the network does, and says by itself how to be used."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -114,6 +115,12 @@ def test_every_value_of_the_metadata_is_json_and_complete(model, path):
     assert facts["ood_score"] in facts["ood_formulas"]
     assert facts["ood_formulas"].keys() == {"confidence", "energy", "fdbd"}
     assert callable(getattr(ood, facts["ood_score"]))
+
+
+def test_the_file_names_no_path_of_the_machine_that_wrote_it(path):
+    content = path.read_bytes()
+    assert str(Path(export.__file__).parent).encode() not in content
+    assert b".py" not in content
 
 
 def test_exporting_leaves_the_network_as_it_was(path):
