@@ -1,4 +1,4 @@
-"""Photographs that are not CIFAR-10's: how often a variant is right, and whom it calls unsure.
+"""Accuracy on photographs, and how often they are flagged as probably none of the classes.
 
     python -m benchmarks.photographs          fetches the photographs, writes photographs.md
 
@@ -23,15 +23,14 @@ from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import compute_logits, to_probabilities
-from mobilenetv3_cifar.preprocessing import LABELS, Resize, to_input, to_square
+from mobilenetv3_cifar.preprocessing import LABELS, Resize
 
 HERE = Path(__file__).parent
 NONE = "none"
 
 
 class Photograph(NamedTuple):
-    picture: Image.Image
+    image: Image.Image
     label: str  # one of LABELS, or NONE
 
 
@@ -75,38 +74,35 @@ def read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
 def measure(model: MobileNetV3Cifar, photographs: list[Photograph]) -> dict[str, float]:
     """Fractions of 1, by the heads of the table's columns."""
     known = [each for each in photographs if each.label != NONE]
-    outside = [each.picture for each in photographs if each.label == NONE]
-    pictures = [each.picture for each in known]
+    images = [each.image for each in known]
     truth = np.array([LABELS.index(each.label) for each in known])
-    ways = {
-        "straight to 224": whole(model, pictures, "direct"),
-        "by 32, the whole": whole(model, pictures, "via_32"),
-        "`predict`": compute_logits(model, pictures),
+    predictions = model.predict(images)
+    classes = {
+        "whole image, resized directly": classify_whole(model, images, "direct"),
+        "whole image via 32x32": classify_whole(model, images, "via_32"),
+        "`predict`": np.array([LABELS.index(next(iter(each))) for each in predictions]),
     }
-    found: dict[str, float] = {}
-    for way, logits in ways.items():
-        right = logits.argmax(1).numpy() == truth
-        found[way] = float(right.mean())
-        found[f"{way}: mean of classes"] = float(
-            np.mean([right[truth == index].mean() for index in np.unique(truth)])
+    fractions: dict[str, float] = {}
+    for way, predicted in classes.items():
+        correct = predicted == truth
+        fractions[way] = float(correct.mean())
+        fractions[f"{way}: mean over classes"] = float(
+            np.mean([correct[truth == index].mean() for index in np.unique(truth)])
         )
-    found["of the ten, called unsure"] = unsure(model, ways["`predict`"])
-    found["of none of them, called unsure"] = unsure(model, compute_logits(model, outside))
-    return found
+    outside = model.predict([each.image for each in photographs if each.label == NONE])
+    for name, group in (("of the classes", predictions), ("of none", outside)):
+        flagged = [each.probably_none for each in group]
+        fractions[f"{name}: flagged as none"] = float(np.mean(flagged))
+    return fractions
 
 
-def whole(model: MobileNetV3Cifar, pictures: list[Image.Image], resize: Resize) -> torch.Tensor:
-    """Logits of the whole pictures alone."""
-    config = model.config
-    squares = [to_square(picture, config.image_size, resize) for picture in pictures]
-    inputs = to_input(squares, config.mean, config.std)
+def classify_whole(
+    model: MobileNetV3Cifar, images: list[Image.Image], resize: Resize
+) -> np.ndarray:
+    """Class indices (N,) of the whole images, without further crops."""
+    inputs = torch.cat([model.preprocess(image, resize) for image in images])
     with torch.inference_mode():
-        return model(inputs.contiguous(memory_format=torch.channels_last))
-
-
-def unsure(model: MobileNetV3Cifar, logits: torch.Tensor) -> float:
-    likeliest = to_probabilities(model, logits).amax(1)
-    return float((likeliest < (model.config.ood_threshold or 0.0)).double().mean())
+        return model(inputs).argmax(1).numpy()
 
 
 def main() -> None:
@@ -125,8 +121,8 @@ def main() -> None:
     classes = len({each.label for each in photographs} - {NONE})
     lines = [
         f"Written by `python -m benchmarks.photographs`: {len(photographs) - outside} photographs "
-        f"of {classes} of the ten classes, {outside} of none of them. The three regions of "
-        "`predict` were chosen on the former: on others, expect less of them.",
+        f"of {classes} of the ten classes, {outside} of none of them. The three crops of "
+        "`predict` were chosen on the former: expect lower accuracy on others.",
         "",
         f"| variant | {' | '.join(heads)} |",
         "|---" * (len(heads) + 1) + "|",
