@@ -12,30 +12,22 @@ import sys
 from pathlib import Path
 
 from benchmarks.inference import measure_inference, native_against_224
-from benchmarks.measure import Comparison, Report, interleave
+from benchmarks.measure import Report
 from benchmarks.processes import measure_folder, measure_sizes, measure_start
-from benchmarks.training_speed import (
-    BATCH_SIZE,
-    MODELS,
-    compare,
-    load_batches,
-    loader,
-    make_run,
-)
+from benchmarks.training_speed import table
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 FOLDER_IMAGES = 10_000
 
 
-def measure_training(report: Report, rounds: int, steps: int) -> None:
-    for name in MODELS:
-        report.add(compare(name, rounds, steps))
-    run, images = make_run("small-32"), BATCH_SIZE * steps
-    sides = [lambda: load_batches(run, steps), lambda: list(loader(images, 32))]
-    ours, theirs = interleave(sides, rounds)
-    what = f"loading and augmenting {images:,} images of 32x32"
-    report.add(Comparison(what, "torchvision transforms, DataLoader, 2 workers", ours, theirs))
+def measure_training(report: Report) -> None:
+    """The lines of `benchmarks.training_speed`."""
+    report.note("\nTraining steps, images/s:\n")
+    for number, row in enumerate(table("cpu")):
+        report.note(f"| {' | '.join(map(str, row))} |")
+        if number == 0:
+            report.note("|" + " --- |" * len(row))
 
 
 def measure_demo(report: Report, busy: bool) -> None:
@@ -78,8 +70,8 @@ def main() -> None:
     measure_sizes(report)
     if native and enlarged:
         native_against_224(report, rounds, native, enlarged)
-    measure_training(report, 1 if quick else 5, 1 if quick else 8)
     if not quick:
+        measure_training(report)
         for busy in (False, True):
             measure_demo(report, busy)
         report.write(RESULTS, "python -m benchmarks.run")

@@ -6,7 +6,10 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +22,8 @@ from tests.tiny import EXPERIMENT, started, tiny_run
 from training.dataset.sample import tiny_dataset
 from training.errors import DeviceError, TrainingError
 from training.experiments import EXPERIMENTS, Experiment
-from training.loop import checkpoint
+from training.loop import checkpoint, provenance
+from training.loop import run as run_module
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
 from training.loop.optimizers import Adam, Muon, Sgd
 from training.loop.run import Run
@@ -125,7 +129,9 @@ def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
             tiny_run(folder).train()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
+    tmp_path, monkeypatch
+):
     run = tiny_run(tmp_path)
     run.train()
     before = final_state(tmp_path)
@@ -133,7 +139,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     ruined = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.learner.model.parameters()).fill_(float("nan"))
-    longer.folder.resume = lambda model, optimizer, average: ruined
+    monkeypatch.setattr(run_module, "newest", lambda *_: ({}, ruined))
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
@@ -369,6 +375,40 @@ def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatc
     monkeypatch.setenv(name, value)
     with pytest.raises(DeviceError, match=f"{name}={value.lower()} is not supported"):
         tiny_run(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1", "cuda:99"])
+def test_a_device_that_is_not_here_is_named(tmp_path, device):
+    with pytest.raises(DeviceError, match=f"no {device} device here"):
+        Run(EXPERIMENT, tiny_dataset(), tmp_path, device=device)
+
+
+def test_logs_without_tensorboard_are_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match=r"pip install 'mobilenetv3-cifar\[logging\]'"):
+        Run(EXPERIMENT, tiny_dataset(), tmp_path, device="cpu", log_dir=tmp_path)
+
+
+def test_the_commit_tells_changes_of_loaded_files_and_a_missing_git(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], check=True)
+
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    (tmp_path / "code.py").write_text("1")
+    (tmp_path / "notes.py").write_text("1")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    ours = SimpleNamespace(__file__=str(tmp_path / "code.py"))
+    monkeypatch.setitem(sys.modules, "code_of_ours", ours)
+    head = provenance.git("rev-parse", "HEAD")
+    (tmp_path / "notes.py").write_text("2")  # not loaded
+    assert provenance.commit() == head
+    (tmp_path / "code.py").write_text("2")
+    assert provenance.commit() == f"{head}+changes"
+    monkeypatch.setenv("PATH", "")
+    assert provenance.commit() == "unknown"
 
 
 def test_history_csv_grows_with_the_run(uninterrupted):

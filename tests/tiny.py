@@ -69,7 +69,4 @@ if __name__ == "__main__":
     experiment = dataclasses.replace(EXPERIMENT, epochs=int(sys.argv[2]))
     tiny = tiny_run(Path(sys.argv[1]), experiment)
     print("ready", flush=True)
-    try:
-        tiny.train()
-    except run.Stopped as stopped:
-        sys.exit(stopped.exit_code)
+    tiny.train()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mobilenetv3_cifar import MobileNetV3CifarError
-from training.loop.stopping import Stopped
 
 
 @contextmanager
@@ -16,9 +15,6 @@ def one_line_errors() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
-    except Stopped as stopped:
-        print(f"stopped by {stopped}; the same command resumes", file=sys.stderr)
-        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except (MobileNetV3CifarError, OSError) as error:

@@ -17,9 +17,10 @@ class Average:
     def __init__(self, model: MobileNetV3Cifar, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        mine, theirs = self.model.state_dict().values(), model.state_dict().values()
-        pairs = [pair for pair in zip(mine, theirs, strict=True) if pair[0].is_floating_point()]
-        self.mine, self.theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self.mine, self.theirs = (
+            [tensor for tensor in each.state_dict().values() if tensor.is_floating_point()]
+            for each in (self.model, model)
+        )
 
     @torch.no_grad()
     def update(self, step: int) -> None:

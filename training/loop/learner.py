@@ -80,23 +80,16 @@ class Learner:
 
         The batch is that of all processes together; each takes its part, gradients are averaged.
         """
-        indices = batch[self.part]
-        draws = Draws(
-            self.seed,
-            step,
-            count=len(batch),
-            indices=indices,
-            epoch=step // self.steps_per_epoch,
-            progress=step / (self.steps_per_epoch * self.experiment.epochs),
-            part=self.part,
-        )
+        indices, epochs = batch[self.part], self.experiment.epochs
+        epoch, progress = step // self.steps_per_epoch, step / (self.steps_per_epoch * epochs)
+        draws = Draws(self.seed, step, len(batch), indices, epoch, progress, self.part)
         labels = self.labels[indices]
         targets = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         images, augmentations = self.images[indices], self.recipe.augmentations
         inputs, mixed = augment(images, targets, augmentations, draws, self.norm)
         torch.manual_seed(draws.dropout_seed() + self.accelerator.process_index)
 
-        factor = self.recipe.lr_factor(step, self.steps_per_epoch, self.experiment.epochs)
+        factor = self.recipe.lr_factor(step, self.steps_per_epoch, epochs)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = peak * factor
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
