@@ -64,9 +64,9 @@ class OverlayImage(gr.Image, metaclass=WithoutStub):
     def postprocess(self, value: Image.Image | None) -> ImageData | None:  # type: ignore[override]
         if value is None:
             return None
-        path = new_file("made", ".png")
+        path = new_file("made", "overlay.png")
         value.save(path, compress_level=1)  # a quarter of the time, a little larger
-        return ImageData(path=str(path), orig_name="overlay.png")
+        return ImageData(path=str(path), orig_name=path.name)
 
 
 def build() -> gr.Markdown:

@@ -1,7 +1,6 @@
 """An image input that opens what the server has kept of an upload, never the upload itself."""
 
 from abc import ABCMeta
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,6 +8,7 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from PIL import Image
 
+from demo.serving.decoder import refusal
 from mobilenetv3_cifar.errors import ImageError
 
 Opened = Image.Image | ImageError | None
@@ -32,10 +32,9 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
     def preprocess(self, payload: ImageData | None) -> Opened:  # type: ignore[override]
         if payload is None or payload.path is None:
             return None
-        path = Path(payload.path)
         try:
-            if path.suffix == ".png":
-                return Image.open(path, formats=["PNG"]).convert("RGB")
-            return ImageError(path.read_text(encoding="utf-8"))
+            image = Image.open(payload.path, formats=["PNG"])
         except FileNotFoundError:
             return ImageError("the image was deleted after half an hour: choose it again")
+        reason = refusal(image)
+        return ImageError(reason) if reason else image.convert("RGB")

@@ -7,11 +7,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from demo.serving import budgets, folder, queue, server
-from demo.serving.decoder import Decoder
+from demo.serving.decoder import Decoder, refusal
 from demo.serving.guard import find_route, is_cross_site
 from demo.serving.queue import FairQueue
 from tests.light_demo import encode, noise, slow_gif
@@ -105,20 +106,23 @@ def own(monkeypatch, tmp_path):
 
 
 def test_old_files_are_deleted_and_those_of_the_page_are_kept(own):
-    paths = [own / name for name in ("page.png", "sent/old.png", "sent/tmp1", "sent/new.png")]
+    names = ("page/a.png", "sent/a/old.png", "made/b/old.png", "sent/c/new.png")
+    paths = [own / name for name in names]
     for path in paths:
+        path.parent.mkdir(parents=True)
         path.touch()
         if path.name != "new.png":
             os.utime(path, (time.time() - 1801,) * 2)
     folder.delete_old()
-    assert [path.exists() for path in paths] == [True, False, False, True]
+    assert [path.parent.exists() for path in paths] == [True, False, False, True]
 
 
 def test_the_oldest_go_when_there_is_too_much_and_never_for_another_kind(own, monkeypatch):
     monkeypatch.setitem(folder.KEPT, "made", folder.Keep(seconds=300, megabytes=1))
     for number in range(4):
         for kind in folder.KEPT:
-            path = own / kind / str(number)
+            path = own / kind / str(number) / "a.png"
+            path.parent.mkdir()
             path.write_bytes(bytes(400_000))
             os.utime(path, (time.time() - 100 + number,) * 2)
     folder.delete_old()
@@ -138,10 +142,11 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
 
 @pytest.mark.parametrize("path", ["/files/../x", "/files/.lock", "/files", "/files/sent", "sent/a"])
 def test_a_path_that_is_no_file_of_visitors_is_not_found(own, path):
-    for name in (".lock", "sent/a", "x"):
-        (own / name).touch()
+    (own / ".lock").touch()
     assert folder.find_file(path) is None
-    assert folder.find_file("/files/sent/a") == own / "sent" / "a"
+    file = folder.new_file("sent", "a.png")
+    file.touch()
+    assert folder.find_file(f"/files/sent/{file.parent.name}/a.png") == file
 
 
 def test_the_folder_is_hidden_in_what_is_answered(own):
@@ -151,23 +156,24 @@ def test_the_folder_is_hidden_in_what_is_answered(own):
 
 
 def test_the_process_that_opens_images_is_started_again_when_it_was_killed(own, monkeypatch):
-    monkeypatch.setattr("demo.serving.decoder.SECONDS", 1)
+    monkeypatch.setattr("demo.serving.decoder.SECONDS", 3)
 
     async def visit():
         decoder = Decoder()
-        await decoder.keep(encode(noise()), "a")
+        await decoder.keep(encode(noise()), "a.jpg", "a")
         started = time.monotonic()
-        refused, seconds = await decoder.keep(slow_gif(), "a")
-        assert time.monotonic() - started < 5
-        kept, _ = await decoder.keep(encode(noise((1000, 500))), "a")
+        refused, seconds = await decoder.keep(slow_gif(), "../b c.gif", "a")
+        assert time.monotonic() - started < 8
+        kept, _ = await decoder.keep(encode(noise((1000, 500))), "", "a")
         await decoder.stop()
         return refused, seconds, kept
 
     refused, seconds, kept = asyncio.run(visit())
-    assert "too long" in refused.read_text()
+    assert refused.name == "b_c.png"
+    assert "too long" in refusal(Image.open(refused))
     assert seconds > 1
-    assert kept.suffix == ".png"
-    assert {path.name for path in (own / "sent").iterdir()} > {refused.name, kept.name}
+    assert Image.open(kept).size == (512, 256)
+    assert len(list((own / "sent").glob("*/*"))) == 3
 
 
 def event(address, session, number=0, age=0.0):

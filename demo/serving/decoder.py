@@ -7,17 +7,28 @@ of CPU time and memory stop all of them, and the server goes on meanwhile.
 import asyncio
 import json
 import os
+import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
 from demo.serving import decode
 from demo.serving.folder import new_file
 
 SECONDS = 30  # of one image, on a machine that is busy with other work
 ROOT = Path(__file__).parents[2]
+UNSAFE = re.compile(r"[^\w-]+")  # in a file's name
+REFUSAL = "refusal"  # the text of a PNG file
+
+
+def refusal(image: Image.Image) -> str | None:
+    """Why the image that was sent in place of this one is refused."""
+    return image.info.get(REFUSAL)
 
 
 class Decoder:
@@ -28,12 +39,14 @@ class Decoder:
         self.free = asyncio.Lock()
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def keep(self, content: bytes, address: str) -> tuple[Path, float]:
-        """Write an image to a PNG file, or the reason why it is refused to a text file.
+    async def keep(self, content: bytes, name: str, address: str) -> tuple[Path, float]:
+        """Write an image to a PNG file, or the reason why it is refused, which `refusal` reads.
 
         Returns: that file, and the seconds of CPU that it took.
         """
-        source, target = new_file("sent", ".upload"), new_file("sent", ".png")
+        stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
+        target = new_file("sent", f"{stem}.png")
+        source = target.with_suffix(".upload")
         turn = self.turns.setdefault(address, asyncio.Lock())
         async with turn, self.free:  # an address waits for its own images first
             try:
@@ -42,9 +55,9 @@ class Decoder:
             finally:
                 source.unlink(missing_ok=True)
         if reason is not None:
-            target.unlink(missing_ok=True)
-            target = target.with_suffix(".txt")
-            target.write_text(reason, encoding="utf-8")
+            text = PngInfo()
+            text.add_text(REFUSAL, reason)
+            Image.new("L", (1, 1), "white").save(target, pnginfo=text)
         return target, seconds
 
     async def ask(self, source: Path, target: Path) -> tuple[str | None, float]:

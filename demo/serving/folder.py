@@ -69,22 +69,24 @@ def delete_own_folder() -> None:
     shutil.rmtree(own_folder(), ignore_errors=True)
 
 
-def new_file(kind: str, suffix: str) -> Path:
-    """A path for a new file that nobody can guess."""
-    return own_folder() / kind / f"{secrets.token_urlsafe(16)}{suffix}"
+def new_file(kind: str, name: str) -> Path:
+    """A path for a new file, in a new folder whose name nobody can guess."""
+    folder = own_folder() / kind / secrets.token_urlsafe(16)
+    folder.mkdir()
+    return folder / name
 
 
 def delete_old() -> None:
     """Delete what is too old, and the oldest of what takes too much of the disk."""
     for kind, keep in KEPT.items():
         found = []
-        for path in (own_folder() / kind).iterdir():
+        for path in (own_folder() / kind).glob("*/*"):
             with suppress(FileNotFoundError):
                 found.append((path.stat(), path))
         total = sum(status.st_blocks * 512 for status, _ in found)
         for status, path in sorted(found, key=lambda entry: entry[0].st_mtime):
             if status.st_mtime < time.time() - keep.seconds or total > keep.megabytes * 10**6:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path.parent, ignore_errors=True)
                 total -= status.st_blocks * 512
 
 

@@ -152,10 +152,11 @@ class Guard:
                     raise HTTPException(400, "The upload is not one file, or is cut short.")
                 if (file.size or 0) > MAX_UPLOAD_BYTES:
                     raise too_long(MAX_UPLOAD_BYTES)
-                kept, seconds = await self.decoder.keep(await file.read(), address)
+                content, name = await file.read(), file.filename or ""
+                kept, seconds = await self.decoder.keep(content, name, address)
         budgets.spend("seconds", address, seconds)
         budgets.spend("bytes", address, kept.stat().st_blocks * 512)
-        return f"{MASK}/sent/{kept.name}"
+        return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
