@@ -43,7 +43,7 @@ def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
     accelerator = make_accelerator(device, recipe.precision)
     experiment = Experiment("speed", model, 1, recipe)
-    learner = Learner(experiment, load_sample(), accelerator, seed=0, runs=Path())
+    learner = Learner(experiment, load_sample(), accelerator, 0, Path())
     learner.model.train()
     return learner
 
@@ -94,7 +94,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
         shapes.add((module.groups, kernel, stride, inputs[0].shape[2]))
 
     for size in ("small", "large"):
-        model = MobileNetV3Cifar(size=size, blocks="cifar32").eval()  # type: ignore[arg-type]
+        model = MobileNetV3Cifar(size=size, blocks="cifar32").eval()
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 module.register_forward_hook(note)

@@ -21,3 +21,18 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Meanwhile SIGINT and SIGTERM are put into the list instead of obeyed at once."""
+    noted: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield noted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -25,9 +25,6 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     """Make the verified cache in `data_dir` unless it is there already; return its path.
 
     Archives that lie in `data_dir` come first, then the sources that need a network.
-
-    Raises:
-        DataError: no source gave the right data; `say` had a line for each.
     """
     path = data_dir / CACHE
     if path.exists():

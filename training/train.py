@@ -51,14 +51,14 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     data = load(arguments.data_dir, experiment.recipe.split)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
     trial = ""
-    if arguments.limit is not None:
+    if arguments.limit:
         part = slice(arguments.limit)
         data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
         trial += f"-limit{arguments.limit}"
-    if arguments.epochs is not None:
+    if arguments.epochs:
         experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
         trial += f"-epochs{arguments.epochs}"
-    if arguments.precision is not None:
+    if arguments.precision:
         recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
         experiment = dataclasses.replace(experiment, recipe=recipe)
         trial += f"-{arguments.precision}"

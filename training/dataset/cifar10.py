@@ -56,16 +56,14 @@ class Cifar10(NamedTuple):
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
     """Train, validation and test images from the cache that `python -m training.data` made.
 
-    split: "35k/15k", "45k/5k" or "50k"; see SPLITS.
-
     Raises:
         DataError: there is no cache, its bytes are not CIFAR-10's, or no split has that name.
     """
     train, validation = split_indices(split)
     rows = read_cache(data_dir)
     everything = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
-    parts = (everything.take(part) for part in (train, validation, TEST))
-    return Cifar10(*parts, DATA_SHA256, split)
+    parts = [everything.take(part) for part in (train, validation, TEST)]
+    return Cifar10(parts[0], parts[1], parts[2], DATA_SHA256, split)
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
@@ -90,11 +88,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cache(data_dir: Path) -> np.ndarray:
-    """The verified rows (60000, 3073), read into memory; the file's header is not even parsed.
-
-    Raises:
-        DataError: there is no cache, or its bytes are not CIFAR-10's.
-    """
+    """The verified rows (60000, 3073), read into memory; the file's header is not even parsed."""
     path, size = data_dir / CACHE, ROWS[0] * ROWS[1]
     advice = "fetch it with: python -m training.data"
     try:

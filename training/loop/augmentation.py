@@ -1,8 +1,7 @@
 """Data augmentation of a whole batch at once, on the device that trains.
 
-An augmentation is a frozen dataclass that maps normalised images (N, 3, h, w) and targets to
-augmented ones. A recipe lists those it uses, in order; there is no other registration. Every random
-draw comes from `Draws`, a function of seed and step alone, so a resumed run repeats nothing.
+An augmentation is a frozen dataclass that maps a batch to another. A recipe lists those it uses, in
+order; there is no other registration.
 """
 
 import math
@@ -77,11 +76,10 @@ class Flip:
 class EnlargeRotate:
     """Resize to `size` x `size`, then rotate by a uniform angle: the report's listing 1.
 
-    Its torchvision transforms work image by image on enlarged images; here one `grid_sample` reads
-    each output pixel straight from the small image: the nearest pixel of the rotated enlargement,
-    whose value is a bilinear mix of four original pixels. The result differs from torchvision's by
-    the rounding of the enlarged image to whole grey levels, and by a neighbouring pixel where a
-    rotated coordinate falls on a pixel's edge. Corners from outside the image are black.
+    torchvision enlarges, then rotates; here one `grid_sample` reads each output pixel straight from
+    the small image. The result differs by torchvision's rounding of the enlarged image to whole
+    grey levels, and by a neighbouring pixel where a rotated coordinate falls on a pixel's edge.
+    Corners from outside the image are black.
     """
 
     degrees: float  # either way, counter-clockwise
@@ -174,19 +172,17 @@ class CutMix:
         mixed = images.clone()
         mixed[:, :, rows, columns] = images.flip(0)[:, :, rows, columns]
         share = mixed[0, 0, rows, columns].numel() / (height * width)
-        return batch._replace(
-            images=mixed, targets=batch.targets.lerp(batch.targets.flip(0), share)
-        )
+        targets = batch.targets.lerp(batch.targets.flip(0), share)
+        return batch._replace(images=mixed, targets=targets)
 
 
 @dataclass(frozen=True)
 class AffineColour:
-    """One geometric or one colour change for a part of the batch.
+    """One geometric change for some images of the batch, one colour change for as many others.
 
-    Half of the chosen images are rotated by up to 15 degrees, sheared by up to 0.2 or scaled by 0.8
-    to 1.25 (the border reflects); the others change brightness, contrast, saturation (by a factor
-    of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled, so its first images are a random
-    choice: nothing is computed for the rest.
+    Either rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to 1.25, or brightness,
+    contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled,
+    so its first images are a random choice: nothing is computed for the rest.
     """
 
     probability: float
@@ -228,8 +224,8 @@ def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     padded = nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate")
     blur = nn.functional.avg_pool2d(padded, 3, stride=1)
     kinds = kind.view(-1, 1, 1, 1)
-    base = torch.where(kinds == 1, grey.mean(dim=(2, 3), keepdim=True), torch.zeros_like(pixels))
-    base = torch.where(kinds == 2, grey, base)
-    base = torch.where(kinds == 3, blur, base)
+    base = torch.zeros_like(pixels)
+    for number, other in ((1, grey.mean(dim=(2, 3), keepdim=True)), (2, grey), (3, blur)):
+        base = torch.where(kinds == number, other, base)
     factor = torch.where(kind == 3, 1.1 + 1.1 * amount, 1 + 0.4 * amount).view(-1, 1, 1, 1)
     return base.lerp(pixels, factor).clamp(0, 1)

@@ -27,12 +27,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """An accelerator on the requested device ("cuda:1" is the second GPU), or on the best there is.
-
-    Raises:
-        DeviceError: the device is not available, TensorBoard is not, or `accelerate` was launched
-            with an option that would change the recipe.
-    """
+    """An accelerator on the device ("cuda:1" is the second GPU), or on the best there is."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()

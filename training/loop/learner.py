@@ -23,13 +23,7 @@ class Learner:
     """`runs` is the folder of runs, among which a teacher may be."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        images: Split,
-        accelerator: Accelerator,
-        *,
-        seed: int,
-        runs: Path,
+        self, experiment: Experiment, images: Split, accelerator: Accelerator, seed: int, runs: Path
     ) -> None:
         self.experiment, self.recipe = experiment, experiment.recipe
         self.accelerator, self.seed = accelerator, seed
@@ -52,9 +46,9 @@ class Learner:
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
-        # Compiling pays where a GPU would wait for kernel launches and memory.
-        compiled = self.half and self.device.type == "cuda"
-        self.network = torch.compile(self.model) if compiled else self.model
+        self.network = self.model
+        if self.half and self.device.type == "cuda":  # where it would wait for kernel launches
+            self.network = torch.compile(self.model)
 
     @property
     def average(self) -> MobileNetV3Cifar | None:

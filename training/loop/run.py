@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mobilenetv3_cifar.files import replace_files
+from training.commands import noted_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
@@ -29,7 +30,6 @@ from training.loop.devices import make_accelerator, sum_over_processes
 from training.loop.learner import Learner
 from training.loop.provenance import environment
 from training.loop.run_folder import locked, newest, to_csv
-from training.loop.stopping import noted_signals
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
@@ -53,9 +53,8 @@ class Run:
         self.accelerator = make_accelerator(device, experiment.recipe.precision, log_dir)
         self.device = self.accelerator.device
         self.data = data._replace(train=data.train.take(slice(experiment.recipe.train_images)))
-        self.learner = Learner(
-            experiment, self.data.train, self.accelerator, seed=seed, runs=path.parent.parent
-        )
+        runs = path.parent.parent
+        self.learner = Learner(experiment, self.data.train, self.accelerator, seed, runs)
         self.folder, self.state, self.saved = path, State(), time.monotonic()
 
     def settings(self) -> dict[str, Any]:
@@ -76,8 +75,7 @@ class Run:
 
         Raises:
             SystemExit: a signal came; the state is saved.
-            TrainingError: the loss is not finite, the disk is full, another trainer has the folder,
-                it was begun with other settings, or the processes do not share it.
+            TrainingError: it cannot start or go on; the message says why.
         """
         first = self.accelerator.is_main_process
         lock = locked(self.folder) if first else contextlib.nullcontext()
@@ -104,10 +102,8 @@ class Run:
             checkpoint.unpack(tensors, *self.learner.saved)
         steps = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
         if steps != self.state.step * self.accelerator.num_processes:
-            raise TrainingError(
-                f"the processes found different checkpoints in {self.folder}: it must be on a "
-                "disk that all of them share"
-            )
+            what = f"the processes found different checkpoints in {self.folder}"
+            raise TrainingError(f"{what}: it must be on a disk that all of them share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """All the epoch's steps that are left, in batches of the seeded permutation."""
@@ -145,10 +141,8 @@ class Run:
         self.state.total += total
         self.state.seconds += seconds
         if not math.isfinite(self.state.loss_sum):
-            raise TrainingError(
-                f"the loss is {self.state.loss_sum} at step {step}; "
-                f"the newest checkpoint in {self.folder} is from before"
-            )
+            what = f"the loss is {self.state.loss_sum} at step {step}"
+            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is from before")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save."""
@@ -182,8 +176,9 @@ class Run:
     def validate(self) -> list[float]:
         """[correct predictions, sum of losses] over the validation split, by all processes."""
         if self.accelerator.num_processes > 1:
-            for buffer in self.learner.bare_model.buffers():  # batch norm's: each has its own
-                torch.distributed.broadcast(buffer, 0)
+            for network in (self.learner.bare_model, self.learner.result):
+                for buffer in network.buffers():  # batch norm's: each process has its own
+                    torch.distributed.broadcast(buffer, 0)
         mine = self.data.validation.take(self.learner.part)
         sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
@@ -220,6 +215,5 @@ class Run:
         try:
             checkpoint.write(folder, checkpoint.pack(*self.learner.saved), self.state, settings)
         except OSError as error:
-            raise TrainingError(
-                f"cannot write a checkpoint in {folder}: {error}; the one before is whole"
-            ) from error
+            what = f"cannot write a checkpoint in {folder}: {error}"
+            raise TrainingError(f"{what}; the one before is whole") from error

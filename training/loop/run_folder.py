@@ -47,10 +47,8 @@ def newest(
         if began.get(key) != settings.get(key)
     ]
     if differing:
-        raise TrainingError(
-            f"{folder} began with other settings: {'; '.join(differing)}. "
-            "Go back to them, or delete the folder to begin anew"
-        )
+        what = f"{folder} began with other settings: {'; '.join(differing)}"
+        raise TrainingError(f"{what}. Go back to them, or delete the folder to begin anew")
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"
