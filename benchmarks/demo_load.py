@@ -58,7 +58,7 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
     """Each visitor asks again after the answer and `think` seconds; what came of it, in a line."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
-    seconds = []
+    seconds: list[float] = []
 
     async def one(number: int) -> None:
         await asyncio.sleep(think * number / visitors)  # they do not all arrive together
