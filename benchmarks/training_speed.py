@@ -113,7 +113,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
         x = inputs.to(place, kind).contiguous(memory_format=torch.channels_last).requires_grad_()
         w = weight.to(place, kind, copy=True).requires_grad_()
         y = nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2, groups=channels)
-        return [y, *torch.autograd.grad(y.square().sum(), (x, w))]
+        return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, w))]
 
     pairs = zip(results(device, dtype), results("cpu", torch.float64), strict=True)
     return max(float((a.cpu().double() - b).abs().max() / b.abs().max()) for a, b in pairs)

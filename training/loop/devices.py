@@ -46,6 +46,8 @@ def make_accelerator(
         log_with="tensorboard" if log_dir else None,
         project_dir=str(log_dir) if log_dir else None,
     )
+    if index and accelerator.num_processes > 1:
+        raise DeviceError(f"{device} is one device, but {accelerator.num_processes} processes run")
     if kind not in ("", accelerator.device.type):
         raise DeviceError(f"no {device} device here; the best is {accelerator.device.type}")
     if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
