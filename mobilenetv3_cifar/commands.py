@@ -18,14 +18,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from mobilenetv3_cifar import explanation
 from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFolderError
-from mobilenetv3_cifar.explanation import explain, overlay
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.inputs import ImageInput
-from mobilenetv3_cifar.output import FORMATS, printable
+from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
@@ -37,18 +37,13 @@ STDIN = Path("-")
 
 
 class Refused:
-    """Reports each file that cannot be used on stderr, and remembers that there was one."""
+    """Reports each file that cannot be used on stderr; `status` is 1 if there was one."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    status = 0
 
     def __call__(self, name: str | os.PathLike[str], reason: object) -> None:
-        self.count += 1
+        self.status = 1
         tqdm.write(f"error: {printable(name)}: {printable(str(reason))}", file=sys.stderr)
-
-    @property
-    def status(self) -> int:
-        return 1 if self.count else 0
 
 
 def load(arguments: Namespace) -> Classifier:
@@ -85,36 +80,29 @@ def variants(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps([dataclasses.asdict(variant) for variant in list_variants()], indent=2))
         return 0
-    row = "{:32} {:>10} {:>10} {:>10} {:>9} {:>8}"
-    print(row.format("name", "validation", "test", "parameters", "MACs", "weights"))
-    for variant in list_variants():
-        print(
-            row.format(
-                variant.name,
-                f"{100 * variant.accuracy:.2f} %",
-                f"{100 * variant.test_accuracy:.2f} %",
-                f"{variant.parameters:,}",
-                f"{variant.macs / 1e6:.1f} M",
-                f"{variant.bytes / 1e6:.1f} MB",
-            )
-        )
+    print_rows(
+        [
+            {
+                "name": variant.name,
+                "validation": f"{variant.accuracy:.2%}",
+                "test": f"{variant.test_accuracy:.2%}",
+                "parameters": f"{variant.parameters:,}",
+                "MACs": f"{variant.macs / 1e6:.1f} M",
+                "weights": f"{variant.bytes / 1e6:.1f} MB",
+            }
+            for variant in list_variants()
+        ]
+    )
     return 0
 
 
 def predict(arguments: Namespace) -> int:
     """Classify files, folders and standard input; what cannot be read is reported, exit 1."""
-    require_positive("--top-k", arguments.top_k)
-    require_positive("--batch-size", arguments.batch_size)
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
-    answers = classify(load(arguments), files, arguments, refused)
+    answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
     FORMATS[arguments.format]((str(path), prediction) for path, prediction in answers)
     return refused.status
-
-
-def require_positive(option: str, value: int) -> None:
-    if value < 1:
-        raise MobileNetV3CifarError(f"{option} must be at least 1, not {value}")
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
@@ -128,11 +116,11 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 
 
 def classify(
-    model: Classifier, files: list[Path], arguments: Namespace, refused: Refused
+    model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
     """The prediction of each image; what cannot be read is reported."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
-    results = model.predict_each(sources, arguments.top_k, arguments.batch_size)
+    results = model.predict_each(sources, top_k, batch_size)
     # On a terminal the predictions themselves show progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
@@ -144,7 +132,6 @@ def classify(
 
 def evaluate(arguments: Namespace) -> int:
     """Accuracy over a folder that has a folder of images per label."""
-    require_positive("--batch-size", arguments.batch_size)
     folders = class_folders(arguments.folder)
     model, refused = load(arguments), Refused()
     labels = model.config.labels
@@ -155,43 +142,37 @@ def evaluate(arguments: Namespace) -> int:
             f"{arguments.folder} must have a folder per label and has {has}; "
             f"the labels are: {', '.join(labels)}"
         )
-    arguments.top_k = 1
     total: Counter[str] = Counter()
     correct: Counter[str] = Counter()
     files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
     flagged = 0
-    for file, prediction in classify(model, list(files), arguments, refused):
+    for file, prediction in classify(model, list(files), 1, arguments.batch_size, refused):
         label = files[file]
         total[label] += 1
         correct[label] += label in prediction
         flagged += prediction.probably_none
     if not total:
         raise MobileNetV3CifarError(f"{arguments.folder} has no image that can be read")
-    (print_scores_json if arguments.json else print_scores)(total, correct, flagged)
-    return refused.status
 
-
-def print_scores(total: Counter[str], correct: Counter[str], flagged: int) -> None:
-    row = "{:24} {:>8} {:>8} {:>9}"
-    print(row.format("label", "images", "correct", "accuracy"))
-    for label, count in total.items():
-        share = f"{100 * correct[label] / count:.2f} %"
-        print(row.format(label, count, correct[label], share))
-    images, right = total.total(), correct.total()
-    print(row.format("all", images, right, f"{100 * right / images:.2f} %"))
-    print(f"{flagged} of {images} flagged as probably none of the classes")
-
-
-def print_scores_json(total: Counter[str], correct: Counter[str], flagged: int) -> None:
     def scores(right: int, images: int) -> dict[str, float]:
         return {"correct": right, "total": images, "accuracy": right / images}
 
     per_class = {label: scores(correct[label], count) for label, count in total.items()}
-    whole = scores(correct.total(), total.total()) | {"probably_none": flagged}
-    print(json.dumps(whole | {"per_class": per_class}, indent=2))
+    overall = scores(correct.total(), total.total())
+    if arguments.json:
+        print(json.dumps({**overall, "probably_none": flagged, "per_class": per_class}, indent=2))
+        return refused.status
+    print_rows(
+        [
+            {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
+            for label, row in {**per_class, "all": overall}.items()
+        ]
+    )
+    print(f"{flagged} of {total.total()} flagged as probably none of the classes")
+    return refused.status
 
 
-def explain_images(arguments: Namespace) -> int:
+def explain(arguments: Namespace) -> int:
     """Write an image, or each of a folder, under its activation map."""
     path, output, refused = arguments.path, arguments.output, Refused()
     if not path.is_dir():
@@ -219,9 +200,9 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     image, target = open_image(source, limits=None), arguments.target
     if target is not None and target not in model.config.labels and target.isdecimal():
         target = int(target)
-    found = explain(model, image, arguments.method, target, arguments.layer)
+    found = explanation.explain(model, image, arguments.method, target, arguments.layer)
     content = BytesIO()
-    overlay(image, found.heatmap).save(content, image_format(output))
+    explanation.overlay(image, found.heatmap).save(content, image_format(output))
     if not output.parent.is_dir():
         raise ImageError(f"{output} cannot be written: there is no folder {output.parent}")
     replace_files(output.parent, {output.name: content.getvalue()})
@@ -239,10 +220,10 @@ def image_format(output: Path) -> str:
 
 
 def export(arguments: Namespace) -> int:
+    refused = Refused()
     try:
         from mobilenetv3_cifar.export import export_onnx
 
-        refused = Refused()
         images = calibration_images(arguments.int8, refused) if arguments.int8 else None
         export_onnx(load_network(arguments), arguments.output, images)
     except ModuleNotFoundError as error:
