@@ -8,11 +8,10 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,9 +28,6 @@ from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
-if TYPE_CHECKING:
-    from mobilenetv3_cifar.model import MobileNetV3Cifar
-
 LONG_WORK = 100  # images that deserve a progress bar
 STDIN = Path("-")
 
@@ -46,29 +42,24 @@ class Refused:
         tqdm.write(f"error: {printable(name)}: {printable(str(reason))}", file=sys.stderr)
 
 
-def load(arguments: Namespace) -> Classifier:
-    """The network to answer with: by onnxruntime where that is possible, which starts faster."""
+def load(arguments: Namespace, onnx: bool = True) -> Any:
+    """The `Classifier` asked for; with `onnx`, by onnxruntime if possible, which starts faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # Only torch has other devices and layers; only a repository on the Hub has revisions.
-    usual = arguments.device == "cpu" and arguments.revision is None
-    usual &= getattr(arguments, "layer", None) in (None, "features")
-    if usual and (folder / ONNX_FILE).is_file():
+    onnx &= arguments.device == "cpu" and arguments.revision is None
+    onnx &= getattr(arguments, "layer", None) in (None, "features")
+    if onnx and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
             return OnnxClassifier.from_pretrained(folder)
         except (ModuleNotFoundError, ModelFolderError):
             pass  # onnxruntime is not installed, or the file is of other weights
-    return load_network(arguments)
-
-
-def load_network(arguments: Namespace) -> "MobileNetV3Cifar":
-    """The variant, folder or Hub repository asked for; by default the best shipped variant."""
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     return MobileNetV3Cifar.from_pretrained(
-        arguments.variant or get_variant().name,
+        name,
         revision=arguments.revision,
         token=arguments.token,
         local_files_only=arguments.local_files_only,
@@ -142,54 +133,50 @@ def evaluate(arguments: Namespace) -> int:
             f"{arguments.folder} must have a folder per label and has {has}; "
             f"the labels are: {', '.join(labels)}"
         )
-    total: Counter[str] = Counter()
-    correct: Counter[str] = Counter()
     files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
-    flagged = 0
-    for file, prediction in classify(model, list(files), 1, arguments.batch_size, refused):
-        label = files[file]
-        total[label] += 1
-        correct[label] += label in prediction
-        flagged += prediction.probably_none
-    if not total:
+    answers = classify(model, list(files), 1, arguments.batch_size, refused)
+    results = [(files[file], prediction) for file, prediction in answers]
+    if not results:
         raise MobileNetV3CifarError(f"{arguments.folder} has no image that can be read")
 
-    def scores(right: int, images: int) -> dict[str, float]:
-        return {"correct": right, "total": images, "accuracy": right / images}
+    def score(results: list[tuple[str, Prediction]]) -> dict[str, float]:
+        right = sum(label in prediction for label, prediction in results)
+        return {"correct": right, "total": len(results), "accuracy": right / len(results)}
 
-    per_class = {label: scores(correct[label], count) for label, count in total.items()}
-    overall = scores(correct.total(), total.total())
+    seen = dict.fromkeys(label for label, _ in results)
+    per_class = {name: score([each for each in results if each[0] == name]) for name in seen}
+    overall = score(results)
+    flagged = sum(prediction.probably_none for _, prediction in results)
     if arguments.json:
         print(json.dumps({**overall, "probably_none": flagged, "per_class": per_class}, indent=2))
-        return refused.status
-    print_rows(
-        [
-            {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
-            for label, row in {**per_class, "all": overall}.items()
-        ]
-    )
-    print(f"{flagged} of {total.total()} flagged as probably none of the classes")
+    else:
+        print_rows(
+            [
+                {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
+                for label, row in {**per_class, "all": overall}.items()
+            ]
+        )
+        print(f"{flagged} of {len(results)} flagged as probably none of the classes")
     return refused.status
 
 
 def explain(arguments: Namespace) -> int:
     """Write an image, or each of a folder, under its activation map."""
     path, output, refused = arguments.path, arguments.output, Refused()
-    if not path.is_dir():
+    if path.is_dir():
+        output = output or Path("overlays")
+        names = [file.relative_to(path) for file in files_of(path, refused)]
+        targets = {path / name: output / name.with_name(f"{name.name}.png") for name in names}
+        for folder in {target.parent for target in targets.values()}:
+            folder.mkdir(parents=True, exist_ok=True)
+    else:
         output = output or Path("overlay.png")
-        if output.is_dir():
-            output = output / f"{path.name}.png"
-        image_format(output)  # refused before the work
-        explain_one(load(arguments), path, output, arguments)
-        return 0
-    output = output or Path("overlays")
-    files, model = files_of(path, refused), load(arguments)
-    for file in tqdm(files, disable=len(files) < LONG_WORK or not sys.stderr.isatty()):
-        relative = file.relative_to(path)
-        target = output / relative.with_name(f"{relative.name}.png")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
+        image_format(targets[path])  # refused before the work
+    model = load(arguments)
+    for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         try:
-            explain_one(model, file, target, arguments)
+            explain_one(model, file, targets[file], arguments)
         except ImageError as error:
             refused(file, error)
     return refused.status
@@ -225,7 +212,7 @@ def export(arguments: Namespace) -> int:
         from mobilenetv3_cifar.export import export_onnx
 
         images = calibration_images(arguments.int8, refused) if arguments.int8 else None
-        export_onnx(load_network(arguments), arguments.output, images)
+        export_onnx(load(arguments, onnx=False), arguments.output, images)
     except ModuleNotFoundError as error:
         raise MobileNetV3CifarError(
             f"export needs {error.name}: pip install 'mobilenetv3-cifar[export]'"

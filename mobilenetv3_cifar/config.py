@@ -127,7 +127,7 @@ class Config(Settings):
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     """`labels` as a tuple; without any, CIFAR-10's ten, or "class 0", "class 1" and so on."""
     if labels is not None:
-        names = tuple(labels) if isinstance(labels, list) else labels
+        names: Any = tuple(labels) if isinstance(labels, list) else labels
         require("labels", names)
         return names
     return LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)

@@ -113,18 +113,12 @@ def complete_snapshot(
     Raises:
         HubError: the Hub cannot be reached or refuses.
     """
-    get = partial(
-        hf_hub_download,
-        repo_id,
-        revision=snapshot.name,
-        cache_dir=snapshot.parents[2],
-        token=token,
-    )
 
     def fetch() -> None:
-        paths = HfApi(token=token).list_repo_files(repo_id, revision=snapshot.name)
-        for path in filter(wanted, paths):
-            get(path)
+        commit, cache = snapshot.name, snapshot.parents[2]
+        for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):
+            if wanted(path):
+                hf_hub_download(repo_id, path, revision=commit, cache_dir=cache, token=token)
 
     with hub_errors(f"loading the card and figures of {repo_id}"):
         require_hub()

@@ -45,20 +45,8 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
-    sync_names(folder)
 
 
 def partial_of(path: Path) -> Path:
     """A name beside `path` that no other save uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-
-
-def sync_names(folder: Path) -> None:
-    """Make renames within a folder durable; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from torch import Tensor
 from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import CONFIG_VERSION, Config
 from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
-from mobilenetv3_cifar.files import partial_of, read_file, replace_files, sync_names
+from mobilenetv3_cifar.files import partial_of, read_file, replace_files
 from mobilenetv3_cifar.variants import WEIGHTS_FILE
 
 CONFIG_FILE = "config.json"
@@ -71,39 +72,27 @@ def read_config(folder: Path) -> tuple[Config, str]:
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
     try:
-        values = parse_json(content)
+        values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
         if "unsure_below" in values:  # the name in the first release
             values["ood_threshold"] = values.pop("unsure_below")
-        known = {name: values[name] for name in FIELDS if name in values}
-        config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+        known = FIELDS.keys() & values.keys()
+        fields: dict[str, Any] = {name: from_json(values[name]) for name in known}
+        config = Config(**fields)
         if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
             raise ValueError(
                 "it was damaged or edited, says its config_sha256; to change a setting, "
                 "load with from_pretrained(..., NAME=VALUE) and save again"
             )
         return config, values["weights_sha256"]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{folder / CONFIG_FILE} is refused: {error}") from error
 
 
-def parse_json(content: bytes) -> Any:
-    """UTF-8 JSON without duplicate keys, NaN or infinities; anything else raises ValueError."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("a key occurs twice")
-        return dict(pairs)
-
-    def refuse_constant(name: str) -> None:
-        raise ValueError(f"{name} is not a JSON number")
-
-    try:
-        text = content.decode("utf-8")
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
-    except RecursionError as error:
-        raise ValueError("JSON nested too deeply") from error
+def from_json(value: Any) -> Any:
+    """A config's sequences are tuples, which JSON writes as lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_keys(values: Any) -> None:
@@ -118,8 +107,7 @@ def check_keys(values: Any) -> None:
     if unknown := values.keys() - FIELDS.keys() - OTHER_KEYS:
         names = printable(", ".join(sorted(unknown)))
         raise ValueError(f"it has an unknown {names}; a newer mobilenetv3-cifar may read it")
-    sha256 = values["weights_sha256"]
-    if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+    if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
 
 
@@ -178,7 +166,6 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
         os.rename(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    sync_names(folder.parent)
 
 
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:

@@ -188,14 +188,7 @@ class Pretrained(nn.Module):
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
                 (folder / CARD_FILE).write_text(self.plain_card(repo_id, token), encoding="utf-8")
-            return push.push_folder(
-                folder,
-                repo_id,
-                token=token,
-                private=private,
-                create_pr=create_pr,
-                commit_message=commit_message,
-            )
+            return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
         """Where it was loaded from, if that has a card and is still this very network."""

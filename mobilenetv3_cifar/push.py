@@ -73,7 +73,6 @@ def files_to_push(folder: Path) -> list[str]:
 def push_folder(
     folder: Path,
     repo_id: str,
-    *,
     token: str | bool | None = None,
     private: bool | None = None,
     create_pr: bool = False,
