@@ -29,7 +29,7 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
 from training.reports import card, results
 from training.reports.metrics import summarize
-from training.reports.model_folder import to_json
+from training.reports.text import percent, to_json
 
 CALIBRATION_IMAGES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
@@ -112,7 +112,7 @@ def main() -> None:
     with one_line_errors():
         int8 = quantize(get_variant(arguments.name).folder, load(arguments.data_dir))
         print(
-            f"{arguments.name}: {results.percent(int8['accuracy'])} test accuracy in 8 bits, "
+            f"{arguments.name}: {percent(int8['accuracy'])} test accuracy in 8 bits, "
             f"{int8['speedup']:.2f} times as fast as float: {INT8_FILE} is "
             f"{'' if int8['kept'] else 'not '}kept"
         )

@@ -21,13 +21,11 @@ from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.quantize import quantize
-from training.reports import card, claims_report, recipes, reproduction
-from training.reports.checks import BALANCED, UNDERFITTING
-from training.reports.curve_checks import MARGINAL
-from training.reports.model_folder import draw_curves_and_matrices
+from training.reports import card, recipes, reproduction
+from training.reports.figures import draw_curves_and_matrices
 from training.reports.results import read_all
+from training.reports.text import percent, table, to_json
 
-TEMPLATE = Path(__file__).parent / "reports" / "reproduction_template.md"
 CARDS = ROOT / "model_cards"
 
 
@@ -73,38 +71,34 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     for name in results:
         card.write_card(cards / name)
         draw_curves_and_matrices(cards / name)
-    comparison = reproduction.comparison_table(results)
-    texts = {
-        "answer": reproduction.answer(results),
-        "accuracies": reproduction.accuracy_table(results),
-        "comparison": comparison,
-        "order": claims_report.order_summary(results),
-        "claims": claims_report.claims_table(results),
-        "epochs": reproduction.epochs_table(results),
-        "cost": reproduction.cost_table(results),
-        "figures": reproduction.figure_table(results),
-        "underfitting": f"{100 * UNDERFITTING:g}",
-        "balanced": f"{100 * BALANCED:g}",
-        "marginal": f"{100 * MARGINAL:g}",
-    }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for key, part in texts.items():
-        text = text.replace(f"{{{{ {key} }}}}", part)
+    reproduced = {name: each for name, each in results.items() if each.row.kind != "own"}
     readme = insert_variants((root / "README.md").read_text(encoding="utf-8"))
-    replace_files(root, {"REPRODUCTION.md": text.encode(), "README.md": readme.encode()})
+    texts = {"REPRODUCTION.md": reproduction.document(reproduced), "README.md": readme.encode()}
+    replace_files(root, texts)
     assets = root / "demo" / "assets"
     assets.mkdir(parents=True, exist_ok=True)
-    replace_files(assets, {"conclusions.json": claims_report.conclusions_json(results)})
+    replace_files(assets, {"conclusions.json": to_json(reproduction.conclusions(reproduced))})
     recipes.write_recipes(root / "docs")
-    return comparison
+    return reproduction.comparison_table(reproduced)
 
 
 def insert_variants(readme: str) -> str:
     """The README with its table of variants, between two markers, written again."""
     start, end = "<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->"
+    heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
+    rows = [
+        [
+            f"[`{variant.name}`](model_cards/{variant.name})",
+            percent(variant.accuracy),
+            percent(variant.test_accuracy),
+            f"{variant.parameters:,}",
+            f"{variant.macs / 1e6:.1f} M",
+            f"{variant.bytes / 1e6:.1f} MB",
+        ]
+        for variant in list_variants()
+    ]
     marked = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    block = f"{start}\n{reproduction.variants_table(list_variants())}\n{end}"
-    return marked.sub(lambda match: block, readme)
+    return marked.sub(lambda match: f"{start}\n{table(heads, rows)}\n{end}", readme)
 
 
 def main() -> None:
@@ -116,7 +110,7 @@ def main() -> None:
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    reproduced = [row.name for row in reproduction.reproduction_rows()]
+    reproduced = [row.name for row in EXPERIMENTS.values() if row.kind != "own"]
     unknown = [name for name in arguments.names if name not in EXPERIMENTS]
     if unknown:
         sys.exit(

@@ -15,11 +15,25 @@ from training.dataset.cifar10 import Split
 from training.loop.augmentation import augment
 from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
+from training.reports import results
 
 matplotlib.use("Agg")  # files only, no window
 
 DPI = 100
 BATCH_IMAGES = 16
+
+
+def draw_curves_and_matrices(folder: Path) -> None:
+    """The figures that need no more than the model folder's own files."""
+    one = results.read(folder)
+    how = "augmented, with dropout" if one.row.dropout else "augmented"
+    curves(one.history, one.name, f"training, {how}", folder / "curves.png")
+    labels = tuple(one.metrics["test"]["per_class"])
+    matrices = {
+        f"{split} images": one.metrics[split]["confusion_matrix"]  # type: ignore[literal-required]
+        for split in ("validation", "test")
+    }
+    confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -3,14 +3,11 @@
 A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 """
 
-import importlib.util
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar, hub
@@ -18,14 +15,13 @@ from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
 from mobilenetv3_cifar.variants import ONNX_FILE
 from training.dataset.cifar10 import Cifar10
-from training.errors import CheckpointError, TrainingError
+from training.errors import CheckpointError
 from training.experiments import Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import Outputs, split_logits, split_outputs
-from training.recipe import Recipe
 from training.reports import card, figures, results
 from training.reports.corruptions import corrupted_accuracies
 from training.reports.decisions import with_decisions
@@ -36,16 +32,9 @@ from training.reports.metrics import (
     summarize,
 )
 from training.reports.shipped_weights import save_weights
+from training.reports.text import to_json
 
 CPU = torch.device("cpu")
-NEEDED = ("matplotlib", "sklearn", "jinja2")
-
-
-def check_requirements() -> None:
-    """Raise TrainingError, before hours of training, where publishing would fail."""
-    for module in NEEDED:
-        if importlib.util.find_spec(module) is None:
-            raise TrainingError(f"publishing needs {module}: pip install '.[training]'")
 
 
 def make_model_folder(
@@ -93,7 +82,10 @@ def make_model_folder(
             return add_seed(target, metrics)
         folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
         replace_files(folder, folder_files)
-        draw_figures(folder, model, experiment.recipe, data, test.logits.argmax(1).numpy())
+        figures.draw_curves_and_matrices(folder)
+        figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
+        predicted = test.logits.argmax(1).numpy()
+        figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
         install_folder(folder, target)
     card.write_card(target)
     return target
@@ -176,32 +168,6 @@ def write_run_record(
     }
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {f"{experiment.name}-seed-{metrics['seed']}.json": to_json(record)})
-
-
-def draw_figures(
-    folder: Path, model: MobileNetV3Cifar, recipe: Recipe, data: Cifar10, predicted: np.ndarray
-) -> None:
-    """All figures of a model folder; `predicted` are the classes it gives the test images."""
-    draw_curves_and_matrices(folder)
-    figures.batch(data.train, model.config, recipe, folder / "batch.png")
-    figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
-
-
-def draw_curves_and_matrices(folder: Path) -> None:
-    """The figures that need no more than the folder's own files."""
-    variant = results.read(folder)
-    metrics = variant.metrics
-    labels = tuple(metrics["test"]["per_class"])
-    matrices = {
-        f"{split} images": metrics[split]["confusion_matrix"] for split in ("validation", "test")
-    }
-    figures.confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
-    how = "augmented, with dropout" if variant.row.dropout else "augmented"
-    figures.curves(variant.history, metrics["name"], f"training, {how}", folder / "curves.png")
-
-
-def to_json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def install_folder(staged: Path, target: Path) -> None:

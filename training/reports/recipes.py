@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 from mobilenetv3_cifar.files import replace_files
-from training.reports.markdown import table
-from training.reports.results import percent
 from training.reports.schema import read_json
+from training.reports.text import percent, table
 
 INTRODUCTION = """# How the recipes of our own networks were chosen
 
