@@ -5,6 +5,9 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,17 +16,18 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
-from mobilenetv3_cifar.export import open_session, run_onnx
+from mobilenetv3_cifar.export import export_onnx, open_session, run_onnx
 from tests.tiny import EXPERIMENT, tiny_run
 from training import publish, quantize, train
 from training.dataset.cifar10 import Split
 from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
+from training.loop import checkpoint, provenance
 from training.loop.checkpoint import State
 from training.loop.run import Run
 from training.loop.validation import split_logits, split_outputs
-from training.reports import card, model_folder, shipped_weights
+from training.reports import card, figures, model_folder, shipped_weights
 from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
@@ -124,7 +128,7 @@ def test_writing_the_card_and_figures_again_changes_nothing(folder):
     card.write_card(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     card.write_card(folder)
-    model_folder.draw_curves_and_matrices(folder)
+    figures.draw_curves_and_matrices(folder)
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert after == before
 
@@ -149,6 +153,7 @@ def test_every_picture_of_the_card_opens(folder):
 def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monkeypatch):
     copied = shutil.copytree(folder, tmp_path / NAME)
     monkeypatch.setattr(quantize, "speedup", lambda *arguments: 1.5)
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: [])
     monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # an untrained network's accuracy is chance
     found = quantize.quantize(copied, tiny_dataset())
     assert found["speedup"] == 1.5
@@ -170,6 +175,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monke
 def test_an_8_bit_file_that_does_not_pay_is_not_kept(folder, tmp_path, monkeypatch, ratio, loss):
     copied = shutil.copytree(folder, tmp_path / NAME)
     monkeypatch.setattr(quantize, "speedup", lambda *arguments: ratio)
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: [])
     monkeypatch.setattr(quantize, "MAX_LOSS", loss)
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
     monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
@@ -273,6 +279,63 @@ def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
         metrics = json_of(cards / row.name)
         assert metrics["epochs"] == row.epochs
         assert metrics["training"]["command"] == "python -m training.train tiny-longer"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "trained"),
+    [("epochs", 1, 1), ("limit", 64, 2), ("precision", "bfloat16", 2)],
+)
+def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, trained):
+    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert capsys.readouterr().out == ""
+    (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
+    assert run.name.startswith("seed-0-")  # a resumed run of full length does not find it
+    state = checkpoint.read(run)[1]
+    assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
+
+
+def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):
+    for name in ("used.py", "unused.py"):
+        (tmp_path / name).write_text("")
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setitem(sys.modules, "used", SimpleNamespace(__file__=str(tmp_path / "used.py")))
+    head = provenance.commit()
+    assert re.fullmatch("[0-9a-f]{40}", head)
+    (tmp_path / "unused.py").write_text("changed")
+    assert provenance.commit() == head
+    (tmp_path / "used.py").write_text("changed")
+    assert provenance.commit() == f"{head}+changes"
+
+
+def test_the_latency_can_be_measured_again(folder, tmp_path, monkeypatch):
+    copied = shutil.copytree(folder, tmp_path / NAME)
+    export_onnx(MobileNetV3Cifar.from_pretrained(copied), copied / "model.onnx")
+    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    monkeypatch.setattr(quantize, "ROUNDS", 2)
+    monkeypatch.setattr(quantize, "get_variant", lambda name: SimpleNamespace(folder=copied))
+    monkeypatch.setattr("sys.argv", ["quantize", NAME, "--latency-only"])
+    threads = torch.get_num_threads()
+    quantize.main()
+    assert torch.get_num_threads() == threads
+    latency = json_of(copied)["latency"]
+    assert [(each["runtime"], each["batch"]) for each in latency] == [
+        *(("PyTorch", 1), ("onnxruntime", 1)),
+        *(("PyTorch", 64), ("onnxruntime", 64)),
+    ]
+    assert all(each["milliseconds"] > 0 and "1 threads" in each["device"] for each in latency)
+    assert latency[2]["milliseconds"] > latency[0]["milliseconds"]
+    after = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"metrics.json", "README.md"}
+    assert "| latency with |" in after["README.md"].decode()
 
 
 def run_publish(monkeypatch, *words):

@@ -9,7 +9,6 @@ changes nothing.
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,41 +26,27 @@ from training.reports.results import read_all
 from training.reports.text import percent, table, to_json
 
 CARDS = ROOT / "model_cards"
-
-
-def missing_runs(names: Iterable[str]) -> list[tuple[str, int]]:
-    """The (experiment, seed) pairs with no results yet, longest runs of a setting first.
-
-    A run of five epochs publishes the one of four with the same seed as well.
-    """
-    wanted = sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs)
-    return [
-        (row.name, seed)
-        for row in wanted
-        for seed in row.seeds
-        if not results_file(CARDS, row.name, seed).exists()
-    ]
-
-
-def results_file(cards: Path, name: str, seed: int) -> Path:
-    return cards / name / ("metrics.json" if seed == 0 else f"seeds/{seed}.json")
+REPRODUCED = [row.name for row in EXPERIMENTS.values() if row.kind != "own"]
+MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->")
 
 
 def train_missing(names: Iterable[str], options: list[str]) -> None:
-    for name, seed in missing_runs(names):
-        if not results_file(
-            CARDS, name, seed
-        ).exists():  # or a longer run has published it meanwhile
-            command = [name, "--seed", str(seed), *options]
-            train.train_and_publish(train.parse_arguments(command))
+    """Train every seed that has no results yet, longest runs of a setting first: a run of five
+    epochs publishes the one of four with the same seed as well."""
+    for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
+        for seed in row.seeds:
+            results = CARDS / row.name / (f"seeds/{seed}.json" if seed else "metrics.json")
+            if not results.exists():
+                command = [row.name, "--seed", str(seed), *options]
+                train.train_and_publish(train.parse_arguments(command))
 
 
 def quantize_missing(data_dir: Path) -> None:
     """Measure the 8-bit file of every experiment whose results lack it."""
-    data = None
-    for name, results in read_all(CARDS).items():
-        if "int8" not in results.metrics:
-            data = data or load(data_dir)
+    missing = [name for name, each in read_all(CARDS).items() if "int8" not in each.metrics]
+    if missing:
+        data = load(data_dir)
+        for name in missing:
             quantize(CARDS / name, data)
 
 
@@ -71,20 +56,18 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     for name in results:
         card.write_card(cards / name)
         draw_curves_and_matrices(cards / name)
-    reproduced = {name: each for name, each in results.items() if each.row.kind != "own"}
+    reproduced = {name: each for name, each in results.items() if name in REPRODUCED}
     readme = insert_variants((root / "README.md").read_text(encoding="utf-8"))
     texts = {"REPRODUCTION.md": reproduction.document(reproduced), "README.md": readme.encode()}
     replace_files(root, texts)
-    assets = root / "demo" / "assets"
-    assets.mkdir(parents=True, exist_ok=True)
-    replace_files(assets, {"conclusions.json": to_json(reproduction.conclusions(reproduced))})
+    conclusions = to_json(reproduction.conclusions(reproduced))
+    replace_files(root / "demo" / "assets", {"conclusions.json": conclusions})
     recipes.write_recipes(root / "docs")
     return reproduction.comparison_table(reproduced)
 
 
 def insert_variants(readme: str) -> str:
     """The README with its table of variants, between two markers, written again."""
-    start, end = "<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->"
     heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
     rows = [
         [
@@ -97,30 +80,29 @@ def insert_variants(readme: str) -> str:
         ]
         for variant in list_variants()
     ]
-    marked = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    return marked.sub(lambda match: f"{start}\n{table(heads, rows)}\n{end}", readme)
+    block = f"\n{table(heads, rows)}\n".join(MARKERS)
+    return re.sub(".*?".join(MARKERS), lambda match: block, readme, flags=re.DOTALL)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.reproduce", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="default: the report's experiments and its control"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="default: the report's experiments and the controls",
     )
-    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    reproduced = [row.name for row in EXPERIMENTS.values() if row.kind != "own"]
-    unknown = [name for name in arguments.names if name not in EXPERIMENTS]
-    if unknown:
-        sys.exit(
-            f"error: no experiment is called {unknown[0]!r}; there are: {', '.join(EXPERIMENTS)}"
-        )
+    for name in set(arguments.names) - EXPERIMENTS.keys():
+        parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
     with one_line_errors():
         if not arguments.tables_only:
-            options = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
-            train_missing(arguments.names or reproduced, options)
-            quantize_missing(Path(arguments.data_dir))
+            folders = ["--data-dir", str(arguments.data_dir), "--runs-dir", arguments.runs_dir]
+            train_missing(arguments.names or REPRODUCED, folders)
+            quantize_missing(arguments.data_dir)
         print(write_tables())
 
 

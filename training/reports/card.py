@@ -5,7 +5,6 @@ Every number in a card comes from the `metrics.json`, `history.csv` and `config.
 
 import dataclasses
 import json
-import statistics
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -41,7 +40,6 @@ def write_card(folder: Path) -> None:
     full = folder.parent / f"{one.row.size}-dropout0-epochs10"
     others = {each.name: results.read(each) for each in (full,) if results.has_results(each)}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    accuracies = [test_accuracy(run) for run in one.runs]
     text = render(
         "card_template.md",
         card_data=card_data(one.metrics).to_yaml(),
@@ -51,10 +49,8 @@ def write_card(folder: Path) -> None:
         config=config,
         threshold=config.get("ood_threshold", config.get("unsure_below")),
         score=config.get("ood_score", "confidence"),
-        settings=settings(one),
-        accuracies=accuracies,
-        deviation=statistics.stdev(accuracies) if one.seeds else None,
-        mean=statistics.mean(accuracies),
+        as_reported=dataclasses.replace(one.row.recipe, schedule="step") == REPORT,
+        accuracies=[test_accuracy(run) for run in one.runs],
         interval=interval,
         fit="" if one.row.kind == "own" else fit(one, others),
     )
@@ -86,13 +82,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
             for kind, name, key in SCORES
         ],
     )
-
-
-def settings(one: Results) -> dict[str, str]:
-    """The recipe as it is written; empty where it is the report's, but for the schedule."""
-    if dataclasses.replace(one.row.recipe, schedule="step") == REPORT:
-        return {}
-    return {name: text for name, text in one.row.recipe.settings().items() if text != "None"}
 
 
 def interval(correct: int, total: int) -> str:

@@ -10,17 +10,18 @@ import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
 from training.reports.results import (
+    Measure,
     Results,
     ResultsByName,
     gap,
     measure,
     test_accuracy,
-    train_accuracy,
     validation_accuracy,
 )
 from training.reports.text import percent, points
@@ -73,45 +74,37 @@ def measured(value: Estimate, figures: str) -> Measured:
     return Measured(value.value, value.margin, f"{figures} {show(value)}")
 
 
-def test_difference(results: ResultsByName, one: Results, other: Results) -> Measured:
-    both = [each.mean_of(test_accuracy) for each in (one, other)]
-    figures = f"{percent(both[0])} against {percent(both[1])}, a difference of"
-    found = measured(difference(one, other, results), figures)
-    if one.row.report and other.row.report:
+def compare(
+    results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
+) -> Measured:
+    """How much higher an accuracy, or the gap of two, is for the first setting."""
+    name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
+    both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
+    found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
+    if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report.accuracy - other.row.report.accuracy)
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
     return found
 
 
-def validation_difference(results: ResultsByName, one: Results, other: Results) -> Measured:
-    return measured(
-        difference(one, other, results, validation_accuracy), "change of validation accuracy"
-    )
-
-
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
     """Its lead over the setting that it is least clearly ahead of."""
-    leads = {other.name: test_difference(results, one, other) for other in others}
+    leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
     return least._replace(figures="; ".join(figures))
 
 
-def gap_difference(results: ResultsByName, longer: Results, shorter: Results) -> Measured:
-    """The gap between training and validation accuracy."""
-    gains = [
-        points(longer.mean_of(each) - shorter.mean_of(each))
-        for each in (train_accuracy, validation_accuracy)
-    ]
-    figures = f"training accuracy {gains[0]}, validation accuracy {gains[1]}; the gap between them"
-    return measured(difference(longer, shorter, results, gap), figures)
-
-
-def gap_contrast(results: ResultsByName, *pairs: Results) -> Measured:
-    """By how much less the gap widens from the second setting to the first than from 4th to 3rd."""
-    one, other = (difference(*pair, results, gap) for pair in (pairs[:2], pairs[2:]))
-    figures = f"the gap widens by {points(one.value)} against {points(other.value)} points"
-    return measured(other.minus(one), f"{figures}, a contrast of")
+def gap_contrast(
+    results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
+) -> Measured:
+    """By how much less the gap of one network widens than that of another."""
+    less, more = (
+        difference(one, shorter, results, gap),
+        difference(other, other_shorter, results, gap),
+    )
+    figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
+    return measured(more.minus(less), f"{figures}, a contrast of")
 
 
 def above_70(results: ResultsByName, one: Results) -> Measured:
@@ -122,7 +115,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
     """The difference, unless the first does not even pass 80 %."""
-    found, above = test_difference(results, one, other), one.mean_of(test_accuracy) - 0.80
+    found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
 
@@ -195,15 +188,14 @@ def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measur
 
 def normalized_inputs(results: ResultsByName) -> Measured:
     """How far the report's constants, ImageNet's, are from giving mean 0 and deviation 1."""
-    channels = list(zip(CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD, strict=True))
-    means = [(mean - theirs) / std for mean, _, theirs, std in channels]
-    deviations = [own / std for _, own, _, std in channels]
+    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    means, deviations = (CIFAR10_MEAN - mean) / std, CIFAR10_STD / std
     figures = (
-        f"with ImageNet's constants, CIFAR-10's channels have means from {min(means):.2f} to "
-        f"{max(means):.2f} and standard deviations from {min(deviations):.2f} to "
-        f"{max(deviations):.2f}"
+        f"with ImageNet's constants, CIFAR-10's channels have means from {means.min():.2f} to "
+        f"{means.max():.2f} and standard deviations from {deviations.min():.2f} to "
+        f"{deviations.max():.2f}"
     )
-    return Measured(max(map(abs, (*means, *(each - 1 for each in deviations)))), 0.01, figures)
+    return Measured(float(np.abs([means, deviations - 1]).max()), 0.01, figures)
 
 
 def evaluated_batch_norm(results: ResultsByName) -> Measured:

@@ -9,32 +9,30 @@ from itertools import pairwise
 from training.reports.checks import Measured, measured, show
 from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
-from training.reports.variation import Estimate, noise
+from training.reports.variation import noise
 
 MARGINAL = 0.1  # a gain per epoch below this fraction of the mean gain before is marginal
+COLUMNS = {
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+    "valid_accuracy": "validation accuracy",
+    "valid_loss": "validation loss",
+}
 
 
-def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Estimate:
-    """How a column changes from an epoch to the last."""
-    moved = one.history[-1][column] - one.at(epoch, column)
-    return noise(one, results, lambda row: row[column]).of(moved)
-
-
-def validation_change(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    figures = f"epochs {epoch} to {len(one.history)}: validation accuracy"
-    return measured(change(results, one, "valid_accuracy", epoch), figures)
-
-
-def training_change(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    figures = f"epochs {epoch} to {len(one.history)}: training accuracy"
-    return measured(change(results, one, "train_accuracy", epoch), figures)
+def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
+    """How a column of the history changes from an epoch to the last."""
+    moved = noise(one, results, lambda row: row[column]).of(
+        one.history[-1][column] - one.at(epoch, column)
+    )
+    return measured(moved, f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}")
 
 
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
 ) -> Measured:
     """What the same network still gains with another schedule, where this one has stopped."""
-    gain = validation_change(results, cosine, epoch)
+    gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
     figures += f"; the same network with a cosine schedule, {gain.figures}"
     return gain._replace(figures=figures)
@@ -43,13 +41,12 @@ def change_with_cosine(
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
     """Of accuracies and losses, training and validation, in any epoch up to `epoch`."""
     rows = one.history[: epoch or None]
-    signs = {"train_accuracy": 1, "train_loss": -1, "valid_accuracy": 1, "valid_loss": -1}
     steps = [
-        sign * (later[column] - earlier[column])
+        (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
         for earlier, later in pairwise(rows)
-        for column, sign in signs.items()
+        for column in COLUMNS
     ]
-    moved = [rows[-1][column] - rows[0][column] for column in signs]
+    moved = [rows[-1][column] - rows[0][column] for column in COLUMNS]
     figures = (
         f"epochs 1 to {len(rows)}: training accuracy {points(moved[0])}, loss {moved[1]:+.3f}; "
         f"validation accuracy {points(moved[2])}, loss {moved[3]:+.3f}"
@@ -82,7 +79,7 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
     after = valid.value / (len(one.history) - epoch)
-    rise = training_change(results, one, epoch)
+    rise = change(results, one, "train_accuracy", epoch)
     if after >= MARGINAL * before:
         rise = rise._replace(value=-1, margin=0)
     figures = f"validation accuracy per epoch {points(before)} up to epoch {epoch}, {points(after)}"

@@ -30,7 +30,7 @@ def draw_curves_and_matrices(folder: Path) -> None:
     curves(one.history, one.name, f"training, {how}", folder / "curves.png")
     labels = tuple(one.metrics["test"]["per_class"])
     matrices = {
-        f"{split} images": one.metrics[split]["confusion_matrix"]  # type: ignore[literal-required]
+        f"{split} images": one.metrics[split]["confusion_matrix"]
         for split in ("validation", "test")
     }
     confusion_matrices(matrices, labels, folder / "confusion_matrix.png")

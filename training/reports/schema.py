@@ -153,7 +153,7 @@ def find_problem(value: Any, schema: Any, key: str = "") -> str | None:
         return None if value is None else find_problem(value, arguments[0], key)
     plain = dict if is_typeddict(schema) else origin or schema
     # JSON has one kind of number, and Python counts True as an int.
-    accepted = (int, float) if plain is float else plain
+    accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         return f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
     prefix = f"{key}." if key else ""

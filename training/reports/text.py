@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
@@ -17,6 +18,12 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:+.2f}"
 
 
+def spread(values: list[float]) -> str:
+    """The mean of accuracies and, of several, their standard deviation."""
+    deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.2f}{deviation} %"
+
+
 def table(heads: list[str], rows: Iterable[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -27,7 +34,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"percent": percent, "points": points}
+TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
 
 
 def render(template: str, **values: Any) -> bytes:
