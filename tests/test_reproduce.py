@@ -8,7 +8,7 @@ import pytest
 
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
-from tests.fake_results import history, int8, metrics
+from tests.fake_results import history, metrics
 from training import reproduce
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
@@ -154,16 +154,6 @@ def test_an_unknown_experiment_is_refused_by_name(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         reproduce.main()
     assert "no experiment is called 'medium'; there are: small-" in capsys.readouterr().err
-
-
-def test_every_folder_without_8_bit_figures_gets_them(published, monkeypatch):
-    content = metrics(S4, 0.75) | {"int8": int8(0.74)}
-    write_json(published / "model_cards" / S4 / "metrics.json", content)
-    asked = []
-    monkeypatch.setattr(reproduce, "load", lambda data_dir: "the data")
-    monkeypatch.setattr(reproduce, "quantize", lambda *arguments: asked.append(arguments))
-    reproduce.quantize_missing(published)
-    assert asked == [(published / "model_cards" / S5, "the data")]
 
 
 def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_path, no_figures):

@@ -1,4 +1,4 @@
-"""All experiments of the report: train and measure what is missing, compare with the report.
+"""All experiments of the report: train what is missing, compare with the report.
 
     python -m training.reproduce
 
@@ -16,10 +16,8 @@ from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
 from training import train
 from training.commands import one_line_errors
-from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
-from training.quantize import quantize
 from training.reports import card, recipes, reproduction
 from training.reports.figures import draw_curves_and_matrices
 from training.reports.results import read_all
@@ -39,15 +37,6 @@ def train_missing(names: Iterable[str], options: list[str]) -> None:
             if not results.exists():
                 command = [row.name, "--seed", str(seed), *options]
                 train.train_and_publish(train.parse_arguments(command))
-
-
-def quantize_missing(data_dir: Path) -> None:
-    """Measure the 8-bit file of every experiment whose results lack it."""
-    missing = [name for name, each in read_all(CARDS).items() if "int8" not in each.metrics]
-    if missing:
-        data = load(data_dir)
-        for name in missing:
-            quantize(CARDS / name, data)
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
@@ -92,7 +81,7 @@ def main() -> None:
         metavar="NAME",
         help="default: the report's experiments and the controls",
     )
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
@@ -100,9 +89,8 @@ def main() -> None:
         parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
     with one_line_errors():
         if not arguments.tables_only:
-            folders = ["--data-dir", str(arguments.data_dir), "--runs-dir", arguments.runs_dir]
+            folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
             train_missing(arguments.names or REPRODUCED, folders)
-            quantize_missing(arguments.data_dir)
         print(write_tables())
 
 

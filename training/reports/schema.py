@@ -122,7 +122,6 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read and validate a metrics file; errors as in `read_json`."""
     return cast(Metrics, read_json(path, Metrics))
 
 
