@@ -1,6 +1,5 @@
 """What the page asks of the networks: image and variant -> answer. Knows nothing of gradio."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from demo.sample import example_files, sample
+from demo.serving.decode import reduce
 from mobilenetv3_cifar import (
     Explanation,
     MobileNetV3Cifar,
@@ -24,7 +24,6 @@ from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
 from mobilenetv3_cifar.variants import get_variant
 
-MAX_SIDE = 512  # pixels; a longer image is reduced before it is classified
 PREDICTED = "predicted"  # as a target: the class that the network predicts
 
 
@@ -96,14 +95,6 @@ def answer(
     seconds = time.perf_counter() - started
     layers = tuple(name or model.layers()[-1] for _ in targets for name in layer_names)
     return Answer(variant, method, image, explanations, layers, seconds)
-
-
-def reduce(image: Image.Image) -> Image.Image:
-    """At most MAX_SIDE pixels a side; rounded up, so that the image is not narrower than before."""
-    factor = MAX_SIDE / max(image.size)
-    if factor >= 1:
-        return image
-    return image.resize((math.ceil(image.width * factor), math.ceil(image.height * factor)))
 
 
 def likeliest(image: Image.Image, variant: str, count: int) -> list[str]:

@@ -1,7 +1,5 @@
 """The API beside the page: three typed functions, with examples to copy at the foot of the page."""
 
-import tempfile
-from pathlib import Path
 from typing import Any, TypedDict
 
 import gradio as gr
@@ -13,6 +11,7 @@ from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
 from demo.safe_image import Opened, SafeImage, WithoutStub
+from demo.serving.folder import new_file
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
@@ -65,8 +64,7 @@ class OverlayImage(gr.Image, metaclass=WithoutStub):
     def postprocess(self, value: Image.Image | None) -> ImageData | None:  # type: ignore[override]
         if value is None:
             return None
-        Path(self.GRADIO_CACHE).mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(dir=self.GRADIO_CACHE)) / "overlay.png"
+        path = new_file("made", "overlay.png")
         value.save(path, compress_level=1)  # a quarter of the time, a little larger
         return ImageData(path=str(path), orig_name=path.name)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from demo.serving.folder import own_folder
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 
 ASSETS = Path(__file__).parent / "assets"
@@ -53,11 +54,6 @@ def tile(sheet: Image.Image, position: int) -> Image.Image:
 
 
 @cache
-def folder_of_files() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="mobilenetv3-cifar-sample-")
-
-
-@cache
 def file_of(key: str) -> Path | None:
     """A file with the example ("cat") or test image ("test-90") of that key; None if unknown."""
     if key in LABELS:
@@ -66,7 +62,7 @@ def file_of(key: str) -> Path | None:
     if entry is None:
         return None
     # A folder of its own: another thread may be writing the same image.
-    path = Path(tempfile.mkdtemp(dir=folder_of_files().name)) / f"{key}.png"
+    path = Path(tempfile.mkdtemp(dir=own_folder())) / f"{key}.png"
     entry.image.save(path)
     return path
 

@@ -17,6 +17,7 @@ from demo import answers, api, conclusions, editor, explore, figures, overfittin
 from demo import page as page_of
 from demo.markup import data_url, maps
 from demo.sample import example_files, file_of, sample
+from demo.serving.decode import MAX_SIDE
 from demo.text import describe, describe_map
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from mobilenetv3_cifar.preprocessing import LABELS
@@ -145,7 +146,7 @@ def test_the_narrowest_images_that_are_accepted_stay_acceptable(ratio, side, upr
     size = (int(side * ratio), side)
     image = Image.new("RGB", size[::-1] if upright else size)
     short, long = sorted(answers.reduce(image).size)
-    assert long <= max(answers.MAX_SIDE, 32)
+    assert long <= max(MAX_SIDE, 32)
     assert long <= 50 * short
 
 
