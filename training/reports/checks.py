@@ -1,8 +1,8 @@
 """What the report's claims are checked by: a quantity, and what is expected of it.
 
 A quantity takes all results and those that it is about; it returns a value, the margin within which
-the value counts as 0, and the numbers behind it as text.
-`curves` has the quantities that read the history of a run.
+the value counts as 0, and the numbers behind it as text. `curves` has those that read the history
+of a run.
 """
 
 import math
@@ -44,6 +44,7 @@ def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
 
 
 def rises(measured: Measured) -> str:
+    """Above 0; open within the margin. Without a margin nothing is open."""
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
     return "confirmed" if measured.value > 0 else "not confirmed"
