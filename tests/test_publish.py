@@ -150,10 +150,16 @@ def test_every_picture_of_the_card_opens(folder):
             assert min(picture.size) > 200
 
 
+def latencies(ratio):
+    return [
+        {"runtime": runtime, "device": "here", "batch": 1, "milliseconds": milliseconds}
+        for runtime, milliseconds in (("onnxruntime", ratio), ("onnxruntime, 8 bits", 1.0))
+    ]
+
+
 def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monkeypatch):
     copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "speedup", lambda *arguments: 1.5)
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: [])
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(1.5))
     monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # an untrained network's accuracy is chance
     found = quantize.quantize(copied, tiny_dataset())
     assert found["speedup"] == 1.5
@@ -174,14 +180,16 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monke
 @pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
 def test_an_8_bit_file_that_does_not_pay_is_not_kept(folder, tmp_path, monkeypatch, ratio, loss):
     copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "speedup", lambda *arguments: ratio)
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: [])
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(ratio))
     monkeypatch.setattr(quantize, "MAX_LOSS", loss)
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
     monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
     assert not quantize.quantize(copied, tiny_dataset())["kept"]
     assert not (copied / "model-int8.onnx").exists()
-    assert "there is no 8-bit file" in (copied / "README.md").read_text()
+    text = (copied / "README.md").read_text()
+    assert "there is no 8-bit file" in text
+    assert "| onnxruntime | here | 1 | " in text
+    assert "| onnxruntime, 8 bits |" not in text
 
 
 def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
@@ -318,6 +326,7 @@ def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch
 def test_the_latency_can_be_measured_again(folder, tmp_path, monkeypatch):
     copied = shutil.copytree(folder, tmp_path / NAME)
     export_onnx(MobileNetV3Cifar.from_pretrained(copied), copied / "model.onnx")
+    shutil.copy(copied / "model.onnx", copied / "model-int8.onnx")
     before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
     monkeypatch.setattr(quantize, "ROUNDS", 2)
     monkeypatch.setattr(quantize, "get_variant", lambda name: SimpleNamespace(folder=copied))
@@ -327,11 +336,12 @@ def test_the_latency_can_be_measured_again(folder, tmp_path, monkeypatch):
     assert torch.get_num_threads() == threads
     latency = json_of(copied)["latency"]
     assert [(each["runtime"], each["batch"]) for each in latency] == [
-        *(("PyTorch", 1), ("onnxruntime", 1)),
-        *(("PyTorch", 64), ("onnxruntime", 64)),
+        (runtime, batch)
+        for batch in (1, 64)
+        for runtime in ("PyTorch", "onnxruntime", "onnxruntime, 8 bits")
     ]
     assert all(each["milliseconds"] > 0 and "1 threads" in each["device"] for each in latency)
-    assert latency[2]["milliseconds"] > latency[0]["milliseconds"]
+    assert latency[3]["milliseconds"] > latency[0]["milliseconds"]
     after = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"metrics.json", "README.md"}

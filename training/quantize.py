@@ -40,6 +40,7 @@ BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
 MAX_LOSS = 0.003  # of test accuracy
 ROUNDS, IMAGES_PER_ROUND = 15, 20  # of the timing
 LATENCY_BATCHES = (1, 64)
+FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
@@ -53,8 +54,10 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
     scores = summarize(onnx_logits(coarse, data.test), data.test.labels)
-    ratio = speedup(exact, coarse, data.test.images[:1])
     loss = read_metrics(folder / METRICS_FILE)["test"]["accuracy"] - scores["accuracy"]
+    latency = measure_latency(folder)
+    single = {each["runtime"]: each["milliseconds"] for each in latency if each["batch"] == 1}
+    ratio = single[FLOAT] / single[INT8]
     int8 = scores | {
         "kept": ratio > 1 and loss <= MAX_LOSS,
         "bytes": coarse.stat().st_size,
@@ -65,7 +68,8 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
     }
     if not int8["kept"]:
         coarse.unlink()
-    report(folder, int8=int8, latency=measure_latency(folder))
+        latency = [each for each in latency if each["runtime"] != INT8]
+    report(folder, int8=int8, latency=latency)
     return int8
 
 
@@ -79,34 +83,27 @@ def report(folder: Path, **measured: Any) -> None:
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
     """The outputs of an exported file for all images of a split, float32 (N, C)."""
     session = open_one_thread(path)
-    starts = range(0, len(split.images), BATCH_SIZE)
-    rows = [
-        run_onnx(session, split.images[start : start + BATCH_SIZE])["logits"]
-        for start in tqdm(starts, desc=path.name, unit="batch", mininterval=1)
-    ]
-    return torch.from_numpy(np.concatenate(rows))
-
-
-def speedup(exact: Path, coarse: Path, images: np.ndarray) -> float:
-    """How many times as fast the second file is on one thread."""
-    sessions = [open_one_thread(path) for path in (exact, coarse)]
-    slow, fast = median_seconds([partial(run_onnx, each, images) for each in sessions], 1)
-    return slow / fast
+    batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
+    progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
+    return torch.from_numpy(
+        np.concatenate([run_onnx(session, each)["logits"] for each in progress])
+    )
 
 
 @torch.inference_mode()
 def measure_latency(folder: Path) -> list[Latency]:
-    """Of PyTorch from prepared inputs to logits, and of `model.onnx` from uint8 images to all its
-    outputs, each on one thread."""
-    model, session = MobileNetV3Cifar.from_pretrained(folder), open_one_thread(folder / ONNX_FILE)
+    """Of PyTorch from prepared inputs to logits, and of the ONNX files that there are from uint8
+    images to all outputs, each on one thread."""
+    model = MobileNetV3Cifar.from_pretrained(folder)
+    files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
+    sessions = {name: open_one_thread(path) for name, path in files.items() if path.exists()}
     size, threads = model.config.image_size, torch.get_num_threads()
     torch.set_num_threads(1)
     device, latencies = device_name(torch.device("cpu")), []
     for batch in LATENCY_BATCHES:
-        runs = {
-            "PyTorch": partial(model, torch.zeros(batch, 3, size, size)),
-            "onnxruntime": partial(run_onnx, session, np.zeros((batch, 32, 32, 3), np.uint8)),
-        }
+        images = np.zeros((batch, 32, 32, 3), np.uint8)
+        runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
+        runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
         for name, seconds in zip(runs, median_seconds(list(runs.values()), batch), strict=True):
             milliseconds = round(1000 * seconds, 3)
             latencies.append(
@@ -151,8 +148,7 @@ def main() -> None:
     with one_line_errors():
         folder = get_variant(arguments.name).folder
         if arguments.latency_only:
-            report(folder, latency=measure_latency(folder))
-            return
+            return report(folder, latency=measure_latency(folder))
         int8 = quantize(folder, load(arguments.data_dir))
         print(
             f"{arguments.name}: {percent(int8['accuracy'])} test accuracy in 8 bits, "

@@ -94,9 +94,9 @@ class Int8(Summary):
 
 
 class Latency(TypedDict):
-    """Median time of one forward pass."""
+    """Median processor time of one batch on one thread."""
 
-    runtime: str  # "PyTorch" or "onnxruntime"
+    runtime: str  # "PyTorch", "onnxruntime", or "onnxruntime, 8 bits"
     device: str
     batch: int
     milliseconds: float
