@@ -26,8 +26,9 @@ BATCH_IMAGES = 16
 def draw_curves_and_matrices(folder: Path) -> None:
     """The figures that need no more than the model folder's own files."""
     one = results.read(folder)
-    how = "augmented, with dropout" if one.row.dropout else "augmented"
-    curves(one.history, one.name, f"training, {how}", folder / "curves.png")
+    how = ["augmented"] if one.row.recipe.augmentations else []
+    how += ["with dropout"] if one.row.dropout else []
+    curves(one.history, one.name, ", ".join(["training", *how]), folder / "curves.png")
     labels = tuple(one.metrics["test"]["per_class"])
     matrices = {
         f"{split} images": one.metrics[split]["confusion_matrix"]
@@ -47,6 +48,7 @@ def curves(history: list[dict[str, float]], title: str, training: str, path: Pat
     `training` names the former's curve and says how it was measured.
     """
     epochs = [row["epoch"] for row in history]
+    ticks = epochs if len(epochs) <= 30 else epochs[4::5]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, name in (
@@ -55,7 +57,7 @@ def curves(history: list[dict[str, float]], title: str, training: str, path: Pat
     ):
         for split, label in (("train", training), ("valid", "validation")):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in history], "o-", label=label)
-        axes.set(xlabel="epoch", ylabel=name, xticks=epochs)
+        axes.set(xlabel="epoch", ylabel=name, xticks=ticks)
         axes.grid(alpha=0.3)
     accuracy.legend(loc="lower right", fontsize="small")
     figure.suptitle(title)
