@@ -9,7 +9,7 @@ from training.reports.claims import CLAIMS, OURS, compare_order, judge
 from training.reports.results import Results, ResultsByName, measure, test_accuracy
 from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
-from training.reports.variation import difference_to_report
+from training.reports.variation import difference_to_report, shared_runs
 
 
 def document(results: ResultsByName) -> bytes:
@@ -31,14 +31,20 @@ def document(results: ResultsByName) -> bytes:
         pairs=pairs,
         order=Counter(verdict for _, _, verdict, _ in pairs),
         comparison=comparison_table(results),
-        by_epoch=[
-            each
-            for each in sorted(results.values(), key=lambda each: (each.row.size, each.row.dropout))
-            if each.row.kind == "report" and not longer_runs(each, results)
-        ],
+        runs_by_dropout=runs_by_dropout(results),
         checks=checks,
         curves=curves,
     )
+
+
+def runs_by_dropout(results: ResultsByName) -> list[Results]:
+    """The report's longest run for each network and dropout rate."""
+    longest = {
+        (each.row.size != "small", each.row.dropout): each
+        for each in sorted(results.values(), key=lambda each: each.row.epochs)
+        if each.row.kind == "report"
+    }
+    return [each for _, each in sorted(longest.items())]
 
 
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
@@ -97,18 +103,16 @@ def comparison_table(results: ResultsByName) -> str:
     return table(["experiment", *heads], rows)
 
 
-def longer_runs(one: Results, results: ResultsByName) -> list[Metrics]:
-    """The runs of which a run of this setting may be the beginning."""
-    return [
-        run for other in results.values() if one.row.is_prefix_of(other.row) for run in other.runs
-    ]
-
-
 def independent_runs(results: ResultsByName) -> list[Metrics]:
     """Every run that was trained: one that is a prefix of another counts once, with the longer."""
+    beginnings = {
+        (shorter.name, run["seed"])
+        for longer, shorter in shared_runs(results)
+        for run in longer.runs
+    }
     return [
         run
         for each in results.values()
         for run in each.runs
-        if run["seed"] not in [longer["seed"] for longer in longer_runs(each, results)]
+        if (each.name, run["seed"]) not in beginnings
     ]
