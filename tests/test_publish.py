@@ -5,29 +5,22 @@ import dataclasses
 import json
 import re
 import shutil
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
-from mobilenetv3_cifar.export import export_onnx, open_session, run_onnx
-from tests.tiny import EXPERIMENT, tiny_run
-from training import publish, quantize, train
-from training.dataset.cifar10 import Split
+from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.tiny import EXPERIMENT
+from training import publish, train
 from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
-from training.loop import checkpoint, provenance
 from training.loop.checkpoint import State
 from training.loop.run import Run
-from training.loop.validation import split_logits, split_outputs
-from training.reports import card, figures, model_folder, shipped_weights
+from training.loop.validation import split_outputs
+from training.reports import card, figures, model_folder
 from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
@@ -150,48 +143,6 @@ def test_every_picture_of_the_card_opens(folder):
             assert min(picture.size) > 200
 
 
-def latencies(ratio):
-    return [
-        {"runtime": runtime, "device": "here", "batch": 1, "milliseconds": milliseconds}
-        for runtime, milliseconds in (("onnxruntime", ratio), ("onnxruntime, 8 bits", 1.0))
-    ]
-
-
-def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monkeypatch):
-    copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(1.5))
-    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # an untrained network's accuracy is chance
-    found = quantize.quantize(copied, tiny_dataset())
-    assert found["speedup"] == 1.5
-    assert found == json.loads((copied / "metrics.json").read_text())["int8"]
-    content = (copied / "model-int8.onnx").read_bytes()
-    assert found["bytes"] == len(content)
-    images, labels = tiny_dataset().test
-    logits = run_onnx(open_session(content), images)["logits"]
-    right = int((logits.argmax(1) == labels).sum())
-    assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
-    difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
-    said = f"In 8 bits: **{right:.2f} %** test accuracy ({difference:+.2f} points), 1.50 times"
-    assert said in (copied / "README.md").read_text()
-    assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
-    assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
-
-
-@pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
-def test_an_8_bit_file_that_does_not_pay_is_not_kept(folder, tmp_path, monkeypatch, ratio, loss):
-    copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(ratio))
-    monkeypatch.setattr(quantize, "MAX_LOSS", loss)
-    monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
-    monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
-    assert not quantize.quantize(copied, tiny_dataset())["kept"]
-    assert not (copied / "model-int8.onnx").exists()
-    text = (copied / "README.md").read_text()
-    assert "there is no 8-bit file" in text
-    assert "| onnxruntime | here | 1 | " in text
-    assert "| onnxruntime, 8 bits |" not in text
-
-
 def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
     copied = shutil.copytree(folder, tmp_path / NAME)
     for name in ("model.onnx", "model-int8.onnx"):
@@ -223,44 +174,6 @@ def test_what_a_run_was_made_with_is_told_whole():
     }
 
 
-def test_rounding_to_half_keeps_statistics_and_counters():
-    weights = MobileNetV3Cifar().state_dict()
-    weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
-    rounded = shipped_weights.round_to_half(weights)
-    assert rounded["features.stem_norm.running_var"].min() > 0
-    assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
-    changed = [name for name in weights if not torch.equal(weights[name], rounded[name])]
-    assert changed
-    assert not [name for name in changed if "running" in name]
-
-
-@pytest.mark.parametrize(("spoils", "precision"), [(False, "float16"), (True, "float32")])
-def test_weights_that_half_precision_hurts_are_shipped_in_single(
-    tmp_path, monkeypatch, spoils, precision
-):
-    run = tiny_run(tmp_path / "run")
-    run.train()
-    weights = run.learner.result.state_dict()
-    data = tiny_dataset()
-    if spoils:
-        # Every image is then given the first class; all are truly of the second.
-        monkeypatch.setattr(
-            shipped_weights,
-            "round_to_half",
-            lambda exact: {name: 0 * value for name, value in exact.items()},
-        )
-        exact = shipped_weights.build_model(weights, {"size": "small"})
-        predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
-        assert predicted.any()  # not all of the first class
-        data = data._replace(validation=Split(data.validation.images, predicted))
-    said = shipped_weights.save_weights(
-        tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
-    )
-    assert said["precision"].startswith(precision)
-    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in weights.items()) == spoils
-
-
 def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
     longer = dataclasses.replace(EXPERIMENTS[NAME], epochs=4)
     run = published / "runs" / NAME / "seed-0"
@@ -287,65 +200,6 @@ def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
         metrics = json_of(cards / row.name)
         assert metrics["epochs"] == row.epochs
         assert metrics["training"]["command"] == "python -m training.train tiny-longer"
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "trained"),
-    [("epochs", 1, 1), ("limit", 64, 2), ("precision", "bfloat16", 2)],
-)
-def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, trained):
-    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
-    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
-    monkeypatch.setattr(train, "ROOT", tmp_path)
-    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
-    train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    assert capsys.readouterr().out == ""
-    (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert run.name.startswith("seed-0-")  # a resumed run of full length does not find it
-    state = checkpoint.read(run)[1]
-    assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
-
-
-def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):
-    for name in ("used.py", "unused.py"):
-        (tmp_path / name).write_text("")
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for words in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    monkeypatch.setitem(sys.modules, "used", SimpleNamespace(__file__=str(tmp_path / "used.py")))
-    head = provenance.commit()
-    assert re.fullmatch("[0-9a-f]{40}", head)
-    (tmp_path / "unused.py").write_text("changed")
-    assert provenance.commit() == head
-    (tmp_path / "used.py").write_text("changed")
-    assert provenance.commit() == f"{head}+changes"
-
-
-def test_the_latency_can_be_measured_again(folder, tmp_path, monkeypatch):
-    copied = shutil.copytree(folder, tmp_path / NAME)
-    export_onnx(MobileNetV3Cifar.from_pretrained(copied), copied / "model.onnx")
-    shutil.copy(copied / "model.onnx", copied / "model-int8.onnx")
-    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
-    monkeypatch.setattr(quantize, "ROUNDS", 2)
-    monkeypatch.setattr(quantize, "get_variant", lambda name: SimpleNamespace(folder=copied))
-    monkeypatch.setattr("sys.argv", ["quantize", NAME, "--latency-only"])
-    threads = torch.get_num_threads()
-    quantize.main()
-    assert torch.get_num_threads() == threads
-    latency = json_of(copied)["latency"]
-    assert [(each["runtime"], each["batch"]) for each in latency] == [
-        (runtime, batch)
-        for batch in (1, 64)
-        for runtime in ("PyTorch", "onnxruntime", "onnxruntime, 8 bits")
-    ]
-    assert all(each["milliseconds"] > 0 and "1 threads" in each["device"] for each in latency)
-    assert latency[3]["milliseconds"] > latency[0]["milliseconds"]
-    after = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
-    changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"metrics.json", "README.md"}
-    assert "| latency with |" in after["README.md"].decode()
 
 
 def run_publish(monkeypatch, *words):
