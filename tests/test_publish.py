@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from tests.tiny import EXPERIMENT
+from tests.tiny import EXPERIMENT, RECIPE
 from training import publish, train
 from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
@@ -24,6 +24,9 @@ from training.reports import card, figures, model_folder
 from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
+MINIATURE = dataclasses.replace(
+    EXPERIMENTS[NAME], model={"size": "small", "dropout": 0.9, "image_size": 64}, recipe=RECIPE
+)
 COMMAND = f"python -m training.train {NAME}"
 FILES = {
     "README.md",
@@ -44,11 +47,8 @@ def published(tmp_path_factory):
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"
-        run = Run(EXPERIMENTS[NAME], tiny_dataset(), folder, seed=seed, device="cpu")
-        run.train()
-        model_folder.make_model_folder(
-            folder, EXPERIMENTS[NAME], tiny_dataset(), root / "cards", COMMAND
-        )
+        Run(MINIATURE, tiny_dataset(64), folder, seed=seed, device="cpu").train()
+        model_folder.make_model_folder(folder, MINIATURE, tiny_dataset(64), root / "cards", COMMAND)
     return root
 
 
@@ -175,9 +175,9 @@ def test_what_a_run_was_made_with_is_told_whole():
 
 
 def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
-    longer = dataclasses.replace(EXPERIMENTS[NAME], epochs=4)
+    longer = dataclasses.replace(MINIATURE, epochs=4)
     run = published / "runs" / NAME / "seed-0"
-    for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
+    for folder, row in ((tmp_path, MINIATURE), (run, longer)):
         with pytest.raises(CheckpointError, match="has not ended"):
             model_folder.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
 
