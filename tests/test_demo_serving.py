@@ -12,9 +12,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from demo.serving import budgets, folder, queue, server
-from demo.serving.decoder import Decoder, refusal
+from demo.serving.decoder import Decoder, open_kept
 from demo.serving.guard import find_route, is_cross_site
 from demo.serving.queue import FairQueue
+from mobilenetv3_cifar.errors import ImageError
 from tests.light_demo import encode, noise, slow_gif
 
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
@@ -138,7 +139,7 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
 def test_a_path_that_is_no_file_of_visitors_is_not_found(own, path):
     (own / ".lock").touch()
     assert folder.find_file(path) is None
-    file = folder.new_file("sent", "a.png")
+    file = folder.new_folder("sent") / "a.png"
     file.touch()
     assert folder.find_file(f"/files/sent/{file.parent.name}/a.png") == file
 
@@ -158,16 +159,19 @@ def test_the_process_that_opens_images_is_started_again_when_it_was_killed(own, 
         started = time.monotonic()
         refused, seconds = await decoder.keep(slow_gif(), "../b c.gif", "a")
         assert time.monotonic() - started < 8
-        kept, _ = await decoder.keep(encode(noise((1000, 500))), "", "a")
+        kept, _ = await decoder.keep(encode(noise((1000, 500)), "JPEG"), "", "a")
         await decoder.stop()
         return refused, seconds, kept
 
     refused, seconds, kept = asyncio.run(visit())
     assert refused.name == "b_c.png"
-    assert "too long" in refusal(Image.open(refused))
+    with pytest.raises(ImageError, match="too long"):
+        open_kept(refused)
     assert seconds > 1
-    assert Image.open(kept).size == (512, 256)
-    assert len(list((own / "sent").glob("*/*"))) == 3
+    assert kept.name == "image.jpg"
+    assert Image.open(kept).size == (1000, 500)
+    assert open_kept(kept).size == (512, 256)
+    assert not list((own / "sent").glob("*/.upload"))
 
 
 def event(address, session, number=0, age=0.0):
