@@ -5,7 +5,7 @@ which the network's runtime gives (`Classifier.evidence`); here is the arithmeti
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Explanation:
     label: str
     probability: float
     blank: bool
-    probabilities: Prediction = field(default_factory=lambda: Prediction({}, 0.0, False))
+    probabilities: Prediction
     peak: float = 0.0
 
 
@@ -79,11 +79,6 @@ def explain(
         probabilities=probabilities,
         peak=peak,
     )
-
-
-def layers(model: Classifier) -> list[str]:
-    """The feature maps that can be explained: the last of each resolution, fine to coarse."""
-    return model.layers()
 
 
 def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:

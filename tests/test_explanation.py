@@ -16,7 +16,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.architecture import LAYOUTS
-from mobilenetv3_cifar.explanation import METHODS, Method, colour, layers, paste_maps
+from mobilenetv3_cifar.explanation import METHODS, Method, colour, paste_maps
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import to_input
 
@@ -98,7 +98,7 @@ def test_label_and_index_are_the_same_target(model, image):
 def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, image):
     model = MobileNetV3Cifar(size=size).eval()
     sides = {}
-    for name in layers(model):
+    for name in model.layers():
         module = model.get_submodule(name)
         hook = module.register_forward_hook(
             lambda m, i, output: sides.update({m: output.shape[-1]})
@@ -232,7 +232,7 @@ def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):
         layout = LAYOUTS["small", "report"]._replace(rows=changed)
         monkeypatch.setitem(LAYOUTS, ("small", "report"), layout)
         model = MobileNetV3Cifar(image_size=64).eval()
-        names = layers(model)
+        names = model.layers()
         assert len(names) == min(4, 1 + len(strides))
         assert names[-1] == "features"
         for name in names:
@@ -242,7 +242,7 @@ def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):
 @pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
 def test_every_kind_of_network_can_be_explained(blocks, image):
     model = MobileNetV3Cifar(blocks=blocks).eval()
-    assert explain(model, image, layer=layers(model)[0]).heatmap.shape == (60, 90)
+    assert explain(model, image, layer=model.layers()[0]).heatmap.shape == (60, 90)
 
 
 def test_the_network_runs_once_and_is_not_copied(model, image, monkeypatch):

@@ -12,7 +12,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from mobilenetv3_cifar.export import export_onnx, open_session, run_onnx
+from mobilenetv3_cifar.export import export_onnx
+from mobilenetv3_cifar.runtime import open_session, run_onnx
 from tests.networks import untrained
 
 READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)

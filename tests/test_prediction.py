@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain, ood
-from mobilenetv3_cifar.prediction import compute_logits
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +171,13 @@ def test_the_score_of_a_photograph_is_that_of_its_mean_logits_and_features(score
     with torch.inference_mode():
         features = model.forward_features(inputs).mean((2, 3)).mean(0, keepdim=True)
         logits = model(inputs).mean(0, keepdim=True)
+        weight = model.head[1].weight.flatten(1)
         facts = {
             "temperature": 1.5,
-            "weight": model.head[1].weight.flatten(1),
+            "class_distances": torch.cdist(weight, weight),
             "feature_mean": model.feature_mean if score == "fdbd" else None,
         }
-        expected = ood.score(score, features, logits, **facts).item()
+        expected = ood.score(torch, score, features, logits, **facts).item()
     assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
     assert torch.allclose(model.extract_features(photograph), features[0], atol=1e-5)
 
@@ -314,11 +314,11 @@ def test_the_callers_torch_settings_change_nothing(photograph, tmp_path, state, 
 
     def everything(model):
         found = explain(model, photograph, target=3)
-        logits = compute_logits(model, [photograph])
-        assert compute_logits(model, []).dtype == logits.dtype == torch.float32
+        features = model.extract_features(photograph)
+        assert model.extract_features([]).dtype == features.dtype == torch.float32
         inputs = model.preprocess(photograph)
         assert (inputs.dtype, inputs.device.type) == (torch.float32, "cpu")
-        return model.predict(photograph, top_k=None), found.heatmap, logits.numpy()
+        return model.predict(photograph, top_k=None), found.heatmap, features.numpy()
 
     expected = everything(MobileNetV3Cifar.from_pretrained(tmp_path / "model"))
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model")

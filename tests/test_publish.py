@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
-from mobilenetv3_cifar.export import open_session, run_onnx
+from mobilenetv3_cifar.runtime import open_session, run_onnx
 from tests.tiny import EXPERIMENT, tiny_run
 from training import publish, quantize, train
 from training.dataset.cifar10 import Split

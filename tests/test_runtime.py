@@ -35,14 +35,14 @@ def pair(folder):
 
 
 @pytest.fixture(scope="module")
-def pictures(sample):
+def images(sample):
     """One that is answered as it is, and one by three crops that differ."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
     return [sample[0][7], Image.fromarray(large)]
 
 
-def test_predictions_are_the_same(pair, pictures):
-    ours, theirs = (model.predict(pictures, top_k=None) for model in reversed(pair))
+def test_predictions_are_the_same(pair, images):
+    ours, theirs = (model.predict(images, top_k=None) for model in reversed(pair))
     for prediction, expected in zip(ours, theirs, strict=True):
         assert type(prediction) is type(expected)
         assert prediction == pytest.approx(expected, abs=1e-4)
@@ -52,9 +52,9 @@ def test_predictions_are_the_same(pair, pictures):
 
 @pytest.mark.parametrize("target", [None, "cat", 8])
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam"])
-def test_explanations_are_the_same(pair, pictures, target, method):
-    for picture in pictures:
-        network, runtime = (explain(model, picture, method, target) for model in pair)
+def test_explanations_are_the_same(pair, images, target, method):
+    for image in images:
+        network, runtime = (explain(model, image, method, target) for model in pair)
         assert type(runtime) is type(network)
         np.testing.assert_allclose(runtime.heatmap, network.heatmap, atol=1e-4)
         assert (runtime.label, runtime.blank) == (network.label, network.blank)
@@ -62,8 +62,8 @@ def test_explanations_are_the_same(pair, pictures, target, method):
         assert runtime.peak == pytest.approx(network.peak, rel=1e-3, abs=1e-6)
 
 
-def test_it_works_where_torch_cannot_be_imported(folder, tmp_path, pictures):
-    pictures[1].save(tmp_path / "cat.png")
+def test_it_works_where_torch_cannot_be_imported(folder, tmp_path, images):
+    images[1].save(tmp_path / "cat.png")
     program = f"""
 import sys
 for name in ("torch", "onnx", "safetensors", "huggingface_hub", "matplotlib", "cv2"):
@@ -78,8 +78,8 @@ print(overlay({str(tmp_path / "cat.png")!r}, found.heatmap).size)
     assert (done.stdout.splitlines(), done.stderr) == (["3", "(96, 64)"], "")
 
 
-def test_the_command_line_needs_no_torch_either(folder, tmp_path, pictures):
-    pictures[1].save(tmp_path / "cat.png")
+def test_the_command_line_needs_no_torch_either(folder, tmp_path, images):
+    images[1].save(tmp_path / "cat.png")
     program = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['x', *sys.argv[1:]]; "
         "from mobilenetv3_cifar.__main__ import main; main()"
