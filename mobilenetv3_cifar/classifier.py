@@ -8,7 +8,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -126,7 +125,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
-            squares = to_squares(open_image(images, limits=None), self.square_size)
+            squares = open_squares(images, self.square_size)
             return self.label(run_crops(self, [squares], batch_size), top_k)[0]
         predictions: list[Prediction] = []
         for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
@@ -196,25 +195,32 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def prepare_all(images: Sequence[ImageInput], image_size: int) -> list[Squares | ImageError]:
-    """The crops of each image, or why it cannot be opened; paths are read by several threads."""
-    prepare_one = partial(prepare, image_size=image_size)
+def prepare_all(images: Sequence[ImageInput], size: int) -> list[Squares | ImageError]:
+    """`open_squares` of each image, or its error; paths are read by several threads."""
+
+    def prepare(image: ImageInput) -> Squares | ImageError:
+        try:
+            return open_squares(image, size)
+        except ImageError as error:
+            return error
+
     if not all(isinstance(image, str | os.PathLike) for image in images):
-        # An open file, or an image of one, may stand twice in the list.
-        return [prepare_one(image) for image in images]
+        return [prepare(image) for image in images]  # an open file may stand twice in the list
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(prepare_one, images))
+        return list(pool.map(prepare, images))
 
 
-def prepare(image: ImageInput, image_size: int) -> Squares | ImageError:
-    try:
-        return to_squares(open_image(image, limits=None), image_size)
-    except ImageError as error:
-        return error
+def open_squares(image: ImageInput, size: int) -> Squares:
+    """The crops of an image, each as the network gets it.
+
+    Raises:
+        ImageError: the image cannot be opened.
+    """
+    return to_squares(open_image(image, limits=None), size)
 
 
-def to_squares(image: Image.Image, image_size: int) -> Squares:
-    return [to_square(image.crop(box), image_size) for box in crops(image.size)]
+def to_squares(image: Image.Image, size: int) -> Squares:
+    return [to_square(image.crop(box), size) for box in crops(image.size)]
 
 
 def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Outputs:

@@ -18,10 +18,9 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     Squares,
     batches,
-    prepare_all,
+    open_squares,
     run_crops,
 )
-from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.inputs import is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
@@ -53,8 +52,7 @@ class TorchClassifier(Classifier):
         network = in_evaluation_mode(self, differentiable=True)
         before, after = split_at(network.features, layer)
         inputs = to_batch(network, squares)
-        autocast = torch.autocast(inputs.device.type, enabled=False)
-        with torch.inference_mode(False), autocast:
+        with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
                 start = before(inputs.clone())
             with torch.enable_grad():  # the graph begins at the layer
@@ -82,17 +80,10 @@ class TorchClassifier(Classifier):
         several = is_batch(images)
         rows = [np.empty((0, self.num_features), np.float32)]
         for group in batches(images if several else [images], batch_size):
-            prepared = prepare_all(group, self.square_size)
-            opened = [raise_error(squares) for squares in prepared]
-            rows.append(run_crops(self, opened, batch_size).features)
+            squares = [open_squares(image, self.square_size) for image in group]
+            rows.append(run_crops(self, squares, batch_size).features)
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
-
-
-def raise_error(squares: Squares | ImageError) -> Squares:
-    if isinstance(squares, ImageError):
-        raise squares
-    return squares
 
 
 def ood_constants(network: "MobileNetV3Cifar") -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 fi
 of the training images, crop by crop. Importing this module does not import torch.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +39,7 @@ CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 MIDDLE = 0.7  # of a photograph's width and height
 
 Resize = Literal["via_32", "direct"]
-FORMER_NAMES: dict[str, Resize] = {"cifar": "via_32", "report": "direct"}  # before 0.2
+FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 Box = tuple[int, int, int, int]  # pixels: left, top, and right and bottom just outside
 
 
@@ -59,13 +58,9 @@ def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image
 
 
 def check_resize(resize: str) -> Resize:
-    if resize in FORMER_NAMES:
-        current = FORMER_NAMES[resize]
-        warnings.warn(f"{resize!r} is now called {current!r}", DeprecationWarning, stacklevel=4)
-        return current
-    if resize not in get_args(Resize):
+    if (current := FORMER_NAMES.get(resize, resize)) not in get_args(Resize):
         raise ValueError(f"resize must be 'via_32' or 'direct', not {resize!r}")
-    return resize  # type: ignore[return-value]
+    return current  # type: ignore[return-value]
 
 
 def crops(size: tuple[int, int]) -> list[Box]:

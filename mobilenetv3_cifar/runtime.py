@@ -113,8 +113,7 @@ class OnnxClassifier(Classifier):
         self, names: Sequence[str], squares: Squares, target: int = PREDICTED
     ) -> list[np.ndarray]:
         images = np.stack([np.asarray(square) for square in squares])
-        outputs = run_onnx(self.session, images, target, names)
-        return [outputs[name] for name in names]
+        return list(run_onnx(self.session, images, target, names).values())
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from tests.networks import untrained
 from training.dataset.sample import load_sample
 
 # Tests may be started from any directory; their subprocesses need the repository on their path.
@@ -70,6 +71,25 @@ def no_network(monkeypatch):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+# Networks with both heads, with and without enlargement, each with another score.
+EXPORTED = {
+    "native": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.1},
+    "enlarged": {"blocks": "report", "image_size": 48, "ood_score": "energy", "temperature": 1.5},
+}
+
+
+@pytest.fixture(scope="session", params=EXPORTED)
+def exported(request, sample, tmp_path_factory):
+    """The folder of a network with `model.onnx`; the export takes seconds."""
+    from mobilenetv3_cifar.export import export_onnx
+
+    network = untrained(sample[0][:64], **EXPORTED[request.param])
+    folder = tmp_path_factory.mktemp("exported") / "network"
+    network.save_pretrained(folder)
+    export_onnx(network, folder / "model.onnx")
+    return folder
 
 
 @pytest.fixture(scope="session")

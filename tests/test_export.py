@@ -13,25 +13,16 @@ from mobilenetv3_cifar import MobileNetV3Cifar, export
 from mobilenetv3_cifar.export import ExportError, export_onnx
 from mobilenetv3_cifar.preprocessing import pillow_resize, pillow_weights
 from mobilenetv3_cifar.runtime import open_session, run_onnx
-from tests.networks import untrained
-
-# Both heads, with and without enlargement, each with another score.
-SETTINGS = {
-    "native": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.1},
-    "enlarged": {"blocks": "report", "image_size": 48, "ood_score": "energy", "temperature": 1.5},
-}
-
-
-@pytest.fixture(scope="module", params=SETTINGS)
-def model(request, sample):
-    return untrained(sample[0][:64], **SETTINGS[request.param])
 
 
 @pytest.fixture(scope="module")
-def path(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(model, path)
-    return path
+def model(exported):
+    return MobileNetV3Cifar.from_pretrained(exported)
+
+
+@pytest.fixture(scope="module")
+def path(exported):
+    return exported / "model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +115,25 @@ def test_the_file_names_no_path_of_the_machine_that_wrote_it(path):
     assert b".py" not in content
 
 
-def test_exporting_leaves_the_network_as_it_was(path):
+def test_exporting_leaves_the_network_as_it_was(tmp_path, monkeypatch):
+    def changed(network):
+        for parameter in network.parameters():
+            parameter.zero_()
+        return b"content"
+
+    monkeypatch.setattr(export, "trace", changed)
+    monkeypatch.setattr(export, "compare", lambda network, content: 0)
     network = MobileNetV3Cifar(blocks="cifar32")
-    export_onnx(network, path.with_name("other.onnx"))
+    export_onnx(network, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").read_bytes() == b"content"
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
+    assert network.head[-1].weight.any()
 
 
-def test_a_file_that_would_answer_differently_is_not_written(model, tmp_path, monkeypatch):
+def test_a_file_that_would_answer_differently_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "trace", lambda network: b"")
     monkeypatch.setattr(export, "compare", lambda network, content: 0.5)
     with pytest.raises(ExportError, match=r"model\.onnx is not written: its logits would differ"):
-        export_onnx(model, tmp_path / "model.onnx")
+        export_onnx(MobileNetV3Cifar(blocks="cifar32"), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -346,9 +346,9 @@ def test_the_transform_is_preprocess_as_an_object(model, photograph):
 
 
 def test_the_former_names_of_resize_still_work(model, photograph):
-    with pytest.warns(DeprecationWarning, match="'report' is now called 'direct'"):
-        former = model.preprocess(photograph, view="report")
-    assert torch.equal(former, model.preprocess(photograph, "direct"))
+    for former, name in (("report", "direct"), ("cifar", "via_32")):
+        expected = model.preprocess(photograph, name)
+        assert torch.equal(model.preprocess(photograph, view=former), expected)
 
 
 def test_features_of_a_list_are_those_of_each(model, samples, photograph):
