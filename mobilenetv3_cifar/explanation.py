@@ -59,13 +59,14 @@ def explain(
         ValueError: there is no such method, target or layer; the message lists those there are.
     """
     rgb = open_image(image, limits=None)
-    require_choice("method", method, list(METHODS))
     names, labels = model.layers(), model.config.labels
-    if layer is not None:
-        require_choice("layer", layer, names)
+    layer = layer or names[-1]
+    for what, value, choices in (("method", method, METHODS), ("layer", layer, names)):
+        if value not in choices:
+            raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
     wanted = None if target is None else class_index(target, labels)
     squares = to_squares(rgb, model.square_size)
-    evidence = model.evidence(squares, wanted, layer or names[-1])
+    evidence = model.evidence(squares, wanted, layer)
     outputs = type(evidence.outputs)(*(rows.mean(0, keepdims=True) for rows in evidence.outputs))
     (probabilities,) = model.label(outputs)
     maps = METHODS[method].compute(evidence.activations, evidence.gradients)
@@ -89,11 +90,6 @@ def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) ->
         part = part.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         heatmap[top:bottom, left:right] += np.asarray(part)
     return heatmap / np.float32(len(boxes))
-
-
-def require_choice(what: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def class_index(target: str | int, labels: tuple[str, ...]) -> int:

@@ -53,11 +53,14 @@ def export_onnx(
         raise ExportError(f"{path} cannot be written: there is no folder {target.parent}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
-        content = trace(network)
+        proto = trace(network)
     else:
         from mobilenetv3_cifar.int8 import quantize  # on use: its import takes a second
 
-        content = quantize(evaluation_copy(network), int8_images)
+        proto = quantize(evaluation_copy(network), int8_images)
+    onnx.helper.set_model_props(proto, metadata(network.config, weight_constants(network)))
+    onnx.checker.check_model(proto)
+    content = proto.SerializeToString()
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
         raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
@@ -68,14 +71,8 @@ def export_onnx(
     return difference
 
 
-def trace(network: MobileNetV3Cifar, constants: dict[str, Any] | None = None) -> bytes:
-    """The file's content, in float32.
-
-    Args:
-        network: in evaluation mode.
-        constants: for the metadata, by default those of the network's weights.
-    """
-    properties = metadata(network.config, constants or weight_constants(network))
+def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
+    """The file in float32, without metadata, of a network in evaluation mode."""
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
@@ -92,9 +89,7 @@ def trace(network: MobileNetV3Cifar, constants: dict[str, Any] | None = None) ->
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):
         del part.metadata_props[:]  # stack traces, with the paths of this machine
         part.doc_string = ""
-    onnx.helper.set_model_props(proto, properties)
-    onnx.checker.check_model(proto)
-    return proto.SerializeToString()
+    return proto
 
 
 def weight_constants(network: MobileNetV3Cifar) -> dict[str, Any]:

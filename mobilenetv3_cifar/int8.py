@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import SqueezeExcite
 from mobilenetv3_cifar.classifier import batches
-from mobilenetv3_cifar.export import trace, weight_constants
+from mobilenetv3_cifar.export import trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
@@ -42,31 +42,29 @@ class Calibration(CalibrationDataReader):
         return {"images": np.stack(images), "target": np.full(len(images), PREDICTED, np.int32)}
 
 
-def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> bytes:
-    """The content of the 8-bit file.
+def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
+    """The 8-bit file, without metadata.
 
     Args:
         network: in evaluation mode; its modules are replaced.
         images: uint8 (N, 32, 32, 3), which the ranges of the activations are taken from.
     """
-    constants = weight_constants(network)
     first = use_integer_operations(network)
-    content = onnx.load_from_string(trace(network, constants))
-    graph = content.graph
+    proto = trace(network)
+    graph = proto.graph
     for node in graph.node:
         keeps = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
         if node.op_type == "ReduceMean" and keeps:  # only this name has an integer operation
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
-    properties = list(content.metadata_props)
-    add_pre_process_metadata(content)  # else onnxruntime warns: the exporter has optimised it
+    add_pre_process_metadata(proto)  # else onnxruntime warns: the exporter has optimised it
     begin = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"][first]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
     nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.onnx")
         quantize_static(
-            content,
+            proto,
             path,
             Calibration(images),
             quant_format=QuantFormat.QDQ,
@@ -77,11 +75,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> bytes:
             # A moving average of the ranges lost less accuracy than the whole ranges.
             extra_options={"CalibMovingAverage": True},
         )
-        proto = onnx.load(path)
-    del proto.metadata_props[:]  # onnxruntime's own entry is not JSON
-    proto.metadata_props.extend(properties)
-    onnx.checker.check_model(proto)
-    return proto.SerializeToString()
+        return onnx.load(path)
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
@@ -91,7 +85,7 @@ def use_integer_operations(network: MobileNetV3Cifar) -> int:
         How many convolutions come before.
     """
     features = network.features
-    blocks = list(features.get_submodule("blocks"))
+    blocks = list(features.get_submodule("blocks").children())
     wide = [block.depthwise.out_channels >= WIDE for block in blocks].index(True)
     before = [features.get_submodule("stem"), *blocks[:wide]]
     for module in (*blocks[wide:], features):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mobilenetv3_cifar import ood
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.prediction import ood_constants
-from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, pillow_resize, pillow_weights
+from mobilenetv3_cifar.preprocessing import pillow_resize
 
 
 class Outputs(NamedTuple):
@@ -37,17 +37,14 @@ class AnsweringNetwork(nn.Module):
         super().__init__()
         config = network.config
         self.network, self.config = network, config
-        weights = pillow_weights(NATIVE_SIZE, config.image_size)
-        self.resize_weights = torch.from_numpy(weights)
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (config.mean, config.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
         self.ood_constants = ood_constants(network)
 
     def forward(self, images: Tensor, target: Tensor) -> Outputs:
-        config, pixels = self.config, images.permute(0, 3, 1, 2)
-        if config.image_size != NATIVE_SIZE:
-            pixels = pillow_resize(pixels, self.resize_weights)
-        feature_map = self.network.forward_features(pixels.float() * self.scale + self.shift)
+        config = self.config
+        pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size).float()
+        feature_map = self.network.forward_features(pixels * self.scale + self.shift)
         features = feature_map.mean(dim=(2, 3))
         logits = self.network.forward_head(feature_map)
         gradient = self.head_gradient(features, torch.where(target < 0, logits.argmax(1), target))

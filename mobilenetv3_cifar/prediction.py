@@ -99,11 +99,6 @@ def ood_constants(network: "MobileNetV3Cifar") -> dict[str, Tensor]:
     }
 
 
-def to_probabilities(model: "MobileNetV3Cifar", logits: Tensor) -> Tensor:
-    """Logits (..., C) -> probabilities (..., C), softened by the config's temperature."""
-    return (logits / model.config.temperature).softmax(dim=-1)
-
-
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
     """(N, C) and (N, F, h, w) -> numpy, the features pooled."""
     pooled = features.mean(dim=(2, 3))
@@ -154,9 +149,10 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
     """What computes the map of one of `layers`, and what follows it."""
+    if layer == "features":
+        return features, nn.Identity()
     steps = stages(features)
-    end = len(steps) if layer == "features" else [*steps].index(layer) + 1
-    parts = [*steps.values()]
+    end, parts = [*steps].index(layer) + 1, [*steps.values()]
     return nn.Sequential(*parts[:end]), nn.Sequential(*parts[end:])
 
 

@@ -7,7 +7,6 @@ of the training images, crop by crop. Importing this module does not import torc
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -89,27 +88,23 @@ def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> 
     return (pixels - means) / deviations
 
 
-@lru_cache(maxsize=8)
-def pillow_weights(old: int, new: int) -> np.ndarray:
-    """float64 (new, old): what each row enlarged by Pillow, bilinear, is made of.
+def pillow_resize(images: "Tensor", size: int) -> "Tensor":
+    """uint8 (N, 3, h, h) -> the values (N, 3, size, size) of Pillow's bilinear resize, to the bit.
 
-    Pillow computes in fixed point: the weights are multiples of 2**-22, so sums of their products
-    with pixels are exact in float64.
+    Pillow resizes along x, rounds, then along y, with weights that are multiples of 2**-22: sums of
+    their products with pixels are exact in float64.
     """
-    centres = (np.arange(new)[:, None] + 0.5) * (old / new)
-    weights = (1 - np.abs(np.arange(old) + 0.5 - centres)).clip(0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.floor(weights * 2**22 + 0.5) / 2**22
+    import torch
 
-
-def pillow_resize(images: "Tensor", weights: "Tensor") -> "Tensor":
-    """uint8 (N, 3, h, h) -> whole numbers (N, 3, H, H), as Pillow's bilinear resize, to the bit.
-
-    Args:
-        weights: `pillow_weights(h, H)` as a tensor on the images' device.
-    """
-    across = (images.double() @ weights.T + 0.5).floor()
-    return (weights @ across + 0.5).floor()
+    old = images.shape[2]
+    if old == size:
+        return images
+    centres = (np.arange(size)[:, None] + 0.5) * (old / size)
+    shares = (1 - np.abs(np.arange(old) + 0.5 - centres)).clip(0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    weights = torch.tensor(np.floor(shares * 2**22 + 0.5) / 2**22, device=images.device)
+    wide = (images.double() @ weights.T + 0.5).floor()
+    return (weights @ wide + 0.5).floor()
 
 
 def to_input(

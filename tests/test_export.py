@@ -7,11 +7,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, export
 from mobilenetv3_cifar.export import ExportError, export_onnx
-from mobilenetv3_cifar.preprocessing import pillow_resize, pillow_weights
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
 
@@ -80,18 +78,6 @@ def test_the_maps_are_those_of_pytorch_grad_cam(model, session, images):
     assert shown >= 3
 
 
-@pytest.mark.parametrize("size", [33, 48, 224, 225])
-def test_the_graph_enlarges_exactly_as_pillow_does(sample, size):
-    images = sample[0][:4]
-    expected = [
-        np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-        for image in images
-    ]
-    weights = torch.from_numpy(pillow_weights(32, size))
-    found = pillow_resize(torch.from_numpy(images).permute(0, 3, 1, 2), weights)
-    np.testing.assert_array_equal(found.permute(0, 2, 3, 1).numpy(), np.stack(expected))
-
-
 def test_every_value_of_the_metadata_is_json_and_complete(model, path):
     facts = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
     for name in ("image_size", "temperature", "ood_score", "ood_threshold"):
@@ -119,20 +105,21 @@ def test_exporting_leaves_the_network_as_it_was(tmp_path, monkeypatch):
     def changed(network):
         for parameter in network.parameters():
             parameter.zero_()
-        return b"content"
+        return onnx.ModelProto()
 
     monkeypatch.setattr(export, "trace", changed)
     monkeypatch.setattr(export, "compare", lambda network, content: 0)
+    monkeypatch.setattr("onnx.checker.check_model", lambda proto: None)
     network = MobileNetV3Cifar(blocks="cifar32")
     export_onnx(network, tmp_path / "model.onnx")
-    assert (tmp_path / "model.onnx").read_bytes() == b"content"
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert network.head[-1].weight.any()
 
 
 def test_a_file_that_would_answer_differently_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "trace", lambda network: b"")
+    monkeypatch.setattr(export, "trace", lambda network: onnx.ModelProto())
+    monkeypatch.setattr("onnx.checker.check_model", lambda proto: None)
     monkeypatch.setattr(export, "compare", lambda network, content: 0.5)
     with pytest.raises(ExportError, match=r"model\.onnx is not written: its logits would differ"):
         export_onnx(MobileNetV3Cifar(blocks="cifar32"), tmp_path / "model.onnx")

@@ -8,7 +8,6 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.prediction import to_probabilities
 from training.loop.validation import Outputs, correct_and_loss
 from training.reports.decisions import ood_scores
 
@@ -32,7 +31,7 @@ def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> di
     logits, threshold = outputs.logits, model.config.ood_threshold
     flagged = ood_scores(model, outputs) < (-np.inf if threshold is None else threshold)
     names, predicted = model.config.labels, logits.argmax(1).numpy()
-    probabilities = to_probabilities(model, logits)
+    probabilities = (logits / model.config.temperature).softmax(dim=-1)
     classes = range(len(names))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
