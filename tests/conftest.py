@@ -8,8 +8,10 @@ from pathlib import Path
 # threads that wait for each other make a step of training many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.networks import untrained
 from training.dataset.sample import load_sample
@@ -96,3 +98,10 @@ def exported(request, sample, tmp_path_factory):
 def sample():
     """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
     return load_sample()
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """150 x 96 pixels of blurred colours, so that its crops differ."""
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

@@ -16,7 +16,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.architecture import LAYOUTS
-from mobilenetv3_cifar.explanation import METHODS, Method, colour, paste_maps
+from mobilenetv3_cifar.explanation import METHODS, Method, colour
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import to_input
 
@@ -158,13 +158,6 @@ def test_colours_grow_lighter_evenly_and_are_matplotlibs_inferno():
     assert np.abs(ramp - theirs).max() < 10
 
 
-@pytest.fixture(scope="module")
-def photograph():
-    """150 x 96 pixels of blurred colours, so that its crops differ."""
-    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
-    return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)
-
-
 BOXES = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
 
 
@@ -186,14 +179,6 @@ def test_the_map_of_a_photograph_is_that_of_the_averaged_answer(photograph, targ
     np.testing.assert_allclose(found.heatmap, expected / expected.max(), atol=1e-5)
     assert found.peak == pytest.approx(expected.max(), rel=1e-4)
     assert found.heatmap.max() == pytest.approx(1)
-
-
-def test_maps_of_several_crops_are_laid_on_one_scale():
-    maps = np.stack([np.full((4, 4), value, np.float32) for value in (3, 6, 0)])
-    pasted = paste_maps(maps, [(0, 0, 40, 20), (10, 0, 30, 20), (5, 5, 35, 15)], (40, 20))
-    assert pasted.shape == (20, 40)
-    np.testing.assert_allclose(pasted[:, :10], 1)
-    np.testing.assert_allclose(pasted[:, 10:30], 3)
 
 
 LIBRARY = {
@@ -263,12 +248,6 @@ def test_overlay_turns_a_photograph_as_the_map_was_turned(model, image, tmp_path
     heatmap = explain(model, photograph).heatmap
     upright = open_image(tmp_path / "turned.png")
     assert np.array_equal(overlay(photograph, heatmap, 0), upright)
-
-
-def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, image):
-    expected = explain(model, image).heatmap
-    with torch.inference_mode():
-        assert np.array_equal(explain(model, image).heatmap, expected)
 
 
 def test_importing_the_package_brings_none_of_the_heavy_libraries():

@@ -1,12 +1,14 @@
 """Out-of-distribution scores against their formulas, written as loops, in numpy and in torch."""
 
+import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from mobilenetv3_cifar import ood
+from mobilenetv3_cifar import MobileNetV3Cifar, explain, ood
 
 MODULES = pytest.mark.parametrize("xp", [np, torch], ids=["numpy", "torch"])
 
@@ -66,3 +68,45 @@ def test_an_unknown_score_and_missing_constants_are_refused():
         ood.score(np, "msp", features, logits, temperature=1.0)
     with pytest.raises(ValueError, match="one linear layer"):
         ood.score(np, "fdbd", features, logits, temperature=1.0)
+
+
+def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):
+    model = MobileNetV3Cifar().eval()
+    found = model.predict(sample[0][0], top_k=1)
+    assert found.ood_score == pytest.approx(*found.values())
+    assert not found.probably_none  # no threshold
+    for step, flagged in ((-0.01, False), (0.01, True)):
+        threshold = found.ood_score + step
+        model.config = dataclasses.replace(model.config, ood_threshold=threshold)
+        assert model.predict(sample[0][0]).probably_none == flagged
+        assert explain(model, sample[0][0]).probabilities.probably_none == flagged
+    copied = pickle.loads(pickle.dumps(found))
+    assert (copied, copied.ood_score) == (found, found.ood_score)
+
+
+@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
+def test_the_score_of_a_photograph_is_that_of_its_mean_logits_and_features(score, photograph):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score=score, temperature=1.5).eval()
+    if score == "fdbd":
+        model.feature_mean.normal_()
+    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
+    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in boxes])
+    with torch.inference_mode():
+        features = model.forward_features(inputs).mean((2, 3)).mean(0, keepdim=True)
+        logits = model(inputs).mean(0, keepdim=True)
+        weight = model.head[1].weight.flatten(1)
+        facts = {
+            "temperature": 1.5,
+            "class_distances": torch.cdist(weight, weight),
+            "feature_mean": model.feature_mean if score == "fdbd" else None,
+        }
+        expected = ood.score(torch, score, features, logits, **facts).item()
+    assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
+    assert torch.allclose(model.extract_features(photograph), features[0], atol=1e-5)
+
+
+def test_fdbd_on_a_head_of_two_layers_is_refused(sample):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score="fdbd").eval()
+    model.head.insert(1, torch.nn.Conv2d(model.num_features, model.num_features, 1))
+    with pytest.raises(ValueError, match="one linear layer"):
+        model.predict(sample[0][0])
