@@ -63,7 +63,7 @@ class Evidence(NamedTuple):
 
 
 class Classifier:
-    """What every runtime offers, given `config` and the four abstract methods."""
+    """What every runtime offers, given `config` and the abstract methods."""
 
     config: Config
 
@@ -79,9 +79,9 @@ class Classifier:
     def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
         """Of one image's crops; the target None is the class that the mean of the logits gives."""
 
-    @abstractmethod
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+        return ["features"]
 
     @property
     def square_size(self) -> int:

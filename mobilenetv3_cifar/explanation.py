@@ -163,21 +163,8 @@ METHODS: dict[Method, CamMethod] = {
 
 # matplotlib's "inferno" at equal steps from 0 to 1: its lightness rises evenly, so the peak stays
 # the strongest place in grey and for colour-blind readers.
-COLOURS = np.array(
-    [
-        (0, 0, 4),
-        (22, 11, 57),
-        (66, 10, 104),
-        (106, 23, 110),
-        (147, 38, 103),
-        (188, 55, 84),
-        (221, 81, 58),
-        (243, 120, 25),
-        (252, 165, 10),
-        (246, 215, 70),
-        (252, 255, 164),
-    ]
-)
+INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
+COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ class OnnxClassifier(Classifier):
             return cls(path, threads)
         folder = shipped_folder(os.fspath(name)) or path
         if not folder.is_dir():
-            folder = get_variant(os.fspath(name)).folder  # raises, and lists the variants
+            get_variant(os.fspath(name))  # raises, and lists the variants
         model = cls(folder / ONNX_FILE, threads)
         if model.metadata.get("weights_sha256") != weights_sha256(folder):
             raise ModelFolderError(
@@ -98,16 +98,9 @@ class OnnxClassifier(Classifier):
         )
         return Evidence(Outputs(logits, features), target, activations, gradients)
 
-    def layers(self) -> list[str]:
-        return ["features"]
-
     def ood_constants(self) -> dict[str, np.ndarray]:
-        names = ("class_distances", "feature_mean")
-        return {
-            name: np.array(self.metadata[name], np.float32)
-            for name in names
-            if name in self.metadata
-        }
+        stored = {name: self.metadata.get(name) for name in ("class_distances", "feature_mean")}
+        return {name: np.array(value, np.float32) for name, value in stored.items() if value}
 
     def compute(
         self, names: Sequence[str], squares: Squares, target: int = PREDICTED
@@ -136,13 +129,9 @@ def run_onnx(
 
 
 def config_of(metadata: dict[str, Any]) -> Config:
-    fields = {field.name for field in dataclasses.fields(Config)}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in metadata.items()
-        if name in fields
-    }
-    return Config(**values)
+    names = {field.name for field in dataclasses.fields(Config)} & metadata.keys()
+    values = {name: metadata[name] for name in names}
+    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def weights_sha256(folder: Path) -> str:
