@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from torch import Tensor, nn
 
-from mobilenetv3_cifar.architecture import SqueezeExcite
+from mobilenetv3_cifar.architecture import LAYOUTS, SqueezeExcite
 from mobilenetv3_cifar.classifier import batches
 from mobilenetv3_cifar.export import trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
@@ -84,9 +84,10 @@ def use_integer_operations(network: MobileNetV3Cifar) -> int:
     Returns:
         How many convolutions come before.
     """
-    features = network.features
+    features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())
-    wide = [block.depthwise.out_channels >= WIDE for block in blocks].index(True)
+    rows = LAYOUTS[config.size, config.blocks].rows
+    wide = [row.expanded >= WIDE for row in rows].index(True)
     before = [features.get_submodule("stem"), *blocks[:wide]]
     for module in (*blocks[wide:], features):
         for name, part in module.named_children():

@@ -131,7 +131,8 @@ def run_onnx(
 def config_of(metadata: dict[str, Any]) -> Config:
     names = {field.name for field in dataclasses.fields(Config)} & metadata.keys()
     values = {name: metadata[name] for name in names}
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Config(**values)
 
 
 def weights_sha256(folder: Path) -> str:
