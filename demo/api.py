@@ -11,7 +11,7 @@ from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
 from demo.safe_image import Opened, SafeImage, WithoutStub
-from demo.serving.folder import new_file
+from demo.serving.folder import new_folder
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
@@ -64,7 +64,7 @@ class OverlayImage(gr.Image, metaclass=WithoutStub):
     def postprocess(self, value: Image.Image | None) -> ImageData | None:  # type: ignore[override]
         if value is None:
             return None
-        path = new_file("made", "overlay.png")
+        path = new_folder("made") / "overlay.png"
         value.save(path, compress_level=1)  # a quarter of the time, a little larger
         return ImageData(path=str(path), orig_name=path.name)
 

@@ -11,6 +11,7 @@ from mobilenetv3_cifar.files import read_file
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+INT8_FILE = "model-int8.onnx"
 MAX_METRICS_BYTES = 2**20
 
 

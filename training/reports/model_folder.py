@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import ONNX_FILE
+from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import CheckpointError, TrainingError
 from training.experiments import Experiment
@@ -215,5 +215,5 @@ def install_folder(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+    for name in (ONNX_FILE, INT8_FILE):  # made of the weights that were there before
         (target / name).unlink(missing_ok=True)
