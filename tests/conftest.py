@@ -42,10 +42,13 @@ SLOW = {
     "test_packaging",
     "test_publish",
     "test_push",
+    "test_quantize",
     "test_runtime",
     "test_saving",
+    "test_shipped_weights",
     "test_static_page",
     "test_train",
+    "test_trials",
     "test_two_processes",
 }
 LOOPBACK = ("127.", "localhost", "::1")
