@@ -30,9 +30,11 @@ def load(name=REPO_ID, **options):
     return MobileNetV3Cifar.from_pretrained(name, **options)
 
 
-def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_client(pushed):
-    loaded = load()
-    assert loaded.config.dropout == 0.3
+def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_client(pushed, folder):
+    loaded, original = load(), load(folder)
+    assert loaded.config == original.config
+    inputs = torch.randn(1, 3, 64, 64)
+    assert torch.equal(loaded(inputs), original(inputs))
     assert {path.name for path in loaded.folder.iterdir()} == {"config.json", "model.safetensors"}
     assert pushed.tokens_at_cdn == []
     assert snapshot_download(REPO_ID) == str(loaded.folder)
