@@ -105,11 +105,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """What `push_folder` would do now. Nothing is sent.
-
-    Raises:
-        ModelFolderError, HubError: as `push_folder`.
-    """
+    """What `push_folder` would do now, with the same errors. Nothing is sent."""
     check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
