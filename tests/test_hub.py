@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 import torch
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import close_session, constants, get_session, snapshot_download
 
 from mobilenetv3_cifar import (
     HubError,
@@ -131,6 +131,18 @@ def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
     load()  # installs the hook
     monkeypatch.setattr(hub, "MAX_BYTES", 0)
     assert snapshot_download(REPO_ID)
+
+
+def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monkeypatch):
+    monkeypatch.setattr(hub, "MAX_BYTES", 9)
+
+    def work():
+        close_session()
+        time.sleep(0.5)  # the client waits a second
+        get_session().get(f"{pushed.endpoint}/{REPO_ID}/resolve/main/config.json")
+
+    with pytest.raises(HubError, match="more than 9"), hub.hub_errors("asking"):
+        hub.in_time(work)
 
 
 def test_a_password_in_the_endpoint_is_not_printed(pushed, folder, monkeypatch, caplog):
