@@ -211,11 +211,7 @@ def prepare_all(images: Sequence[ImageInput], size: int) -> list[Squares | Image
 
 
 def open_squares(image: ImageInput, size: int) -> Squares:
-    """The crops of an image, each as the network gets it.
-
-    Raises:
-        ImageError: the image cannot be opened.
-    """
+    """The crops of an image, each as the network gets it; or an ImageError."""
     return to_squares(open_image(image, limits=None), size)
 
 
@@ -227,14 +223,10 @@ def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Ou
     """The outputs of at least one image whose crops are given: the means over each one's crops."""
     squares = [square for image in images for square in image]
     parts = [network.run(batch) for batch in batches(squares, batch_size)]
-    counts = [len(image) for image in images]
-    return Outputs(*(mean_by(np.concatenate(rows), counts) for rows in zip(*parts, strict=True)))
-
-
-def mean_by(rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """(sum of counts, D) -> (len(counts), D): the mean of so many rows after another."""
-    starts = np.cumsum([0, *counts[:-1]])
-    return np.add.reduceat(rows, starts) / np.asarray(counts, np.float32)[:, None]
+    counts = np.array([len(image) for image in images])
+    starts = np.cumsum(counts) - counts
+    sums = (np.add.reduceat(np.concatenate(rows), starts) for rows in zip(*parts, strict=True))
+    return Outputs(*(rows / counts.astype(np.float32)[:, None] for rows in sums))
 
 
 def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
