@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ from PIL import Image
 from sklearn.metrics import recall_score, roc_auc_score
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants, ood
+from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import ood_constants
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
 
 HERE = Path(__file__).parent
@@ -96,51 +97,32 @@ class Photographs:
 
     def choices(self, model: MobileNetV3Cifar) -> dict[str, dict[str, float]]:
         """What other crops and other scores would give, by the name of the choice."""
-        known, none = outputs(model, self.known), outputs(model, self.none)
+        known, none = crop_logits(model, self.known), crop_logits(model, self.none)
+        temperature = model.config.temperature
         rows = {}
         for name, which in CROPS.items():
-            logits, scores = [], []
-            for group in (known, none):
-                means = [values[:, which].mean(dim=1) for values in group]
-                logits.append(means[0])
-                scores.append(all_scores(model, *means))
+            logits = [values[:, which].mean(dim=1) for values in (known, none)]
             predicted = np.array(LABELS)[logits[0].argmax(dim=1).numpy()]
             aurocs = {
-                f"AUROC, {score}": self.auroc(*(each[score] for each in scores))
-                for score in scores[0]
+                f"AUROC, {score}": self.auroc(
+                    *(ood.score(np, score, each.numpy(), temperature) for each in logits)
+                )
+                for score in get_args(OodScore)
             }
             rows[f"crops: {name}"] = {**self.accuracies(predicted), **aurocs}
         return rows
 
 
-def outputs(
-    model: MobileNetV3Cifar, images: list[Image.Image]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (N, crops, C) and pooled features (N, crops, F) of every crop of larger images."""
+def crop_logits(model: MobileNetV3Cifar, images: list[Image.Image]) -> torch.Tensor:
+    """Logits (N, 3, C) of the three crops of each image; a small image is its only crop."""
     squares = [
         scale(image.crop(box), NATIVE_SIZE)
         for image in images
         for box in (crops(image.size) if max(image.size) > NATIVE_SIZE else 3 * crops(image.size))
     ]
     with torch.inference_mode():
-        inputs = torch.stack([model.preprocess(square)[0] for square in squares])
-        features = model.forward_features(inputs)
-        logits = model.forward_head(features)
-    features = features.mean(dim=(2, 3))
-    return logits.unflatten(0, (len(images), -1)), features.unflatten(0, (len(images), -1))
-
-
-def all_scores(
-    model: MobileNetV3Cifar, logits: torch.Tensor, features: torch.Tensor
-) -> dict[str, np.ndarray]:
-    constants = ood_constants(model)
-    temperature = model.config.temperature
-    return {
-        name: ood.score(
-            torch, name.lower(), features, logits, temperature=temperature, **constants
-        ).numpy()
-        for name in ("confidence", "energy", *(("fDBD",) if constants else ()))
-    }
+        logits = model(torch.stack([model.preprocess(square)[0] for square in squares]))
+    return logits.unflatten(0, (len(images), 3))
 
 
 def table(first: str, rows: dict[str, dict[str, float]]) -> list[str]:

@@ -72,10 +72,6 @@ class Classifier:
         """RGB images of `square_size` pixels a side -> the outputs of each."""
 
     @abstractmethod
-    def ood_constants(self) -> dict[str, np.ndarray]:
-        """What `ood.score` needs of the weights for "fdbd"; nothing for the other scores."""
-
-    @abstractmethod
     def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
         """Of one image's crops; the target None is the class that the mean of the logits gives."""
 
@@ -152,13 +148,6 @@ class Classifier:
             for squares in prepared:
                 yield squares if isinstance(squares, ImageError) else next(predictions)
 
-    def ood_scores(self, outputs: Outputs) -> np.ndarray:
-        """The scores (N,) of `config.ood_score`."""
-        name, temperature = self.config.ood_score, self.config.temperature
-        logits, features = outputs
-        constants = self.ood_constants()
-        return ood.score(np, name, features, logits, temperature=temperature, **constants)
-
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
         """The prediction of each row.
 
@@ -168,8 +157,9 @@ class Classifier:
         """
         check_logits(outputs.logits, self.config.num_classes)
         probabilities = to_probabilities(outputs.logits, self.config.temperature)
-        scores = self.ood_scores(outputs).tolist()
-        threshold, labels = self.config.ood_threshold, self.config.labels
+        config = self.config
+        scores = ood.score(np, config.ood_score, outputs.logits, config.temperature).tolist()
+        threshold, labels = config.ood_threshold, config.labels
         return [
             Prediction(
                 dict(sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])[:top_k]),

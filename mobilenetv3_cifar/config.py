@@ -12,7 +12,7 @@ from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
 
 Size = Literal["small", "large"]
 Blocks = Literal["report", "paper", "cifar32"]
-OodScore = Literal["confidence", "energy", "fdbd"]
+OodScore = Literal["confidence", "energy"]
 
 CONFIG_VERSION = 1
 MAX_CLASSES = 10_000  # bounds what a config can make us allocate

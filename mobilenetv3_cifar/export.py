@@ -5,7 +5,6 @@ Its inputs, outputs and metadata are described in `onnx_metadata`. Needs the ext
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +17,7 @@ from mobilenetv3_cifar.folder import digest, encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.onnx_graph import AnsweringNetwork, Outputs
 from mobilenetv3_cifar.onnx_metadata import metadata
-from mobilenetv3_cifar.prediction import evaluation_copy, ood_constants
+from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
@@ -58,7 +57,8 @@ def export_onnx(
         from mobilenetv3_cifar.int8 import quantize  # on use: its import takes a second
 
         proto = quantize(evaluation_copy(network), int8_images)
-    onnx.helper.set_model_props(proto, metadata(network.config, weight_constants(network)))
+    weights_sha256 = digest(encode_weights(network.state_dict()))
+    onnx.helper.set_model_props(proto, metadata(network.config, weights_sha256))
     onnx.checker.check_model(proto)
     content = proto.SerializeToString()
     difference = compare(network, content)
@@ -90,12 +90,6 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
         del part.metadata_props[:]  # stack traces, with the paths of this machine
         part.doc_string = ""
     return proto
-
-
-def weight_constants(network: MobileNetV3Cifar) -> dict[str, Any]:
-    """Of the weights: their hash, and what the score "fdbd" of several crops needs."""
-    scores = {name: value.tolist() for name, value in ood_constants(network).items()}
-    return {"weights_sha256": digest(encode_weights(network.state_dict())), **scores}
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:

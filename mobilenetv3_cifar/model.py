@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
@@ -29,8 +28,8 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         mean: of red, green and blue in [0, 1], subtracted from the network's input.
         std: standard deviations, which divide it.
         temperature: divides the logits before the softmax of `predict`; 1 leaves them as trained.
-        ood_score: the score of `ood_threshold`: "confidence" (the top probability), "energy" or
-            "fdbd"; higher means more likely one of the classes.
+        ood_score: the score of `ood_threshold`: "confidence" (the top probability) or "energy";
+            higher means more likely one of the classes.
         ood_threshold: predictions with a lower score are flagged as probably none of the classes;
             None flags nothing.
 
@@ -70,9 +69,6 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         )
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
-        if ood_score == "fdbd":
-            # The mean of the training images' pooled features (Liu and Qin, fDBD, ICML 2024).
-            self.register_buffer("feature_mean", torch.zeros(layout.last))
         self.features = build_features(layout, STYLES[blocks])
         self.head = build_head(layout, dropout, num_classes)
 

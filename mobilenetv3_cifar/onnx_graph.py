@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mobilenetv3_cifar import ood
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.prediction import ood_constants
 from mobilenetv3_cifar.preprocessing import pillow_resize
 
 
@@ -39,7 +38,6 @@ class AnsweringNetwork(nn.Module):
         self.network, self.config = network, config
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (config.mean, config.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
-        self.ood_constants = ood_constants(network)
 
     def forward(self, images: Tensor, target: Tensor) -> Outputs:
         config = self.config
@@ -51,14 +49,7 @@ class AnsweringNetwork(nn.Module):
         return Outputs(
             (logits / config.temperature).softmax(dim=1),
             logits,
-            ood.score(
-                torch,
-                config.ood_score,
-                features,
-                logits,
-                temperature=config.temperature,
-                **self.ood_constants,
-            ),
+            ood.score(torch, config.ood_score, logits, config.temperature),
             self.activation_map(feature_map, gradient),
             features,
             feature_map,

@@ -47,20 +47,11 @@ DESCRIPTION: dict[str, Any] = {
     "ood_formulas": {
         "confidence": "the largest probability",
         "energy": "log(sum(exp(logits)))",
-        "fdbd": (
-            "with the predicted class p: the mean over the other classes c of (logits[p] - "
-            "logits[c]) / class_distances[p][c], over the norm of features - feature_mean"
-        ),
     },
 }
 
 
-def metadata(config: Config, constants: dict[str, Any]) -> dict[str, str]:
-    """The file's metadata: {name: JSON}.
-
-    Args:
-        constants: what comes from the weights: `weights_sha256`; with the score "fdbd", also
-            `class_distances` (C, C) and `feature_mean` (K,).
-    """
-    settings = dataclasses.asdict(config) | constants
+def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
+    """The file's metadata: {name: JSON}."""
+    settings = dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
     return {name: json.dumps(value) for name, value in (DESCRIPTION | settings).items()}

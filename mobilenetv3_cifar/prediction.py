@@ -42,10 +42,6 @@ class TorchClassifier(Classifier):
             features = network.forward_features(inputs)
             return to_outputs(network.forward_head(features), features)
 
-    def ood_constants(self: "MobileNetV3Cifar") -> dict[str, np.ndarray]:  # type: ignore[misc]
-        constants = ood_constants(self)
-        return {name: value.float().cpu().numpy() for name, value in constants.items()}
-
     def evidence(  # type: ignore[misc]
         self: "MobileNetV3Cifar", squares: Squares, target: int | None, layer: str
     ) -> Evidence:
@@ -84,19 +80,6 @@ class TorchClassifier(Classifier):
             rows.append(run_crops(self, squares, batch_size).features)
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
-
-
-def ood_constants(network: "MobileNetV3Cifar") -> dict[str, Tensor]:
-    """What `ood.score` needs of the weights for "fdbd" with a head of one linear layer, else {}."""
-    layers = [part for part in network.head.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
-    if network.config.ood_score != "fdbd" or len(layers) != 1:
-        return {}
-    weight = layers[0].weight.detach().float().flatten(1)  # (C, F)
-    distances = (weight[:, None] - weight).norm(dim=2)
-    return {
-        "class_distances": distances,
-        "feature_mean": network.get_buffer("feature_mean").float(),
-    }
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:

@@ -125,7 +125,6 @@ class Pretrained(nn.Module):
             ood_score="confidence",
             ood_threshold=None,
         )
-        self._buffers.pop("feature_mean", None)  # of the score "fdbd"
         weight = next(self.features.parameters())
         layout = LAYOUTS[self.config.size, self.config.blocks]
         last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)

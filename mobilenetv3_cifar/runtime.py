@@ -98,10 +98,6 @@ class OnnxClassifier(Classifier):
         )
         return Evidence(Outputs(logits, features), target, activations, gradients)
 
-    def ood_constants(self) -> dict[str, np.ndarray]:
-        stored = {name: self.metadata.get(name) for name in ("class_distances", "feature_mean")}
-        return {name: np.array(value, np.float32) for name, value in stored.items() if value}
-
     def compute(
         self, names: Sequence[str], squares: Squares, target: int = PREDICTED
     ) -> list[np.ndarray]:

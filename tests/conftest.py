@@ -81,8 +81,8 @@ def seeded():
 
 # Networks with both heads, with and without enlargement, each with another score.
 EXPORTED = {
-    "native": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.1},
-    "enlarged": {"blocks": "report", "image_size": 48, "ood_score": "energy", "temperature": 1.5},
+    "native": {"blocks": "cifar32", "ood_score": "energy", "ood_threshold": 2.0},
+    "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5},
 }
 
 

@@ -8,7 +8,7 @@ from training.loop.averaging import reestimate_batch_norm
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
-    """In evaluation mode; batch norm and, for the score "fdbd", the mean features fit `images`."""
+    """In evaluation mode; batch norm fits `images`."""
     torch.manual_seed(0)
     network = MobileNetV3Cifar(**settings)
     for block in network.features.blocks:
@@ -20,6 +20,4 @@ def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
     with torch.no_grad():
         logits = network(inputs)
         network.head[-1].weight.mul_(2 / (logits - logits.mean(dim=0)).std())
-        if network.config.ood_score == "fdbd":
-            network.feature_mean.copy_(network.forward_features(inputs).mean(dim=(0, 2, 3)))
     return network

@@ -11,7 +11,7 @@ from training import evaluate
 from training.dataset.cifar10 import Split
 from training.dataset.sample import tiny_dataset
 from training.loop.averaging import reestimate_batch_norm
-from training.loop.validation import Outputs, correct_and_loss, split_logits, split_outputs
+from training.loop.validation import correct_and_loss, split_logits
 from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
 from training.reports.metrics import (
     calibration_error,
@@ -19,7 +19,7 @@ from training.reports.metrics import (
     measure,
     summarize,
 )
-from training.reports.shipped_weights import fit_decisions, fit_temperature, with_decisions
+from training.reports.shipped_weights import fit_decisions, fit_temperature
 
 THREE = ("a", "b", "c", "d", "e", "f")
 
@@ -34,14 +34,10 @@ def logits_for(predicted, classes=6):
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 
-def outputs(logits):
-    return Outputs(logits, torch.zeros(len(logits), 576))
-
-
 def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
     truth = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 5], np.uint8)
     predicted = [0, 0, 1, 1, 2, 2, 3, 4, 5, 0]
-    found = measure(model, outputs(logits_for(predicted)), truth)
+    found = measure(model.config, logits_for(predicted), truth)
     assert (found["correct"], found["total"], found["accuracy"]) == (7, 10, 0.7)
     assert found["per_class"]["a"] == {
         "precision": pytest.approx(2 / 3),
@@ -58,7 +54,7 @@ def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
 
 def test_top5_counts_a_class_among_the_five_highest(model):
     logits = torch.tensor([[6.0, 5, 4, 3, 2, 1]] * 2)
-    assert measure(model, outputs(logits), np.array([4, 5], np.uint8))["top5_accuracy"] == 0.5
+    assert measure(model.config, logits, np.array([4, 5], np.uint8))["top5_accuracy"] == 0.5
 
 
 def test_loss_is_the_mean_over_images():
@@ -93,17 +89,14 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
     assert fit_temperature(wrong, np.ones(50, np.uint8)) == 100
 
 
-@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
+@pytest.mark.parametrize("score", ["confidence", "energy"])
 def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
     reestimate_batch_norm(model, torch.from_numpy(data.train.images))  # so that outputs differ
-    decided = with_decisions(model, fit_decisions(model, score, data), data)
-    validation = split_outputs(decided, data.validation)
-    assert measure(decided, validation, data.validation.labels)["unsure"] == pytest.approx(
-        0.05, abs=0.02
-    )
-    torch.testing.assert_close(validation.logits, split_logits(model, data.validation))
-    flagged = [each.probably_none for each in decided.predict(list(data.validation.images))]
+    model.config = fit_decisions(model, score, data)
+    found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
+    assert found["unsure"] == pytest.approx(0.05, abs=0.02)
+    flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
     assert 3 <= sum(flagged) <= 7
 
 

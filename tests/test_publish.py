@@ -19,7 +19,7 @@ from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
 from training.loop.run import Run
-from training.loop.validation import split_outputs
+from training.loop.validation import split_logits
 from training.reports import card, figures, model_folder
 from training.reports.metrics import measure
 
@@ -65,7 +65,7 @@ def test_the_folder_holds_exactly_the_promised_files(folder):
 def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     model, test = MobileNetV3Cifar.from_pretrained(folder), tiny_dataset().test
-    again = measure(model, split_outputs(model, test), test.labels)
+    again = measure(model.config, split_logits(model, test), test.labels)
     assert metrics["test"] == json.loads(json.dumps(again))
     assert metrics["parameters"] == 1_836_082
     assert metrics["report"] == {

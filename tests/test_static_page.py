@@ -28,7 +28,7 @@ CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 
 @pytest.fixture(scope="module")
 def model(sample):
-    return untrained(sample[0][:32], blocks="cifar32", ood_score="fdbd", ood_threshold=0.02)
+    return untrained(sample[0][:32], blocks="cifar32", ood_score="energy", ood_threshold=2.0)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
 from training.loop.losses import from_checkpoint
-from training.loop.validation import split_outputs
+from training.loop.validation import split_logits
 from training.reports.metrics import measure
 
 
@@ -51,8 +51,8 @@ def main() -> None:
             raise DataError(f"{arguments.model} has other classes than CIFAR-10")
         data = load(arguments.data_dir, dataset_split(arguments.model))
         images = getattr(data, arguments.split)
-        outputs = split_outputs(model.to(torch.device(arguments.device)), images, arguments.split)
-        print(json.dumps(measure(model, outputs, images.labels), indent=2))
+        logits = split_logits(model.to(torch.device(arguments.device)), images, arguments.split)
+        print(json.dumps(measure(model.config, logits, images.labels), indent=2))
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ ROWS = [
     Experiment("small-overfit", cifar32_net("small"), 60, OVERFIT, "control",
                claim="what does it look like when a network overfits, with 1,000 images, no "
                      "augmentation and a training accuracy of about 100 %?"),
-    Experiment("small-cifar32", cifar32_net("small"), 30, CPU32, "own", ood_score="fdbd"),
-    Experiment("large-cifar32", cifar32_net("large"), 150, GPU32, "own", ood_score="fdbd"),
+    Experiment("small-cifar32", cifar32_net("small"), 30, CPU32, "own", ood_score="energy"),
+    Experiment("large-cifar32", cifar32_net("large"), 150, GPU32, "own", ood_score="energy"),
 ]
 # fmt: on
 EXPERIMENTS = {row.name: row for row in ROWS}

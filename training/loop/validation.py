@@ -4,8 +4,6 @@ The images go to the device as they are stored; what `predict` does image by ima
 done there for whole batches, to the bit.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,25 +14,11 @@ from mobilenetv3_cifar.preprocessing import normalize, pillow_resize
 from training.dataset.cifar10 import Split
 
 
-class Outputs(NamedTuple):
-    """What a network gives for N images, float32 on the CPU."""
-
-    logits: Tensor  # (N, C)
-    features: Tensor  # (N, F), pooled
-
-
+@torch.no_grad()
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """Logits, float32 (N, C) on the CPU; see split_outputs."""
-    return split_outputs(model, split, what, flip).logits
-
-
-@torch.no_grad()
-def split_outputs(
-    model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
-) -> Outputs:
-    """Logits and features of all images of a split, or of the mirrored ones.
+    """Logits of all images of a split, or of the mirrored ones: float32 (N, C), on the CPU.
 
     `what` names the progress bar; without it there is none.
     """
@@ -48,11 +32,10 @@ def split_outputs(
         for start in range(0, len(split), size):
             images = torch.from_numpy(split.images[start : start + size]).to(home)
             inputs = to_inputs(images.flip(2) if flip else images, model).to(device)
-            features = model.forward_features(inputs)
-            rows.append((model.forward_head(features), features.mean(dim=(2, 3))))
+            rows.append(model(inputs))
             bar.update(len(images))
     model.train(training)
-    return Outputs(*(torch.cat(parts).float().cpu() for parts in zip(*rows, strict=True)))
+    return torch.cat(rows).float().cpu()
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:

@@ -8,9 +8,9 @@ from sklearn import metrics
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobilenetv3_cifar import MobileNetV3Cifar, classifier
-from mobilenetv3_cifar.prediction import evaluation_copy
-from training.loop.validation import Outputs, correct_and_loss
+from mobilenetv3_cifar import MobileNetV3Cifar, ood
+from mobilenetv3_cifar.config import Config
+from training.loop.validation import correct_and_loss
 
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
@@ -22,12 +22,12 @@ def summarize(logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
 
 
-def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> dict[str, Any]:
+def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
     """A `SplitMetrics` of `metrics.json`: everything that is measured on one split."""
-    logits, threshold = outputs.logits, model.config.ood_threshold
-    flagged = ood_scores(model, outputs) < (-np.inf if threshold is None else threshold)
-    names, predicted = model.config.labels, logits.argmax(1).numpy()
-    probabilities = (logits / model.config.temperature).softmax(dim=-1)
+    threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
+    flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
+    names, predicted = config.labels, logits.argmax(1).numpy()
+    probabilities = (logits / config.temperature).softmax(dim=-1)
     classes = range(len(names))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
@@ -47,12 +47,6 @@ def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> di
         },
         "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
     }
-
-
-def ood_scores(model: MobileNetV3Cifar, outputs: Outputs) -> np.ndarray:
-    """The score that the config names, of each image, float (N,)."""
-    arrays = classifier.Outputs(*(np.asarray(values) for values in outputs))
-    return evaluation_copy(model).cpu().ood_scores(arrays)
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.files import replace_files
@@ -21,11 +22,11 @@ from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
-from training.loop.validation import Outputs, split_logits, split_outputs
+from training.loop.validation import split_logits
 from training.reports import card, figures, results
 from training.reports.corruptions import corrupted_accuracies
 from training.reports.metrics import count_macs, flip_averaged, measure, summarize
-from training.reports.shipped_weights import save_weights, with_decisions
+from training.reports.shipped_weights import save_weights
 from training.reports.text import to_json
 
 CPU = torch.device("cpu")
@@ -59,7 +60,7 @@ def make_model_folder(
         exact = checkpoint.final_weights(tensors)
         weights = save_weights(folder, exact, experiment, data, device, twin)
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
-        test = split_outputs(model, data.test, "test")
+        test = split_logits(model, data.test, "test")
         metrics = {
             "name": experiment.name,
             "kind": experiment.kind,
@@ -85,7 +86,7 @@ def make_model_folder(
         )
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
-        predicted = test.logits.argmax(1).numpy()
+        predicted = test.argmax(1).numpy()
         figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
         install_folder(folder, target)
     card.write_card(target)
@@ -97,22 +98,21 @@ def measurements(
     twin: MobileNetV3Cifar | None,
     experiment: Experiment,
     data: Cifar10,
-    test: Outputs,
+    test: Tensor,
 ) -> dict[str, Any]:
     """What is measured on the dataset splits; each test image is used for this once."""
-    validated = with_decisions(twin, model.config, data) if twin else model
-    validation = split_outputs(validated, data.validation, "validation")
+    validation = split_logits(twin or model, data.validation, "validation")
     train_logits = split_logits(model, data.train, "train")
     measured: dict[str, Any] = {
         "train": summarize(train_logits, data.train.labels),
-        "validation": measure(validated, validation, data.validation.labels),
-        "test": measure(model, test, data.test.labels),
+        "validation": measure(model.config, validation, data.validation.labels),
+        "test": measure(model.config, test, data.test.labels),
     }
     if twin:
         measured["validation"]["run"] = experiment.validated_by
     if experiment.kind == "own":
         mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
-        measured["flip_averaged"] = flip_averaged(test.logits, mirrored, data.test.labels)
+        measured["flip_averaged"] = flip_averaged(test, mirrored, data.test.labels)
         measured["corruptions"] = corrupted_accuracies(model, data.test)
     return measured
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar import MobileNetV3Cifar, ood
 from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
 from training.dataset.cifar10 import Cifar10
 from training.experiments import Experiment
-from training.loop.validation import split_logits, split_outputs
-from training.reports.metrics import ood_scores, summarize
+from training.loop.validation import split_logits
+from training.reports.metrics import summarize
 
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
 FLAGGED = 0.05  # of the validation images are flagged as probably none of the classes
@@ -48,7 +48,8 @@ def save_weights(
         weights, precision, change = exact, "float32", 0.0
     model = build_model(weights, experiment.model).to(device)
     config = fit_decisions(twin or model, experiment.ood_score, data)
-    with_decisions(model, config, data).save_pretrained(folder)
+    model.config = config
+    model.save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 
 
@@ -68,22 +69,13 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
     """The network's config with the temperature, and the threshold of `score`, that fit it."""
-    validation = split_outputs(model, data.validation, "validation")
-    temperature = fit_temperature(validation.logits, data.validation.labels)
-    config = dataclasses.replace(
-        model.config, temperature=temperature, ood_score=score, ood_threshold=None
-    )
-    scores = ood_scores(with_decisions(model, config, data), validation).astype(np.float64)
+    logits = split_logits(model, data.validation, "validation")
+    temperature = fit_temperature(logits, data.validation.labels)
+    scores = ood.score(np, score, logits.numpy(), temperature).astype(np.float64)
     threshold = float(f"{np.quantile(scores, FLAGGED):.6g}")
-    return dataclasses.replace(config, ood_threshold=threshold)
-
-
-def with_decisions(model: MobileNetV3Cifar, config: Config, data: Cifar10) -> MobileNetV3Cifar:
-    """The same network under another config, on the CPU."""
-    tensors = {name: value.cpu() for name, value in model.state_dict().items()}
-    if config.ood_score == "fdbd":
-        tensors["feature_mean"] = split_outputs(model, data.train, "train").features.mean(0)
-    return build_model(tensors, dataclasses.asdict(config))
+    return dataclasses.replace(
+        model.config, temperature=temperature, ood_score=score, ood_threshold=threshold
+    )
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:

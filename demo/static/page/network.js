@@ -5,7 +5,6 @@ import * as ort from "./ort.wasm.bundle.min.mjs";
 import { SIZE, crops, reduce } from "./images.js";
 
 export const MAP_SIZE = 64; // pixels a side of the drawn map; the page enlarges it smoothly
-const TINY = 2 ** -126; // the smallest normal float32
 
 export class Network {
   static async load() {
@@ -28,7 +27,7 @@ export class Network {
     const index = target < 0 ? argmax(logits) : target;
     if (target < 0 && boxes.length > 1) outputs = await this.run(pixels, index);
     const probabilities = softmax(logits.map((value) => value / this.facts.temperature));
-    const score = this.score(logits, probabilities, mean(outputs.features, boxes));
+    const score = this.score(logits, probabilities);
     const threshold = this.facts.ood_threshold;
     const probablyNone = threshold !== null && score < threshold;
     return { index, probabilities, probablyNone, map: drawMap(cams(outputs), boxes, image) };
@@ -43,15 +42,10 @@ export class Network {
     });
   }
 
-  score(logits, probabilities, features) {
-    const { ood_score: name, class_distances: distances, feature_mean: centre } = this.facts;
+  score(logits, probabilities) {
+    if (this.facts.ood_score === "confidence") return Math.max(...probabilities);
     const top = Math.max(...logits);
-    if (name === "confidence") return Math.max(...probabilities);
-    if (name === "energy") return top + Math.log(sum(logits.map((value) => Math.exp(value - top))));
-    const row = distances[argmax(logits)];
-    const gaps = sum(logits.map((value, c) => (top - value) / Math.max(row[c], TINY)));
-    const distance = Math.hypot(...features.map((value, k) => value - centre[k]));
-    return gaps / Math.max(logits.length - 1, 1) / Math.max(distance, TINY);
+    return top + Math.log(sum(logits.map((value) => Math.exp(value - top))));
   }
 }
 
