@@ -6,21 +6,24 @@ from typing import Any
 import gradio as gr
 
 from demo.answers import answer, sample_answers
-from demo.charts import confusion
 from demo.figures import read_metrics
-from demo.markup import Map, bars, maps, tiles
-from demo.parts import ASK, LOCAL, choice, legend, panel, scroll_to, selectable, variant_input
-from demo.sample import SampleImage, find, sample
-from demo.text import describe, describe_map
-from demo.try_it import caption
+from demo.markup import bars, button, legend, maps, message, pixels, table
+from demo.parts import ASK, LOCAL, choice, panel, variant_input
+from demo.sample import sample
+from demo.text import describe, maps_of
 from mobilenetv3_cifar.preprocessing import LABELS
 
 INTRODUCTION = (
     "The first thirty test images of each class. No network was trained on them. Choose one to see "
     "the evidence for its prediction; choose a cell of the table to see the images it counts."
 )
-CHOOSE = '<div class="answer" aria-live="polite"><p>Choose an image.</p></div>'
+MATRIX = (
+    "<h2>Confusion matrix of all 10,000 test images</h2><p>Rows: the true class. Columns: the "
+    "prediction. A cell shows its images among the 300 above.</p>"
+)
+CHOOSE = message("", "Choose an image.")
 ANY, RIGHT, WRONG = "any", "right", "wrong"
+SCROLL = "() => document.getElementById('explained').scrollIntoView({ block: 'nearest' })"
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
@@ -29,83 +32,89 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         variant = variant_input("Network", "explorer")
         truth = choice("True class", [("any", ANY), *LABELS], "truth")
-        predicted = choice(
-            "Prediction",
-            [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS],
-            "predicted",
-        )
+        outcomes = [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS]
+        predicted = choice("Prediction", outcomes, "predicted")
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
-            images = selectable(elem_id="images")
+            images = panel(elem_id="images")
         with gr.Column(scale=2, min_width=280):
             explained = panel(CHOOSE, "explained")
-            legend()
-    matrix = selectable(elem_id="confusion")
+            panel(legend())
+    matrix = panel(elem_id="confusion")
+    chosen = gr.Textbox(visible="hidden", label="chosen")  # the key of a test image
 
     filters: list[Any] = [variant, truth, predicted]
-    changes = [each.change for each in filters]
-    gr.on([tab.select, *changes], choose, filters, [images, matrix], **ASK)
-    gr.on(changes, lambda: CHOOSE, None, explained, **LOCAL)
-    images.select(explain_one, variant, explained, **ASK).then(**scroll_to("explained"))
-    cell = matrix.select(choose_cell, None, [truth, predicted], **LOCAL)
-    cell.then(**scroll_to("images"))
-    return {"explorer": variant, "truth": truth, "predicted": predicted}
+    gr.on([tab.select, *(each.change for each in filters)], choose, filters, images, **ASK)
+    gr.on([tab.select, variant.change], confusion, variant, matrix, **LOCAL)
+    images.select(pick, None, chosen, **LOCAL).then(None, None, None, js=SCROLL, **LOCAL)
+    gr.on([chosen.change, variant.change], explain_one, [chosen, variant], explained, **ASK)
+    matrix.select(pick_cell, None, [truth, predicted], **LOCAL)
+    return {"explorer": variant, "truth": truth, "predicted": predicted, "chosen": chosen}
 
 
-def choose(variant: str, truth: str, predicted: str) -> tuple[str, str]:
-    """HTML: the sample's images that pass the filters, and the confusion matrix."""
+def pick(event: gr.EventData) -> str:
+    return str(event.id)
+
+
+def pick_cell(event: gr.EventData) -> list[str]:
+    """The true class and the prediction of a cell of the confusion matrix."""
+    return str(event.id).split(":")
+
+
+def choose(variant: str, truth: str, predicted: str) -> str:
+    """HTML: the sample's images that pass the filters."""
     found = passing(variant, truth, predicted)
-    items = [(entry.key, entry.image, describe_pair(entry, label)) for entry, label in found]
-    none = "" if items else " Other filters show more."
+    tiles = []
+    for key, label in found.items():
+        entry = sample()[key]
+        words = label if label == entry.label else f"{entry.label}, predicted {label}"
+        tiles.append(button(key, f"{pixels(entry.image)}<span>{words}</span>", words))
+    none = "" if found else " Other filters show more."
+    count = f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>'
+    return f'{count}<div class="tiles">{"".join(tiles)}</div>'
+
+
+def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
+    """The predictions of the sample's images that pass the filters, by their keys."""
+    found = {}
+    for key, (label, _) in sample_answers(variant).items():
+        true = sample()[key].label
+        outcome = RIGHT if label == true else WRONG
+        if truth in (ANY, true) and predicted in (ANY, outcome, label):
+            found[key] = label
+    return found
+
+
+def confusion(variant: str) -> str:
+    """HTML: rows true, columns predicted; a cell is a button that sends "truth:predicted"."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
-    return (
-        f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>{tiles(items)}',
-        confusion(matrix),
-    )
+    most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
+    rows = []
+    for truth, counts in zip(LABELS, matrix, strict=True):
+        cells = [truth]
+        for label, count in zip(LABELS, counts, strict=True):
+            kind = "right" if truth == label else "wrong"
+            style = f'class="{kind}" style="--part:{min(1, count / most):.2f}"'
+            words = f"{truth} predicted {label}: {count}"
+            cells.append(button(f"{truth}:{label}", str(count), words, style))
+        rows.append(cells)
+    return MATRIX + table(["true class", *LABELS], rows, "Confusion matrix", "matrix")
 
 
-def passing(variant: str, truth: str, predicted: str) -> list[tuple[SampleImage, str]]:
-    """The sample's images that pass the filters, each with the network's prediction."""
-    labels = (next(iter(row)) for row in sample_answers(variant))
-    pairs = zip(sample(), labels, strict=True)
-    return [(entry, label) for entry, label in pairs if passes(entry, label, truth, predicted)]
-
-
-def passes(entry: SampleImage, label: str, truth: str, predicted: str) -> bool:
-    if truth not in (ANY, entry.label):
-        return False
-    if predicted in (RIGHT, WRONG):
-        return (predicted == RIGHT) == (label == entry.label)
-    return predicted in (ANY, label)
-
-
-def describe_pair(entry: SampleImage, label: str) -> str:
-    return label if label == entry.label else f"{entry.label}, predicted {label}"
-
-
-def choose_cell(event: gr.EventData) -> tuple[str, str]:
-    """A cell of the confusion matrix was chosen: show the images that it counts."""
-    truth, _, predicted = str(event.id).partition(":")
-    return truth, predicted
-
-
-def explain_one(event: gr.EventData, variant: str) -> str:
+def explain_one(key: str, variant: str) -> str:
     """HTML: the answer for one image; for a mistake, the maps of both classes on one scale."""
-    entry = find(str(event.id))
+    entry = sample().get(key)
     if entry is None:
         return CHOOSE
-    first = answer(entry.image, variant)
-    wrong = first.label != entry.label
-    shown = answer(entry.image, variant, targets=[first.label, entry.label]) if wrong else first
-    drawn = [
-        Map(heatmap, caption(shown, index), describe_map(shown, index))
-        for index, heatmap in enumerate(shown.heatmaps())
-    ]
-    truth = f"Test image {entry.index}: the true class is <b>{escape(entry.label)}</b>."
-    scale = " Prediction and true class, on one scale:" if wrong else ""
-    link = f"?image={entry.key}&amp;network={escape(variant)}"
+    found = answer(entry.image, variant)
+    scale = ""
+    if found.label != entry.label:
+        found = answer(entry.image, variant, targets=[found.label, entry.label])
+        scale = " Prediction and true class, on one scale:"
     return (
-        f"{describe(shown)}<p>{truth}{scale}</p>"
-        f"{maps(entry.image, drawn, f'{entry.key}-{variant}')}{bars(shown.top(3))}"
-        f'<p><a href="{link}">Open this image in "Try it"</a></p>'
+        f"{describe(found)}<p>Test image {entry.index}: the true class is "
+        f"<b>{escape(entry.label)}</b>.{scale}</p>"
+        f"{maps(entry.image, maps_of(found), f'{key}-{variant}')}{bars(found.top(3))}"
+        f'<p><a href="?image={key}&amp;network={escape(variant)}">Open this image in "Try it"</a>'
+        "</p>"
     )

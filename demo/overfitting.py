@@ -6,21 +6,19 @@ import gradio as gr
 
 from demo.charts import NOTE, curves
 from demo.figures import fitting, gap, read_metrics
+from demo.markup import percent
 from demo.parts import panel
-from demo.text import accuracy
 
 INTRODUCTION = (
     "A network that **underfits** has learned too little: its accuracy is low on its own training "
     "images too. One that **overfits** knows its training images much better than new ones: the "
-    "two curves part. In between, both curves rise together. "
-    f"{NOTE}"
+    f"two curves part. In between, both curves rise together. {NOTE}"
 )
-AXIS = (0.4, 0.9)  # of accuracies at least, so that the charts can be compared
-KINDS = ("Underfits", "Fits", "Overfits")
-MISSING = {
-    "Underfits": "None of the shipped networks of this size underfits.",
-    "Fits": "None of the shipped networks of this size fits.",
-    "Overfits": "None of the shipped networks of this size overfits: no gap is over 5 points.",
+SPAN = (0.4, 1.0)  # of the charts, so that they can be compared
+REASONS = {
+    "Underfits": "Both are low",
+    "Fits": "Both are close",
+    "Overfits": "They are far apart",
 }
 
 
@@ -31,35 +29,29 @@ def build() -> None:
 
 def page() -> str:
     """HTML: a row per size, a column per kind of fit."""
-    chosen = {size: fitting(size) for size in ("small", "large")}
     rows = []
-    for size, names in chosen.items():
-        columns = (column(kind, name) for kind, name in zip(KINDS, names, strict=True))
-        rows.append(
-            f'<h2>{size.capitalize()} networks</h2><div class="fitting">{"".join(columns)}</div>'
-        )
+    for size in ("small", "large"):
+        columns = "".join(column(kind, name) for kind, name in fitting(size).items())
+        rows.append(f'<h2>{size.capitalize()} networks</h2><div class="fitting">{columns}</div>')
     return "".join(rows)
 
 
 def column(kind: str, name: str | None) -> str:
     if name is None:
-        return f"<section><h3>{kind}</h3><p>{MISSING[kind]}</p></section>"
-    return (
-        f"<section><h3>{kind}</h3><p><b>{escape(name)}</b><br>{verdict(kind, name)}</p>"
-        f"{curves([name], losses=False, accuracies=AXIS)}</section>"
-    )
+        text = f"<p>No shipped network of this size {kind.lower()}.</p>"
+    else:
+        text = (
+            f"<p><b>{escape(name)}</b><br>{verdict(kind, name)}</p>"
+            f"{curves([name], ['accuracy'], SPAN)}"
+        )
+    return f"<section><h3>{kind}</h3>{text}</section>"
 
 
 def verdict(kind: str, name: str) -> str:
-    """One sentence of the measured accuracies, without dropout and augmentation."""
+    """The measured accuracies, without dropout and augmentation, in words."""
     metrics = read_metrics(name)
-    training, validation = metrics["train"]["accuracy"], metrics["validation"]["accuracy"]
-    reason = {
-        "Underfits": "Both are low",
-        "Fits": "Both are close",
-        "Overfits": "They are far apart",
-    }[kind]
+    training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
     return (
-        f"{accuracy(training)} on training images, {accuracy(validation)} on validation images. "
-        f"{reason}: the gap is {100 * gap(name):.2f} points."
+        f"{training} on training images, {validation} on validation images. "
+        f"{REASONS[kind]}: the gap is {100 * gap(name):.2f} points."
     )

@@ -1,12 +1,10 @@
-"""Components that several tabs use."""
+"""Components and arguments of events that several tabs use."""
 
 from typing import Any
 
 import gradio as gr
 
-from demo import markup
 from demo.text import variant_choices
-from mobilenetv3_cifar.variants import get_variant
 
 NETWORK = "network"  # the queue of everything that runs a network, so that visitors take turns
 SELECT = """element.addEventListener("click", (event) => {
@@ -27,23 +25,6 @@ ASK: dict[str, Any] = {  # events that do
 }
 
 
-def scroll_to(elem_id: str) -> dict[str, Any]:
-    """The arguments of an event that brings an element into the window."""
-    js = f"() => document.getElementById('{elem_id}').scrollIntoView({{block: 'nearest'}})"
-    return {"fn": None, "js": js, **LOCAL}
-
-
-def variant_input(label: str, elem_id: str, value: str | None = None) -> gr.Dropdown:
-    return gr.Dropdown(
-        variant_choices(),
-        value=value or get_variant().name,
-        label=label,
-        filterable=False,
-        min_width=220,
-        elem_id=elem_id,
-    )
-
-
 def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
     """A dropdown that starts with its first option and cannot be left empty."""
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
@@ -52,14 +33,10 @@ def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
     )
 
 
-def selectable(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    """HTML whose elements with a `data-id` trigger `select`; the function reads `event.id`."""
-    return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)
+def variant_input(label: str, elem_id: str) -> gr.Dropdown:
+    return choice(label, variant_choices(), elem_id)
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    return gr.HTML(html, js_on_load=None, apply_default_css=False, elem_id=elem_id)
-
-
-def legend() -> gr.HTML:
-    return panel(markup.legend())
+    """HTML whose elements with a `data-id` trigger `select`; the function reads `event.id`."""
+    return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

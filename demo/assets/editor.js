@@ -6,35 +6,15 @@ const defaults = sliders.map((slider) => slider.value);
 const GREY = "#7f7f7f"; // hidden parts, and what lies outside the image
 const NATIVE = 32; // up to this size the image is sent losslessly
 const LONGEST = 320; // pixels of a larger image
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 let image = null;
 let hidden = []; // [x, y, radius] of each brush stroke, in pixels
 let cursor = null; // of the brush when it is moved by keys
 let timer = null;
 
 const value = (name) => Number(sliders.find((slider) => slider.name === name).value);
-
-const drawImage = () => {
-  const { width, height } = canvas;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.fillStyle = GREY;
-  context.fillRect(0, 0, width, height);
-  context.translate(width * (0.5 + value("across")), height * (0.5 + value("down")));
-  context.rotate((value("rotate") * Math.PI) / 180);
-  context.scale(value("zoom"), value("zoom"));
-  context.drawImage(image, -width / 2, -height / 2, width, height);
-  context.setTransform(1, 0, 0, 1, 0, 0);
-};
-
-// Fewer pixels and back: `context.filter` does not exist in every browser.
-const blur = () => {
-  if (!value("blur")) return;
-  const small = document.createElement("canvas");
-  const scale = 1 / (1 + (value("blur") * Math.max(canvas.width, canvas.height)) / 8);
-  small.width = Math.max(2, Math.round(canvas.width * scale));
-  small.height = Math.max(2, Math.round(canvas.height * scale));
-  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
-  context.drawImage(small, 0, 0, canvas.width, canvas.height);
-};
+const longest = () => Math.max(canvas.width, canvas.height);
+const radius = () => (value("brush") * longest()) / 2;
 
 const circle = ([x, y, radius], style) => {
   context.beginPath();
@@ -43,29 +23,39 @@ const circle = ([x, y, radius], style) => {
   context[style]();
 };
 
-const draw = () => {
-  if (!image) return;
-  drawImage();
-  blur();
-  for (const stroke of hidden) circle(stroke, "fill");
+// Fewer pixels and back: `context.filter` does not exist in every browser.
+const blur = () => {
+  const small = document.createElement("canvas");
+  const scale = 1 / (1 + (value("blur") * longest()) / 8);
+  small.width = Math.max(2, Math.round(canvas.width * scale));
+  small.height = Math.max(2, Math.round(canvas.height * scale));
+  small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
 };
 
-const send = () => {
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    const lossless = Math.max(canvas.width, canvas.height) <= NATIVE;
-    props.value = canvas.toDataURL(lossless ? "image/png" : "image/jpeg", 0.92);
-    trigger("input");
-  }, 120);
+const draw = () => {
+  const { width, height } = canvas;
+  context.fillStyle = GREY;
+  context.fillRect(0, 0, width, height);
+  context.save();
+  context.translate(width * (0.5 + value("across")), height * (0.5 + value("down")));
+  context.rotate((value("rotate") * Math.PI) / 180);
+  context.scale(value("zoom"), value("zoom"));
+  context.drawImage(image, -width / 2, -height / 2, width, height);
+  context.restore();
+  if (value("blur")) blur();
+  for (const stroke of hidden) circle(stroke, "fill");
 };
 
 const change = () => {
   if (!image) return;
   draw();
-  send();
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    props.value = canvas.toDataURL(longest() <= NATIVE ? "image/png" : "image/jpeg", 0.92);
+    trigger("input");
+  }, 120);
 };
-
-const radius = () => (value("brush") * Math.max(canvas.width, canvas.height)) / 2;
 
 const hide = (x, y) => {
   hidden.push([x, y, radius()]);
@@ -79,15 +69,16 @@ const reset = () => {
 };
 
 const load = () => {
+  if (!element.isConnected) return document.removeEventListener("demo:image", load);
   image = null;
   if (!window.demo?.imageUrl) return;
   const loaded = new Image();
   loaded.onload = () => {
-    const longest = Math.max(loaded.naturalWidth, loaded.naturalHeight);
-    const scale = Math.min(1, LONGEST / longest);
-    canvas.width = Math.max(1, Math.ceil(loaded.naturalWidth * scale));
-    canvas.height = Math.max(1, Math.ceil(loaded.naturalHeight * scale));
-    canvas.style.imageRendering = longest <= 2 * NATIVE ? "pixelated" : "auto";
+    const { naturalWidth: width, naturalHeight: height } = loaded;
+    const scale = Math.min(1, LONGEST / Math.max(width, height));
+    canvas.width = Math.ceil(width * scale);
+    canvas.height = Math.ceil(height * scale);
+    canvas.style.imageRendering = longest() <= 2 * NATIVE ? "pixelated" : "auto";
     cursor = [canvas.width / 2, canvas.height / 2];
     image = loaded;
     reset();
@@ -102,13 +93,11 @@ const hideAt = (event) => {
   hide((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
 };
 
-const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const byKey = (event) => {
   if (!image || !(event.key in MOVES || event.key === " ")) return;
   event.preventDefault();
   if (event.key === " ") return hide(...cursor);
-  const step = canvas.width / 32;
-  cursor = cursor.map((at, axis) => at + MOVES[event.key][axis] * step);
+  cursor = cursor.map((at, axis) => at + (MOVES[event.key][axis] * canvas.width) / 32);
   draw();
   circle([...cursor, radius()], "stroke"); // shown, not sent
 };
