@@ -1,8 +1,6 @@
-"""Pictures as strangers send them: every mode and orientation exactly, every refusal by name."""
+"""Images as strangers send them: every mode and orientation exactly, every refusal by name."""
 
 import io
-import struct
-import time
 import zlib
 
 import numpy as np
@@ -47,64 +45,6 @@ def png_header(width, height, data=b""):
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     return start + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-
-
-def endless_jpeg():
-    """A progressive JPEG of 64x64 pixels whose last scan comes 200 times."""
-    data = encode(Image.new("L", (64, 64), 90), "JPEG", progressive=True)
-    last = data[data.rindex(b"\xff\xda") : -2]
-    return data[:-2] + 200 * last + data[-2:]
-
-
-def run_length_bmp():
-    """2x2 pixels, each row a run of its own."""
-    pixels = b"\x02\x00\x00\x00\x02\x01\x00\x01"
-    info = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 8, 1, len(pixels), 0, 0, 2, 0)
-    palette = bytes([0, 0, 0, 0, 255, 255, 255, 0])
-    start = 14 + len(info) + len(palette)
-    head = b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start)
-    return head + info + palette + pixels
-
-
-def tiled_tiff(side):
-    """10x10 pixels in one tile that claims `side` by `side`."""
-    entries = {
-        256: 10,
-        257: 10,
-        258: 8,
-        259: 1,
-        262: 1,
-        277: 1,
-        322: side,
-        323: side,
-        324: 8,
-        325: side * side,
-    }
-    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
-    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + rows + bytes(4)
-
-
-@pytest.mark.parametrize(
-    ("data", "cause"),
-    [
-        (endless_jpeg(), "is a JPEG of more than 100 scans"),
-        (run_length_bmp(), "is packed in a way that takes too long to open"),
-        (b"P3 2 1 255 255 0 0 0 0 0\n", "is packed in a way that takes too long to open"),
-        (tiled_tiff(28_000), "has more than 25 million pixels"),
-    ],
-    ids=["scans", "runs", "text", "tile"],
-)
-def test_what_is_small_and_takes_long_is_refused_at_once(data, cause):
-    begin = time.thread_time()  # of the processor, whatever else it runs
-    with pytest.raises(ImageError, match=cause):
-        open_image(data)
-    assert time.thread_time() - begin < 0.1
-
-
-def test_a_progressive_jpeg_is_read():
-    data = encode(Image.new("RGB", (64, 64), RED), "JPEG", progressive=True)
-    assert data.count(b"\xff\xda") > 5
-    np.testing.assert_allclose(first_pixel(data), RED, atol=3)
 
 
 def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
@@ -188,7 +128,7 @@ def test_an_animation_gives_its_first_frame(format):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, *images.UPRIGHT])
-def test_a_image_is_turned_the_way_up_that_the_camera_noted(format, orientation):
+def test_an_image_is_turned_the_way_up_that_the_camera_noted(format, orientation):
     back = dict.fromkeys(images.UPRIGHT)
     back |= {turn: turn for turn in images.UPRIGHT} | {6: 8, 8: 6}
     turned = small_image()
@@ -203,8 +143,7 @@ def test_a_image_is_turned_the_way_up_that_the_camera_noted(format, orientation)
 
 def test_the_source_is_left_as_it_was():
     source = small_image()
-    opened = open_image(source)
-    opened.putpixel((0, 0), WHITE)
+    open_image(source).putpixel((0, 0), WHITE)
     assert source == small_image()
 
 
@@ -329,8 +268,6 @@ def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
     own = [
         encode(Image.new("L", (5001, 5000))),
         encode(Image.new("L", (600, 10))),
-        endless_jpeg(),
-        b"P3 2 1 255 255 0 0 0 0 0\n",
         np.zeros((5001, 5000), np.uint8),
         Image.new("L", (1, 600)),
     ]
@@ -344,12 +281,12 @@ def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_thousands_of_damaged_files_give_a_image_or_an_image_error():
+def test_hundreds_of_damaged_files_give_an_image_or_an_image_error():
     chance = np.random.default_rng(0)
     noise = Image.fromarray(chance.integers(0, 256, (40, 37, 3), dtype=np.uint8))
     seeds = [encode(noise, format) for format in images.FORMATS if format != "TIFF"]
     outcomes = {"opened": 0, "refused": 0}
-    for seed in seeds * 300:
+    for seed in seeds * 100:
         data = np.frombuffer(seed, np.uint8).copy()
         reach = len(data) if chance.random() < 0.5 else 80  # half of the damage hits the header
         data[chance.integers(0, reach, 4)] = chance.integers(0, 256, 4)
@@ -358,4 +295,4 @@ def test_thousands_of_damaged_files_give_a_image_or_an_image_error():
             outcomes["opened"] += 1
         except ImageError:
             outcomes["refused"] += 1
-    assert min(outcomes.values()) > 100, outcomes
+    assert min(outcomes.values()) > 30, outcomes
