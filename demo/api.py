@@ -28,13 +28,6 @@ answer, overlay, details = client.predict(
 )
 print(answer["label"], details["probably_none"], overlay)
 """
-SHELL = """file=$(curl -s -F files=@image.jpg {url}gradio_api/upload | cut -d '"' -f 2)
-image="{{\\"path\\": \\"$file\\", \\"meta\\": {{\\"_type\\": \\"gradio.FileData\\"}}}}"
-call={url}gradio_api/call/classify
-data="{{\\"data\\": [$image, \\"{variant}\\", \\"gradcam\\", \\"predicted\\", 0.5]}}"
-event=$(curl -s -H "Content-Type: application/json" -d "$data" $call | cut -d '"' -f 4)
-curl -s $call/$event
-"""
 
 
 def build() -> gr.Markdown:
@@ -63,12 +56,11 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """Examples that run as they stand against the demo at `url`."""
-    values = {"url": url, "variant": get_variant().name}
+    """An example that runs as it stands against the demo at `url`."""
+    code = PYTHON.format(url=url, variant=get_variant().name)
     return (
         "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
-        f"`pip install gradio_client`:\n\n```python\n{PYTHON.format(**values)}```\n\nIn a shell:"
-        f"\n\n```bash\n{SHELL.format(**values)}```"
+        f"`pip install gradio_client`:\n\n```python\n{code}```"
     )
 
 

@@ -31,19 +31,15 @@ def build() -> None:
 
 
 def page(found: list[dict[str, Any]]) -> str:
-    """HTML: the conclusions on each experiment beside its curves."""
+    """HTML: the conclusions on each experiment, then its curves."""
     counts = Counter(each["verdict"] for each in found).most_common()
-    summary = ", ".join(f"<b>{count}</b> {escape(verdict)}" for verdict, count in counts)
+    summary = ", ".join(f"<b>{count}</b> {verdict}" for verdict, count in counts)
     shipped = {variant.name for variant in list_variants()}
-    sections = []
+    sections = f"<p>Of {len(found)} conclusions: {summary}.</p>"
     for name, rows in groupby(found, key=lambda row: row["experiment"]):
-        drawn = curves([name]) if name in shipped else ""
-        items = "".join(map(conclusion, rows))
-        title = escape(name or "All experiments")
-        sections.append(
-            f'<section><h2>{title}</h2><div class="beside">{items}{drawn}</div></section>'
-        )
-    return f"<p>Of {len(found)} conclusions: {summary}.</p>{''.join(sections)}"
+        sections += f"<h2>{name or 'All experiments'}</h2>{''.join(map(conclusion, rows))}"
+        sections += curves([name]) if name in shipped else ""
+    return sections
 
 
 def conclusion(row: dict[str, Any]) -> str:
@@ -54,7 +50,6 @@ def conclusion(row: dict[str, Any]) -> str:
         figures.append(f"by the original rules: {original}")
     listed = "".join(f"<li>{escape(each)}</li>" for each in figures)
     return (
-        f"<details><summary>{escape(row['says'])} ({escape(row['where'])}): "
-        f'<b class="{verdict.replace(" ", "-")}">{escape(verdict)}</b></summary>'
-        f"<ul>{listed}</ul></details>"
+        f'<details><summary><b class="{verdict.replace(" ", "-")}">{verdict}</b>: '
+        f"{escape(row['says'])} ({row['where']})</summary><ul>{listed}</ul></details>"
     )

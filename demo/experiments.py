@@ -1,13 +1,11 @@
 """The fourth tab: all networks beside the report, and the curves of any two of them."""
 
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.answers import sample_answers
-from demo.charts import NOTE, curves, reliability
-from demo.figures import read_history, read_metrics
+from demo.charts import NOTE, curves, read_history, read_metrics, reliability
 from demo.markup import percent, table
 from demo.parts import ASK, LOCAL, choice, panel, variant_input
 from demo.sample import sample
@@ -41,19 +39,18 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 def overview() -> str:
     """HTML: all networks, on their training images and on new ones."""
-    head = ["Network", "Training", "Validation", "Test", "Test, report", "Difference", "MACs"]
+    head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference", "MACs"]
     rows = []
     for variant in list_variants():
         metrics = read_metrics(variant.name)
         measured = [metrics[split]["accuracy"] for split in ("train", "validation", "test")]
-        printed, difference = "none printed", ""
+        printed, difference = "", ""
         if metrics["report"]:
             report = metrics["report"]["accuracy"]
             printed = percent(report, 2)
             difference = f"{100 * (measured[-1] - report):+.2f} points"
         shown = [percent(each, 2) for each in measured]
-        macs = f"{variant.macs / 1e6:.0f} million"
-        rows.append([escape(variant.name), *shown, printed, difference, macs])
+        rows.append([variant.name, *shown, printed, difference, f"{variant.macs / 1e6:.0f} M"])
     return table(head, rows, "Accuracy of every network")
 
 

@@ -1,16 +1,15 @@
 """The second tab: 300 test images, what a network predicts for them, and what it confuses."""
 
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.answers import answer, sample_answers
-from demo.figures import read_metrics
-from demo.markup import bars, button, legend, maps, message, pixels, table
+from demo.charts import read_metrics
+from demo.markup import bars, button, legend, message, pixels, table
 from demo.parts import ASK, LOCAL, choice, panel, variant_input
 from demo.sample import sample
-from demo.text import describe, maps_of
+from demo.text import describe, draw
 from mobilenetv3_cifar.preprocessing import LABELS
 
 INTRODUCTION = (
@@ -23,7 +22,7 @@ MATRIX = (
 )
 CHOOSE = message("", "Choose an image.")
 ANY, RIGHT, WRONG = "any", "right", "wrong"
-SCROLL = "() => document.getElementById('explained').scrollIntoView({ block: 'nearest' })"
+SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' })"
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
@@ -46,9 +45,11 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     filters: list[Any] = [variant, truth, predicted]
     gr.on([tab.select, *(each.change for each in filters)], choose, filters, images, **ASK)
     gr.on([tab.select, variant.change], confusion, variant, matrix, **LOCAL)
-    images.select(pick, None, chosen, **LOCAL).then(None, None, None, js=SCROLL, **LOCAL)
+    picked = images.select(pick, None, chosen, **LOCAL)
+    picked.then(None, None, None, js=SCROLL % "explained", **LOCAL)
     gr.on([chosen.change, variant.change], explain_one, [chosen, variant], explained, **ASK)
-    matrix.select(pick_cell, None, [truth, predicted], **LOCAL)
+    cell = matrix.select(pick_cell, None, [truth, predicted], **LOCAL)
+    cell.then(None, None, None, js=SCROLL % "images", **LOCAL)
     return {"explorer": variant, "truth": truth, "predicted": predicted, "chosen": chosen}
 
 
@@ -64,25 +65,24 @@ def pick_cell(event: gr.EventData) -> list[str]:
 def choose(variant: str, truth: str, predicted: str) -> str:
     """HTML: the sample's images that pass the filters."""
     found = passing(variant, truth, predicted)
-    tiles = []
+    tiles = ""
     for key, label in found.items():
-        entry = sample()[key]
-        words = label if label == entry.label else f"{entry.label}, predicted {label}"
-        tiles.append(button(key, f"{pixels(entry.image)}<span>{words}</span>", words))
+        image, _, true = sample()[key]
+        words = label if label == true else f"{true}, predicted {label}"
+        tiles += button(key, f"{pixels(image)}{words}", words)
     none = "" if found else " Other filters show more."
     count = f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>'
-    return f'{count}<div class="tiles">{"".join(tiles)}</div>'
+    return f'{count}<div class="tiles">{tiles}</div>'
 
 
 def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
     """The predictions of the sample's images that pass the filters, by their keys."""
-    found = {}
-    for key, (label, _) in sample_answers(variant).items():
-        true = sample()[key].label
-        outcome = RIGHT if label == true else WRONG
-        if truth in (ANY, true) and predicted in (ANY, outcome, label):
-            found[key] = label
-    return found
+    return {
+        key: label
+        for key, (label, _) in sample_answers(variant).items()
+        if truth in (ANY, sample()[key].label)
+        and predicted in (ANY, label, RIGHT if label == sample()[key].label else WRONG)
+    }
 
 
 def confusion(variant: str) -> str:
@@ -103,18 +103,15 @@ def confusion(variant: str) -> str:
 
 def explain_one(key: str, variant: str) -> str:
     """HTML: the answer for one image; for a mistake, the maps of both classes on one scale."""
-    entry = sample().get(key)
-    if entry is None:
+    if key not in sample():
         return CHOOSE
-    found = answer(entry.image, variant)
-    scale = ""
-    if found.label != entry.label:
-        found = answer(entry.image, variant, targets=[found.label, entry.label])
+    image, index, truth = sample()[key]
+    found, scale = answer(image, variant), ""
+    if found.label != truth:
+        found = answer(image, variant, targets=[found.label, truth])
         scale = " Prediction and true class, on one scale:"
     return (
-        f"{describe(found)}<p>Test image {entry.index}: the true class is "
-        f"<b>{escape(entry.label)}</b>.{scale}</p>"
-        f"{maps(entry.image, maps_of(found), f'{key}-{variant}')}{bars(found.top(3))}"
-        f'<p><a href="?image={key}&amp;network={escape(variant)}">Open this image in "Try it"</a>'
-        "</p>"
+        f"{describe(found)}<p>Test image {index}: the true class is <b>{truth}</b>.{scale}</p>"
+        f"{draw(found)}{bars(found.top(3))}"
+        f'<a href="?image={key}&amp;network={variant}">Open this image in "Try it"</a>'
     )

@@ -37,41 +37,30 @@ def message(headline: str, text: str) -> str:
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
 
-def data_url(image: Image.Image, format: str = "PNG") -> str:
+def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
+    """An image of at most `longest` pixels a side: a small one exactly, a larger one as JPEG."""
+    reduced = image.copy()
+    reduced.thumbnail((longest, longest))
+    format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
     buffer = io.BytesIO()
-    image.save(buffer, format)
+    reduced.save(buffer, format)
     return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def photo_url(image: Image.Image) -> str:
-    """A small image exactly, a larger one reduced."""
-    if max(image.size) <= MAP_SIDE:
-        return data_url(image)
-    reduced = image.copy()
-    reduced.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    return data_url(reduced, "JPEG")
-
-
-def heat_url(heatmap: np.ndarray) -> str:
-    """A map in its colours, at most MAP_SIDE pixels a side."""
-    image = Image.fromarray(heatmap.astype(np.float32))
-    image.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BILINEAR)
-    return data_url(Image.fromarray(colour(np.asarray(image))))
-
-
-def maps(image: Image.Image, drawn: Sequence[Map], name: str) -> str:
-    """Maps over one image, in a row. `name` begins the names of downloaded files."""
-    figures = []
-    for number, (heatmap, caption, alt) in enumerate(drawn, 1):
-        heat = "" if heatmap is None else f'<img class="heat" alt="" src="{heat_url(heatmap)}">'
-        figures.append(
+def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
+    """Maps over one image, in a row."""
+    figures = ""
+    for heatmap, caption, alt in drawn:
+        heat = ""
+        if heatmap is not None:
+            url = data_url(Image.fromarray(colour(heatmap)), MAP_SIDE)
+            heat = f'<img class="heat" alt="" src="{url}">'
+        figures += (
             f'<figure><div class="map" role="img" aria-label="{escape(alt)}">{heat}</div>'
-            f'<figcaption>{caption} <button type="button" class="download" '
-            f'data-file="{escape(name)}-{number}.png" aria-label="Download the map {number}">'
-            "Download</button></figcaption></figure>"
+            f"<figcaption>{caption}</figcaption></figure>"
         )
-    style = f"--photo:url({photo_url(image)});--ratio:{image.width}/{image.height}"
-    return f'<div class="maps" style="{style}">{"".join(figures)}</div>'
+    style = f"--photo:url({data_url(image)});--ratio:{image.width}/{image.height}"
+    return f'<div class="maps" style="{style}">{figures}</div>'
 
 
 def legend() -> str:
@@ -96,12 +85,10 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
     return f'<ol class="bars" aria-label="Probabilities">{rows}</ol>'
 
 
-def button(key: str, content: str, words: str, style: str = "") -> str:
-    """What a click on it sends to the server is `key`; `words` are for screen readers."""
-    return (
-        f'<button type="button" data-id="{escape(key)}" aria-label="{escape(words)}" {style}>'
-        f"{content}</button>"
-    )
+def button(key: str, content: str, words: str = "", style: str = "") -> str:
+    """A click on it sends `key` to the server; `words`, by default the key, are read aloud."""
+    label = escape(words or key)
+    return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
 
 def pixels(image: Image.Image, alt: str = "") -> str:

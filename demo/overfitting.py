@@ -1,25 +1,49 @@
 """The third tab: networks that underfit, fit and overfit, side by side."""
 
-from html import escape
-
 import gradio as gr
 
-from demo.charts import NOTE, curves
-from demo.figures import fitting, gap, read_metrics
+from demo.charts import NOTE, curves, read_metrics
 from demo.markup import percent
 from demo.parts import panel
+from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
     "A network that **underfits** has learned too little: its accuracy is low on its own training "
     "images too. One that **overfits** knows its training images much better than new ones: the "
     f"two curves part. In between, both curves rise together. {NOTE}"
 )
-SPAN = (0.4, 1.0)  # of the charts, so that they can be compared
+GAP = 0.05  # training minus validation accuracy: more is called overfitting, as in the model cards
 REASONS = {
     "Underfits": "Both are low",
     "Fits": "Both are close",
     "Overfits": "They are far apart",
 }
+
+
+def gap(name: str) -> float:
+    metrics = read_metrics(name)
+    return metrics["train"]["accuracy"] - metrics["validation"]["accuracy"]
+
+
+def fitting(size: str) -> dict[str, str | None]:
+    """The networks of a size that show each kind of fit best; None: no network does.
+
+    Our own networks, trained for accuracy, are left out: they do not show what a setting does.
+    """
+    names = [
+        variant.name
+        for variant in list_variants()
+        if variant.name.startswith(size) and read_metrics(variant.name).get("kind") != "own"
+    ]
+    train = {name: read_metrics(name)["train"]["accuracy"] for name in names}
+    fits = next((name for name in names if gap(name) <= GAP), None)  # the best of validation
+    limit = train[fits] - GAP if fits else 0.0
+    low = [name for name in names if train[name] < limit]
+    return {
+        "Underfits": min(low, key=train.__getitem__, default=None),
+        "Fits": fits,
+        "Overfits": max((name for name in names if gap(name) > GAP), key=gap, default=None),
+    }
 
 
 def build() -> None:
@@ -29,29 +53,21 @@ def build() -> None:
 
 def page() -> str:
     """HTML: a row per size, a column per kind of fit."""
-    rows = []
+    rows = ""
     for size in ("small", "large"):
         columns = "".join(column(kind, name) for kind, name in fitting(size).items())
-        rows.append(f'<h2>{size.capitalize()} networks</h2><div class="fitting">{columns}</div>')
-    return "".join(rows)
+        rows += f'<h2>{size.capitalize()} networks</h2><div class="fitting">{columns}</div>'
+    return rows
 
 
 def column(kind: str, name: str | None) -> str:
+    """The measured accuracies, without dropout and augmentation, and their curves."""
     if name is None:
-        text = f"<p>No shipped network of this size {kind.lower()}.</p>"
-    else:
-        text = (
-            f"<p><b>{escape(name)}</b><br>{verdict(kind, name)}</p>"
-            f"{curves([name], ['accuracy'], SPAN)}"
-        )
-    return f"<section><h3>{kind}</h3>{text}</section>"
-
-
-def verdict(kind: str, name: str) -> str:
-    """The measured accuracies, without dropout and augmentation, in words."""
+        return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)
     training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
     return (
-        f"{training} on training images, {validation} on validation images. "
-        f"{REASONS[kind]}: the gap is {100 * gap(name):.2f} points."
+        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on training images, {validation} "
+        f"on validation images. {REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
+        f"{curves([name], ['accuracy'])}</section>"
     )

@@ -1,14 +1,13 @@
 """The page: its head, a file per tab, its API, and the address that says what is shown."""
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
 
 from demo import answers, api, conclusions, experiments, explore, overfitting, try_it
-from demo.parts import LOCAL, panel
+from demo.parts import LOCAL
 from demo.sample import file_of, sample
 from demo.serving.blocks import ServedBlocks
 
@@ -16,7 +15,6 @@ ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
-SHARE = '<button type="button" class="share">Copy link</button>'
 TABS = {
     "try": "Try it",
     "explore": "Test images",
@@ -38,7 +36,7 @@ def build_demo() -> gr.Blocks:
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         with gr.Row(elem_id="about"):
             gr.Markdown(ABOUT)
-            panel(SHARE)
+            share = gr.Button("Copy link", size="sm", min_width=110, elem_id="share")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             opened = {name: gr.Tab(label, id=name) for name, label in TABS.items()}
             with opened["try"]:
@@ -52,6 +50,7 @@ def build_demo() -> gr.Blocks:
             with opened["conclusions"]:
                 conclusions.build()
         snippets = api.build()
+        share.click(None, None, share, js="() => demo.share()", **LOCAL)
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
@@ -61,9 +60,7 @@ def build_demo() -> gr.Blocks:
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
     """Every choice goes into the address (assets/page.js); opening an address restores them."""
     for key, component in shown.items():
-        if key == "image":
-            component.change(None, component, None, js="(file) => demo.setImage(file)", **LOCAL)
-        elif key != "tab":
+        if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
             component.change(None, component, None, js=js, **LOCAL)
     address = gr.Textbox(visible="hidden", label="address")
@@ -76,16 +73,20 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
     ).then(None, None, None, js="() => demo.start()", **LOCAL)
 
 
-def restore(shown: dict[str, Any], address: str) -> Iterator[Any]:
+def restore(shown: dict[str, Any], address: str) -> list[Any]:
     """The value that an address gives each component; what it does not name stays as it is."""
     given = parse_qs(urlsplit(address).query)
-    for key, component in shown.items():
-        value = given.get(key, [""])[0]
-        if key == "image":
-            yield file_of(value) or gr.skip()
-        elif key == "tab":
-            yield gr.Tabs(selected=value) if value in TABS else gr.skip()
-        elif key == "chosen":
-            yield value if value in sample() else gr.skip()
-        else:
-            yield value if value in [choice for _, choice in component.choices] else gr.skip()
+    return [
+        restored(key, component, given.get(key, [""])[0]) or gr.skip()
+        for key, component in shown.items()
+    ]
+
+
+def restored(key: str, component: Any, value: str) -> Any:
+    """A value for the component, or None where the component knows no such value."""
+    if key == "image":
+        return file_of(value)
+    if key == "tab":
+        return gr.Tabs(selected=value) if value in TABS else None
+    known = sample() if key == "chosen" else dict(component.choices).values()
+    return value if value in known else None

@@ -10,6 +10,9 @@ NETWORK = "network"  # the queue of everything that runs a network, so that visi
 SELECT = """element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-id]");
     if (chosen) trigger("select", { id: chosen.dataset.id });
+    const map = event.target.closest(".map");
+    const parts = () => [event.offsetX / map.clientWidth, event.offsetY / map.clientHeight];
+    if (map) trigger("select", { at: parts() });
 });"""
 LOCAL: dict[str, Any] = {  # events that run no network
     "show_progress": "hidden",
@@ -38,5 +41,8 @@ def variant_input(label: str, elem_id: str) -> gr.Dropdown:
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    """HTML whose elements with a `data-id` trigger `select`; the function reads `event.id`."""
+    """HTML; a click on an element with a `data-id`, or on a map, triggers `select`.
+
+    The function reads `event.id`, or `event.at`: across and down, in parts of the map.
+    """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

@@ -20,7 +20,7 @@ COLUMNS = 20  # images in a row of the sheet
 
 class SampleImage(NamedTuple):
     image: Image.Image
-    index: int  # in the test set
+    test_index: int
     label: str  # the true class
 
 

@@ -1,13 +1,16 @@
 """What the page says about an answer, and the maps that it draws for it."""
 
+import json
 from html import escape
 
 import numpy as np
 
 from demo.answers import Answer
-from demo.figures import read_photographs
-from demo.markup import Map, message, percent
+from demo.markup import Map, maps, message, percent
+from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
+
+PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # by `python -m benchmarks.photographs`
 
 
 def variant_choices() -> list[tuple[str, str]]:
@@ -38,15 +41,15 @@ def describe(answer: Answer) -> str:
 def describe_photographs(variant: str) -> str:
     """How reliable a network is on photographs, as measured."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
-    measured = read_photographs()
+    measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:
         return words
     known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
     return (
-        f"{words} Measured on {measured['photographs']} photographs of the classes, it is right "
-        f"for {percent(row['accuracy'], 0)} and calls {percent(known, 0)} none of the ten; of "
-        f"{measured['none']} photographs of other things, it calls {percent(none, 0)} so."
+        f"{words} It is right for {percent(row['accuracy'], 0)} of {measured['photographs']} "
+        f"photographs of the classes, and calls {percent(known, 0)} of them and "
+        f"{percent(none, 0)} of {measured['none']} others none of the ten."
     )
 
 
@@ -57,6 +60,11 @@ def describe_refusal(error: Exception) -> str:
 
 def as_sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
+
+
+def draw(answer: Answer) -> str:
+    """HTML: all maps of an answer."""
+    return maps(answer.image, maps_of(answer))
 
 
 def maps_of(answer: Answer) -> list[Map]:

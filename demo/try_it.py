@@ -1,21 +1,21 @@
 """The first tab: one image, asked of one network, of all networks, or changed by the visitor."""
 
+import math
 from collections import Counter
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
-from demo import answers, editor
+from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.markup import bars, button, legend, maps, message, pixels
 from demo.parts import ASK, LOCAL, choice, panel, variant_input
 from demo.safe_image import Opened, SafeImage
 from demo.sample import example_files, file_of
-from demo.text import describe, describe_refusal, maps_of
-from mobilenetv3_cifar.errors import ImageError
+from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
 from mobilenetv3_cifar.preprocessing import LABELS
 
@@ -27,6 +27,18 @@ SHOWN = [
     ("for the three likeliest classes", CLASSES),
     ("at every layer", LAYERS),
 ]
+CHANGES = {  # least, most, step, start; of lengths, the unit is the image's side
+    "Rotate": (-180, 180, 1, 0),
+    "Zoom": (0.5, 4, 0.05, 1),
+    "Shift across": (-0.5, 0.5, 0.01, 0),
+    "Shift down": (-0.5, 0.5, 0.01, 0),
+    "Blur": (0, 0.2, 0.005, 0),
+    "Hide: size": (0, 1, 0.05, 0),
+    "Hide: across": (0, 1, 0.01, 0.5),
+    "Hide: down": (0, 1, 0.01, 0.5),
+}
+HIDDEN_SIZE = 0.3  # of the part that a click hides
+GREY = (127, 127, 127)  # of hidden parts, and outside the image
 EMPTY = message("", "Choose an image or take an example.")
 
 
@@ -41,12 +53,19 @@ def build() -> dict[str, Any]:
                 buttons=[],
                 elem_id="image",
             )
-            examples = panel(example_tiles(), "examples")
+            tiles = (button(file.stem, pixels(Image.open(file))) for file in example_files())
+            examples = panel(f'<div class="tiles">{"".join(tiles)}</div>', "examples")
             variant = variant_input("Network", "network")
         with gr.Column(scale=3, min_width=280):
             view = gr.Radio(VIEWS, value=ONE, label="View", container=False, elem_id="view")
-            with gr.Column(visible=False) as editing:
-                changed = editor.build()
+            with gr.Column(visible=False, elem_id="changes") as changing:
+                with gr.Row():
+                    sliders = [
+                        gr.Slider(least, most, start, step=step, label=name, min_width=140)
+                        for name, (least, most, step, start) in CHANGES.items()
+                    ]
+                gr.Markdown("A click on the map below hides a part of the image.")
+                undo = gr.Button("Undo all changes", size="sm")
             result = panel(EMPTY, "answer")
             panel(legend())
             with gr.Row() as settings:
@@ -55,60 +74,46 @@ def build() -> dict[str, Any]:
                 methods = [(each.title, name) for name, each in METHODS.items()]
                 method = choice("Method", methods, "method")
     examples.select(example, None, image, **LOCAL)
-    view.change(
-        lambda view: [gr.Column(visible=view == CHANGE), gr.Row(visible=view == ONE)],
-        view,
-        [editing, settings],
-        **LOCAL,
-    )
+    view.change(open_view, view, [changing, settings], **LOCAL)
     shown.change(lambda value: gr.Dropdown(visible=value != CLASSES), shown, target, **LOCAL)
     questions: list[Any] = [view, image, variant, shown, target, method]
-    gr.on([each.change for each in questions], ask, questions, result, **ASK)
+    asked = [*questions, *sliders]
+    gr.on([each.change for each in questions], ask, asked, result, **ASK)
     # No progress is shown, since the bars are to move while a slider does.
     quiet = ASK | {"show_progress": "hidden"}
-    gr.on([changed.input, variant.change], ask_changed, [view, changed, variant], result, **quiet)
-    return {
-        "image": image,
-        "network": variant,
-        "view": view,
-        "maps": shown,
-        "class": target,
-        "method": method,
-    }
-
-
-def example_tiles() -> str:
-    tiles = (button(file.stem, pixels(Image.open(file)), file.stem) for file in example_files())
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+    gr.on([each.change for each in sliders], ask, asked, result, **quiet)
+    undo.click(lambda: [start for *_, start in CHANGES.values()], None, sliders, **LOCAL)
+    result.select(hide, view, sliders[-3:], **LOCAL)
+    names = ("view", "image", "network", "maps", "class", "method")
+    return dict(zip(names, questions, strict=True))
 
 
 def example(event: gr.EventData) -> Path | None:
     return file_of(str(event.id))
 
 
+def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
+    return [gr.Column(visible=view == CHANGE), gr.Row(visible=view == ONE)]
+
+
+def hide(view: str, event: gr.EventData) -> Any:
+    """Hide the part of the image that was clicked."""
+    return [HIDDEN_SIZE, *event.at] if view == CHANGE else gr.skip()
+
+
 def ask(
-    view: str, image: Opened, variant: str, shown: str, target: str, method: Method
-) -> str | dict[str, Any]:
-    """HTML: the answer for the visitor's image as it is."""
+    view: str, image: Opened, variant: str, shown: str, target: str, method: Method, *changes: float
+) -> str:
+    """HTML: the answer, or why there is none."""
     if not isinstance(image, Image.Image):
         return describe_refusal(image) if image else EMPTY
-    if view == CHANGE:
-        return gr.skip()  # the editor will send what it makes of the image
     if view == ALL:
         return show_all(answers.compare(image))
+    if view == CHANGE:
+        answer = answers.answer(change(image, *changes), variant)
+        likely = bars(sorted(answer.probabilities.items()))  # which stay where they are
+        return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
-
-
-def ask_changed(view: str, changed: str | None, variant: str) -> str | dict[str, Any]:
-    """HTML: the answer for the image as the visitor changed it, the bars in a fixed order."""
-    if view != CHANGE or not changed:
-        return gr.skip()
-    try:
-        answer = answers.answer(editor.decode(changed), variant)
-    except ImageError as error:
-        return describe_refusal(error)
-    likely = bars(sorted(answer.probabilities.items()))
-    return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
 
 
 def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: Method) -> Answer:
@@ -121,6 +126,26 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
     return answers.answer(image, variant, method, [target])
 
 
+def change(image: Image.Image, *changes: float) -> Image.Image:
+    """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES."""
+    rotate, zoom, across, down, blur, size, x, y = changes
+    image = answers.reduce(image)
+    width, height = image.size
+    cos, sin = (f(math.radians(rotate)) / zoom for f in (math.cos, math.sin))
+    left, top = width * (0.5 + across), height * (0.5 + down)  # where the image's centre goes
+    inverse = (
+        *(cos, sin, width / 2 - cos * left - sin * top),
+        *(-sin, cos, height / 2 + sin * left - cos * top),
+    )
+    affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
+    changed = image.transform(image.size, affine, inverse, bicubic, fillcolor=GREY)
+    longest = max(image.size)
+    changed = changed.filter(ImageFilter.GaussianBlur(blur * longest))
+    if size:
+        ImageDraw.Draw(changed).circle((x * width, y * height), size * longest / 2, fill=GREY)
+    return changed
+
+
 def show_one(answer: Answer) -> str:
     crops = "".join(pixels(image, "What the network gets") for image in answer.inputs)
     averaged = f", averaged over {len(answer.inputs)} crops" if len(answer.inputs) > 1 else ""
@@ -129,12 +154,6 @@ def show_one(answer: Answer) -> str:
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'
     return f'{describe(answer)}<div class="beside">{likely}{gets}</div>{drawn}'
-
-
-def draw(answer: Answer) -> str:
-    """All maps of an answer; those of several classes share one scale."""
-    name = f"{answer.label}-{answer.variant}-{answer.method}"
-    return maps(answer.image, maps_of(answer), name)
 
 
 def show_all(found: list[Answer]) -> str:
@@ -147,4 +166,4 @@ def show_all(found: list[Answer]) -> str:
         caption = f"{one.caption}{none}<br>{escape(each.variant)}"
         drawn.append(one._replace(caption=caption, alt=f"{each.variant}: {one.alt}"))
     note = "The same image, every network, the best first. Each map has its own scale."
-    return message(summary, note) + maps(found[0].image, drawn, "all-networks")
+    return message(summary, note) + maps(found[0].image, drawn)

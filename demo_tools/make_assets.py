@@ -6,7 +6,6 @@ Ten examples, chosen by eye for being easy to recognise, whatever a network pred
 as the sample to explore the first thirty test images of each class, in one sheet.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -22,9 +21,7 @@ PER_CLASS = 30
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo_tools.make_assets")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
-    test = load(parser.parse_args().data_dir).test
+    test = load(Path("data")).test
     for file, index in zip(example_files(), EXAMPLES, strict=True):
         Image.fromarray(test.images[index]).save(file, optimize=True)
     firsts = [np.flatnonzero(test.labels == index)[:PER_CLASS] for index in range(len(LABELS))]
