@@ -1,7 +1,7 @@
 """The demo, served: python app.py"""
 
 from demo import build_demo
-from demo.serving.run import run
+from demo.serving.server import run
 
 if __name__ == "__main__":
     run(build_demo())

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from demo.sample import example_files
-from demo.serving.cleanup import CLEANUP_SECONDS as TRIM_SECONDS
+from demo.serving.server import CLEANUP_SECONDS as TRIM_SECONDS
 from mobilenetv3_cifar import list_variants
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -15,6 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from demo.page import build_demo
-from demo.serving.options import launch_options
+from demo.serving.server import launch_options
 
 __all__ = ["build_demo", "launch_options"]

@@ -1,6 +1,5 @@
 """What the page asks of the networks: image and variant -> answer. Knows nothing of gradio."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from demo.sample import example_files, sample
+from demo.serving.decode import reduce
 from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, Prediction, explain, list_variants
 from mobilenetv3_cifar.classifier import Classifier
 from mobilenetv3_cifar.errors import ModelFolderError
@@ -18,7 +18,6 @@ from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
 from mobilenetv3_cifar.variants import get_variant
 
-MAX_SIDE = 512  # pixels; a longer image is reduced before it is classified
 PREDICTED = "predicted"  # as a target: the class that the network predicts
 
 
@@ -87,14 +86,6 @@ def answer(
     )
     seconds = time.perf_counter() - started
     return Answer(variant, method, image, explanations, tuple(layer_names) * len(targets), seconds)
-
-
-def reduce(image: Image.Image) -> Image.Image:
-    """At most MAX_SIDE pixels a side; rounded up, so that the image is not narrower than before."""
-    factor = MAX_SIDE / max(image.size)
-    if factor >= 1:
-        return image
-    return image.resize((math.ceil(image.width * factor), math.ceil(image.height * factor)))
 
 
 def compare(image: Image.Image) -> list[Answer]:

@@ -4,6 +4,10 @@ import os
 import socket
 from pathlib import Path
 
+# Before torch: where a container may use fewer processors than it shows, or others use them too,
+# threads that wait for each other make a step of training many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

@@ -13,6 +13,7 @@ from PIL import Image
 from demo import answers, api, charts, conclusions, experiments, explore, overfitting, text, try_it
 from demo import page as page_of
 from demo.sample import example_files, file_of, sample, write_png
+from demo.serving.decode import MAX_SIDE
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.preprocessing import LABELS
@@ -42,7 +43,7 @@ def test_the_narrowest_images_that_are_accepted_stay_acceptable(ratio, side, upr
     size = (int(side * ratio), side)
     image = Image.new("RGB", size[::-1] if upright else size)
     short, long = sorted(answers.reduce(image).size)
-    assert long <= max(answers.MAX_SIDE, 32)
+    assert long <= max(MAX_SIDE, 32)
     assert long <= 50 * short
 
 

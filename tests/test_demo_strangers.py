@@ -1,7 +1,5 @@
-"""The demo among strangers: what they may send, and what they must never get."""
+"""The demo among strangers: what they may send, what they must never get, and what they leave."""
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -10,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -17,248 +16,362 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.safe_image import SafeImage
-from demo.sample import example_files
-from demo.serving import bodies, budgets, folder
-from mobilenetv3_cifar.preprocessing import LABELS
+from demo.serving import budgets, folder, guard, server
+from tests.light_demo import build_page, call, encode, file_at, noise, slow_gif, upload
 
-pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 CAT = Path("demo/assets/cat.png")
-DEFAULTS = ["small-best", "gradcam", "predicted", 0.5]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def url():
+    page, port = build_page(), free_port()
+    options = server.launch_options() | {"server_port": port, "quiet": True}
+    page.launch(prevent_thread_lock=True, **options)
+    yield f"http://127.0.0.1:{port}"
+    page.close(verbose=False)
+
+
+def client(url, address="127.0.0.1"):
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, timeout=60, trust_env=False, transport=transport)
 
 
 @pytest.fixture(scope="module")
 def http(url):
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as session:
+    with client(url) as session:
         yield session
 
 
-def encode(picture, format="PNG"):
-    buffer = io.BytesIO()
-    picture.save(buffer, format=format)
-    return buffer.getvalue()
+def describe(http, data, wait=0):
+    return call(http, "describe", file_at(upload(http, data)), wait)
 
 
-def upload(http, data, name="picture.png"):
-    """Send a file as a visitor's browser does; the path that the server gave it."""
-    answer = http.post("/gradio_api/upload", files={"files": (name, data)})
-    answer.raise_for_status()
-    return answer.json()[0]
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=5)
 
 
-def real(path):
-    """Where a file lies of which the server said a path."""
-    return folder.own_folder() / path.removeprefix("/files/")
+def visitors_files():
+    return {path for kind in folder.KEPT for path in (folder.own_folder() / kind).glob("*/*")}
 
 
-def file_at(path):
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
-def call(http, name, *values):
-    """Call a function of the API: ("complete", its results) or ("error", its message)."""
-    joined = http.post(f"/gradio_api/call/{name}", json={"data": values})
-    if joined.status_code != 200:
-        return "refused", joined.text
-    lines = http.get(f"/gradio_api/call/{name}/{joined.json()['event_id']}").text.splitlines()
-    kind = next(line for line in reversed(lines) if line.startswith("event: "))
-    return kind.removeprefix("event: "), json.loads(lines[-2 if not lines[-1] else -1][6:])
-
-
-def classify(http, data, name="picture.png"):
-    return call(http, "classify", file_at(upload(http, data, name)), *DEFAULTS)
-
-
-def test_every_image_that_is_an_input_is_opened_by_our_own_function(page):
-    inputs = {block for function in page.fns.values() for block in function.inputs}
-    images = [block for block in inputs if block.get_block_name() == "image"]
-    assert len(images) >= 2
-    assert all(isinstance(block, SafeImage) for block in images)
+JSON = {"content-type": "application/json"}
+MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
+HALF = (
+    b"POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 9000000\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+) + bytes(2_000_000)
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"no picture", "is not an image of these formats"),
+        (b"no image", "is not an image of these formats"),
+        (b"<script>", "is not an image of these formats"),
         (CAT.read_bytes()[:500], "is damaged or cut short"),
         (encode(Image.new("L", (9000, 9000))), "has more than 25 million pixels"),
         (encode(Image.new("L", (6000, 2))), "is too narrow"),
     ],
-    ids=["no picture", "cut short", "huge", "narrow"],
 )
-def test_a_bad_picture_is_refused_with_a_sentence_and_no_traceback(http, data, message, capfd):
-    kind, answer = classify(http, data)
+def test_a_bad_image_is_refused_with_a_sentence_and_is_not_hosted(http, data, message, caplog):
+    path = upload(http, data, "a.html")
+    kind, answer = call(http, "describe", file_at(path), 0)
     assert kind == "error"
     assert message in json.dumps(answer)
-    assert "/tmp" not in json.dumps(answer)
-    assert "Traceback" not in capfd.readouterr().err
+    shown = http.get(f"/gradio_api/file={path}")  # something for the page to show
+    assert (path.rpartition("/")[2], shown.headers["content-type"]) == ("a.png", "image/png")
+    assert data not in shown.content
+    assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_damaged_pictures_by_the_dozen_leave_the_server_alive(http, capfd):
+def test_an_image_that_takes_minutes_is_refused_while_others_are_served(http, url):
+    with client(url, "127.0.0.2") as other, ThreadPoolExecutor() as pool:
+        attacks = [pool.submit(describe, other, slow_gif()) for _ in range(3)]
+        time.sleep(0.5)
+        assert describe(http, encode(noise()))[0] == "complete"
+        assert not all(attack.done() for attack in attacks)
+        for attack in attacks:
+            assert attack.result()[0] == "error"
+            assert "too long or too much memory" in str(attack.result())
+    assert budgets.left("seconds", "127.0.0.2") > 2
+    assert describe(http, encode(noise()))[0] == "complete"
+
+
+def test_every_format_is_kept_as_it_looks(http):
+    for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"):
+        kind, answer = describe(http, encode(noise((700, 350)), format))
+        assert kind == "complete", (format, answer)
+        kept = http.get(f"/gradio_api/file={answer[1]['path']}")
+        assert kept.headers["content-type"] == "image/png"
+        assert answer[0] == pytest.approx(127.5, abs=2)
+
+
+def test_damaged_images_by_the_dozen_leave_the_server_alive(http, caplog):
     chance = np.random.default_rng(0)
-    noise = Image.fromarray(chance.integers(0, 256, (24, 24, 3), dtype=np.uint8))
     for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF") * 5:
-        data = np.frombuffer(encode(noise, format), np.uint8).copy()
+        data = np.frombuffer(encode(noise(), format), np.uint8).copy()
         data[chance.integers(0, len(data), 6)] = chance.integers(0, 256, 6)
-        kind, answer = classify(http, data.tobytes())
-        assert kind == "complete" or "picture" in json.dumps(answer), answer
-    assert classify(http, CAT.read_bytes())[0] == "complete"
-    assert "Traceback" not in capfd.readouterr().err
+        kind, answer = describe(http, data.tobytes())
+        assert kind == "complete" or "image" in json.dumps(answer), answer
+    assert not [record for record in caplog.records if record.exc_info]
 
 
-@pytest.mark.parametrize("mode", ["I;16", "RGBA", "CMYK", "P"])
-def test_pictures_of_other_modes_are_classified(http, mode):
-    picture = Image.open(CAT).convert("RGB")
-    other = picture.convert("L").point(lambda v: v * 257, "I").convert("I;16")
-    picture = other if mode == "I;16" else picture.convert(mode)
-    kind, answer = classify(http, encode(picture, "TIFF" if mode == "CMYK" else "PNG"))
-    assert kind == "complete"
-    assert answer[0]["label"] in LABELS
+FILES = ["/etc/passwd", "app.py", "../x", "file:///etc/passwd", "\\\\host\\share", "/files/.lock"]
+ADDRESSES = ["http://example.org/a.png", "HTTPS://169.254.169.254/", " http://x", "//x/a.png"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd",
-        "/proc/self/environ",
-        "app.py",
-        "../pyproject.toml",
-        "/etc/../etc/passwd",
-        "file:///etc/passwd",
-        "\\\\host\\share",
-    ],
-)
-def test_a_file_of_the_server_is_never_read(http, path, capfd):
-    kind, answer = call(http, "classify", file_at(path), *DEFAULTS)
-    assert kind in ("error", "refused")
-    for text in (json.dumps(answer), http.get(f"/gradio_api/file={path}").text):
-        assert "root:" not in text
-        assert "build_demo" not in text
-        assert "hatchling" not in text
-
-
-@pytest.mark.parametrize(
-    "address", ["http://example.org/a.png", "HTTPS://169.254.169.254/", " http://x"]
-)
-def test_an_address_is_never_fetched(http, address, lookups):
-    hidden = {"data": [{"deep": [file_at(address)]}], "fn_index": 0, "session_hash": "x"}
+@pytest.mark.parametrize("path", FILES + ADDRESSES)
+def test_no_file_is_read_and_no_address_fetched(http, path):
+    assert call(http, "describe", file_at(path), 0)[0] == 403
+    hidden = {"data": [{"deep": [file_at(path)]}, 0], "fn_index": 0, "session_hash": "x"}
     assert http.post("/gradio_api/queue/join", json=hidden).status_code == 403
-    assert call(http, "classify", file_at(address), *DEFAULTS)[0] == "refused"
-    assert http.get(f"/gradio_api/file={address}").status_code == 403
-    assert http.get(f"/gradio_api/proxy={address}").status_code == 404
-    assert not [
-        name for name in lookups if name and not str(name).startswith(("127.", "localhost"))
-    ]
+    assert http.get(f"/gradio_api/file={path}").status_code == 403
+    assert call(http, "describe", {"path": None, "url": path}, 0)[0] in (403, "error")
 
 
-@pytest.mark.parametrize("route", ["/monitoring", "/docs", "/gradio_api/vibe-code", "/dev/reload"])
-def test_routes_that_the_page_does_not_use_are_not_there(http, route):
-    assert http.get(route).status_code in (403, 404)
+def test_no_spelling_of_an_address_leaves_a_network_without_others(tmp_path):
+    """In a network namespace, with a second server for the address; prints what went wrong."""
+    command = ["unshare", "-rn", sys.executable, "-m", "tests.attack_addresses"]
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert (found.stdout.splitlines()[-1:], found.returncode) == (["[]"], 0), found.stderr
+    assert "Traceback" not in found.stderr
+
+
+JUNK = [None, 5, -1, 1e308, True, "x", "\ud800", [], {}, [[]], {"path": None}, "a" * 5000]
+
+
+def test_values_of_wrong_types_are_answered_with_words_and_no_traceback(http, caplog):
+    for value in JUNK:
+        for other in (value, 0):
+            kind, answer = call_raw(http, {"data": [value, other]})
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            assert kind in ("complete", "error", 400, 422), (value, kind, answer)
+            assert kind == "complete" or len(text.split()) > 3, (value, answer)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def call_raw(http, body):
+    joined = http.post("/gradio_api/call/describe", content=json.dumps(body), headers=JSON)
+    if joined.status_code != 200:
+        return joined.status_code, joined.text
+    text = http.get(f"/gradio_api/call/describe/{joined.json()['event_id']}").text
+    return ("complete" if "event: complete" in text else "error"), text
+
+
+@pytest.mark.parametrize("field", ["fn_index", "session_hash", "event_data", "trigger_id", "data"])
+def test_no_body_is_answered_with_a_failure_of_the_server(http, field, caplog):
+    for value in JUNK:
+        body = {"data": [None, 0], "fn_index": 0, "session_hash": "junk"} | {field: value}
+        for path in ("queue/join", "run/predict", "call/describe", "cancel", "reset"):
+            answer = http.post(f"/gradio_api/{path}", content=json.dumps(body), headers=JSON)
+            assert answer.status_code < 500 or "Too many of your requests" in answer.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"[" * 100_000, b"\xff", b'{"data":'])
+def test_a_body_that_is_no_json_object_is_refused(http, body):
+    assert http.post("/gradio_api/queue/join", content=body).status_code in (400, 422)
+
+
+def test_a_failure_of_the_server_is_a_sentence_that_tells_nothing(http, caplog):
+    kind, answer = call(http, "fail")
+    assert (kind, answer["error"]) == ("error", "Something went wrong on the server.")
+    assert "a secret of the server" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["nothing", "hidden", "v2/describe"])
+def test_an_unknown_function_is_not_found(http, name):
+    assert http.post(f"/gradio_api/call/{name}", json={"data": []}).status_code == 404
+
+
+def test_a_stream_of_an_unknown_session_ends_at_once(http):
+    for path in ("queue/data?session_hash=unknown", "call/describe/unknown"):
+        assert "session_not_found" in http.get(f"/gradio_api/{path}").text
+
+
+def test_every_answer_has_the_headers_and_no_site_is_reflected(http):
+    for path in ("/", "/config", "/nothing", "/gradio_api/info"):
+        answer = http.get(path, headers={"origin": "https://evil.example", "host": "demo.example"})
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in answer.headers
+        assert str(folder.own_folder().parent) not in answer.text
+
+
+def test_other_sites_may_not_upload_or_call(http):
+    for sent in ({"sec-fetch-site": "cross-site"}, {"origin": "http://evil"}, {"origin": "null"}):
+        files = {"files": b"x"}
+        assert http.post("/gradio_api/upload", files=files, headers=sent).status_code == 403
+        assert http.post("/gradio_api/queue/join", json={}, headers=sent).status_code == 403
 
 
 def test_long_bodies_are_refused(http):
-    small = [("files", (f"{n}.png", bytes(1_000_000))) for n in range(12)]
-    assert http.post("/gradio_api/upload", files=small).status_code in (400, 413)
     assert http.post("/gradio_api/upload", files={"files": bytes(10_500_000)}).status_code == 413
+    assert http.post("/gradio_api/upload", files={"files": bytes(12_000_000)}).status_code == 413
     long = json.dumps({"data": ["x" * 300_000]})
     assert http.post("/gradio_api/queue/join", content=long).status_code == 413
 
 
-def test_half_an_upload_leaves_nothing_behind(url, http):
-    host, port = url.removeprefix("http://").split(":")
-    head = (
-        "POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 900000\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-    )
-    part = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    before = {path for path in folder.own_folder().rglob("*") if path.is_file()}
-    with socket.create_connection((host, int(port))) as visitor:
-        visitor.sendall((head + part).encode() + bytes(200_000))
-    whole = {"content-type": "multipart/form-data; boundary=x"}
-    answer = http.post("/gradio_api/upload", content=part.encode() + bytes(9), headers=whole)
-    assert (answer.status_code, answer.json()) == (400, {"detail": "The upload is cut short."})
-    time.sleep(0.5)
-    assert {path for path in folder.own_folder().rglob("*") if path.is_file()} == before
+PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc'
 
 
-def test_an_address_that_has_sent_too_much_is_refused(http, monkeypatch):
-    monkeypatch.setattr(budgets, "MAX_UPLOADED", -1)
-    answer = http.post("/gradio_api/upload", files={"files": ("a.png", CAT.read_bytes())})
-    assert answer.status_code == 503
-    assert "Too many images came from your address" in answer.text
+@pytest.mark.parametrize(
+    "body",
+    [
+        PART,
+        PART + b"--",
+        PART.replace(b"files", b"other") + b"\r\n--x--\r\n",
+        PART + b"\r\n" + PART + b"\r\n--x--\r\n",
+        PART.replace(b'; filename="a"', b"") + b"\r\n--x--\r\n",
+        b"junk",
+        b"",
+    ],
+)
+def test_an_upload_that_is_not_one_whole_file_is_refused_and_leaves_nothing(http, body):
+    before = visitors_files()
+    answer = http.post("/gradio_api/upload", content=body, headers=MULTIPART)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"].split()) > 2
+    assert visitors_files() == before
 
 
-def test_a_picture_that_was_deleted_is_said_to_be(http):
-    file = upload(http, CAT.read_bytes(), "mine.png")
-    real(file).unlink()
-    kind, answer = call(http, "classify", file_at(file), *DEFAULTS)
-    assert kind == "refused"
-    assert "was deleted after half an hour" in answer
-
-
-@contextlib.contextmanager
-def half_an_upload(port):
-    head = (
-        "POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 900000\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-        '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    )
-    with socket.create_connection(("127.0.0.1", int(port))) as visitor:
-        visitor.sendall(head.encode() + bytes(500_000))
-        yield
-
-
-@pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
-def test_nothing_is_left_when_the_server_ends_in_the_middle_of_its_work(tmp_path, ending, status):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = os.environ | {"GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, "app.py"], env=environment)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as session:
-        while True:
-            with contextlib.suppress(httpx.ConnectError):
-                session.get("/")
-                break
-            assert process.poll() is None
-            time.sleep(0.2)
-        sent = upload(session, CAT.read_bytes())
-        assert list(tmp_path.rglob("picture.png"))
-        with session.stream("GET", "/gradio_api/heartbeat/x"), half_an_upload(port):
-            for _ in range(3):
-                session.post("/gradio_api/call/compare", json={"data": [file_at(sent)]})
-            process.send_signal(ending)
-            assert process.wait(timeout=30) == status
-    deadline = time.monotonic() + 10
-    while [path for path in tmp_path.rglob("*") if path.is_file()]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_a_body_that_does_not_arrive_is_given_up(url, monkeypatch):
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+def test_a_body_that_does_not_arrive_is_given_up(http, monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
 
     def drip():
         yield b"--x\r\n"
         time.sleep(1)
         yield b"--x--"
 
-    whole = {"content-type": "multipart/form-data; boundary=x"}
-    answer = httpx.post(f"{url}/gradio_api/upload", content=drip(), headers=whole, trust_env=False)
-    assert answer.status_code == 408
+    assert http.post("/gradio_api/upload", content=drip(), headers=MULTIPART).status_code == 408
 
 
-def test_visitors_at_the_same_time_get_their_own_answers(http, shipped):
-    files = example_files()
-    alone = [classify(http, file.read_bytes(), file.name)[1] for file in files]
+def test_an_address_that_has_sent_too_much_is_refused_alone(http, url):
+    budgets.spend("bytes", "127.0.0.3", 2e8)
+    with client(url, "127.0.0.3") as other:
+        answer = other.post("/gradio_api/upload", files={"files": b"x"})
+    assert (answer.status_code, answer.json()["detail"]) == (503, budgets.RATES["bytes"].refusal)
+    assert upload(http, b"x")
+
+
+def test_an_image_that_was_deleted_is_said_to_be(http):
+    path = upload(http, CAT.read_bytes())
+    folder.find_file(path).unlink()
+    status, answer = call(http, "describe", file_at(path), 0)
+    assert (status, "deleted after half an hour" in answer) == (403, True)
+
+
+def test_silent_connections_make_room_for_others(url, monkeypatch):
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 20)
+    with ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(connect(url))
+        with client(url) as other:
+            assert other.get("/gradio_api/app_id").status_code == 200
+        assert len(server.Connection.everyone) <= 21
+
+
+def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.3)
+    with connect(url) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: demo\r\nX: ")
+        with suppress(ConnectionResetError):
+            assert slow.recv(1000) == b""  # closed; if it stays open this times out
+
+
+def test_visitors_at_the_same_time_get_their_own_answers(url):
+    images = [encode(Image.new("RGB", (32, 32), (level, 0, 0))) for level in range(0, 256, 16)]
+
+    def visit(data):
+        with client(url) as session:
+            mean, made = describe(session, data)[1]
+            return mean, session.get(f"/gradio_api/file={made['path']}").content
+
+    alone = [visit(data) for data in images]
     with ThreadPoolExecutor(8) as pool:
-        together = list(
-            pool.map(lambda file: classify(http, file.read_bytes(), file.name)[1], files)
-        )
-    for one, other in zip(alone, together, strict=True):
-        assert one[0] == other[0]
-        pixels = [
-            http.get(f"/gradio_api/file={answer[1]['path']}").content for answer in (one, other)
-        ]
-        assert pixels[0] == pixels[1]
+        assert list(pool.map(visit, images)) == alone
+
+
+# Ways of dying
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """A program that forks servers."""
+    command = [sys.executable, "-m", "tests.light_demo"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
+        yield program
+        program.stdin.close()
+
+
+def start(servers, base):
+    port = free_port()
+    servers.stdin.write(f"{base} {port}\n")
+    servers.stdin.flush()
+    process, url = int(servers.stdout.readline()), f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(f"{url}/gradio_api/app_id", trust_env=False)
+            return process, url
+        except httpx.TransportError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def left(base):
+    return [path for path in base.rglob("*") if path.is_file()]
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("ending", "work"),
+    [
+        (signal.SIGTERM, "idle"),
+        (signal.SIGTERM, "page open"),
+        (signal.SIGTERM, "answer pending"),
+        (signal.SIGTERM, "half an upload"),
+        (signal.SIGTERM, "image"),
+        (signal.SIGINT, "answer pending"),
+        (signal.SIGKILL, "page open"),
+        (signal.SIGKILL, "half an upload"),
+        (signal.SIGKILL, "image"),
+        (signal.SIGSEGV, "answer pending"),
+    ],
+)
+def test_nothing_is_left_however_the_server_ends(servers, tmp_path, ending, work):
+    process, url = start(servers, tmp_path)
+    with client(url) as http, connect(url) as other, ThreadPoolExecutor() as pool:
+        path = upload(http, CAT.read_bytes())
+        assert left(tmp_path)
+        if work == "page open":
+            other.sendall(b"GET /gradio_api/heartbeat/x HTTP/1.1\r\nHost: demo\r\n\r\n")
+            wait_until(lambda: b"ALIVE" in other.recv(4000))
+        elif work == "answer pending":
+            http.post("/gradio_api/call/describe", json={"data": [file_at(path), 60]})
+        elif work == "half an upload":
+            other.sendall(HALF)
+        elif work == "image":
+            pool.submit(client(url).post, "/gradio_api/upload", files={"files": slow_gif()})
+            wait_until(lambda: any(path.suffix == ".upload" for path in left(tmp_path)))
+        os.kill(process, ending)
+        wait_until(lambda: not left(tmp_path))
+        wait_until(lambda: not Path(f"/proc/{process}").exists())
+        time.sleep(0.2)
+        assert not left(tmp_path)

@@ -6,10 +6,7 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
-from tests.tiny import EXPERIMENT, tiny_run
+from tests.tiny import EXPERIMENT, started, tiny_run
 from training.dataset.sample import tiny_dataset
 from training.errors import DeviceError, TrainingError
 from training.experiments import EXPERIMENTS, Experiment
@@ -29,8 +26,7 @@ from training.loop.run import Run
 from training.loop.validation import resize, to_inputs
 from training.recipe import Distillation, Recipe
 
-ROOT = Path(__file__).parent.parent
-KILLS = 6
+KILLS = 4
 
 
 def final_state(folder):
@@ -47,49 +43,30 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
-def start(folder):
-    """The miniature run in a process of its own, past its imports."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.tiny", str(folder)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n", process.stderr.read()
-    return process
-
-
 def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_one_left_alone(uninterrupted, tmp_path):
-    waits = random.Random(0)
+    folder, waits = tmp_path / "run", random.Random(0)
     for _ in range(KILLS):
-        process = start(tmp_path)
-        time.sleep(waits.uniform(0.1, 3))
-        process.kill()
-        process.communicate()
-    process = start(tmp_path)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert final_state(tmp_path) == final_state(uninterrupted)
+        with started(folder):
+            time.sleep(waits.uniform(0, 1))
+    with started(folder) as child:
+        assert child.wait() == 0, child.log.read_text()
+    assert final_state(folder) == final_state(uninterrupted)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops_within_seconds(tmp_path, signum):
-    process = start(tmp_path)
-    while not list(tmp_path.glob("step-*.json")):
-        time.sleep(0.05)
-    process.send_signal(signum)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 128 + signum, errors
-    assert checkpoint.read(tmp_path) is not None
-    assert "Traceback" not in errors
+    folder = tmp_path / "run"
+    with started(folder, epochs=1000) as child:
+        child.wait_until(lambda: list(folder.glob("step-*.json")))
+        child.process.send_signal(signum)
+        assert child.wait() == 128 + signum
+    assert checkpoint.read(folder) is not None
+    assert "Traceback" not in child.log.read_text()
 
 
 def test_a_short_run_learns(tmp_path):
-    experiment = dataclasses.replace(
-        EXPERIMENT, model={"size": "small"}, epochs=8, recipe=Recipe(schedule="cosine")
-    )
-    run = tiny_run(tmp_path, experiment, images=320)
+    recipe = Recipe(schedule="cosine", batch_size=32, augmentations=(Flip(),))
+    run = tiny_run(tmp_path, Experiment("learns", {"blocks": "cifar32"}, 8, recipe))
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
     assert last["train_loss"] < first["train_loss"] - 0.4
@@ -141,13 +118,11 @@ def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path
 
 
 def test_a_second_trainer_in_the_same_folder_is_refused(tmp_path):
-    process = start(tmp_path)
-    while not list(tmp_path.glob("step-*.json")):
-        time.sleep(0.05)
-    with pytest.raises(TrainingError, match="another run is training"):
-        tiny_run(tmp_path).train()
-    process.kill()
-    process.communicate()
+    folder = tmp_path / "run"
+    with started(folder, epochs=1000) as child:
+        child.wait_until(lambda: list(folder.glob("step-*.json")))
+        with pytest.raises(TrainingError, match="another run is training"):
+            tiny_run(folder).train()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):

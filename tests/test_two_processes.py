@@ -22,7 +22,9 @@ def results(folder, *launcher):
     folder.mkdir(parents=True)
     command = [sys.executable, *launcher, "-m", "tests.two_processes", str(folder / "results")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return load_file(folder / "results")
 

@@ -1,27 +1,73 @@
-"""A tiny training run: two epochs over a few of the sample images.
+"""A tiny training run: two epochs over a few of the sample images, at 64x64 pixels.
 
-    python -m tests.tiny FOLDER
+    python -m tests.tiny FOLDER EPOCHS
 
-trains it in FOLDER as `training.train` would; the kill test does so in another process.
+trains it in FOLDER as `training.train` would; the tests of kills and signals do so.
 """
 
+import dataclasses
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from training.dataset.sample import tiny_dataset
 from training.experiments import Experiment
 from training.loop import run
+from training.loop.augmentation import EnlargeRotate, Flip
+from training.recipe import Recipe
 
 run.CHECKPOINT_SECONDS = 0  # so that even a tiny run has several, and a kill may fall into one
-EXPERIMENT = Experiment("tiny", {"size": "small", "dropout": 0.2}, 2)
+RECIPE = Recipe(augmentations=(Flip(), EnlargeRotate(10.0, 64)))
+EXPERIMENT = Experiment("tiny", {"size": "small", "dropout": 0.2, "image_size": 64}, 2, RECIPE)
+ROOT = Path(__file__).parent.parent
+PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_run(folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192) -> run.Run:
     return run.Run(experiment, tiny_dataset(images), folder, device="cpu")
 
 
+class Child:
+    """The tiny run in a process of its own; nothing here waits for longer than PATIENCE."""
+
+    def __init__(self, process: subprocess.Popen, log: Path) -> None:
+        self.process, self.log = process, log
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        limit = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < limit, self.log.read_text()
+            time.sleep(0.02)
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
+    """The run in `folder`, past its imports; it is killed at the end of the block."""
+    log = folder.with_name(f"{folder.name}.log")
+    with open(log, "w") as file:
+        command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+    try:
+        child = Child(process, log)
+        child.wait_until(lambda: "ready" in log.read_text())
+        yield child
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
 if __name__ == "__main__":
-    tiny = tiny_run(Path(sys.argv[1]))
+    experiment = dataclasses.replace(EXPERIMENT, epochs=int(sys.argv[2]))
+    tiny = tiny_run(Path(sys.argv[1]), experiment)
     print("ready", flush=True)
     try:
         tiny.train()

@@ -56,7 +56,7 @@
   let restored = false;
   const remember = (key, value, start) => {
     if (!restored) return;
-    if (value?.path) value = value.path.match(/([a-z]+|test-\d+)\.\w+$/)?.[1];
+    if (value?.path) value = value.path.match(/\/([a-z]+|test-\d+)\.\w+$/)?.[1];
     const query = new URLSearchParams(location.search);
     if (value === start || !value) query.delete(key);
     else query.set(key, value);

@@ -1,15 +1,14 @@
-"""The page as it is served: with the fair queue, and with errors that do not flood the log."""
+"""What of gradio is replaced: its queue, its states of sessions, and what its errors say."""
 
-import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+from copy import copy
 from typing import Any
 
 import gradio as gr
-from anyio import to_thread
+from gradio.state_holder import SessionState, StateHolder
 
-from demo.serving.folder import own_folder
+from demo.serving.folder import mask, own_folder
 from demo.serving.queue import FairQueue
 
 CALLS = min(4, os.cpu_count() or 1)  # of networks at a time; each takes one thread
@@ -18,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServedBlocks(gr.Blocks):
-    """Blocks whose files lie in the folder of this process."""
+    """Blocks whose files lie in the folder of this process, and whose errors are sentences."""
 
     def __init__(self, **options: Any) -> None:
         own_folder()
@@ -39,14 +38,13 @@ class ServedBlocks(gr.Blocks):
     async def preprocess_data(self, *args: Any, **options: Any) -> Any:
         """Values that do not fit an input are the sender's mistake, and no traceback's worth."""
         try:
-            return await in_thread(super().preprocess_data(*args, **options))
-        except gr.Error as error:
-            raise quiet(error.message) from error
+            return await super().preprocess_data(*args, **options)
         except Exception as error:
-            raise quiet("The values that were sent do not fit this function.") from error
+            message = "The values that were sent do not fit this function."
+            raise quiet(error.message if isinstance(error, gr.Error) else message) from error
 
     async def postprocess_data(self, *args: Any, **options: Any) -> Any:
-        return await in_thread(super().postprocess_data(*args, **options))
+        return mask(await super().postprocess_data(*args, **options))
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
         try:
@@ -58,10 +56,27 @@ class ServedBlocks(gr.Blocks):
             raise quiet("Something went wrong on the server.") from error
 
 
-async def in_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Gradio opens and writes images in the event loop, where everybody waits for them."""
-    return await to_thread.run_sync(asyncio.run, coroutine)
-
-
 def quiet(message: str) -> gr.Error:
     return gr.Error(message, print_exception=False)
+
+
+class NoStates(StateHolder):
+    """Keeps nothing of a session: the page has no `gr.State`, and no deep links of gradio's."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        return NoState(self.blocks)
+
+
+class NoState(SessionState):
+    """Gradio's own would describe every component: 70 ms of work for each call."""
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        self.blocks_config = copy(blocks.default_config)
+        self.state_data: dict[int, Any] = {}
+        self._state_ttl: dict[int, Any] = {}
+        self.config_values: dict[int, Any] = {}
+
+    def _update_value_in_config(self, key: int, value: Any = None) -> None:
+        pass
+
+    _update_config = _update_value_in_config

@@ -1,25 +1,38 @@
-"""What one visitor may use at a time, so that nobody can stop the others.
-
-A visitor is an address, or a session of an address: a class behind one address is many sessions.
-"""
+"""What one visitor may use, so that nobody can stop the others. A visitor is an address."""
 
 import ipaddress
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-MAX_BODIES = (64, 32)  # that arrive at a time: of all visitors, of one address
-MAX_DIRECT = (32, 16)  # functions that run at a time without a turn in the queue
-MAX_STREAMS = (2000, 400)  # answers that are waited for at a time
-MAX_SESSION_STREAMS = 6
-MAX_UPLOADED = 200_000_000  # bytes of an address that are kept
-BLOCK = 4096  # a smaller file takes as much of the disk
+
+class Share(NamedTuple):
+    all: int
+    one: int  # of `all`
+
+
+class Rate(NamedTuple):
+    burst: float
+    per_second: float
+    refusal: str
+
+
+SHARES = {  # at a time; streams are counted for each session, the others for each address
+    "connections": Share(all=2500, one=400),
+    "uploads": Share(all=256, one=32),
+    "streams": Share(all=2000, one=6),
+}
+RATES = {
+    "seconds": Rate(30, 0.25, "Your images take too much time to open: try again in a minute."),
+    "bytes": Rate(100e6, 50e3, "Too many images came from your address: try again later."),
+}
+under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
+used: dict[tuple[str, str], tuple[float, float]] = {}  # an amount, and when it was so
 
 
 def address_of(scope: Scope) -> str:
@@ -34,71 +47,46 @@ def address_of(scope: Scope) -> str:
     return host
 
 
-class Concurrent:
-    """Counts what is under way, in all and of each key."""
+@contextmanager
+def one_more(kind: str, visitor: str) -> Iterator[None]:
+    """Count one more of `kind` for the length of a block.
 
-    def __init__(self, most: tuple[int, int], what: str) -> None:
-        self.most, self.most_of_one = most
-        self.what = what
-        self.counts: Counter[str] = Counter()
-
-    @contextmanager
-    def one_more(self, key: str) -> Iterator[None]:
-        """Count one more of `key` for the length of a block.
-
-        Raises:
-            HTTPException: there are too many already.
-        """
-        if self.counts.total() >= self.most or self.counts[key] >= self.most_of_one:
-            raise HTTPException(503, f"Too many {self.what} at a time: try again in a while.")
-        self.counts[key] += 1
-        try:
-            yield
-        finally:
-            self.counts[key] -= 1
-            if not self.counts[key]:
-                del self.counts[key]
+    Raises:
+        HTTPException: there are too many already.
+    """
+    counts, share = under_way[kind], SHARES[kind]
+    if counts.total() >= share.all or counts[visitor] >= share.one:
+        raise HTTPException(503, f"Too many {kind} at a time: try again in a while.")
+    counts[visitor] += 1
+    try:
+        yield
+    finally:
+        counts[visitor] -= 1
+        if not counts[visitor]:
+            del counts[visitor]
 
 
-@dataclass(frozen=True)
-class Upload:
-    address: str
-    size: int  # bytes
-    time: float  # when it came
+def spend(kind: str, address: str, amount: float) -> None:
+    used[kind, address] = left(kind, address) + amount, time.monotonic()
 
 
-class Uploads:
-    """The files that visitors sent and that are kept, with whose they are."""
+def left(kind: str, address: str) -> float:
+    """What an address has used and is not yet forgiven."""
+    amount, when = used.get((kind, address), (0.0, 0.0))
+    return max(0.0, amount - (time.monotonic() - when) * RATES[kind].per_second)
 
-    def __init__(self, max_age: float) -> None:
-        self.max_age = max_age
-        self.files: OrderedDict[Path, Upload] = OrderedDict()
-        self.kept: Counter[str] = Counter()  # bytes of each address
 
-    def __contains__(self, path: object) -> bool:
-        return path in self.files
+def check(address: str) -> None:
+    """Refuse an address that has used its burst.
 
-    def check(self, address: str) -> None:
-        """Refuse an address that has sent as much as is kept of one.
+    Raises:
+        HTTPException: it has.
+    """
+    for kind, rate in RATES.items():
+        if left(kind, address) > rate.burst:
+            raise HTTPException(503, rate.refusal)
 
-        Raises:
-            HTTPException: it has.
-        """
-        oldest = time.monotonic() - self.max_age
-        while self.files and next(iter(self.files.values())).time < oldest:
-            self.forget(next(iter(self.files)))
-        if self.kept[address] > MAX_UPLOADED:
-            raise HTTPException(503, "Too many images came from your address: try again later.")
 
-    def add(self, path: Path, address: str, size: int) -> None:
-        if path in self.files:
-            self.forget(path)
-        size = max(size, BLOCK) + BLOCK  # with its folder
-        self.files[path] = Upload(address, size, time.monotonic())
-        self.kept[address] += size
-
-    def forget(self, path: Path) -> None:
-        upload = self.files.pop(path)
-        self.kept[upload.address] -= upload.size
-        if not self.kept[upload.address]:
-            del self.kept[upload.address]
+def forget() -> None:
+    for key in [key for key in used if not left(*key)]:
+        del used[key]

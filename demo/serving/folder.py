@@ -1,31 +1,43 @@
 """The folder of this process: all that visitors send and all that is made for them lies in it.
 
-It is new for each process, so nothing of an earlier one is ever served, and it is deleted in every
-way of ending: by the process itself, by a watcher when the process is killed, or by the next start.
+It is new for each process, so nothing of an earlier one is ever served. It is deleted in every way
+of ending: by the process itself, by a watcher when it is killed, or by the next start.
 """
 
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import Any, NamedTuple
 
 MASK = "/files"  # what visitors see in place of the folder's path
 PREFIX = "demo-"
-LOCK = ".lock"  # held by the process that the folder belongs to
-PARTS = re.compile(r"[^/\x00]+(?:/[^/\x00]+)*")
-WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` returns when this process has ended
-held: list[object] = []  # the lock and the watcher live as long as this process
+LOCK = ".lock"  # held as long as the process lives
+WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` returns when the process has ended
+VISIBLE = re.compile(rf"{MASK}((?:/[\w@-][\w.@-]*)+)")
+held: list[object] = []  # the lock and the watcher live as long as the process
+
+
+class Keep(NamedTuple):
+    seconds: float
+    megabytes: int  # on the disk; the oldest are deleted first
+
+
+# What was made for a visitor is fetched within seconds. It cannot crowd out what was sent.
+KEPT = {"sent": Keep(seconds=1800, megabytes=1000), "made": Keep(seconds=300, megabytes=500)}
 
 
 @cache
 def own_folder() -> Path:
     """Create the folder and make gradio use it; delete those of processes that have ended."""
-    base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
+    base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
     base.mkdir(parents=True, exist_ok=True)
     delete_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base.resolve()))
@@ -39,48 +51,60 @@ def own_folder() -> Path:
         start_new_session=True,  # a signal to the whole group leaves it alive
     )
     held.extend((lock, watcher))
+    for kind in KEPT:
+        (folder / kind).mkdir()
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     return folder
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete the folders whose process has ended: nobody holds their lock."""
+    """Delete the folders of processes that have ended: nobody holds their lock."""
     for folder in base.glob(f"{PREFIX}*"):
-        try:
-            with (folder / LOCK).open("r+") as lock:
-                if is_free(lock):
-                    shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue  # it has just been created, or just been deleted
-
-
-def is_free(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with suppress(OSError), (folder / LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def delete_own_folder() -> None:
     shutil.rmtree(own_folder(), ignore_errors=True)
 
 
+def new_file(kind: str, name: str) -> Path:
+    """A path for a new file, in a new folder whose name nobody can guess."""
+    folder = own_folder() / kind / secrets.token_urlsafe(16)
+    folder.mkdir()
+    return folder / name
+
+
+def delete_old() -> None:
+    """Delete what is too old, and the oldest of what takes too much of the disk."""
+    for kind, keep in KEPT.items():
+        found = []
+        for path in (own_folder() / kind).glob("*/*"):
+            with suppress(FileNotFoundError):
+                found.append((path.stat(), path))
+        total = sum(status.st_blocks * 512 for status, _ in found)
+        for status, path in sorted(found, key=lambda entry: entry[0].st_mtime):
+            if status.st_mtime < time.time() - keep.seconds or total > keep.megabytes * 10**6:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                total -= status.st_blocks * 512
+
+
 def find_file(path: str) -> Path | None:
-    """The file that a visitor's path means, if it lies in the folder and is a regular file."""
-    folder = own_folder()
-    for prefix in (f"{MASK}/", f"{folder}/"):
-        below = path.removeprefix(prefix)
-        if below != path and PARTS.fullmatch(below):
-            file = folder / below
-            try:
-                inside = file.resolve(strict=True) == file
-            except OSError:
-                return None
-            return file if inside and file.is_file() and file.name != LOCK else None
-    return None
+    """The file that a visitor's path means."""
+    match = VISIBLE.fullmatch(path)
+    file = own_folder() / match[1][1:] if match else None
+    return file if file and file.is_file() else None
 
 
-def mask(text: bytes) -> bytes:
-    """The same text with the folder's path hidden."""
-    return text.replace(str(own_folder()).encode(), MASK.encode())
+def mask(value: Any) -> Any:
+    """The same value with the folder's path hidden in all files that it names."""
+    if isinstance(value, list | tuple):
+        return [mask(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    masked = {key: mask(each) for key, each in value.items()}
+    for key in ("path", "url"):
+        if isinstance(text := masked.get(key), str):
+            masked[key] = text.replace(str(own_folder()), MASK)
+    return masked

@@ -1,39 +1,74 @@
-"""What every request passes before gradio sees it: an allow-list, and a share for each visitor.
-
-Gradio's own middleware would reflect any origin; this stands outside of it.
-"""
+"""What every request passes before gradio sees it: an allow-list, and a share for each visitor."""
 
 import asyncio
-import json
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+import os
+import re
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.serving import budgets
-from demo.serving.bodies import read_json, read_upload, replay, write_upload
-from demo.serving.budgets import Concurrent, Uploads, address_of
-from demo.serving.cleanup import MAX_AGE
-from demo.serving.folder import find_file
-from demo.serving.headers import add_headers, is_cross_site
-from demo.serving.routes import FILE_PREFIX, find_route
+from demo.serving.budgets import address_of, one_more
+from demo.serving.decoder import Decoder
+from demo.serving.folder import MASK, find_file
+from demo.serving.queue import WORD
 
 if TYPE_CHECKING:
-    from demo.serving.app import GuardedApp
+    from demo.serving.server import GuardedApp
 
+MAX_UPLOAD_BYTES = 10_000_000
+MAX_JSON_BYTES = 200_000
+BODY_SECONDS = 60  # for a whole body to arrive
 RESPONSE_SECONDS = 300  # for an answer to be read; streams may last
-MAGIC = {  # the first bytes of what is served as an image
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"BM": "image/bmp",
+API = "/gradio_api"
+UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
+NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # of files below /static and /assets
+
+
+class Route(NamedTuple):
+    """A family of paths; the pattern may name the parts `name`, `session` and `event`."""
+
+    method: str
+    pattern: str
+    kind: str = "plain"
+
+
+# All that the page and the API use. Every other path is answered with 404.
+ROUTES = (
+    Route("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"),
+    Route("GET", rf"/(?:static|assets|svelte)/{NAMES}"),
+    Route("GET", rf"{API}/(?:info/?|app_id|theme\.css|startup-events|queue/status)"),
+    Route("GET", rf"{API}/upload_progress", "progress"),
+    Route("GET", rf"{API}/heartbeat/(?P<session>{WORD})", "stream"),
+    Route("GET", rf"{API}/queue/data", "stream"),
+    Route("GET", rf"{API}/call/(?P<name>{WORD})/(?P<event>{WORD})", "stream"),
+    Route("GET", rf"{API}/file=(?P<file>.+)", "file"),
+    Route("POST", rf"{API}/upload", "upload"),
+    Route("POST", rf"{API}/(?:queue/join|cancel|reset)", "json"),
+    Route("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
+)
+
+# A Space is shown in a frame on the Hub's page; elsewhere nobody has a reason to frame the demo.
+FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"
+# Gradio's page has inline scripts and compiles the functions that it gets as text.
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+        "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+        f"frame-ancestors {FRAMES}"
+    ),
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
 }
 LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_found":true}'
 
@@ -46,10 +81,7 @@ class Guard:
     def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
         self.inner = inner
         self.app = app
-        self.uploads = Uploads(MAX_AGE)
-        self.bodies = Concurrent(budgets.MAX_BODIES, "uploads")
-        self.direct = Concurrent(budgets.MAX_DIRECT, "requests")
-        self.streams = Concurrent(budgets.MAX_STREAMS, "connections")
+        self.decoder = Decoder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,7 +96,7 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                add_headers(MutableHeaders(scope=message))
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         try:
@@ -73,7 +105,7 @@ class Guard:
             response = JSONResponse({"detail": error.detail}, error.status_code)
             await response(scope, receive, send_safely)
         except TimeoutError:
-            logger.warning("An answer was not read in time")
+            pass  # the answer was not read: the connection is closed
         except Exception:
             logger.exception("A request failed")
             if not started:
@@ -81,91 +113,104 @@ class Guard:
                 await response(scope, receive, send_safely)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = find_route(scope["method"], scope["path"])
-        if found is None:
-            raise HTTPException(404, "Not found.")
-        route, parts = found
+        kind, parts = find_route(scope["method"], scope["path"])
         headers = MutableHeaders(scope=scope)
-        if route.method == "POST" and is_cross_site(headers):
+        if scope["method"] == "POST" and is_cross_site(headers):
             raise HTTPException(403, "Other sites may not use this page.")
-        del headers["origin"]
-        if route.kind == "stream":
-            await self.stream(scope, receive, send, parts)
-            return
-        async with asyncio.timeout(RESPONSE_SECONDS):
-            if route.kind == "file":
-                await file_response(scope["path"])(scope, receive, send)
-            elif route.kind == "upload":
-                await self.upload(scope, receive, send, headers)
-            elif route.kind == "json":
-                await self.post(scope, receive, send, parts)
-            else:
-                await self.inner(scope, receive, send)
-
-    async def upload(
-        self, scope: Scope, receive: Receive, send: Send, headers: MutableHeaders
-    ) -> None:
-        """Pass an upload on, written anew; note whose it is."""
-        address = address_of(scope)
-        self.uploads.check(address)
-
-        async def note(message: Message) -> None:
-            if message["type"] == "http.response.body" and (body := message.get("body")):
-                for path in as_paths(body):
-                    self.uploads.add(path, address, file.size or 0)
-            await send(message)
-
-        with self.bodies.one_more(address):
-            file = await read_upload(receive, headers)
-            try:
-                kind, chunks = write_upload(file)
-                headers["content-type"] = kind.decode()
-                del headers["content-length"]
-                del headers["accept-encoding"]  # `note` reads the answer
-                await self.inner(scope, replay(chunks, receive), note)
-            finally:
-                await file.close()
-
-    async def post(self, scope: Scope, receive: Receive, send: Send, parts: dict[str, str]) -> None:
-        """Pass a call on, once its values have been checked."""
-        address = address_of(scope)
-        if "name" in parts and parts["name"] not in self.app.public_names():
+        del headers["origin"]  # gradio would reflect it
+        if parts.get("name", "") not in {"", *self.app.public_names()}:
             raise HTTPException(404, "There is no such function.")
-        with self.bodies.one_more(address):
-            value = await read_json(receive)
-        direct = scope["path"].endswith("/run/predict")
-        if direct or scope["path"].endswith("/queue/join"):
-            self.app.check_function(value.get("fn_index"), queued=not direct)
-            if session := value.get("session_hash"):
-                self.app.states.addresses.setdefault(session, address)
-        if "/call/v2/" in scope["path"]:
-            self.app.check_arguments(parts["name"], value)
-        body = json.dumps(value).encode()
-        MutableHeaders(scope=scope)["content-length"] = str(len(body))
-        with self.direct.one_more(address) if direct else nullcontext():
-            await self.inner(scope, replay(iter([body]), receive), send)
-
-    async def stream(
-        self, scope: Scope, receive: Receive, send: Send, parts: dict[str, str]
-    ) -> None:
-        """Pass a stream on, if it is one of few and there is something to come."""
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        session = parts.get("event") or parts.get("session") or query.get("session_hash", [""])[0]
-        queue = self.app.fair_queue()
-        if "/queue/data" in scope["path"] and session not in queue.pending_messages_per_session:
-            response = Response(f"data: {LOST}\n\n", media_type="text/event-stream")
-            await response(scope, receive, send)
-            return
-        if "event" in parts and session not in queue.pending_event_ids_session:
-            raise HTTPException(404, "There is no such event, or its answer has been read.")
+        response: ASGIApp = self.inner
         with ExitStack() as stack:
-            stack.enter_context(self.streams.one_more(address_of(scope)))
-            if "/heartbeat/" not in scope["path"] and session:
-                if queue.listeners[session] >= budgets.MAX_SESSION_STREAMS:
-                    raise HTTPException(503, "Too many connections of one session.")
-                queue.listeners[session] += 1
-                stack.callback(queue.stop_listening, session)
-            await self.inner(scope, receive, send)
+            stack.enter_context(one_more("connections", address_of(scope)))
+            if kind == "stream" and "session" not in parts:  # those of heartbeats have no answers
+                query = parse_qs(scope["query_string"].decode("latin-1"))
+                session = parts.get("event") or query.get("session_hash", [""])[0]
+                stack.enter_context(one_more("streams", session))
+                if session not in self.app.fair_queue().pending_messages_per_session:
+                    response = Response(f"data: {LOST}\n\n", media_type="text/event-stream")
+            elif kind == "progress":
+                response = Response('data: {"msg":"done"}\n\n', media_type="text/event-stream")
+            elif kind == "file":
+                response = file_response(parts["file"])
+            elif kind == "upload":
+                response = JSONResponse([await self.upload(scope, receive)])
+            elif kind == "json":
+                receive = limited(receive, MAX_JSON_BYTES)
+            async with asyncio.timeout(None if kind == "stream" else RESPONSE_SECONDS):
+                await response(scope, receive, send)
+
+    async def upload(self, scope: Scope, receive: Receive) -> str:
+        """Keep the image of an upload, or the reason why it is refused; what visitors see of it."""
+        address = address_of(scope)
+        budgets.check(address)
+        with one_more("uploads", address):
+            request = Request(scope, limited(receive, MAX_UPLOAD_BYTES * 11 // 10))
+            async with request.form(max_files=1, max_fields=0) as form:
+                file = form.get("files")
+                if not isinstance(file, UploadFile):
+                    raise HTTPException(400, "The upload is not one file, or is cut short.")
+                if (file.size or 0) > MAX_UPLOAD_BYTES:
+                    raise too_long(MAX_UPLOAD_BYTES)
+                content, name = await file.read(), file.filename or ""
+                kept, seconds = await self.decoder.keep(content, name, address)
+        budgets.spend("seconds", address, seconds)
+        budgets.spend("bytes", address, kept.stat().st_blocks * 512)
+        return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
+
+
+def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
+    """The kind of a decoded path's route, and the named parts of its pattern.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    method = "GET" if method == "HEAD" else method
+    for route in ROUTES:
+        if route.method == method and (match := re.fullmatch(route.pattern, path)):
+            if route.kind != "file" and UNSAFE.search(path):
+                break
+            return route.kind, {name: part for name, part in match.groupdict().items() if part}
+    raise HTTPException(404, "Not found.")
+
+
+def is_cross_site(headers: Headers) -> bool:
+    """Whether another site's page made a visitor's browser send the request."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    hosts = (headers.get("host"), headers.get("x-forwarded-host"))
+    return origin is not None and urlsplit(origin).netloc not in hosts
+
+
+def limited(receive: Receive, most: int) -> Receive:
+    """A `receive` that fails when a body is too long, too slow or cut short."""
+    size, done = 0, False
+    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def receive_part() -> Message:
+        nonlocal size, done
+        if done:  # of what comes after the body only the end of the connection matters
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The request took too long.") from None
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "The request is cut short.")
+        size += len(message.get("body", b""))
+        done = not message.get("more_body", False)
+        if size > most:
+            raise too_long(most)
+        return message
+
+    return receive_part
+
+
+def too_long(most: int) -> HTTPException:
+    return HTTPException(413, f"At most {most / 1_000_000:g} MB are accepted.")
 
 
 def file_response(path: str) -> FileResponse:
@@ -174,33 +219,7 @@ def file_response(path: str) -> FileResponse:
     Raises:
         HTTPException: the path does not mean one.
     """
-    file = find_file(path.removeprefix(FILE_PREFIX))
-    kind = image_type(file) if file else None
-    if file is None or kind is None:
+    file = find_file(path)
+    if file is None or file.suffix != ".png":
         raise HTTPException(403, "There is no such image.")
-    return FileResponse(file, media_type=kind, headers={"cache-control": "private"})
-
-
-def image_type(file: Path) -> str | None:
-    with file.open("rb") as opened:
-        start = opened.read(16)
-    for magic, kind in MAGIC.items():
-        if start.startswith(magic):
-            return kind
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "image/webp"
-    if start[4:12] in (b"ftypavif", b"ftypavis"):
-        return "image/avif"
-    return "image/tiff" if start[:4] in (b"II*\0", b"MM\0*") else None
-
-
-def as_paths(body: bytes) -> Iterator[Path]:
-    """The paths in the answer to an upload."""
-    try:
-        paths: Any = json.loads(body)
-    except ValueError:
-        return
-    if isinstance(paths, list):
-        for path in paths:
-            if file := find_file(str(path)):
-                yield file
+    return FileResponse(file, media_type="image/png", headers={"cache-control": "private"})

@@ -1,20 +1,23 @@
 """Gradio's queue, made fair: visitors take turns, and nobody holds more of it than a share."""
 
+import re
 import time
-from collections import Counter, OrderedDict
 from typing import Any
 
 import fastapi
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
+from starlette.exceptions import HTTPException
 
-from demo.serving.budgets import address_of
+from demo.serving.budgets import address_of, under_way
+from demo.serving.folder import find_file
 
 MAX_WAITING = 256  # events of all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
 UNHEARD_SECONDS = 10  # after which an event that nobody listens for is dropped
 FORGET_SECONDS = 120  # after which an answer that nobody fetched is forgotten
+WORD = r"[A-Za-z0-9_-]{1,64}"  # a session, an event or the name of a function
 
 
 class FairQueue(Queue):
@@ -22,79 +25,99 @@ class FairQueue(Queue):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
-        self.listeners: Counter[str] = Counter()  # open streams of each session or event
-        self.used: dict[str, float] = {}  # when each session was last heard of
-        self.turns: OrderedDict[str, None] = OrderedDict()  # addresses and sessions, oldest first
+        self.used: dict[str, float] = {}  # when each session last asked
+        self.turns: dict[str, float] = {}  # when each address and session had its last turn
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        address = address_of(request.scope)
-        waiting = list(self.event_ids_to_events.values())
-        of_address = sum(address_of(event.request.scope) == address for event in waiting)
-        of_session = sum(event.session_hash == body.session_hash for event in waiting)
+        """Take an event.
+
+        Raises:
+            HTTPException: its function, its session or a file of it does not exist.
+        """
+        function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
+        if function is None or not function.queue:
+            raise HTTPException(404, "There is no such function.")
+        if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
+            raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
+        replace_paths(body.data)
+        waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
+        of_address = sum(each[0] == address_of(request.scope) for each in waiting)
+        of_session = sum(each[2] == body.session_hash for each in waiting)
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
         result = await super().push(body, request, username)
-        if result[0]:
-            session = body.session_hash or str(result[1])  # without one, gradio takes the event
-            self.used[session] = time.monotonic()
+        self.used[str(body.session_hash)] = time.monotonic()  # set by gradio where there was none
         return result
+
+    def waiting(self) -> list[Event]:
+        return list(self.event_ids_to_events.values())
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """The next event, alone: the demo has no functions that take batches."""
         ready = []
         for name, queue in self.event_queue_per_concurrency_id.items():
+            self.drop_unheard(queue.queue)
             limit = queue.concurrency_limit
             if limit is None or queue.current_concurrency < limit:
-                self.drop_unheard(queue.queue)
                 ready += [(event, name) for event in queue.queue]
         if not ready:
             return None
-        order = {key: place for place, key in enumerate(self.turns)}
-
-        def last_turn(entry: tuple[Event, str]) -> tuple[int, int, float]:
-            event = entry[0]
-            turns = (order.get(key, -1) for key in keys_of(event))
-            return (*turns, event.enqueue_time)  # type: ignore[return-value]
-
-        event, name = min(ready, key=last_turn)
+        event, name = min(ready, key=lambda entry: self.last_turns(entry[0]))
         self.event_queue_per_concurrency_id[name].queue.remove(event)
-        for key in keys_of(event):
-            self.turns[key] = None
-            self.turns.move_to_end(key)
-        while len(self.turns) > 4 * MAX_WAITING:
-            self.turns.popitem(last=False)
+        self.turns |= dict.fromkeys(keys_of(event), time.monotonic())
         return [event], False, name
+
+    def last_turns(self, event: Event) -> list[float]:
+        return [*(self.turns.get(key, 0.0) for key in keys_of(event)), event.enqueue_time]
 
     def drop_unheard(self, queue: list[Event]) -> None:
         oldest = time.monotonic() - UNHEARD_SECONDS
         for event in list(queue):
-            if event.enqueue_time < oldest and not self.is_heard(event):
+            if event.enqueue_time < oldest and not is_heard(event.session_hash, event._id):
                 queue.remove(event)
                 self.event_ids_to_events.pop(event._id, None)
 
-    def is_heard(self, event: Event) -> bool:
-        return bool(self.listeners[event.session_hash] or self.listeners[event._id])
-
-    def stop_listening(self, session: str) -> None:
-        self.listeners[session] -= 1
-        if not self.listeners[session]:
-            del self.listeners[session]
-        if session in self.used:
-            self.used[session] = time.monotonic()
-
     def forget_unheard(self) -> None:
         """Forget the answers that nobody has fetched: gradio would keep them for ever."""
-        busy = {event.session_hash for event in list(self.event_ids_to_events.values())}
+        busy = {event.session_hash for event in self.waiting()}
         oldest = time.monotonic() - FORGET_SECONDS
+        self.turns = {key: last for key, last in self.turns.items() if last > oldest}
         for session, last in list(self.used.items()):
-            if last < oldest and session not in busy and not self.listeners[session]:
+            if last < oldest and session not in busy and not is_heard(session):
                 del self.used[session]
                 self.pending_messages_per_session.pop(session, None)
                 self.pending_event_ids_session.pop(session, None)
 
 
+def is_heard(*names: str) -> bool:
+    """Whether an answer's session, or its event, has an open stream."""
+    return any(under_way["streams"][name] for name in names)
+
+
 def keys_of(event: Event) -> tuple[str, str]:
     address = address_of(event.request.scope)
     return address, f"{address} {event.session_hash}"
+
+
+def replace_paths(data: list[Any]) -> None:
+    """Replace the paths of files by real ones: gradio would fetch addresses, and read any file.
+
+    Raises:
+        HTTPException: a path is that of no file of this process.
+    """
+    rest: list[Any] = [data]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest.extend(value)
+        elif isinstance(value, dict):
+            if isinstance(path := value.get("path"), str):
+                file = find_file(path)
+                if file is None:
+                    message = "The image is not there, or was deleted after half an hour."
+                    raise HTTPException(403, message)
+                value["path"] = str(file)
+                value.pop("url", None)
+            rest.extend(value.values())

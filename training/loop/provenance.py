@@ -38,9 +38,12 @@ def file_of(module: object) -> str | None:
 
 def git(*arguments: str) -> str:
     """What a git command prints in this checkout, or "" where there is no git or no checkout."""
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    except FileNotFoundError:
+        done = subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 

@@ -1,0 +1,174 @@
+"""How the demo is served: what `Blocks.launch` is given, and what happens until the end."""
+
+import asyncio
+import ctypes
+import logging
+import os
+import platform
+import resource
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import gradio as gr
+import uvicorn.config
+from fastapi.exceptions import RequestValidationError
+from gradio.routes import App
+from gradio.themes import Default
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from demo.sample import ASSETS
+from demo.serving import budgets
+from demo.serving.blocks import NoStates
+from demo.serving.folder import delete_old, delete_own_folder, own_folder
+from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
+from demo.serving.queue import FairQueue
+
+MAX_THREADS = 8  # each keeps working memory of its own once it has run a network
+CLEANUP_SECONDS = 10  # between two cleanups; each takes milliseconds
+REQUEST_SECONDS = 15  # for the headers of a request to arrive, or for the next request to begin
+MAX_CONNECTIONS = 3000
+DESCRIPTORS = 8192  # wanted: asyncio accepts up to 2,048 connections before it asks about any
+FLOODS = ("Invalid HTTP request", "socket.accept() out of")  # in the log
+PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+
+
+class GuardedApp(App):
+    """Gradio's app, with the guard outside of its middleware, which would reflect any origin."""
+
+    def __init__(self) -> None:
+        super().__init__(openapi_url=None)
+        self.state_holder = NoStates()
+        self.add_exception_handler(RequestValidationError, refuse_body)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        self.guard = Guard(super().build_middleware_stack(), self)
+        return self.guard
+
+    def fair_queue(self) -> FairQueue:
+        queue = self.get_blocks()._queue
+        assert isinstance(queue, FairQueue)
+        return queue
+
+    def public_names(self) -> set[str]:
+        functions = self.get_blocks().fns.values()
+        return {str(each.api_name) for each in functions if each.api_visibility == "public"}
+
+    async def clean_up(self) -> None:
+        """Clean up again and again until the task is cancelled."""
+        while True:
+            await asyncio.to_thread(delete_old)
+            self.fair_queue().forget_unheard()
+            budgets.forget()
+            if platform.libc_ver()[0] == "glibc":  # it would hold on to 100 MB after a burst
+                ctypes.CDLL(None).malloc_trim(0)
+            await asyncio.sleep(CLEANUP_SECONDS)
+
+
+def refuse_body(request: Request, error: Exception) -> JSONResponse:
+    """Without what was sent, which FastAPI would repeat, and fail where it is not UTF-8."""
+    return JSONResponse({"detail": "The body lacks a field, or has a wrong value in one."}, 422)
+
+
+@asynccontextmanager
+async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
+    await app.guard.decoder.start()
+    task = asyncio.create_task(app.clean_up())
+    yield
+    task.cancel()
+    await app.guard.decoder.stop()
+
+
+class Connection(H11Protocol):
+    """A connection that is closed when no request begins on it for REQUEST_SECONDS.
+
+    Uvicorn would wait for ever for the first byte of a request or the end of its headers.
+    """
+
+    everyone: ClassVar[dict["Connection", None]] = {}  # the oldest first
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.everyone[self] = None
+        self.close_if_silent(since=self)
+        if len(self.everyone) > MAX_CONNECTIONS:
+            oldest = next(each for each in self.everyone if each.is_silent())
+            del self.everyone[oldest]
+            oldest.transport.abort()
+
+    def is_silent(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def close_if_silent(self, since: object) -> None:
+        """Close the connection if its last request is still the one of `since`, and answered."""
+        if self.cycle is since and self.is_silent():
+            self.transport.abort()
+        else:
+            self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.timer.cancel()
+        self.everyone.pop(self, None)
+        super().connection_lost(exc)
+
+
+def launch_options() -> dict[str, Any]:
+    """The keyword arguments of `Blocks.launch`.
+
+    Where it listens is for GRADIO_SERVER_NAME and GRADIO_SERVER_PORT to say: 127.0.0.1 and 7860
+    unless they are set.
+    """
+    own_folder()
+    protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
+    protocols["auto"] = f"{__name__}:{Connection.__name__}"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    for name in ("asyncio", "uvicorn.error"):
+        logging.getLogger(name).addFilter(is_rare)
+    if "SPACE_ID" in os.environ:  # the Hub's proxy says whose request it is; uvicorn reads this
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
+    return {
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": [],  # the examples of gradio's API page would be refused
+        # Checked before the page shrinks an image; what arrives is limited by the guard.
+        "max_file_size": 10 * MAX_UPLOAD_BYTES,
+        "max_threads": MAX_THREADS,
+        "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
+        # A font from elsewhere would be a request to elsewhere: the visitor's own serve.
+        "theme": Default(
+            primary_hue="teal",
+            neutral_hue="slate",
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
+        ),
+        "css_paths": ASSETS / "style.css",
+        "js": (ASSETS / "page.js").read_text(encoding="utf-8"),
+        "app_kwargs": {"lifespan": lifespan},
+        "_app": GuardedApp(),
+    }
+
+
+def is_rare(record: logging.LogRecord) -> bool:
+    """Whether a message is not one of those with which a flood of requests would fill the disk."""
+    return not str(record.msg).startswith(FLOODS)
+
+
+def run(page: gr.Blocks) -> None:
+    """Serve the page until SIGTERM or Ctrl-C, delete all files, and end the process with 0."""
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, lambda *_: stop.set())
+    page.launch(prevent_thread_lock=True, **launch_options())
+    stop.wait()
+    delete_own_folder()
+    sys.stdout.flush()
+    # Not sys.exit: a network that is being run in a thread would abort the interpreter's end.
+    os._exit(0)

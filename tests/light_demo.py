@@ -1,0 +1,104 @@
+"""The demo's server around a page that starts at once: one image, and functions without networks.
+
+As a program, `python -m tests.light_demo`: reads a folder and a port from each line of standard
+input, and forks a server for them; prints its process id.
+"""
+
+import io
+import json
+import os
+import signal
+import sys
+import time
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demo.api import OverlayImage
+from demo.safe_image import SafeImage
+from demo.serving.blocks import ServedBlocks
+from demo.serving.server import run
+
+
+def describe(image, wait):
+    if not isinstance(image, Image.Image):
+        raise gr.Error(str(image or "there is no image to describe"), print_exception=False)
+    time.sleep(wait or 0)
+    return np.asarray(image).mean().item(), image
+
+
+def fail():
+    raise RuntimeError("a secret of the server")
+
+
+def build_page():
+    with ServedBlocks() as page:
+        image = SafeImage()
+        wait = gr.Number(0, maximum=100)
+        mean, made = gr.JSON(), OverlayImage(format="png")
+        button = gr.Button()
+        button.click(describe, [image, wait], [mean, made], api_name="describe")
+        button.click(lambda _: 0, image, mean, api_name="hidden", api_visibility="private")
+        button.click(fail, None, mean, api_name="fail")
+    return page.queue()
+
+
+def encode(image, format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format=format, **options)
+    return buffer.getvalue()
+
+
+def noise(size=(32, 32)):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def slow_gif(size=9_900_000):
+    """A GIF of empty comments: Pillow takes minutes to find its first frame."""
+    gif = encode(Image.new("P", (32, 32)), "GIF")
+    start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    return gif[:start] + b"!\xfe\0" * ((size - len(gif)) // 3) + gif[start:]
+
+
+def upload(http, data, name="image.png"):
+    """Send a file as a visitor's browser does; the path that the server gave it."""
+    answer = http.post("/gradio_api/upload", files={"files": (name, data)})
+    answer.raise_for_status()
+    return answer.json()[0]
+
+
+def file_at(path):
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def call(http, name, *values):
+    """Call a function: ("complete", its results), ("error", its message) or (status, details)."""
+    joined = http.post(f"/gradio_api/call/{name}", json={"data": values})
+    if joined.status_code != 200:
+        return joined.status_code, joined.text
+    lines = http.get(f"/gradio_api/call/{name}/{joined.json()['event_id']}").text.splitlines()
+    kind = next(line for line in reversed(lines) if line.startswith("event: "))
+    return kind.removeprefix("event: "), json.loads(lines[-2 if not lines[-1] else -1][6:])
+
+
+def serve(base, port):
+    os.environ |= {"GRADIO_TEMP_DIR": base, "GRADIO_SERVER_PORT": port}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    run(build_page())
+
+
+def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        process = os.fork()
+        if not process:
+            serve(*line.split())
+        print(process, flush=True)
+
+
+if __name__ == "__main__":
+    main()
