@@ -32,7 +32,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     calibration = panel(elem_id="calibration")
     opened = [tab.select, first.change, second.change]
     gr.on(opened, show, [first, second], [details, epoch], **LOCAL)
-    epoch.input(draw, [first, second, epoch], details, **LOCAL)
+    epoch.change(draw, [first, second, epoch], details, **LOCAL)
     gr.on([tab.select, first.change], describe_calibration, first, calibration, **ASK)
     return {"first": first, "second": second}
 
@@ -44,13 +44,12 @@ def overview() -> str:
     for variant in list_variants():
         metrics = read_metrics(variant.name)
         measured = [metrics[split]["accuracy"] for split in ("train", "validation", "test")]
-        printed, difference = "", ""
+        compared = ["", ""]  # the report does not print every one
         if metrics["report"]:
             report = metrics["report"]["accuracy"]
-            printed = percent(report, 2)
-            difference = f"{100 * (measured[-1] - report):+.2f} points"
+            compared = [percent(report, 2), f"{100 * (measured[-1] - report):+.2f} points"]
         shown = [percent(each, 2) for each in measured]
-        rows.append([variant.name, *shown, printed, difference, f"{variant.macs / 1e6:.0f} M"])
+        rows.append([variant.name, *shown, *compared, f"{variant.macs / 1e6:.0f} M"])
     return table(head, rows, "Accuracy of every network")
 
 

@@ -14,18 +14,9 @@ SELECT = """element.addEventListener("click", (event) => {
     const parts = () => [event.offsetX / map.clientWidth, event.offsetY / map.clientHeight];
     if (map) trigger("select", { at: parts() });
 });"""
-LOCAL: dict[str, Any] = {  # events that run no network
-    "show_progress": "hidden",
-    "trigger_mode": "always_last",
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
-ASK: dict[str, Any] = {  # events that do
-    "show_progress": "minimal",
-    "trigger_mode": "always_last",
-    "concurrency_id": NETWORK,
-    "api_visibility": "private",
-}
+COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # runs no network
+ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 
 def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
