@@ -1,134 +1,116 @@
 """Predictions and maps: the ONNX file against torchvision, timm, transformers and grad-cam."""
 
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torchvision
 from PIL import Image
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision import transforms
 
 from benchmarks.measure import Comparison, Report, interleave, version
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, explain
 from mobilenetv3_cifar.export import export_onnx, run_onnx
+from mobilenetv3_cifar.preprocessing import LABELS
 from training.dataset.sample import load_sample
 
-LARGE_BATCH = 64
 CALIBRATION_IMAGES = 256
+BATCHES: dict[int, tuple[int, float, float | None]] = {
+    1: (20, 4, 1.3),
+    64: (1, 3, None),
+}  # images: calls per round, goals of float and 8 bits
 Predict = Callable[[list[Image.Image]], Any]
 
 
-def measure_inference(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Ours is `OnnxClassifier.predict` of 32x32 images; the others get the same images."""
-    images = [Image.fromarray(image) for image in load_sample().images[:LARGE_BATCH]]
-    with tempfile.TemporaryDirectory() as temporary:
-        exact, coarse = Path(temporary, "model.onnx"), Path(temporary, "int8.onnx")
-        export_onnx(model, exact)
-        export_onnx(model, coarse, int8_images=load_sample().images[:CALIBRATION_IMAGES])
-        runtime, integers = OnnxClassifier(exact), OnnxClassifier(coarse)
-    for what, count, repeats, goal in (
-        ("prediction, batch 1", 1, 20, 4),
-        (f"prediction, batch {LARGE_BATCH}", LARGE_BATCH, 1, 3),
-    ):
-        part = images[:count]
-        for name, predict in others(model).items():
+def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
+    """Ours is `OnnxClassifier` on 32x32 images as PIL opens them; the others get the same."""
+    images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
+    runtime = exported(model)
+    integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
+
+    def compare(
+        what: str,
+        against: str,
+        sides: Sequence[Callable[[], object]],
+        repeats: int,
+        goal: float | None = None,
+    ) -> None:
+        ours, theirs = interleave(sides, rounds, repeats)
+        report.add(Comparison(f"{name}: {what}", against, ours, theirs, goal=goal))
+
+    others = other_libraries(model)
+    for count, (repeats, goal, integer_goal) in BATCHES.items():
+        part, what = images[:count], f"prediction, batch {count}"
+        for other, predict in others.items():
             sides = [partial(runtime.predict, part), partial(predict, part)]
-            ours, theirs = interleave(sides, rounds, repeats)
-            torchvision_goal = goal if name.startswith("torchvision") else None
-            report.add(Comparison(what, name, ours, theirs, goal=torchvision_goal))
-        sides = [partial(each.predict, part) for each in (runtime, model)]
-        ours, theirs = interleave(sides, rounds, repeats)
-        report.add(Comparison(what, "our own torch path", ours, theirs))
-    measure_int8(report, runtime, integers, rounds)
-    measure_explain(report, model, runtime, images[0], rounds)
+            compare(what, other, sides, repeats, goal if other.startswith("torchvision") else None)
+        pixels = load_sample().images[:count]
+        sides = [partial(run_onnx, each.session, pixels) for each in (integers, runtime)]
+        compare(f"8 bits, batch {count}", "our float file", sides, 3 * repeats, integer_goal)
+    one = images[0]
+    map_of: dict[str, Callable[[], object]] = {
+        "our own torch path": partial(explain, model, one),
+        "grad-cam on torchvision's network": partial(ordinary_grad_cam, model, one),
+    }
+    for other, side in map_of.items():
+        wanted = 8 if other.startswith("grad-cam") else None
+        compare("prediction + Grad-CAM", other, [partial(explain, runtime, one), side], 5, wanted)
 
 
-def measure_int8(
-    report: Report, exact: OnnxClassifier, coarse: OnnxClassifier, rounds: int
-) -> None:
-    images = load_sample().images
-    for count, repeats, goal in ((1, 50, 1.3), (LARGE_BATCH, 2, None)):
-        sides = [partial(run_onnx, each.session, images[:count]) for each in (coarse, exact)]
-        ours, theirs = interleave(sides, rounds, repeats)
-        what = f"8-bit integers, batch {count}"
-        report.add(Comparison(what, "our float file", ours, theirs, goal=goal))
+def exported(model: MobileNetV3Cifar, int8_images: Any = None) -> OnnxClassifier:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "model.onnx")
+        export_onnx(model, path, int8_images=int8_images)
+        return OnnxClassifier(path)
 
 
-def measure_explain(
-    report: Report,
-    model: MobileNetV3Cifar,
-    runtime: OnnxClassifier,
-    image: Image.Image,
-    rounds: int,
-) -> None:
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    network, transform = torchvision_network(model), usual_transform(model)
-
-    def ordinary() -> None:
-        inputs = transform(image)[None]
-        with torch.no_grad():
-            probabilities = network(inputs).softmax(dim=1)
-        targets = [ClassifierOutputTarget(int(probabilities.argmax()))]
-        with GradCAM(model=network, target_layers=[network.features[-1]]) as cam:
-            cam(input_tensor=inputs, targets=targets)
-
-    ours, theirs = interleave([lambda: explain(runtime, image), ordinary], rounds, 5)
-    against = "grad-cam on torchvision's network"
-    report.add(Comparison("prediction + Grad-CAM", against, ours, theirs, goal=8))
-    ours, theirs = interleave(
-        [lambda: explain(runtime, image), lambda: explain(model, image)], rounds, 5
-    )
-    report.add(Comparison("prediction + Grad-CAM", "our own torch path", ours, theirs))
+def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
+    network, inputs = torchvision_network(model.config.size), usual_transform(model)(image)[None]
+    with torch.no_grad():
+        probabilities = network(inputs).softmax(dim=1)
+    targets = [ClassifierOutputTarget(int(probabilities.argmax()))]
+    with GradCAM(model=network, target_layers=[network.features[-1]]) as cam:
+        cam(input_tensor=inputs, targets=targets)
 
 
-def others(model: MobileNetV3Cifar) -> dict[str, Predict]:
+def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
     """Untrained networks of other libraries, used the ordinary way on the same input size."""
-    size = model.config.size
-    transform, classes = usual_transform(model), model.config.num_classes
+    sides: dict[str, Predict] = {"our own torch path": model.predict}
+    networks = {"torchvision, eager": torchvision_network(model.config.size)}
+    if version("timm"):
+        import timm
 
-    def usual(network: torch.nn.Module) -> Predict:
-        def predict(images: list[Image.Image]) -> torch.Tensor:
+        name, classes = f"mobilenetv3_{model.config.size}_100", model.config.num_classes
+        networks["timm, eager"] = timm.create_model(name, num_classes=classes).eval()
+    transform = usual_transform(model)
+    for library, network in networks.items():
+
+        def predict(images: list[Image.Image], network: Any = network) -> torch.Tensor:
             with torch.inference_mode():
                 inputs = torch.stack([transform(image) for image in images])
                 return network(inputs).softmax(dim=1)
 
-        return predict
-
-    sides = {"torchvision, eager": usual(torchvision_network(model))}
-    if version("timm"):
-        import timm
-
-        network = timm.create_model(f"mobilenetv3_{size}_100", num_classes=classes).eval()
-        sides["timm, eager"] = usual(network)
+        sides[library] = predict
     if version("transformers"):
         sides["transformers' pipeline, MobileNetV2"] = transformers_pipeline(model)
-    if torch.cuda.is_available():
-        network = torchvision_network(model).cuda()
-        sides["torchvision, CUDA"] = lambda images: network(
-            torch.stack([transform(image) for image in images]).cuda()
-        ).cpu()
     return sides
 
 
-def torchvision_network(model: MobileNetV3Cifar) -> Any:
-    build = getattr(torchvision.models, f"mobilenet_v3_{model.config.size}")
-    return build(num_classes=model.config.num_classes).eval()
+@cache  # building costs more than running
+def torchvision_network(size: str) -> Any:
+    return getattr(torchvision.models, f"mobilenet_v3_{size}")(num_classes=len(LABELS)).eval()
 
 
 def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Tensor]:
     config = model.config
-    steps = [
-        transforms.Resize((config.image_size, config.image_size)),
-        transforms.ToTensor(),
-        transforms.Normalize(config.mean, config.std),
-    ]
-    return transforms.Compose(steps)
+    resize = transforms.Resize((config.image_size, config.image_size))
+    normalize = transforms.Normalize(config.mean, config.std)
+    return transforms.Compose([resize, transforms.ToTensor(), normalize])
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
@@ -137,24 +119,11 @@ def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
 
     size = model.config.image_size
     config = transformers.MobileNetV2Config(image_size=size, num_labels=model.config.num_classes)
-    network = transformers.MobileNetV2ForImageClassification(config).eval()
-    processor = transformers.MobileNetV2ImageProcessor(
-        size={"height": size, "width": size}, do_center_crop=False
-    )
     pipeline = transformers.pipeline(
-        "image-classification", model=network, image_processor=processor
+        "image-classification",
+        model=transformers.MobileNetV2ForImageClassification(config).eval(),
+        image_processor=transformers.MobileNetV2ImageProcessor(
+            size={"height": size, "width": size}, do_center_crop=False
+        ),
     )
     return lambda images: pipeline(images, batch_size=len(images))
-
-
-def native_against_224(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Our 32x32 default against the report's best network, both by the ONNX file."""
-    with tempfile.TemporaryDirectory() as temporary:
-        runtimes = []
-        for name in (native, enlarged):
-            path = Path(temporary, f"{name}.onnx")
-            export_onnx(MobileNetV3Cifar.from_pretrained(name), path)
-            runtimes.append(OnnxClassifier(path))
-    image = np.asarray(load_sample().images[0])
-    ours, theirs = interleave([partial(r.predict, image) for r in runtimes], rounds, 10)
-    report.add(Comparison(f"prediction of {native}, batch 1", enlarged, ours, theirs, goal=5))

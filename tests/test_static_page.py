@@ -98,13 +98,7 @@ def shown(page):
 
 def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
     seconds = page.evaluate(
-        """async () => {
-            const begun = performance.now();
-            const { Network } = await import("./network.js");
-            const network = await Network.load();
-            await network.answer(new ImageData(32, 32));
-            return (performance.now() - begun) / 1000;
-        }"""
+        """() => performance.getEntriesByName("first answer")[0].startTime / 1000"""
     )
     assert seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
@@ -140,9 +134,8 @@ PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
 
 def test_the_camera_is_classified_live(page):
     page.click("#camera")
-    wait_for(page, "document.body.dataset.framesPerSecond")
-    page.wait_for_timeout(2000)
-    rate = float(page.evaluate("document.body.dataset.framesPerSecond"))
+    page.wait_for_timeout(2500)
+    rate = float(page.inner_text("#speed").split()[0])
     assert rate > FRAMES_PER_SECOND / SLOW_MACHINE
     assert page.inner_text("#camera") == "Stop camera"
     page.click("#camera")

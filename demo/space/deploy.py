@@ -5,8 +5,8 @@ python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -18,37 +18,43 @@ ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
 AT_THE_ROOT = ("README.md", "requirements.txt")  # of SPACE: the Hub looks for them at the root
+MANIFEST = "deployed.json"  # in the Space: the files that a deployment has put there
 
 
-def files() -> Iterator[tuple[str, Path]]:
+def files() -> dict[str, Path]:
     """Each file's place in the Space, and where it is here."""
+    found = {name: ROOT.joinpath(*SPACE, name) for name in AT_THE_ROOT}
     for pattern in SENT:
         for path in sorted(ROOT.glob(pattern)):
             place = path.relative_to(ROOT)
             if path.is_file() and "__pycache__" not in place.parts and place.parts[:2] != SPACE:
-                yield place.as_posix(), path
-    for name in AT_THE_ROOT:
-        yield name, ROOT.joinpath(*SPACE, name)
+                found[place.as_posix()] = path
+    return found
 
 
 def deploy(repo_id: str) -> str:
-    """Make the Space hold these files and no others; return its address.
+    """Send these files, and delete those of an earlier deployment that are not among them.
+
+    Returns: the address of the Space.
 
     Raises:
         HubError: the Hub cannot be reached or refuses; the message says what to do.
     """
-    api = HfApi()
+    api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
-        sent = dict(files())
-        there = api.list_repo_files(repo_id, repo_type="space")
-        gone = sorted({*there} - {*sent, ".gitattributes"})
+        there = set(api.list_repo_files(repo_id, repo_type="space"))
+        former: list[str] = []
+        if MANIFEST in there:
+            path = api.hf_hub_download(repo_id, MANIFEST, repo_type="space")
+            former = json.loads(Path(path).read_text(encoding="utf-8"))
         commit = api.create_commit(
             repo_id,
             [
                 *(CommitOperationAdd(place, path) for place, path in sent.items()),
-                *(CommitOperationDelete(place) for place in gone),
+                CommitOperationAdd(MANIFEST, json.dumps(sorted(sent), indent=0).encode()),
+                *(CommitOperationDelete(name) for name in sorted(there & {*former} - {*sent})),
             ],
             commit_message="The demo and its networks",
             repo_type="space",
@@ -68,7 +74,7 @@ def main() -> None:
             return
     except HubError as error:
         sys.exit(f"error: {error}")
-    for place, path in files():
+    for place, path in files().items():
         print(f"{path.stat().st_size:10,}  {place}")
 
 

@@ -1,75 +1,64 @@
 // Crops and reduction of images: the same pixels as mobilenetv3_cifar.preprocessing, to the bit.
 
-export const NATIVE_SIZE = 32;
+export const SIZE = 32; // pixels a side of what the network takes
 const PRECISION = 22; // bits: Pillow resizes with whole-number weights
 
-// The boxes [left, top, right, bottom] whose outputs are averaged: one for an image of 32x32.
+// The boxes { left, top, width, height } whose outputs are averaged, each with its weight.
 export function crops(width, height, middle) {
-  const whole = [0, 0, width, height];
-  if (Math.max(width, height) <= NATIVE_SIZE) return [whole];
+  if (Math.max(width, height) <= SIZE) return [{ ...centred(width, height, width, height), weight: 1 }];
   const side = Math.min(width, height);
   const part = [width, height].map((length) => Math.max(1, roundHalfToEven(middle * length)));
-  return [whole, centred(width, height, side, side), centred(width, height, ...part)];
+  const sizes = [[width, height], [side, side], part];
+  const boxes = sizes.map((size) => ({ ...centred(width, height, ...size), weight: 1 / 3 }));
+  if (width !== height) return boxes;
+  return [{ ...boxes[0], weight: 2 / 3 }, boxes[2]]; // of a square, the first two are the same
 }
 
 function centred(width, height, w, h) {
-  const [left, top] = [Math.floor((width - w) / 2), Math.floor((height - h) / 2)];
-  return [left, top, left + w, top + h];
+  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
 }
 
 function roundHalfToEven(x) {
   const floor = Math.floor(x);
-  if (x - floor !== 0.5) return Math.round(x);
-  return floor % 2 ? floor + 1 : floor;
+  return x - floor === 0.5 ? floor + (floor % 2) : Math.round(x);
 }
 
-// A box of an ImageData -> RGB bytes of 32x32 pixels, as Pillow's antialiasing bilinear filter.
-export function reduce({ data, width }, [left, top, right, bottom]) {
-  const [w, h, size] = [right - left, bottom - top, NATIVE_SIZE];
-  const wide = weights(w, size);
-  const rows = new Uint8ClampedArray(h * size * 3);
-  for (let y = 0; y < h; y++) {
-    for (let x = 0; x < size; x++) {
-      const { first, values } = wide[x];
+// A box of an ImageData -> RGB bytes of SIZE x SIZE pixels, as Pillow's antialiasing bilinear filter.
+export function reduce({ data, width }, box) {
+  const start = 4 * (box.top * width + box.left);
+  const rows = squeeze(data.subarray(start), 4, width, box.width, box.height);
+  return squeeze(rows, 3, box.height, box.height, SIZE);
+}
+
+// Each line of `length` pixels -> a column of SIZE: two calls give an image the right way round.
+function squeeze(pixels, channels, stride, length, lines) {
+  const out = new Uint8ClampedArray(3 * SIZE * lines);
+  weights(length).forEach(({ first, values }, x) => {
+    for (let y = 0; y < lines; y++) {
       let [red, green, blue] = [1 << (PRECISION - 1), 1 << (PRECISION - 1), 1 << (PRECISION - 1)];
-      let at = 4 * ((top + y) * width + left + first);
+      let at = channels * (y * stride + first);
       for (const weight of values) {
-        red += weight * data[at];
-        green += weight * data[at + 1];
-        blue += weight * data[at + 2];
-        at += 4;
+        red += weight * pixels[at];
+        green += weight * pixels[at + 1];
+        blue += weight * pixels[at + 2];
+        at += channels;
       }
-      const to = 3 * (y * size + x);
-      rows[to] = red >> PRECISION;
-      rows[to + 1] = green >> PRECISION;
-      rows[to + 2] = blue >> PRECISION;
+      out.set([red >> PRECISION, green >> PRECISION, blue >> PRECISION], 3 * (x * lines + y));
     }
-  }
-  const high = weights(h, size);
-  const out = new Uint8ClampedArray(size * size * 3);
-  for (let y = 0; y < size; y++) {
-    const { first, values } = high[y];
-    for (let i = 0; i < size * 3; i++) {
-      let sum = 1 << (PRECISION - 1);
-      for (let k = 0; k < values.length; k++) sum += values[k] * rows[(first + k) * size * 3 + i];
-      out[y * size * 3 + i] = sum >> PRECISION;
-    }
-  }
+  });
   return out;
 }
 
 // Of each output pixel: the first input pixel it depends on, and the weights from there on.
-function weights(length, size) {
-  const scale = length / size;
+function weights(length) {
+  const scale = length / SIZE;
   const support = Math.max(scale, 1);
-  return Array.from({ length: size }, (_, index) => {
+  return Array.from({ length: SIZE }, (_, index) => {
     const centre = (index + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - support + 0.5));
     const end = Math.min(length, Math.trunc(centre + support + 0.5));
-    const values = [];
-    for (let i = first; i < end; i++) {
-      values.push(Math.max(0, 1 - Math.abs((i - centre + 0.5) / support)));
-    }
+    const distances = Array.from({ length: end - first }, (_, i) => (first + i - centre + 0.5) / support);
+    const values = distances.map((distance) => Math.max(0, 1 - Math.abs(distance)));
     const sum = values.reduce((total, value) => total + value, 0);
     return { first, values: values.map((value) => Math.round((value / sum) * 2 ** PRECISION)) };
   });

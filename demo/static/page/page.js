@@ -1,6 +1,6 @@
-// The page: takes images from the camera, a file, a drop or the clipboard, and shows answers.
+// The page: takes images from the camera or a file, and shows answers.
 
-import { Network } from "./network.js";
+import { MAP_SIZE, Network } from "./network.js";
 
 const SHOWN = 3; // classes
 const LONGEST_SIDE = 2048; // pixels: larger photographs are reduced first, to save memory
@@ -8,21 +8,21 @@ const element = (id) => document.getElementById(id);
 const [image, map, camera, target] = ["image", "map", "camera", "target"].map(element);
 const imageContext = image.getContext("2d", { willReadFrequently: true });
 const mapContext = map.getContext("2d");
+[map.width, map.height] = [MAP_SIZE, MAP_SIZE];
 
 let network;
 let video = null; // while the camera runs
-let colours; // RGB of 256 levels
 
 async function start() {
   network = await Network.load();
-  const { labels, name } = network.facts;
-  colours = network.facts.colours;
+  const { labels, name, colours } = network.facts;
   element("network").textContent = name;
   element("labels").textContent = labels.join(", ");
   labels.forEach((label, index) => target.add(new Option(label, index)));
   const stops = colours.filter((_, i) => i % 51 === 0).map((rgb) => `rgb(${rgb})`);
   element("scale").style.setProperty("--colours", stops.join(", "));
   await showBlob(await (await fetch("example.png")).blob());
+  performance.mark("first answer");
 }
 
 async function showBlob(blob) {
@@ -53,21 +53,18 @@ function draw(source, left, top, width, height, toWidth, toHeight) {
 
 async function answer() {
   const pixels = imageContext.getImageData(0, 0, image.width, image.height);
-  show(await network.answer(pixels, Number(target.value)));
-}
-
-function show({ probabilities, probablyNone, map: { size, values }, index }) {
-  const { labels } = network.facts;
+  const { probabilities, probablyNone, map: values, index } = await network.answer(pixels, Number(target.value));
+  const { labels, colours } = network.facts;
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
+  const [best] = order;
   element("verdict").textContent = probablyNone
-    ? `Probably none of the ten classes; ${labels[order[0]]} fits best.`
-    : labels[order[0]];
+    ? `Probably none of the ten classes; ${labels[best]} fits best.`
+    : labels[best];
   element("bars").replaceChildren(...order.slice(0, SHOWN).map((i) => bar(labels[i], probabilities[i])));
-  map.dataset.label = labels[index];
-  [map.width, map.height] = [size, size];
-  const colouring = mapContext.createImageData(size, size);
+  const colouring = mapContext.createImageData(MAP_SIZE, MAP_SIZE);
   values.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
   mapContext.putImageData(colouring, 0, 0);
+  map.dataset.label = labels[index];
 }
 
 function bar(label, probability) {
@@ -80,17 +77,15 @@ function bar(label, probability) {
 }
 
 async function startCamera() {
-  let stream;
+  const wanted = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
   try {
-    stream = await navigator.mediaDevices.getUserMedia({
-      video: { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } },
-    });
+    const srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    video = Object.assign(document.createElement("video"), { srcObject, playsInline: true });
+    await video.play();
   } catch (error) {
     element("verdict").textContent = `The camera cannot be used: ${error.message}.`;
     return;
   }
-  video = Object.assign(document.createElement("video"), { srcObject: stream, playsInline: true });
-  await video.play();
   camera.textContent = "Stop camera";
   classifyFrames(video);
 }
@@ -111,11 +106,10 @@ async function classifyFrames(source) {
     draw(source, (width - side) / 2, (height - side) / 2, side, side, side, side);
     await answer();
     frames++;
-    const now = performance.now();
-    if (now - since > 1000) {
-      element("speed").textContent = `${((1000 * frames) / (now - since)).toFixed(0)} frames per second`;
-      document.body.dataset.framesPerSecond = (1000 * frames) / (now - since);
-      [since, frames] = [now, 0];
+    const seconds = (performance.now() - since) / 1000;
+    if (seconds > 1) {
+      element("speed").textContent = `${(frames / seconds).toFixed(1)} frames per second`;
+      [since, frames] = [performance.now(), 0];
     }
     await new Promise(requestAnimationFrame);
   }
@@ -125,19 +119,6 @@ camera.addEventListener("click", () => (video ? stopCamera() : startCamera()));
 element("file").addEventListener("change", ({ target: { files } }) => files[0] && showBlob(files[0]));
 element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value / 100));
 target.addEventListener("change", () => video || answer());
-document.addEventListener("paste", ({ clipboardData: { files } }) => files[0] && showBlob(files[0]));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  element("stage").classList.add("over");
-});
-document.addEventListener("dragleave", () => element("stage").classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  element("stage").classList.remove("over");
-  if (event.dataTransfer.files[0]) showBlob(event.dataTransfer.files[0]);
-});
-
-map.style.opacity = 0.5;
 start().then(
   // Where it is refused, the page works all the same, but not offline.
   () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),

@@ -9,18 +9,15 @@ self.addEventListener("install", (event) => {
   self.skipWaiting();
 });
 
-self.addEventListener("activate", (event) => {
-  event.waitUntil(removeFormer().then(() => self.clients.claim()));
-});
+self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
 
-async function removeFormer() {
-  const names = (await caches.keys()).filter((name) => name.startsWith("mobilenetv3-cifar-"));
-  await Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
+async function takeOver() {
+  const former = (await caches.keys()).filter((name) => name.startsWith("mobilenetv3-cifar-") && name !== CACHE);
+  await Promise.all(former.map((name) => caches.delete(name)));
+  await self.clients.claim();
 }
 
 self.addEventListener("fetch", (event) => {
-  if (event.request.method !== "GET") return;
-  event.respondWith(
-    caches.open(CACHE).then(async (cache) => (await cache.match(event.request)) ?? fetch(event.request)),
-  );
+  const fromCache = caches.match(event.request, { cacheName: CACHE });
+  event.respondWith(fromCache.then((kept) => kept ?? fetch(event.request)));
 });
