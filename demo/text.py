@@ -41,8 +41,6 @@ def describe(answer: Answer) -> str:
 def describe_photographs(variant: str) -> str:
     """How reliable a network is on photographs, as measured."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
-    if not PHOTOGRAPHS_FILE.exists():
-        return words
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:

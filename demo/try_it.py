@@ -19,7 +19,6 @@ from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
 from mobilenetv3_cifar.preprocessing import LABELS
 
-SOURCES = ["upload", "clipboard", "webcam"]
 ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
@@ -44,7 +43,11 @@ def build() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             image = SafeImage(
-                label="Your image", sources=SOURCES, height=260, buttons=[], elem_id="image"
+                label="Your image",
+                sources=["upload", "clipboard", "webcam"],
+                height=260,
+                buttons=[],
+                elem_id="image",
             )
             tiles = (button(file.stem, pixels(Image.open(file))) for file in example_files())
             examples = panel(f'<div class="tiles">{"".join(tiles)}</div>', "examples")
