@@ -27,12 +27,11 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         first = variant_input("Network", "first")
         second = choice("Beside", [("no other", NONE), *names], "second")
-        epoch = gr.Slider(1, 2, step=1, label="Epoch", buttons=[], elem_id="epoch")
+        progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of the training", buttons=[])
     details = panel(elem_id="details")
     calibration = panel(elem_id="calibration")
-    opened = [tab.select, first.change, second.change]
-    gr.on(opened, show, [first, second], [details, epoch], **LOCAL)
-    epoch.change(draw, [first, second, epoch], details, **LOCAL)
+    asked: list[Any] = [first, second, progress]
+    gr.on([tab.select, *(each.change for each in asked)], draw, asked, details, **LOCAL)
     gr.on([tab.select, first.change], describe_calibration, first, calibration, **ASK)
     return {"first": first, "second": second}
 
@@ -53,14 +52,10 @@ def overview() -> str:
     return table(head, rows, "Accuracy of every network")
 
 
-def show(first: str, second: str) -> tuple[str, gr.Slider]:
-    """The curves of one or two networks at their last epoch, and the slider to choose another."""
-    longest = max(2, len(read_history(first)), len(read_history(second)) if second != NONE else 0)
-    return draw(first, second, longest), gr.Slider(maximum=longest, value=longest)
-
-
-def draw(first: str, second: str, epoch: int) -> str:
+def draw(first: str, second: str, progress: float) -> str:
+    """HTML: the curves of one or two networks, read out at an epoch of the longer training."""
     names = [first] if second in (NONE, first) else [first, second]
+    epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
     return f"{curves(names, epoch=epoch)}<p>{NOTE}</p>"
 
 
