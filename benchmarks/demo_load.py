@@ -11,12 +11,12 @@ server's memory afterwards.
 import argparse
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -26,7 +26,6 @@ from demo.sample import example_files
 from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
 
-START_SECONDS = 120
 CROWDS = {  # visitors, requests of each, and seconds between an answer and the next request
     "warming up": (1, 50, 0),
     "1 visitor, 50 requests": (1, 50, 0),
@@ -90,31 +89,32 @@ def resident(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def start(app: str, port: int, log: int) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
-    server = subprocess.Popen([sys.executable, app], env=environment, stdout=log, stderr=log)
-    for _ in range(START_SECONDS):
+def wait_until_served(server: subprocess.Popen[bytes], url: str) -> None:
+    while True:
         if server.poll() is not None:
-            sys.exit(f"error: {app} stopped with exit code {server.returncode}: is {port} taken?")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return server
+            sys.exit(f"error: the demo stopped with exit code {server.returncode}")
+        with suppress(httpx.TransportError):
+            httpx.get(url, trust_env=False)
+            return
         time.sleep(1)
-    server.kill()
-    sys.exit(f"error: {app} did not serve within {START_SECONDS} seconds")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_load")
-    parser.add_argument("--app", default="app.py")
-    parser.add_argument("--port", type=int, default=7899)
+    parser.add_argument("--port", default="7899")
     parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     arguments = parser.parse_args()
     variant, url = list_variants()[0].name, f"http://127.0.0.1:{arguments.port}"
+    os.environ["GRADIO_SERVER_PORT"] = arguments.port
     busy = [sys.executable, "-c", "while True: pass"] if arguments.busy else ["true"]
-    with tempfile.TemporaryFile() as log, subprocess.Popen(busy) as neighbour:
-        server = start(arguments.app, arguments.port, log.fileno())
+    command = [sys.executable, "app.py"]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(busy) as neighbour,
+        subprocess.Popen(command, stdout=log, stderr=log) as server,
+    ):
         try:
+            wait_until_served(server, url)
             for name, crowd in CROWDS.items():
                 line = asyncio.run(visit(url, variant, *crowd))
                 print(f"{name:36}{line}{resident(server.pid):7.0f} MB", flush=True)
@@ -123,7 +123,7 @@ def main() -> None:
         finally:
             neighbour.kill()
             server.terminate()
-            server.wait()
+        server.wait()
         log.seek(0)
         _, *tracebacks = log.read().decode(errors="replace").split("Traceback")
         print(f"tracebacks in the log: {len(tracebacks)}", *tracebacks, sep="\n")

@@ -1,8 +1,7 @@
 """What one visitor may use, so that nobody can stop the others. A visitor is an address."""
 
 import ipaddress
-import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -16,23 +15,23 @@ class Share(NamedTuple):
     one: int  # of `all`
 
 
-class Rate(NamedTuple):
-    burst: float
-    per_second: float
+class Most(NamedTuple):
+    amount: float
     refusal: str
 
 
+PERIOD = 300  # seconds
 SHARES = {  # at a time; streams are counted for each session, the others for each address
     "connections": Share(all=2500, one=400),
     "uploads": Share(all=256, one=32),
     "streams": Share(all=2000, one=6),
 }
-RATES = {
-    "seconds": Rate(30, 0.25, "Your images take too much time to open: try again in a minute."),
-    "bytes": Rate(100e6, 50e3, "Too many images came from your address: try again later."),
+MOST = {  # of one address in PERIOD
+    "seconds": Most(60, "Your images take too much time to open: try again in a few minutes."),
+    "bytes": Most(60e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
-used: dict[tuple[str, str], tuple[float, float]] = {}  # an amount, and when it was so
+used: dict[tuple[str, str], float] = defaultdict(float)  # kind and address, in this period
 
 
 def address_of(scope: Scope) -> str:
@@ -66,27 +65,12 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
             del counts[visitor]
 
 
-def spend(kind: str, address: str, amount: float) -> None:
-    used[kind, address] = left(kind, address) + amount, time.monotonic()
-
-
-def left(kind: str, address: str) -> float:
-    """What an address has used and is not yet forgiven."""
-    amount, when = used.get((kind, address), (0.0, 0.0))
-    return max(0.0, amount - (time.monotonic() - when) * RATES[kind].per_second)
-
-
 def check(address: str) -> None:
-    """Refuse an address that has used its burst.
+    """Refuse an address that has used too much.
 
     Raises:
         HTTPException: it has.
     """
-    for kind, rate in RATES.items():
-        if left(kind, address) > rate.burst:
-            raise HTTPException(503, rate.refusal)
-
-
-def forget() -> None:
-    for key in [key for key in used if not left(*key)]:
-        del used[key]
+    for kind, most in MOST.items():
+        if used[kind, address] > most.amount:
+            raise HTTPException(503, most.refusal)

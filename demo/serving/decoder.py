@@ -65,17 +65,15 @@ class Decoder:
         assert process.stdin is not None
         assert process.stdout is not None
         answer = b""
-        try:
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(SECONDS):
                 process.stdin.write(json.dumps([str(source), str(target)]).encode() + b"\n")
                 answer = await process.stdout.readline()
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            if not answer:  # it has ended, or would answer the next question with this answer
-                await self.stop()
-        reason, seconds = json.loads(answer) if answer else (decode.TOO_COSTLY, decode.CPU_SECONDS)
-        return reason, seconds
+        if answer:
+            reason, seconds = json.loads(answer)
+            return reason, seconds
+        await self.stop()  # it has ended, or would answer the next question with this answer
+        return decode.TOO_COSTLY, decode.CPU_SECONDS
 
     async def start(self) -> Process:
         if self.process is None:

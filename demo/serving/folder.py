@@ -31,7 +31,7 @@ class Keep(NamedTuple):
 
 
 # What was made for a visitor is fetched within seconds. It cannot crowd out what was sent.
-KEPT = {"sent": Keep(seconds=1800, megabytes=1000), "made": Keep(seconds=300, megabytes=500)}
+KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
 
 
 @cache

@@ -1,11 +1,10 @@
 """What every request passes before gradio sees it: an allow-list, and a share for each visitor."""
 
 import asyncio
-import logging
 import os
 import re
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders, UploadFile
@@ -26,33 +25,24 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_JSON_BYTES = 200_000
 BODY_SECONDS = 60  # for a whole body to arrive
-RESPONSE_SECONDS = 300  # for an answer to be read; streams may last
+RESPONSE_SECONDS = 300  # for an answer to be read; streams of answers may last
 API = "/gradio_api"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
 NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # of files below /static and /assets
 
-
-class Route(NamedTuple):
-    """A family of paths; the pattern may name the parts `name`, `session` and `event`."""
-
-    method: str
-    pattern: str
-    kind: str = "plain"
-
-
-# All that the page and the API use. Every other path is answered with 404.
+# All that the page and the API use: method, path, and kind. Anything else is answered with 404.
 ROUTES = (
-    Route("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"),
-    Route("GET", rf"/(?:static|assets|svelte)/{NAMES}"),
-    Route("GET", rf"{API}/(?:info/?|app_id|theme\.css|startup-events|queue/status)"),
-    Route("GET", rf"{API}/upload_progress", "progress"),
-    Route("GET", rf"{API}/heartbeat/(?P<session>{WORD})", "stream"),
-    Route("GET", rf"{API}/queue/data", "stream"),
-    Route("GET", rf"{API}/call/(?P<name>{WORD})/(?P<event>{WORD})", "stream"),
-    Route("GET", rf"{API}/file=(?P<file>.+)", "file"),
-    Route("POST", rf"{API}/upload", "upload"),
-    Route("POST", rf"{API}/(?:queue/join|cancel|reset)", "json"),
-    Route("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
+    ("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json", "plain"),
+    ("GET", rf"/(?:static|assets|svelte)/{NAMES}", "plain"),
+    ("GET", rf"{API}/(?:info/?|app_id|theme\.css|startup-events|queue/status)", "plain"),
+    ("GET", rf"{API}/upload_progress", "progress"),
+    ("GET", rf"{API}/heartbeat/{WORD}", "heartbeat"),
+    ("GET", rf"{API}/queue/data", "answers"),
+    ("GET", rf"{API}/call/(?P<name>{WORD})/(?P<event>{WORD})", "answers"),
+    ("GET", rf"{API}/file=(?P<file>.+)", "file"),
+    ("POST", rf"{API}/upload", "upload"),
+    ("POST", rf"{API}/(?:queue/join|cancel|reset)", "json"),
+    ("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
 )
 
 # A Space is shown in a frame on the Hub's page; elsewhere nobody has a reason to frame the demo.
@@ -72,8 +62,6 @@ HEADERS = {
 }
 LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_found":true}'
 
-logger = logging.getLogger(__name__)
-
 
 class Guard:
     """Refuses what is of no use to the page, too much, or from another site."""
@@ -84,33 +72,22 @@ class Guard:
         self.decoder = Decoder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] != "http":
             await self.inner(scope, receive, send)
             return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close"})
-            return
-        started = False
 
-        async def send_safely(message: Message) -> None:
-            nonlocal started
+        async def send_headers_too(message: Message) -> None:
             if message["type"] == "http.response.start":
-                started = True
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         try:
-            await self.answer(scope, receive, send_safely)
+            await self.answer(scope, receive, send_headers_too)
         except HTTPException as error:
             response = JSONResponse({"detail": error.detail}, error.status_code)
-            await response(scope, receive, send_safely)
+            await response(scope, receive, send_headers_too)
         except TimeoutError:
             pass  # the answer was not read: the connection is closed
-        except Exception:
-            logger.exception("A request failed")
-            if not started:
-                response = JSONResponse({"detail": "The server failed."}, 500)
-                await response(scope, receive, send_safely)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, parts = find_route(scope["method"], scope["path"])
@@ -123,7 +100,7 @@ class Guard:
         response: ASGIApp = self.inner
         with ExitStack() as stack:
             stack.enter_context(one_more("connections", address_of(scope)))
-            if kind == "stream" and "session" not in parts:  # those of heartbeats have no answers
+            if kind == "answers":
                 query = parse_qs(scope["query_string"].decode("latin-1"))
                 session = parts.get("event") or query.get("session_hash", [""])[0]
                 stack.enter_context(one_more("streams", session))
@@ -137,7 +114,8 @@ class Guard:
                 response = JSONResponse([await self.upload(scope, receive)])
             elif kind == "json":
                 receive = limited(receive, MAX_JSON_BYTES)
-            async with asyncio.timeout(None if kind == "stream" else RESPONSE_SECONDS):
+            lasting = kind in ("answers", "heartbeat")
+            async with asyncio.timeout(None if lasting else RESPONSE_SECONDS):
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
@@ -154,8 +132,8 @@ class Guard:
                     raise too_long(MAX_UPLOAD_BYTES)
                 content, name = await file.read(), file.filename or ""
                 kept, seconds = await self.decoder.keep(content, name, address)
-        budgets.spend("seconds", address, seconds)
-        budgets.spend("bytes", address, kept.stat().st_blocks * 512)
+        budgets.used["seconds", address] += seconds
+        budgets.used["bytes", address] += kept.stat().st_blocks * 512
         return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
 
 
@@ -166,11 +144,11 @@ def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
         HTTPException: there is none.
     """
     method = "GET" if method == "HEAD" else method
-    for route in ROUTES:
-        if route.method == method and (match := re.fullmatch(route.pattern, path)):
-            if route.kind != "file" and UNSAFE.search(path):
+    for allowed, pattern, kind in ROUTES:
+        if allowed == method and (match := re.fullmatch(pattern, path)):
+            if kind != "file" and UNSAFE.search(path):
                 break
-            return route.kind, {name: part for name, part in match.groupdict().items() if part}
+            return kind, match.groupdict()
     raise HTTPException(404, "Not found.")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import itertools
 import logging
 import os
 import platform
@@ -62,10 +63,11 @@ class GuardedApp(App):
 
     async def clean_up(self) -> None:
         """Clean up again and again until the task is cancelled."""
-        while True:
+        for turn in itertools.count():
             await asyncio.to_thread(delete_old)
             self.fair_queue().forget_unheard()
-            budgets.forget()
+            if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
+                budgets.used.clear()
             if platform.libc_ver()[0] == "glibc":  # it would hold on to 100 MB after a burst
                 ctypes.CDLL(None).malloc_trim(0)
             await asyncio.sleep(CLEANUP_SECONDS)
