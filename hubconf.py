@@ -1,7 +1,6 @@
 """For torch.hub: `torch.hub.load("owner/repository", "mobilenetv3_cifar")`, or source="local"."""
 
-import dataclasses as _dataclasses
-from collections.abc import Sequence as _Sequence
+from typing import Any as _Any
 
 from mobilenetv3_cifar import MobileNetV3Cifar as _MobileNetV3Cifar
 from mobilenetv3_cifar.variants import get_variant as _get_variant
@@ -10,27 +9,17 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "yaml
 
 
 def mobilenetv3_cifar(
-    variant: str | None = None,
-    *,
-    pretrained: bool = True,
-    device: str = "cpu",
-    num_classes: int | None = None,
-    labels: _Sequence[str] | None = None,
-    dropout: float | None = None,
+    variant: str | None = None, *, pretrained: bool = True, **options: _Any
 ) -> _MobileNetV3Cifar:
-    """The shipped variant of that name, or the best one; see MobileNetV3Cifar.from_pretrained.
+    """The shipped variant of that name, or the best one.
 
     Args:
         pretrained: False gives an untrained network of the variant's architecture.
-        dropout: in place of the variant's own.
+        options: of `MobileNetV3Cifar.from_pretrained`, such as device, labels or dropout.
     """
-    name = _get_variant().name if variant is None else variant
-    settings = {} if dropout is None else {"dropout": dropout}
-    model = _MobileNetV3Cifar.from_pretrained(
-        name, device=device, num_classes=num_classes, labels=labels, **settings
-    )
+    model = _MobileNetV3Cifar.from_pretrained(variant or _get_variant().name, **options)
     if pretrained:
         return model
     fitted = {"temperature", "ood_score", "ood_threshold"}  # to the trained weights
-    config = _dataclasses.asdict(model.config)
+    config = model.config.to_dict()
     return _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})

@@ -1,6 +1,7 @@
-"""An image input that opens what the server has kept of an upload, never the upload itself."""
+"""An image input that opens the pixels which the server keeps of an upload, never the upload."""
 
 from abc import ABCMeta
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,7 +9,7 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from PIL import Image
 
-from demo.serving.decoder import refusal
+from demo.serving.decoder import open_kept
 from mobilenetv3_cifar.errors import ImageError
 
 Opened = Image.Image | ImageError | None
@@ -33,8 +34,8 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
         if payload is None or payload.path is None:
             return None
         try:
-            image = Image.open(payload.path, formats=["PNG"])
+            return open_kept(Path(payload.path))
         except FileNotFoundError:
             return ImageError("the image was deleted after half an hour: choose it again")
-        reason = refusal(image)
-        return ImageError(reason) if reason else image.convert("RGB")
+        except ImageError as error:
+            return error

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from demo.serving.folder import new_file
+from demo.serving.folder import new_folder
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 
 ASSETS = Path(__file__).parent / "assets"
@@ -54,6 +54,6 @@ def file_of(key: str) -> Path | None:
 
 def write_png(image: Image.Image, name: str) -> Path:
     """A file in a folder of its own, so that none is ever written again while it is served."""
-    path = new_file("made", name)
+    path = new_folder("made") / name
     image.save(path, compress_level=1)  # a quarter of the time, a little larger
     return path

@@ -8,72 +8,58 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from mobilenetv3_cifar import explanation
 from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFolderError
-from mobilenetv3_cifar.explanation import explain, overlay
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.inputs import ImageInput
-from mobilenetv3_cifar.output import FORMATS, printable
+from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
-
-if TYPE_CHECKING:
-    from mobilenetv3_cifar.model import MobileNetV3Cifar
 
 LONG_WORK = 100  # images that deserve a progress bar
 STDIN = Path("-")
 
 
 class Refused:
-    """Reports each file that cannot be used on stderr, and remembers that there was one."""
+    """Reports each file that cannot be used on stderr; `status` is 1 if there was one."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    status = 0
 
     def __call__(self, name: str | os.PathLike[str], reason: object) -> None:
-        self.count += 1
+        self.status = 1
         tqdm.write(f"error: {printable(name)}: {printable(str(reason))}", file=sys.stderr)
 
-    @property
-    def status(self) -> int:
-        return 1 if self.count else 0
 
-
-def load(arguments: Namespace) -> Classifier:
-    """The network to answer with: by onnxruntime where that is possible, which starts faster."""
+def load(arguments: Namespace, onnx: bool = True) -> Any:
+    """The `Classifier` asked for; with `onnx`, by onnxruntime if possible, which starts faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # Only torch has other devices and layers; only a repository on the Hub has revisions.
-    usual = arguments.device == "cpu" and arguments.revision is None
-    usual &= getattr(arguments, "layer", None) in (None, "features")
-    if usual and (folder / ONNX_FILE).is_file():
+    onnx &= arguments.device == "cpu" and arguments.revision is None
+    onnx &= getattr(arguments, "layer", None) in (None, "features")
+    if onnx and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
             return OnnxClassifier.from_pretrained(folder)
         except (ModuleNotFoundError, ModelFolderError):
             pass  # onnxruntime is not installed, or the file is of other weights
-    return load_network(arguments)
-
-
-def load_network(arguments: Namespace) -> "MobileNetV3Cifar":
-    """The variant, folder or Hub repository asked for; by default the best shipped variant."""
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     return MobileNetV3Cifar.from_pretrained(
-        arguments.variant or get_variant().name,
+        name,
         revision=arguments.revision,
         token=arguments.token,
         local_files_only=arguments.local_files_only,
@@ -85,36 +71,29 @@ def variants(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps([dataclasses.asdict(variant) for variant in list_variants()], indent=2))
         return 0
-    row = "{:32} {:>10} {:>10} {:>10} {:>9} {:>8}"
-    print(row.format("name", "validation", "test", "parameters", "MACs", "weights"))
-    for variant in list_variants():
-        print(
-            row.format(
-                variant.name,
-                f"{100 * variant.accuracy:.2f} %",
-                f"{100 * variant.test_accuracy:.2f} %",
-                f"{variant.parameters:,}",
-                f"{variant.macs / 1e6:.1f} M",
-                f"{variant.bytes / 1e6:.1f} MB",
-            )
-        )
+    print_rows(
+        [
+            {
+                "name": variant.name,
+                "validation": f"{variant.accuracy:.2%}",
+                "test": f"{variant.test_accuracy:.2%}",
+                "parameters": f"{variant.parameters:,}",
+                "MACs": f"{variant.macs / 1e6:.1f} M",
+                "weights": f"{variant.bytes / 1e6:.1f} MB",
+            }
+            for variant in list_variants()
+        ]
+    )
     return 0
 
 
 def predict(arguments: Namespace) -> int:
     """Classify files, folders and standard input; what cannot be read is reported, exit 1."""
-    require_positive("--top-k", arguments.top_k)
-    require_positive("--batch-size", arguments.batch_size)
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
-    answers = classify(load(arguments), files, arguments, refused)
+    answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
     FORMATS[arguments.format]((str(path), prediction) for path, prediction in answers)
     return refused.status
-
-
-def require_positive(option: str, value: int) -> None:
-    if value < 1:
-        raise MobileNetV3CifarError(f"{option} must be at least 1, not {value}")
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
@@ -128,11 +107,11 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 
 
 def classify(
-    model: Classifier, files: list[Path], arguments: Namespace, refused: Refused
+    model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
     """The prediction of each image; what cannot be read is reported."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
-    results = model.predict_each(sources, arguments.top_k, arguments.batch_size)
+    results = model.predict_each(sources, top_k, batch_size)
     # On a terminal the predictions themselves show progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
@@ -144,7 +123,6 @@ def classify(
 
 def evaluate(arguments: Namespace) -> int:
     """Accuracy over a folder that has a folder of images per label."""
-    require_positive("--batch-size", arguments.batch_size)
     folders = class_folders(arguments.folder)
     model, refused = load(arguments), Refused()
     labels = model.config.labels
@@ -155,60 +133,50 @@ def evaluate(arguments: Namespace) -> int:
             f"{arguments.folder} must have a folder per label and has {has}; "
             f"the labels are: {', '.join(labels)}"
         )
-    arguments.top_k = 1
-    total: Counter[str] = Counter()
-    correct: Counter[str] = Counter()
     files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
-    flagged = 0
-    for file, prediction in classify(model, list(files), arguments, refused):
-        label = files[file]
-        total[label] += 1
-        correct[label] += label in prediction
-        flagged += prediction.probably_none
-    if not total:
+    answers = classify(model, list(files), 1, arguments.batch_size, refused)
+    results = [(files[file], prediction) for file, prediction in answers]
+    if not results:
         raise MobileNetV3CifarError(f"{arguments.folder} has no image that can be read")
-    (print_scores_json if arguments.json else print_scores)(total, correct, flagged)
+
+    def score(results: list[tuple[str, Prediction]]) -> dict[str, float]:
+        right = sum(label in prediction for label, prediction in results)
+        return {"correct": right, "total": len(results), "accuracy": right / len(results)}
+
+    seen = dict.fromkeys(label for label, _ in results)
+    per_class = {name: score([each for each in results if each[0] == name]) for name in seen}
+    overall = score(results)
+    flagged = sum(prediction.probably_none for _, prediction in results)
+    if arguments.json:
+        print(json.dumps({**overall, "probably_none": flagged, "per_class": per_class}, indent=2))
+    else:
+        print_rows(
+            [
+                {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
+                for label, row in {**per_class, "all": overall}.items()
+            ]
+        )
+        print(f"{flagged} of {len(results)} flagged as probably none of the classes")
     return refused.status
 
 
-def print_scores(total: Counter[str], correct: Counter[str], flagged: int) -> None:
-    row = "{:24} {:>8} {:>8} {:>9}"
-    print(row.format("label", "images", "correct", "accuracy"))
-    for label, count in total.items():
-        share = f"{100 * correct[label] / count:.2f} %"
-        print(row.format(label, count, correct[label], share))
-    images, right = total.total(), correct.total()
-    print(row.format("all", images, right, f"{100 * right / images:.2f} %"))
-    print(f"{flagged} of {images} flagged as probably none of the classes")
-
-
-def print_scores_json(total: Counter[str], correct: Counter[str], flagged: int) -> None:
-    def scores(right: int, images: int) -> dict[str, float]:
-        return {"correct": right, "total": images, "accuracy": right / images}
-
-    per_class = {label: scores(correct[label], count) for label, count in total.items()}
-    whole = scores(correct.total(), total.total()) | {"probably_none": flagged}
-    print(json.dumps(whole | {"per_class": per_class}, indent=2))
-
-
-def explain_images(arguments: Namespace) -> int:
+def explain(arguments: Namespace) -> int:
     """Write an image, or each of a folder, under its activation map."""
     path, output, refused = arguments.path, arguments.output, Refused()
-    if not path.is_dir():
+    if path.is_dir():
+        output = output or Path("overlays")
+        names = [file.relative_to(path) for file in files_of(path, refused)]
+        targets = {path / name: output / name.with_name(f"{name.name}.png") for name in names}
+        for folder in {target.parent for target in targets.values()}:
+            folder.mkdir(parents=True, exist_ok=True)
+    else:
         output = output or Path("overlay.png")
-        if output.is_dir():
-            output = output / f"{path.name}.png"
-        image_format(output)  # refused before the work
-        explain_one(load(arguments), path, output, arguments)
-        return 0
-    output = output or Path("overlays")
-    files, model = files_of(path, refused), load(arguments)
-    for file in tqdm(files, disable=len(files) < LONG_WORK or not sys.stderr.isatty()):
-        relative = file.relative_to(path)
-        target = output / relative.with_name(f"{relative.name}.png")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
+        image_format(targets[path])  # refused before the work
+    model = load(arguments)
+    for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         try:
-            explain_one(model, file, target, arguments)
+            explain_one(model, file, targets[file], arguments)
         except ImageError as error:
             refused(file, error)
     return refused.status
@@ -219,9 +187,9 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     image, target = open_image(source, limits=None), arguments.target
     if target is not None and target not in model.config.labels and target.isdecimal():
         target = int(target)
-    found = explain(model, image, arguments.method, target, arguments.layer)
+    found = explanation.explain(model, image, arguments.method, target, arguments.layer)
     content = BytesIO()
-    overlay(image, found.heatmap).save(content, image_format(output))
+    explanation.overlay(image, found.heatmap).save(content, image_format(output))
     if not output.parent.is_dir():
         raise ImageError(f"{output} cannot be written: there is no folder {output.parent}")
     replace_files(output.parent, {output.name: content.getvalue()})
@@ -239,12 +207,12 @@ def image_format(output: Path) -> str:
 
 
 def export(arguments: Namespace) -> int:
+    refused = Refused()
     try:
         from mobilenetv3_cifar.export import export_onnx
 
-        refused = Refused()
         images = calibration_images(arguments.int8, refused) if arguments.int8 else None
-        export_onnx(load_network(arguments), arguments.output, images)
+        export_onnx(load(arguments, onnx=False), arguments.output, images)
     except ModuleNotFoundError as error:
         raise MobileNetV3CifarError(
             f"export needs {error.name}: pip install 'mobilenetv3-cifar[export]'"

@@ -4,7 +4,8 @@ import dataclasses
 import json
 import math
 import reprlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
@@ -16,8 +17,63 @@ OodScore = Literal["confidence", "energy", "fdbd"]
 CONFIG_VERSION = 1
 MAX_CLASSES = 10_000  # bounds what a config can make us allocate
 MAX_LABEL = 100  # characters
-IMAGE_SIZES = range(32, 513)
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
+
+
+def is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and is_number(value, low, high)
+
+
+def is_channels(value: Any, low: float) -> bool:
+    """Whether it is one number up to 1 for each of red, green and blue."""
+    return isinstance(value, tuple) and len(value) == 3 and all(is_number(v, low, 1) for v in value)
+
+
+def are_labels(value: Any) -> bool:
+    """Printable leaves out control characters, and lone surrogates that UTF-8 cannot write."""
+    return (
+        isinstance(value, tuple)
+        and all(isinstance(v, str) and v.isprintable() and 0 < len(v) <= MAX_LABEL for v in value)
+        and len(set(value)) == len(value)
+    )
+
+
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "size": ("small or large", lambda value: value in get_args(Size)),
+    "blocks": (f"one of {', '.join(get_args(Blocks))}", lambda value: value in get_args(Blocks)),
+    "dropout": ("a number in [0, 1)", lambda value: is_number(value, 0, 1) and value < 1),
+    "num_classes": (
+        f"a whole number from 1 to {MAX_CLASSES}",
+        lambda value: is_whole(value, 1, MAX_CLASSES),
+    ),
+    "labels": ("different printable texts, one a class", are_labels),
+    "image_size": ("a whole number from 32 to 512", lambda value: is_whole(value, 32, 512)),
+    "mean": ("three numbers from 0 to 1", lambda value: is_channels(value, 0)),
+    "std": ("three numbers above 0, at most 1", lambda value: is_channels(value, math.ulp(0))),
+    "temperature": (
+        f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
+        lambda value: is_number(value, MIN_TEMPERATURE, MAX_TEMPERATURE),
+    ),
+    "ood_score": (
+        f"one of {', '.join(get_args(OodScore))}",
+        lambda value: value in get_args(OodScore),
+    ),
+    "ood_threshold": (
+        "a finite number or null",
+        lambda value: value is None or is_number(value, -sys.float_info.max, sys.float_info.max),
+    ),
+}
+
+
+def require(name: str, value: Any) -> None:
+    """Raise ValueError naming the setting unless its value is within bounds."""
+    rule, holds = RULES[name]
+    if not holds(value):  # shortened: it may be megabytes
+        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,52 +94,10 @@ class Settings:
     ood_threshold: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.size in get_args(Size), "size must be small or large", self.size)
-        require(
-            self.blocks in get_args(Blocks),
-            f"blocks must be one of {', '.join(get_args(Blocks))}",
-            self.blocks,
-        )
-        require(
-            is_number(self.dropout) and 0 <= self.dropout < 1,
-            "dropout must be a number in [0, 1)",
-            self.dropout,
-        )
-        require_classes(self.num_classes)
-        require(
-            isinstance(self.labels, tuple)
-            and all(is_label(label) for label in self.labels)
-            and len(set(self.labels)) == len(self.labels) == self.num_classes,
-            f"labels must be {self.num_classes} different printable texts, one a class",
-            self.labels,
-        )
-        require(
-            is_whole(self.image_size) and self.image_size in IMAGE_SIZES,
-            f"image_size must be {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}",
-            self.image_size,
-        )
-        require(is_channels(self.mean), "mean must be three numbers from 0 to 1", self.mean)
-        require(
-            is_channels(self.std) and min(self.std) > 0,
-            "std must be three numbers above 0, at most 1",
-            self.std,
-        )
-        require(
-            is_number(self.temperature) and MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE,
-            f"temperature must be a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
-            self.temperature,
-        )
-        require(
-            self.ood_score in get_args(OodScore),
-            f"ood_score must be one of {', '.join(get_args(OodScore))}",
-            self.ood_score,
-        )
-        require(
-            self.ood_threshold is None
-            or (is_number(self.ood_threshold) and math.isfinite(self.ood_threshold)),
-            "ood_threshold must be a finite number or null",
-            self.ood_threshold,
-        )
+        for name in RULES:
+            require(name, getattr(self, name))
+        if len(self.labels) != self.num_classes:
+            raise ValueError(f"labels must be {self.num_classes}, not {len(self.labels)}")
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -113,47 +127,12 @@ class Config(Settings):
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     """`labels` as a tuple; without any, CIFAR-10's ten, or "class 0", "class 1" and so on."""
     if labels is not None:
-        named = isinstance(labels, list | tuple)
-        require(named, "labels must be a list or tuple of texts", labels)
-        return tuple(labels)
+        names: Any = tuple(labels) if isinstance(labels, list) else labels
+        require("labels", names)
+        return names
     return LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
 
 
 def numbered_labels(num_classes: int) -> tuple[str, ...]:
-    require_classes(num_classes)
+    require("num_classes", num_classes)
     return tuple(f"class {index}" for index in range(num_classes))
-
-
-def require_classes(value: object) -> None:
-    require(
-        isinstance(value, int) and is_whole(value) and 1 <= value <= MAX_CLASSES,
-        f"num_classes must be a whole number from 1 to {MAX_CLASSES}",
-        value,
-    )
-
-
-def require(condition: bool, rule: str, value: object) -> None:
-    if not condition:
-        raise ValueError(f"{rule}, not {reprlib.repr(value)}")  # shortened: it may be megabytes
-
-
-def is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: object) -> bool:
-    return is_whole(value) or isinstance(value, float)
-
-
-def is_channels(value: object) -> bool:
-    """Whether it is one number from 0 to 1 for each of red, green and blue."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 3
-        and all(is_number(item) and 0 <= item <= 1 for item in value)
-    )
-
-
-def is_label(value: object) -> bool:
-    """Printable leaves out control characters, and lone surrogates that UTF-8 cannot write."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_LABEL and value.isprintable()

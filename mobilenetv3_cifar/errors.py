@@ -53,8 +53,11 @@ def quote(value: object) -> str:
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
     """Text on one line: control characters escaped, passwords in URLs masked, the middle cut."""
-    masked = PASSWORD_IN_URL.sub("***@", text)
-    return shorten("".join(c if c.isprintable() else repr(c)[1:-1] for c in masked), limit)
+    return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
+
+
+def escape(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shorten(text: str, limit: int) -> str:

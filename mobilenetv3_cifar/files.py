@@ -15,11 +15,10 @@ def read_file(path: Path, limit: int) -> bytes:
             could be read forever.
     """
     with open(path, "rb", opener=open_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        content = b"" if status.st_size > limit else file.read(limit + 1)
-    if max(status.st_size, len(content)) > limit:
+        content = file.read(limit + 1)
+    if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return content
 
@@ -37,34 +36,17 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():
-            write_through(partial, files[path.name])
+            with open(partial, "xb") as file:  # its mode follows the umask
+                file.write(files[path.name])
+                file.flush()
+                os.fsync(file.fileno())
         for path, partial in partials.items():
             os.replace(partial, path)
     finally:
         for partial in partials.values():
             partial.unlink(missing_ok=True)
-    sync_names(folder)
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write a new file, and return when the disk has it; its mode follows the umask."""
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def partial_of(path: Path) -> Path:
     """A name beside `path` that no other save uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-
-
-def sync_names(folder: Path) -> None:
-    """Make renames within a folder durable; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,47 +20,36 @@ from torch import Tensor
 from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import CONFIG_VERSION, Config
 from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
-from mobilenetv3_cifar.files import partial_of, read_file, replace_files, sync_names
+from mobilenetv3_cifar.files import partial_of, read_file, replace_files
 from mobilenetv3_cifar.variants import WEIGHTS_FILE
 
 CONFIG_FILE = "config.json"
 MAX_BYTES = {CONFIG_FILE: 2**20, WEIGHTS_FILE: weights.MAX_BYTES}
-FIELDS = {field.name for field in dataclasses.fields(Config)}
+FIELDS = {field.name: field.default for field in dataclasses.fields(Config)}
+REQUIRED = {name for name, default in FIELDS.items() if default is dataclasses.MISSING}
 OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below"}
-REQUIRED = {"weights_sha256"} | {
-    field.name for field in dataclasses.fields(Config) if field.default is dataclasses.MISSING
-}
 
 
 class ModelFolder(NamedTuple):
-    """The content of a model folder. Tensors are float32 on the CPU, counters int64."""
+    """What a model folder holds."""
 
     path: Path
     config: Config
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # float32 on the CPU; counters int64
     repository: str | None = None  # "owner/name" on the Hub, where it is a snapshot in the cache
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder.
-
-    Raises:
-        ModelFolderError: a file is missing, damaged, too large, or not what the config says.
-    """
-    contents = {name: read_content(folder / name) for name in MAX_BYTES}
-    return decode_folder(folder, contents)
+    """Read and check a model folder; ModelFolderError says what is wrong with which file."""
+    return decode_folder(folder, {name: read_content(folder / name) for name in MAX_BYTES})
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Check the two files' contents; `folder`, which need not exist, is for the messages.
-
-    Raises:
-        ModelFolderError: a content is damaged or not what the config says.
-    """
+    """Check the two files' contents; `folder`, which need not exist, is for the messages."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_header(content)  # first: a Git LFS pointer should be named as such
+        weights.check_kind(content)  # first: a Git LFS pointer should be named as such
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
@@ -67,31 +57,20 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
         raise ModelFolderError(f"{folder / WEIGHTS_FILE} is refused: {error}") from error
 
 
-def check_folder_fits(found: ModelFolder, expected: dict[str, Tensor]) -> None:
-    """Raise ModelFolderError where the weights do not fit the network that the config describes."""
-    try:
-        weights.check_fit(found.tensors, expected)
-    except ValueError as error:
-        raise ModelFolderError(f"{found.path / WEIGHTS_FILE} is refused: {error}") from error
-
-
 def read_config(folder: Path) -> tuple[Config, str]:
-    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it.
-
-    Raises:
-        ModelFolderError: it is missing or not valid.
-    """
+    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it."""
     return decode_config(folder, read_content(folder / CONFIG_FILE))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
     try:
-        values = weights.parse_json(content)
+        values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
         if "unsure_below" in values:  # the name in the first release
             values["ood_threshold"] = values.pop("unsure_below")
-        fields = {name: from_json(value) for name, value in values.items() if name in FIELDS}
+        known = FIELDS.keys() & values.keys()
+        fields: dict[str, Any] = {name: from_json(values[name]) for name in known}
         config = Config(**fields)
         if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
             raise ValueError(
@@ -99,8 +78,13 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
                 "load with from_pretrained(..., NAME=VALUE) and save again"
             )
         return config, values["weights_sha256"]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{folder / CONFIG_FILE} is refused: {error}") from error
+
+
+def from_json(value: Any) -> Any:
+    """A config's sequences are tuples, which JSON writes as lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_keys(values: Any) -> None:
@@ -110,13 +94,12 @@ def check_keys(values: Any) -> None:
     version = values.get("config_version", CONFIG_VERSION)
     if version != CONFIG_VERSION or isinstance(version, bool):
         raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
-    if missing := REQUIRED - values.keys():
+    if missing := (REQUIRED | {"weights_sha256"}) - values.keys():
         raise ValueError(f"it has no {', '.join(sorted(missing))}")
-    if unknown := values.keys() - FIELDS - OTHER_KEYS:
+    if unknown := values.keys() - FIELDS.keys() - OTHER_KEYS:
         names = printable(", ".join(sorted(unknown)))
         raise ValueError(f"it has an unknown {names}; a newer mobilenetv3-cifar may read it")
-    sha256 = values["weights_sha256"]
-    if not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+    if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
 
 
@@ -124,11 +107,6 @@ def hash_values(values: dict[str, Any]) -> str:
     """SHA-256 of a config's values, all but this hash itself, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
-
-
-def from_json(value: Any) -> Any:
-    """A config's sequences are tuples, which JSON writes as lists."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def encode_config(config: Config, sha256: str) -> bytes:
@@ -171,6 +149,17 @@ def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> No
         raise ModelFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
 
+def create_folder(folder: Path, files: dict[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(folder)
+    partial.mkdir()
+    try:
+        replace_files(partial, files)
+        os.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
     """Whether a folder holds this model: the same config and the same weights."""
     try:
@@ -184,18 +173,6 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
         return weights.encode(tensors)
     except ValueError as error:
         raise ModelFolderError(f"these weights cannot be saved: {error}") from error
-
-
-def create_folder(folder: Path, files: dict[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_of(folder)
-    partial.mkdir()
-    try:
-        replace_files(partial, files)
-        os.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    sync_names(folder.parent)
 
 
 def digest(content: bytes) -> str:

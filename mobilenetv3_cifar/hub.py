@@ -1,16 +1,24 @@
-"""What every exchange with the Hugging Face Hub needs: names, reachability, errors.
+"""What every exchange with the Hugging Face Hub needs: names, budgets, errors.
 
-Errors name no token, and no password of HF_ENDPOINT.
+The Hub's own client sends and stores; what a server may answer is limited here. Within `hub_errors`
+all answers together have a budget of bytes and of time, and no header that the client would make a
+file name of is anything but hexadecimal. Errors name no token, and no password of HF_ENDPOINT.
 """
 
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import Any, TypeVar
 
 from huggingface_hub import constants, get_session, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
@@ -23,27 +31,13 @@ from mobilenetv3_cifar.errors import (
     printable,
     quote,
 )
-from mobilenetv3_cifar.fetch import COMMIT, SERVER_ERROR, within
 
-INT8_FILE = "model-int8.onnx"
-ONNX_FILES = ("model.onnx", INT8_FILE)
-PUBLISHED_FILES = (
-    "README.md",
-    "config.json",
-    "model.safetensors",
-    "metrics.json",
-    "history.csv",
-    "curves.png",
-    "confusion_matrix.png",
-    "batch.png",
-    "activation_maps.png",
-    *ONNX_FILES,
-)
-MAX_PUBLISHED_BYTES = 64 * 2**20  # of one file
-SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # the measurements of another seed
+MAX_BYTES = 128 * 2**20  # of all answers of one exchange; a model folder has 40 MB at most
+SECONDS = 600.0  # for one exchange
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever where none answers
-REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # git's hash, or SHA-256
 TOKEN = re.compile(r"[!-~]+")
 ADVICE = {
     400: "the Hub refuses what was sent",
@@ -54,48 +48,122 @@ ADVICE = {
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }
+SERVER_ERROR = "the Hub returned a server error; retry: it is safe even if a push went through"
+TOO_SLOW = "the Hub sent no complete answer in time"
+T = TypeVar("T")
 
 
-def is_published(path: str) -> bool:
-    """Whether a path in a model folder or repository is one that is ever pushed or downloaded."""
-    return path in PUBLISHED_FILES or SEED_FILE.fullmatch(path) is not None
+class Budget:
+    """Of bytes and of time, for all answers of one exchange."""
+
+    def __init__(self) -> None:
+        self.bytes = MAX_BYTES
+        self.deadline = time.monotonic() + SECONDS
+
+    def spend(self, size: int) -> None:
+        self.bytes -= size
+        if self.bytes < 0:
+            raise HubError(f"the Hub sends more than {MAX_BYTES} bytes: refused")
+        if time.monotonic() > self.deadline:
+            raise HubError(TOO_SLOW)
 
 
-def is_repo_id(name: str) -> bool:
-    """Whether it is "owner/name", by the client's rule; the first test also bounds its length."""
+BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+def ask_plainly(request: Any) -> None:
+    """Hook of the Hub's HTTP client: a compressed answer could grow beyond the budget."""
+    if BUDGET.get() is not None:
+        request.headers["Accept-Encoding"] = "identity"
+
+
+def check_answer(response: Any) -> None:
+    """Hook of the Hub's HTTP client: hold an answer to the budget before its body is read."""
+    budget = BUDGET.get()
+    if budget is None:  # somebody else uses the client
+        return
+    headers = response.headers
+    if headers.get("content-encoding", "identity") != "identity":
+        raise HubError("the Hub sends a compressed answer: refused")
+    headers.pop("x-xet-hash", None)  # large files by HTTP: the other transport has no hook
+    size = headers.get("x-linked-size") or headers.get("content-length") or "0"
+    if int(size) > budget.bytes:
+        raise HubError(f"the Hub sends {printable(size)} bytes: more than {MAX_BYTES} are refused")
+    if (commit := headers.get("x-repo-commit")) is not None:  # becomes a file name
+        etag = headers.get("x-linked-etag") or headers.get("etag") or commit
+        if not (COMMIT.fullmatch(commit) and ETAG.fullmatch(etag)):
+            raise HubError("the answer has no valid commit and hash; is the server a Hub?")
+    response.stream = limited(response.stream, budget)
+
+
+def limited(stream: Any, budget: Budget) -> Any:
+    """The stream, spending the budget; of the same type, since the HTTP client checks that."""
+
+    class Limited(type(stream)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[bytes]:
+            for chunk in stream:
+                budget.spend(len(chunk))
+                yield chunk
+
+        def close(self) -> None:
+            stream.close()
+
+    return Limited()
+
+
+def watch_client() -> None:
+    hooks = get_session().event_hooks
+    if check_answer not in hooks["response"]:
+        hooks["request"].append(ask_plainly)
+        hooks["response"].append(check_answer)
+
+
+@contextmanager
+def hub_errors(doing: str) -> Iterator[None]:
+    """One exchange with the Hub: within a budget, and whatever the client raises is a HubError.
+
+    A malformed answer makes the client raise KeyError, TypeError, AssertionError and others.
+    """
+    before = BUDGET.set(Budget())
     try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return REPO_ID.fullmatch(name) is not None
+        watch_client()
+        yield
+    except MobileNetV3CifarError:
+        raise
+    except Exception as error:
+        # A traceback would show the causes too, and their messages the URL.
+        cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
+        raise HubError(f"{doing} failed: {explain_error(error)}") from cause
+    finally:
+        BUDGET.reset(before)
 
 
-def check_repo_id(name: str) -> None:
-    if not is_repo_id(name):
-        raise HubError(f"{quote(name)} is not a repository id: it must be owner/name")
+def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
+    """The result of `work`, in a thread: looking up a host or reading headers may hang."""
+    future: Future[T] = Future()
 
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
 
-def check_revision(name: str) -> None:
-    """The cache has a file of a revision's name."""
-    if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
-        raise HubError(f"{quote(name)} is not a branch, tag or commit")
-
-
-def is_commit(revision: str | None) -> bool:
-    return revision is not None and bool(COMMIT.fullmatch(revision))
-
-
-def check_token(token: str | bool | None) -> None:
-    """The client would print a token that does not fit into a header."""
-    used = get_token() if token in (None, True) else token
-    if isinstance(used, str) and not TOKEN.fullmatch(used):
-        raise HubError("the token has characters that no token has, perhaps a line break")
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
+    deadline = time.monotonic() + (seconds or SECONDS)
+    while wait([future], 0.2).not_done:
+        watch_client()  # after a connection that failed, the client is a new one
+        if time.monotonic() > deadline:
+            raise HubError(TOO_SLOW)
+    return future.result()
 
 
 def hub_answers(seconds: float) -> bool:
     """Whether the Hub answers one request in time."""
     try:
-        within(seconds, lambda: get_session().head(constants.ENDPOINT, timeout=seconds))
+        in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
     except Exception:  # whatever the HTTP client raises, also for an invalid HF_ENDPOINT
         return False
     return True
@@ -111,23 +179,9 @@ def require_hub() -> None:
         )
 
 
-@contextmanager
-def hub_errors(doing: str) -> Iterator[None]:
-    """Turn whatever the Hub's client raises into HubError: one sentence, with what to do.
-
-    A malformed answer makes the client raise KeyError, TypeError, AssertionError and others.
-    """
-    try:
-        yield
-    except MobileNetV3CifarError:
-        raise
-    except Exception as error:
-        # A traceback would show the causes too, and their messages the URL.
-        cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
-        raise HubError(f"{doing} failed: {explain_error(error)}") from cause
-
-
-def explain_error(error: Exception) -> str:
+def explain_error(error: BaseException) -> str:
+    if isinstance(error, LocalEntryNotFoundError | RuntimeError) and error.__cause__ is not None:
+        return explain_error(error.__cause__)
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of a private repository
@@ -141,5 +195,32 @@ def explain_error(error: Exception) -> str:
     return one_line(error)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     return printable(" ".join(str(error).split()), 300) or type(error).__name__
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether it is "owner/name", by the client's rule, in ASCII."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name and name.isascii()
+
+
+def check_repo_id(name: str) -> None:
+    if not is_repo_id(name):
+        raise HubError(f"{quote(name)} is not a repository id: it must be owner/name")
+
+
+def check_revision(name: str) -> None:
+    """The cache has a file of a revision's name."""
+    if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
+        raise HubError(f"{quote(name)} is not a branch, tag or commit")
+
+
+def check_token(token: str | bool | None) -> None:
+    """The client would print a token that does not fit into a header."""
+    used = get_token() if token in (None, True) else token
+    if isinstance(used, str) and not TOKEN.fullmatch(used):
+        raise HubError("the token has characters that no token has, perhaps a line break")

@@ -4,15 +4,16 @@ Names of files may hold line breaks, escape codes of terminals, formulas of spre
 are not UTF-8, and characters that standard output cannot encode.
 """
 
-import codecs
 import csv
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable
 from io import TextIOWrapper
+from typing import Any
 
 from mobilenetv3_cifar.classifier import Prediction
+from mobilenetv3_cifar.errors import escape
 
 Answers = Iterable[tuple[str, Prediction]]  # the path as given, and what it shows
 
@@ -20,41 +21,21 @@ FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the start of one
 COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
-def escape_unencodable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """For `codecs`: bytes of names as they are, other characters as backslash escapes."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    try:
-        return error.object[error.start : error.end].encode("ascii", "surrogateescape"), error.end
-    except UnicodeEncodeError:
-        return codecs.backslashreplace_errors(error)
-
-
-codecs.register_error("mobilenetv3_cifar.escape", escape_unencodable)
-
-
 def make_encodable() -> None:
     """Have standard output and error take any name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="mobilenetv3_cifar.escape")
+            stream.reconfigure(errors="backslashreplace")
+
+
+def to_unicode(name: str | os.PathLike[str]) -> str:
+    r"""The name as valid Unicode: bytes that are not UTF-8 become \xff and the like."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name on one line: control characters escaped, bytes that are not UTF-8 kept."""
-    return "".join(
-        char if char.isprintable() or "\udc80" <= char <= "\udcff" else escape(char)
-        for char in os.fspath(name)
-    )
-
-
-def escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
-
-
-def to_unicode(name: str) -> str:
-    r"""The name as valid Unicode: bytes that are not UTF-8 become \xff and the like."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """The name on one line: control characters and bytes that are not UTF-8 escaped."""
+    return escape(to_unicode(name))
 
 
 def print_table(answers: Answers) -> None:
@@ -68,19 +49,13 @@ def print_csv(answers: Answers) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
     for path, prediction in answers:
+        cell = printable(path)
+        if cell.startswith(FORMULA) and cell != "-":
+            cell = f"./{cell}"
         score = [prediction.ood_score, str(prediction.probably_none).lower()]
         for rank, (label, value) in enumerate(prediction.items(), start=1):
-            writer.writerow([path_cell(path), rank, label_cell(label), value, *score])
-
-
-def path_cell(path: str) -> str:
-    """The path; a relative one that a spreadsheet would take for a formula begins with ./"""
-    text = printable(to_unicode(path))
-    return f"./{text}" if text.startswith(FORMULA) and text != "-" else text
-
-
-def label_cell(label: str) -> str:
-    return f"'{label}" if label.startswith(FORMULA) else label
+            quoted = f"'{label}" if label.startswith(FORMULA) else label
+            writer.writerow([cell, rank, quoted, value, *score])
 
 
 def print_jsonl(answers: Answers) -> None:
@@ -100,3 +75,12 @@ FORMATS: dict[str, Callable[[Answers], None]] = {
     "csv": print_csv,
     "jsonl": print_jsonl,
 }
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table of texts and numbers: the first column to the left, the others to the right."""
+    texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for first, *others in texts:
+        cells = (text.rjust(width + 2) for text, width in zip(others, widths[1:], strict=True))
+        print(first.ljust(widths[0]) + "".join(cells))

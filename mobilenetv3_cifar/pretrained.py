@@ -14,9 +14,9 @@ from torch import nn
 from mobilenetv3_cifar import download, push, weights
 from mobilenetv3_cifar.architecture import LAYOUTS, conv
 from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
-from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels, require_classes
+from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels
 from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
-from mobilenetv3_cifar.folder import ModelFolder, check_folder_fits, matches, write_folder
+from mobilenetv3_cifar.folder import matches, write_folder
 from mobilenetv3_cifar.variants import shipped_folder
 
 logger = logging.getLogger(__name__)
@@ -78,13 +78,15 @@ class Pretrained(nn.Module):
             ValueError: the device is unknown or unavailable; a setting or label is not valid.
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
-            raise TypeError(
-                f"from_pretrained() got an unexpected keyword argument {quote(min(unknown))}; "
-                f"settings that a load can change are {', '.join(Overrides.__annotations__)}"
-            )
+            raise TypeError(f"from_pretrained() cannot change {quote(min(unknown))}")
         with torch.inference_mode(False):  # else the network could never be trained
             found = download.open_model(name, revision, cache_dir, token, local_files_only)
-            model = cls.from_folder(found, **settings)
+            fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
+            with torch.device("meta"):  # no memory, and no random numbers drawn
+                model = cls(**fields)
+            weights.check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
+            model.load_state_dict(found.tensors, strict=True, assign=True)
+            model.folder, model.repository = found.path, found.repository
             if num_classes is not None or labels is not None:
                 model.fit_classes(num_classes, labels)
             try:
@@ -93,22 +95,10 @@ class Pretrained(nn.Module):
             except (RuntimeError, AssertionError, ImportError) as error:
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
-    @classmethod
-    def from_folder(cls, found: ModelFolder, **settings: Unpack[Overrides]) -> Self:
-        """The network of a folder that was read; ModelFolderError where the weights do not fit."""
-        fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
-        with torch.device("meta"):  # no memory, and no random numbers drawn
-            model = cls(**fields)
-        check_folder_fits(found, model.state_dict())
-        model.load_state_dict(found.tensors, strict=True, assign=True)
-        model.folder, model.repository = found.path, found.repository
-        return model
-
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
         """Replace the last layer unless it is for these classes already; a warning says so."""
         names = None if labels is None else fill_labels(labels, 0)
         count = len(names or ()) if num_classes is None else num_classes
-        require_classes(count)
         if count == self.config.num_classes and names in (None, self.config.labels):
             return
         self.reset_classifier(count, names)
@@ -158,20 +148,15 @@ class Pretrained(nn.Module):
         """Refuse a network whose layers were replaced: the config describes the original ones."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
-        try:
-            weights.check_fit(self.state_dict(), original.state_dict())
-        except ValueError as error:
-            raise ModelFolderError(
-                f"this network cannot be saved, its layers are not those of its config: {error}; "
-                "reset_classifier changes the classes"
-            ) from error
+        refused = (
+            "this network cannot be saved, its layers are not those of its config "
+            "(reset_classifier changes the classes)"
+        )
+        weights.check_fit(self.state_dict(), original.state_dict(), refused)
         kinds, originals = layer_kinds(self), layer_kinds(original)
         for name, kind in kinds.items():
             if kind != originals.get(name, kind):
-                raise ModelFolderError(
-                    f"this network cannot be saved, its config describes other layers: "
-                    f"{quote(name)} is {kind}, not {originals[name]}"
-                )
+                raise ModelFolderError(f"{refused}: {quote(name)} is {kind}, not {originals[name]}")
 
     def push_to_hub(
         self,
@@ -180,7 +165,6 @@ class Pretrained(nn.Module):
         token: str | bool | None = None,
         private: bool | None = None,
         create_pr: bool = False,
-        tag: str | None = None,
         commit_message: str = "Upload the model",
     ) -> str:
         """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
@@ -193,7 +177,6 @@ class Pretrained(nn.Module):
             token: the Hub's access token; without one, that of `hf auth login`.
             private: whether a repository that is created is private.
             create_pr: propose the change as a pull request.
-            tag: a tag for the commit, such as "v1.0".
 
         Raises:
             ModelFolderError: as `save_pretrained`.
@@ -205,38 +188,31 @@ class Pretrained(nn.Module):
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
                 (folder / CARD_FILE).write_text(self.plain_card(repo_id, token), encoding="utf-8")
-            return push.push_folder(
-                folder,
-                repo_id,
-                token=token,
-                private=private,
-                create_pr=create_pr,
-                tag=tag,
-                commit_message=commit_message,
-            )
+            return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
         """Where it was loaded from, if that has a card and is still this very network."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
-            download.download_published_files(self.repository, self.folder, token)
+            download.complete_snapshot(self.repository, self.folder, token, push.is_published)
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def plain_card(self, repo_id: str, token: str | bool | None) -> str:
         """A card that states the origin of this network, and the licence of that if known."""
-        if self.folder is None:
-            return plain_card(self.config, repo_id)
-        try:
-            if self.repository is not None:
-                download.download_published_files(
-                    self.repository, self.folder, token, wanted=lambda path: path == CARD_FILE
-                )
-            card = read_card(self.folder)
-        except (ModelFolderError, HubError):
-            card = ""
-        shipped = shipped_folder(self.folder.name) == self.folder
-        origin = self.repository or (self.folder.name if shipped else None)
+        origin = self.repository
+        card = ""
+        if self.folder is not None:
+            if shipped_folder(self.folder.name) == self.folder:
+                origin = self.folder.name
+            try:
+                if self.repository is not None:
+                    download.complete_snapshot(
+                        self.repository, self.folder, token, CARD_FILE.__eq__
+                    )
+                card = read_card(self.folder)
+            except (ModelFolderError, HubError):
+                pass  # the licence stays unknown
         return plain_card(self.config, repo_id, origin, card)
 
 

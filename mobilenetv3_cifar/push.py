@@ -7,36 +7,37 @@ wrote is kept, and in a generated card the notes between `<!-- notes -->` and `<
 
 import json
 import logging
+import re
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationDelete,
-    HfApi,
-    ModelInfo,
-    RepoFile,
-)
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
-from mobilenetv3_cifar.errors import HubError, ModelFolderError
-from mobilenetv3_cifar.fetch import fetch_file, find_file
+from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
-from mobilenetv3_cifar.folder import CONFIG_FILE, read_config, read_folder
+from mobilenetv3_cifar.folder import CONFIG_FILE, MAX_BYTES, read_config, read_folder
 from mobilenetv3_cifar.hub import (
-    MAX_PUBLISHED_BYTES,
-    ONNX_FILES,
     check_repo_id,
-    check_revision,
     check_token,
     hub_errors,
-    is_published,
+    in_time,
     require_hub,
 )
-from mobilenetv3_cifar.variants import MAX_METRICS_BYTES, METRICS_FILE, WEIGHTS_FILE
+from mobilenetv3_cifar.variants import (
+    INT8_FILE,
+    MAX_METRICS_BYTES,
+    METRICS_FILE,
+    ONNX_FILE,
+    WEIGHTS_FILE,
+)
 
 ALWAYS_SENT = {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
+FIGURES = {"curves.png", "confusion_matrix.png", "batch.png", "activation_maps.png"}
+PUBLISHED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
+SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # the measurements of another seed
 SENT = "Sent by mobilenetv3-cifar: "  # in the commit's description, before the list of files
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ class Plan(NamedTuple):
     kept: list[str]  # files of the same names that were not pushed from here
     deleted: list[str]
     card_is_merged: bool  # a person's card is kept, with metadata added
+    head: str | None  # the commit that it was made for
+
+
+def is_published(path: str) -> bool:
+    """Whether a path in a model folder or repository is one that is ever pushed or downloaded."""
+    return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
@@ -61,77 +68,65 @@ def files_to_push(folder: Path) -> list[str]:
 def push_folder(
     folder: Path,
     repo_id: str,
-    *,
     token: str | bool | None = None,
     private: bool | None = None,
     create_pr: bool = False,
-    tag: str | None = None,
     commit_message: str = "Upload the model",
 ) -> str:
     """Make the repository equal to the folder; without a difference, no commit is made.
 
-    The arguments are those of `MobileNetV3Cifar.push_to_hub`; so is the URL that is returned.
-
-    Raises:
-        ModelFolderError: the folder does not load, or its card's metadata is invalid.
-        HubError: the Hub cannot be reached or refuses; the message says what to do.
+    Arguments, result and errors are those of `MobileNetV3Cifar.push_to_hub`.
     """
-    check_repo_id(repo_id)
-    check_token(token)
-    if tag is not None:
-        check_revision(tag)
-    if create_pr and tag is not None:
-        raise ValueError("a pull request has no commit to tag yet: give create_pr or tag")
-    check_folder(folder)
+    check(folder, repo_id, token)
     api = HfApi(token=token)
-    with hub_errors(f"pushing to {repo_id}"):
-        require_hub()
+
+    def push() -> str:
         api.create_repo(repo_id, private=private, exist_ok=True)
-        remote = api.model_info(repo_id)
-        if tag is not None and find_tag(api, repo_id, tag) not in (None, remote.sha):
-            raise HubError(f"{repo_id} already has a tag {tag}, of another commit")
-        plan = make_plan(api, folder, repo_id, remote)
+        plan = make_plan(api, folder, repo_id)
         for path in plan.kept:
             logger.warning("%s in %s is kept: no push put it there", path, repo_id)
+        contents = {name: folder / name for name in plan.sent} | {CARD_FILE: plan.card.encode()}
         commit = api.create_commit(
             repo_id,
-            operations(folder, plan),
+            [
+                *(CommitOperationAdd(name, contents[name]) for name in plan.sent),
+                *(CommitOperationDelete(name) for name in plan.deleted),
+            ],
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
-            parent_commit=remote.sha,  # so that a change made meanwhile is not lost
+            parent_commit=plan.head,  # so that a change made meanwhile is not lost
         )
-        if tag is not None:
-            set_tag(api, repo_id, tag, commit.oid)
-    return commit.pr_url or commit.commit_url
+        return commit.pr_url or commit.commit_url
+
+    with hub_errors(f"pushing to {repo_id}"):
+        require_hub()
+        return in_time(push)
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """What `push_folder` would do now. Nothing is sent.
-
-    Raises:
-        ModelFolderError, HubError: as `push_folder`.
-    """
-    check_repo_id(repo_id)
-    check_token(token)
-    check_folder(folder)
-    api = HfApi(token=token)
+    """What `push_folder` would do now, with the same errors. Nothing is sent."""
+    check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
-        try:
-            remote = api.model_info(repo_id)
-        except RepositoryNotFoundError:
-            return Plan(read_card(folder), files_to_push(folder), [], [], False)
-        return make_plan(api, folder, repo_id, remote)
+        return in_time(lambda: make_plan(HfApi(token=token), folder, repo_id))
 
 
-def make_plan(api: HfApi, folder: Path, repo_id: str, remote: ModelInfo) -> Plan:
-    present = {file.rfilename for file in remote.siblings or []}
-    names = set(files_to_push(folder))
-    remote_card = read_remote_card(api, repo_id, remote) if CARD_FILE in present else ""
-    owned = files_of_last_push(api, repo_id, remote, is_generated(remote_card)) & present
-    kept = (names & present) - owned - ALWAYS_SENT
-    card = merge_cards(read_card(folder), remote_card)
+def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
+    local_card, names = read_card(folder), set(files_to_push(folder))
+    try:
+        head = api.model_info(repo_id).sha
+    except RepositoryNotFoundError:
+        return Plan(local_card, sorted(names), [], [], False, None)
+    present = hashes(api, repo_id, head)
+    remote_card = ""
+    if CARD_FILE in present:
+        with tempfile.TemporaryDirectory() as cache:  # the user's may not be writable
+            path = api.hf_hub_download(repo_id, CARD_FILE, revision=head, cache_dir=cache)
+            remote_card = read_file(Path(path), MAX_CARD_BYTES).decode("utf-8")
+    owned = files_of_last_push(api, repo_id, head, present)
+    kept = (names & present.keys()) - owned - ALWAYS_SENT
+    card = merge_cards(local_card, remote_card)
     # An unchanged card is not sent again: the Hub might find its metadata invalid.
     unchanged = {CARD_FILE} if card == remote_card else set()
     return Plan(
@@ -140,39 +135,19 @@ def make_plan(api: HfApi, folder: Path, repo_id: str, remote: ModelInfo) -> Plan
         kept=sorted(kept),
         deleted=sorted(owned - names - ALWAYS_SENT),
         card_is_merged=bool(remote_card) and not is_generated(remote_card),
+        head=head,
     )
 
 
-def operations(folder: Path, plan: Plan) -> list[CommitOperationAdd | CommitOperationDelete]:
-    card = plan.card.encode()
-    return [
-        *(CommitOperationAdd(n, card if n == CARD_FILE else folder / n) for n in plan.sent),
-        *(CommitOperationDelete(name) for name in plan.deleted),
-    ]
-
-
-def read_remote_card(api: HfApi, repo_id: str, remote: ModelInfo) -> str:
-    file = find_file(repo_id, CARD_FILE, remote.sha, api.token)
-    return fetch_file(file, api.token, MAX_CARD_BYTES).decode("utf-8")
-
-
 def files_of_last_push(
-    api: HfApi, repo_id: str, remote: ModelInfo, card_is_generated: bool
+    api: HfApi, repo_id: str, head: str | None, present: dict[str, str]
 ) -> set[str]:
-    """The files that the last push sent and nobody changed since.
-
-    Some mirrors have no history; there a generated card means that all published files were pushed.
-    """
-    try:
-        commits = api.list_repo_commits(repo_id, revision=remote.sha)
-    except HfHubHTTPError:
-        present = (file.rfilename for file in remote.siblings or [])
-        return set(filter(is_published, present)) if card_is_generated else set()
-    for commit in commits:
+    """The files that the last push from here sent and nobody changed since."""
+    for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
             sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
-            then, now = (hashes(api, repo_id, sha) for sha in (commit.commit_id, remote.sha))
-            return {path for path in sent if path in now and now[path] == then.get(path)}
+            then = hashes(api, repo_id, commit.commit_id)
+            return {path for path in sent & present.keys() if present[path] == then.get(path)}
     return set()
 
 
@@ -182,30 +157,17 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 
 
-def find_tag(api: HfApi, repo_id: str, tag: str) -> str | None:
-    """The commit that a tag names, where there is such a tag."""
-    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(repo_id).tags}
-    return tags.get(tag)
-
-
-def set_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
-    """Tag the commit; a tag that was set on the one before, known only now to differ, stays."""
-    tagged = find_tag(api, repo_id, tag)
-    if tagged is None:
-        api.create_tag(repo_id, tag=tag, revision=commit)
-    elif tagged != commit:
-        raise HubError(f"{repo_id} was pushed, but its tag {tag} stays on an older commit")
-
-
-def check_folder(folder: Path) -> None:
+def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
     """Refuse a folder that does not load, or whose measurements or exports are of other weights."""
+    check_repo_id(repo_id)
+    check_token(token)
     read_folder(folder)
     read_card(folder)
     sha256 = read_config(folder)[1]
-    for name in ONNX_FILES:
+    for name in (ONNX_FILE, INT8_FILE):
         path = folder / name
         # Its metadata name the weights, as plain text.
-        if path.is_file() and sha256.encode() not in read_file(path, MAX_PUBLISHED_BYTES):
+        if path.is_file() and sha256.encode() not in read_file(path, MAX_BYTES[WEIGHTS_FILE]):
             raise ModelFolderError(f"{path} was exported from other weights: export it again")
     try:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))

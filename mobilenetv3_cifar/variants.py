@@ -11,6 +11,7 @@ from mobilenetv3_cifar.files import read_file
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+INT8_FILE = "model-int8.onnx"
 MAX_METRICS_BYTES = 2**20
 
 
@@ -50,7 +51,7 @@ def list_variants() -> list[Variant]:
     """All shipped variants, best validation accuracy first, ties by name.
 
     Raises:
-        VariantError: a variant's folder is incomplete, or the package is inside a zip file.
+        VariantError: a folder is incomplete, or the package is inside a zip file.
     """
     if not variants_folder().is_dir():
         raise VariantError(

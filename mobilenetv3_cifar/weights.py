@@ -1,12 +1,9 @@
 """The weights file: named tensors to safetensors bytes and back, bit for bit, strictly.
 
 A floating tensor is written as float16 where that loses nothing, else as float32, and always read
-as float32: reading and writing again gives the same bytes. safetensors lets duplicate names, values
-that are not finite and headers of 100 MB pass; they are refused here.
+as float32: reading and writing again gives the same bytes. safetensors lets headers of 100 MB and
+values that are not finite pass; they are refused here.
 """
-
-import json
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +11,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mobilenetv3_cifar.errors import printable, quote
+from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 
 MAX_BYTES = 64 * 2**20  # of the whole file; the largest network has 17 MB
 MAX_HEADER_BYTES = 2**20
-LENGTH_BYTES = 8  # the file starts with the length of its header, little-endian
 NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
     b"<": "an HTML page, not weights",
     b"PK": "a zip archive (a PyTorch checkpoint?), not safetensors; pickles are never opened",
     b"\x80": "a pickle, not safetensors; pickles are never opened",
+    b"": "not safetensors: its first 8 bytes are not the length of a header",
 }
 
 
@@ -58,7 +55,7 @@ def decode(content: bytes) -> dict[str, Tensor]:
     Raises:
         ValueError: it is not a whole safetensors file of finite F16, F32 and I64 tensors.
     """
-    check_header(content)
+    check_kind(content)
     try:
         tensors = load(content)
     # torch has no name for some dtypes (KeyError), and no sizes from 2**63 (the last three).
@@ -72,31 +69,17 @@ def decode(content: bytes) -> dict[str, Tensor]:
     return widened
 
 
+def check_kind(content: bytes) -> None:
+    """Name another kind of file: its first bytes, as the length of a header, are too large."""
+    if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
+        kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
+        raise ValueError(next(kinds))
+
+
 def widen(tensor: Tensor) -> Tensor:
     """float16 -> float32, by numpy: torch's threads would wait for each other on a busy machine."""
     half = tensor.dtype == torch.float16
     return torch.from_numpy(tensor.numpy().astype(np.float32)) if half else tensor
-
-
-def check_header(content: bytes) -> None:
-    """Refuse, before anything is parsed, another kind of file or a suspicious header."""
-    length = int.from_bytes(content[:LENGTH_BYTES], "little")
-    if len(content) < LENGTH_BYTES or length > MAX_HEADER_BYTES:
-        raise ValueError(name_content(content))
-    header = content[LENGTH_BYTES : LENGTH_BYTES + length]
-    if len(header) < length:
-        raise ValueError("cut off within its header")
-    if not header.startswith(b"{"):
-        raise ValueError("not safetensors: its header does not start with a brace")
-    parse_json(header)
-
-
-def name_content(content: bytes) -> str:
-    """What a file that is not safetensors is instead, as far as its first bytes tell."""
-    for start, kind in NOT_WEIGHTS.items():
-        if content.startswith(start):
-            return kind
-    return "not safetensors: its first 8 bytes are not a header length" if content else "empty"
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:
@@ -105,43 +88,20 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"tensor {quote(name)} has a value that is not finite")
 
 
-def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Raise ValueError, naming the tensor, unless names and shapes are those expected.
+def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
+    """Raise ModelFolderError, "`refused`: which tensor", unless names and shapes are as expected.
 
     Floating types may differ: a network may be in half precision, and what is read is float32.
     """
     for name in sorted(expected.keys() | tensors.keys()):
-        if name not in tensors:
-            raise ValueError(f"tensor {quote(name)} is missing")
-        if name not in expected:
-            raise ValueError(f"tensor {quote(name)} does not belong to this network")
-        given, wanted = describe(tensors[name]), describe(expected[name])
+        given = describe(tensors.get(name), "missing")
+        wanted = describe(expected.get(name), "part of this network")
         if given != wanted:
-            raise ValueError(f"tensor {quote(name)} is {given}, not {wanted}")
+            raise ModelFolderError(f"{refused}: tensor {quote(name)} is {given}, not {wanted}")
 
 
-def describe(tensor: Tensor) -> str:
+def describe(tensor: Tensor | None, none: str) -> str:
+    if tensor is None:
+        return none
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"
-
-
-def parse_json(content: bytes) -> Any:
-    """UTF-8 JSON without duplicate keys, NaN or infinities; anything else raises ValueError."""
-    try:
-        text = content.decode("utf-8")
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
-    except RecursionError as error:
-        raise ValueError("JSON nested too deeply") from error
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"the key {quote(key)} occurs twice")
-        values[key] = value
-    return values
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar import MobileNetV3Cifar, push
 from mobilenetv3_cifar.card import plain_card
-from tests.loopback_hub import LoopbackHub, point_client_at, serve
+from tests.loopback_hub import LoopbackHub, Repo, point_client_at, serve, sha256
 
 REPO_ID = "someone/small"
 
@@ -38,6 +38,16 @@ def folder(tmp_path):
     for stray in (".env", "token", ".model.safetensors.0123.partial", "step-000001.safetensors"):
         (path / stray).write_text("secret")
     return path
+
+
+@pytest.fixture
+def pushed(loopback, folder):
+    """The Hub with that folder in a repository."""
+    files = {name: (folder / name).read_bytes() for name in push.files_to_push(folder)}
+    loopback.blobs |= {sha256(content): content for content in files.values()}
+    loopback.repos[REPO_ID] = Repo()
+    loopback.repos[REPO_ID].commit("main", files, "Pushed", push.SENT + ", ".join(files))
+    return loopback
 
 
 def tree(server: LoopbackHub, repo_id: str = REPO_ID, ref: str = "main") -> dict[str, bytes]:

@@ -39,7 +39,6 @@ class Repo:
     private: bool = False
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
     refs: dict[str, str] = dataclasses.field(default_factory=dict)
-    tags: dict[str, str] = dataclasses.field(default_factory=dict)
     messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit
 
     def commit(
@@ -53,8 +52,7 @@ class Repo:
         return oid
 
     def resolve(self, revision: str) -> str | None:
-        known = {**self.refs, **self.tags, **{oid: oid for oid in self.commits}}
-        return known.get(revision)
+        return {**self.refs, **{oid: oid for oid in self.commits}}.get(revision)
 
 
 class RefusalError(Exception):
@@ -87,13 +85,11 @@ class LoopbackHub:
                 Route("/api/repos/create", self.create, methods=["POST"]),
                 Route("/api/validate-yaml", self.validate_yaml, methods=["POST"]),
                 Route(api, self.info),
-                Route(api + "/refs", self.list_refs),
                 Route(api + "/revision/{revision:path}", self.info),
                 Route(api + "/commits/{revision:path}", self.list_commits),
                 Route(api + "/tree/{revision:path}", self.tree),
                 Route(api + "/preupload/{revision:path}", self.preupload, methods=["POST"]),
                 Route(api + "/commit/{revision:path}", self.commit, methods=["POST"]),
-                Route(api + "/tag/{revision:path}", self.tag, methods=["POST"]),
                 Route(
                     "/{owner}/{name}.git/info/lfs/objects/batch", self.lfs_batch, methods=["POST"]
                 ),
@@ -154,6 +150,9 @@ class LoopbackHub:
         repo = self.find(request)
         if self.malformed is not None:
             return Response(self.malformed, media_type="application/json")
+        for fault, seconds in (("endless_json", 0), ("drip_json", 0.02)):
+            if self.break_once(fault):
+                return StreamingResponse(forever(seconds), media_type="application/json")
         sha = repo.resolve(request.path_params.get("revision", "main"))
         if sha is None:
             raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
@@ -168,19 +167,9 @@ class LoopbackHub:
             }
         )
 
-    async def list_refs(self, request: Request) -> Response:
-        repo = self.find(request)
-        tags = [
-            {"name": name, "ref": f"refs/tags/{name}", "targetCommit": oid}
-            for name, oid in repo.tags.items()
-        ]
-        return JSONResponse({"branches": [], "tags": tags, "converts": []})
-
     async def list_commits(self, request: Request) -> Response:
         """All commits, last first: this Hub keeps no parents, and the client asks for the head."""
         repo = self.find(request)
-        if self.break_once("no_history"):
-            raise RefusalError(404, None, "Not found")
         return JSONResponse(
             [
                 {
@@ -262,14 +251,6 @@ class LoopbackHub:
         if self.break_once("commit_lost"):
             return Response("the answer is lost", 504)
         return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{repo_url}/commit/{oid}"})
-
-    async def tag(self, request: Request) -> Response:
-        repo = self.find(request)
-        name = (await request.json())["tag"]
-        if name in repo.tags:
-            raise RefusalError(409, None, "Tag exists already")
-        repo.tags[name] = repo.resolve(request.path_params["revision"])
-        return JSONResponse({})
 
     async def file(self, request: Request) -> Response:
         repo = self.find(request)

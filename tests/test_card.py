@@ -10,9 +10,8 @@ from tests.fake_results import by_name, history, int8, learning_rates, metrics, 
 from training.experiments import EXPERIMENTS
 from training.loop.run_folder import to_csv
 from training.recipe import Recipe
-from training.reports import card, card_results
-from training.reports.claims import S3, S4, S10
-from training.reports.results import CONTROL
+from training.reports import card
+from training.reports.claims import COSINE, OVERFIT, S3, S4, S10
 
 STILL = [0.700, 0.701, 0.699, 0.700]
 
@@ -38,7 +37,7 @@ def card_of(folder):
 def own(monkeypatch):
     """The name of a network of our own."""
     row = dataclasses.replace(
-        EXPERIMENTS[CONTROL],
+        EXPERIMENTS[COSINE],
         name="large-ours",
         kind="own",
         claim="The best of all.",
@@ -61,16 +60,16 @@ def test_a_report_card_compares_with_the_report(tmp_path):
 
 def test_a_control_is_not_compared_with_itself(tmp_path):
     write(tmp_path / S10, metrics(S10, 0.76, train=0.80))
-    text = card_of(write(tmp_path / CONTROL, metrics(CONTROL, 0.83, train=0.90)))
+    text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
     assert "It is a control and not an experiment of the report." in text
     assert "the report's longest" not in text
     assert "underfit" not in text
-    assert S10 not in text.replace(CONTROL, "").replace(EXPERIMENTS[CONTROL].claim, "")
+    assert S10 not in text.replace(COSINE, "").replace(EXPERIMENTS[COSINE].claim, "")
     assert "decreasing to 0 along a cosine" in text
 
 
 def test_another_control_is_described_by_its_own_recipe(tmp_path):
-    text = card_of(write(tmp_path / "small-overfit", metrics("small-overfit", 0.4, train=1.0)))
+    text = card_of(write(tmp_path / OVERFIT, metrics(OVERFIT, 0.4, train=1.0)))
     assert "rotation by up to" not in text
     assert "| `train_images` | `1000` |" in text
     assert f"It asks: {EXPERIMENTS['small-overfit'].claim}" in text
@@ -159,13 +158,13 @@ def test_over_and_underfitting_follow_the_rules_of_the_reproduction(train, losse
     full = results(S10, train=0.8, valid_loss=[0.9] * 6 + [0.9 - each / 10 for each in STILL])
     full.metrics["train"]["loss"] = full.metrics["validation"]["loss"] = 0.1
     one = results(S3, train=train, valid_loss=losses)
-    assert f"**{finding}**" in card_results.fit(one, by_name(full))
-    assert "Compared with" in card_results.fit(one, by_name(full))
+    assert f"**{finding}**" in card.fit(one, by_name(full))
+    assert "Compared with" in card.fit(one, by_name(full))
     # Without the longer training the noise is unknown, and so is underfitting.
     expected = "is not decidable" if finding == "it overfits" else "it does not overfit"
-    assert expected in card_results.fit(one, {})
+    assert expected in card.fit(one, {})
 
 
 def test_the_longest_training_is_not_compared_with_itself():
     one = results(S10, train=0.8, lr=learning_rates(10))
-    assert "Compared with" not in card_results.fit(one, by_name(one))
+    assert "Compared with" not in card.fit(one, by_name(one))

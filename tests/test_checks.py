@@ -1,61 +1,63 @@
-"""Each check on results where the claim holds and on results where it does not."""
+"""Each claim on results where it holds, where it does not, and where nothing can be decided."""
 
 import pytest
 
 from tests.fake_results import by_name, results
-from training.reports import checks, curve_checks
-from training.reports.claims import L3, L4, L5, S3, S4, S5, S10
-from training.reports.results import CONTROL
+from training.reports import checks
+from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
 STILL = [0.700, 0.701, 0.699, 0.700]  # noise of four epochs: sd 0.0008, interval of a change 0.0037
+YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
-@pytest.mark.parametrize(
-    ("one", "expected"),
-    [(0.780, "confirmed"), (0.720, "not confirmed"), (0.755, "not decidable")],
-)
+def decide(name, says, *several):
+    """Verdict and figures of the claim of `name` whose text contains `says`."""
+    (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
+    return judge(claim, by_name(*several))
+
+
+@pytest.mark.parametrize(("one", "expected"), [(0.780, YES), (0.720, NO), (0.755, OPEN)])
 def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
-    finding = checks.better(large, small, by_name(small, large))
-    assert finding.verdict == expected
-    assert finding.figures.endswith("± 0.99")  # 4.303 * 0.2 * sqrt(4 / 3)
-    assert checks.worse(small, large, by_name(small, large)) == finding
+    verdict, figures = decide(L4, "slightly better than the Small", small, large)
+    assert verdict == expected
+    assert figures.endswith("± 0.99 (+1.53 in the report)")  # 4.303 * 0.2 * sqrt(4 / 3)
+    opposite = {YES: NO, NO: YES}.get(expected, expected)
+    assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
 
 
 def test_without_seeds_no_difference_is_decided():
-    large, small = results(L4, 0.9), results(S4, 0.5)
-    finding = checks.better(large, small, by_name(large, small))
-    assert finding.verdict == "not decidable"
-    assert finding.figures.endswith("+40.00 (variation unknown)")
+    verdict, figures = decide(L3, "lower than the baseline", results(L3, 0.5), results(L4, 0.9))
+    assert verdict == OPEN
+    assert "-40.00 (variation unknown)" in figures
 
 
 def test_the_best_must_be_better_than_every_other():
-    one, spread = results(S4, 0.78, seeds=(0.781, 0.779)), (0.001, -0.001)
-    lower, higher, near = (
-        results(name, test, seeds=[test + each for each in spread])
-        for name, test in ((S3, 0.7), (S10, 0.8), (L4, 0.779))
-    )
-    known = by_name(one, lower, higher, near)
-    assert checks.best(one, lower, results=known).verdict == "confirmed"
-    assert checks.best(one, lower, near, results=known).verdict == "not decidable"
-    assert checks.best(one, near, higher, results=known).verdict == "not confirmed"
-    assert "(-2.11 in the report)" in checks.best(one, higher, results=known).figures
+    one = results(S4, 0.78, seeds=(0.781, 0.779))
+    for five, ten, expected in ((0.7, 0.7, YES), (0.7, 0.779, OPEN), (0.7, 0.8, NO)):
+        others = [
+            results(name, test, seeds=(test + 0.001, test - 0.002))
+            for name, test in ((S5, five), (S10, ten), (S3, 0.6))
+        ]
+        verdict, figures = decide(S4, "the best Small setting", one, *others)
+        assert verdict == expected
+        assert figures.count("; ") == 2
+        assert "(-2.11 in the report)" in figures
 
 
 def test_recalls_far_apart_are_not_balanced():
     one = results(S4, 0.75, seeds=(0.75, 0.75))
-    assert checks.balanced(one, by_name(one)).verdict == "confirmed"
+    assert decide(S4, "equally well", one)[0] == YES
     for run, recall in zip(one.runs, (0.60, 0.62, 0.61), strict=True):
         run["test"]["per_class"]["cat"]["recall"] = recall
-    finding = checks.balanced(one, by_name(one))
-    assert finding.verdict == "not confirmed"
-    assert "61.00 % (cat)" in finding.figures  # the mean over the seeds
+    verdict, figures = decide(S4, "equally well", one)
+    assert verdict == NO
+    assert "61.00 % (cat)" in figures  # the mean over the seeds
 
 
-def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors():
-    for test, expected in ((0.745, "confirmed"), (0.76, "not confirmed")):
-        one = results(S4, test)
-        assert checks.mirrors_validation(one, by_name(one)).verdict == expected
+@pytest.mark.parametrize(("test", "expected"), [(0.745, YES), (0.76, NO), (0.72, NO)])
+def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(test, expected):
+    assert decide(S4, "mirrors validation", results(S4, test))[0] == expected
 
 
 def five_epochs(train, valid):
@@ -65,184 +67,140 @@ def five_epochs(train, valid):
     return five, four
 
 
-def test_a_gap_widens_beyond_the_variation():
-    for train, valid, expected in (
-        (0.78, 0.75, "confirmed"),
-        (0.76, 0.75, "not confirmed"),
-        (0.76, 0.7401, "not decidable"),
-    ):
-        five, four = five_epochs(train, valid)
-        assert checks.gap_widens(five, four, by_name(five, four)).verdict == expected
-
-
-def test_an_epoch_overfits_if_it_lowers_validation_accuracy():
-    for valid, overfits, improves in (
-        (0.73, "confirmed", "not confirmed"),
-        (0.75, "not confirmed", "confirmed"),
-        (0.7401, "not decidable", "not decidable"),
-    ):
-        five, four = five_epochs(0.78, valid)
-        known = by_name(five, four)
-        assert checks.begins_to_overfit(five, four, known).verdict == overfits
-        assert checks.keeps_improving(five, four, known).verdict == improves
+@pytest.mark.parametrize(
+    ("says", "train", "valid", "expected"),
+    [
+        ("gains less than training", 0.78, 0.75, YES),
+        ("gains less than training", 0.76, 0.75, NO),
+        ("gains less than training", 0.76, 0.7401, OPEN),
+        ("beginning of overfitting", 0.78, 0.73, YES),
+        ("beginning of overfitting", 0.78, 0.75, NO),
+        ("beginning of overfitting", 0.78, 0.7401, OPEN),
+    ],
+)
+def test_a_fifth_epoch_counts_beyond_the_variation(says, train, valid, expected):
+    assert decide(S5, says, *five_epochs(train, valid))[0] == expected
 
 
 def test_a_contrast_of_two_gaps_has_its_own_variation():
-    five, four = five_epochs(0.80, 0.75)  # the gap widens by 3 points
-    for train, expected in ((0.77, "confirmed"), (0.8, "not decidable")):
+    small = five_epochs(0.80, 0.75)  # the gap widens by 3 points
+    for train, expected in ((0.77, YES), (0.8, OPEN), (0.86, NO)):
         large = results(L4, train=0.77, valid=0.74), results(L5, train=train, valid=0.74)
-        every = by_name(five, four, *large)
-        finding = checks.gap_widens_less(large[1], large[0], five, four, every)
-        assert finding.verdict == expected
-    alone = by_name(*large)
-    unknown = checks.gap_widens_less(large[1], large[0], large[1], large[0], alone)
-    assert unknown.verdict == "not decidable"
-
-
-def test_a_network_underfits_that_is_far_worse_on_its_own_training_images():
-    full = results(S10, train=0.8)
-    full.metrics["validation"]["loss"] = 0.5
-    full.metrics["train"]["loss"] = 0.4
-    for train, expected in ((0.7, "confirmed"), (0.76, "not confirmed")):
-        assert checks.underfits(results(S3, train=train), full, {}).verdict == expected
-    full.metrics["validation"]["loss"] = 0.9
-    assert checks.underfits(results(S3, train=0.7), full, {}).verdict == "not confirmed"
+        assert decide(L5, "unlike the Small", *small, *large)[0] == expected
 
 
 @pytest.mark.parametrize(
-    ("test", "expected"),
-    [(0.72, "confirmed"), (0.68, "not confirmed"), (0.695, "not decidable")],
+    ("train", "loss", "expected"), [(0.74, 0.9, YES), (0.76, 0.9, NO), (0.74, 0.5, NO)]
 )
+def test_underfitting_is_5_points_of_training_accuracy_and_higher_losses(train, loss, expected):
+    full, one = results(S10, train=0.80), results(S3, train=train)
+    for split in ("train", "validation"):
+        one.metrics[split]["loss"] = loss
+    verdict, figures = decide(S3, "it underfits", one, full)
+    assert verdict == expected
+    assert f"training accuracy {100 * train:.2f} % against 80.00 %, loss {loss:.3f}" in figures
+
+
+@pytest.mark.parametrize(("test", "expected"), [(0.71, YES), (0.69, NO), (0.705, OPEN)])
 def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
-    finding = checks.over_70(large, by_name(small, large))
-    assert finding.verdict == expected
-    assert finding.figures.endswith("± 0.86")  # 4.303 * 0.2
-    assert checks.over_70(large, by_name(large)).verdict == "not decidable"
+    verdict, figures = decide(L3, "over 70 %", small, large)
+    assert verdict == expected
+    assert figures.endswith("± 0.86")  # 4.303 * 0.2
+    assert decide(L3, "over 70 %", large)[0] == OPEN
 
 
-def test_the_control_must_pass_80_percent_to_blame_the_schedule():
+@pytest.mark.parametrize(("test", "expected"), [(0.85, YES), (0.79, NO)])
+def test_the_control_must_pass_80_percent_to_blame_the_schedule(test, expected):
     step = results(S10, 0.76, seeds=(0.762, 0.758))
-    for test, expected in ((0.85, "confirmed"), (0.79, "not confirmed")):
-        cosine = results(CONTROL, test)
-        assert checks.schedule_limits(cosine, step, by_name(cosine, step)).verdict == expected
+    assert decide(COSINE, "step schedule", results(COSINE, test), step)[0] == expected
 
 
-def test_generalising_worse_means_a_lower_test_accuracy():
-    regularised = results(S4, 0.75, seeds=(0.751, 0.749))
-    for test, expected in ((0.70, "confirmed"), (0.80, "not confirmed"), (0.75, "not decidable")):
-        one = results(S10, test)
-        finding = checks.generalises_worse(one, regularised, by_name(one, regularised))
-        assert finding.verdict == expected
+@pytest.mark.parametrize(("last", "expected"), [(0.70, OPEN), (0.75, NO), (0.65, YES)])
+def test_a_plateau_is_not_overfitting_if_another_schedule_still_gains(last, expected):
+    step = results(S10, valid_accuracy=[0.6] * 6 + STILL)
+    cosine = results(COSINE, valid_accuracy=[0.7] * 9 + [last], lr=[1e-3] * 10)
+    assert decide(S10, "plateau", step, cosine)[0] == expected
+
+
+@pytest.mark.parametrize(("accuracy", "expected"), [(0.8, YES), (0.6, NO), (0.701, OPEN)])
+def test_dropout_and_short_training_count_beyond_the_variation(accuracy, expected):
+    one = results(S3, 0.7, valid=0.70, seeds=(0.702, 0.698))
+    full = results(S10, valid_accuracy=[0.5, 0.6, accuracy, *[0.9] * 7])
+    assert decide(S3, "the dropout rate", one, full)[0] == expected
+    longer = [
+        results(name, valid_accuracy=[0.5, 0.6, 0.7, accuracy, *[0.9] * 6]) for name in (S4, S10)
+    ]
+    assert decide(S3, "stopping after three", one, *longer)[0] == expected
 
 
 def test_statements_about_the_method_are_computed():
-    finding = checks.normalises_to_unit({})
-    assert finding.verdict == "not confirmed"
-    assert "means from 0.03 to 0.18" in finding.figures
-    finding = checks.evaluation_disables_batch_norm({})
-    assert finding.verdict == "not confirmed"
-    assert "maps 3 to 1" in finding.figures
+    found = {claim.where: judge(claim, {}) for claim in CLAIMS if not claim.needs}
+    assert {verdict for verdict, _ in found.values()} == {NO}
+    assert "means from 0.03 to 0.18" in found["section 3"][1]
+    assert "maps 3 to 1" in found["section 8, listing 13"][1]
 
 
 @pytest.mark.parametrize(
-    ("check", "holding", "failing"),
+    ("name", "says", "expected", "columns"),
     [
-        (curve_checks.improves, {}, {"valid_loss": [1.0] * 10}),
+        (L4, "rise and losses fall", YES, {}),
+        (L4, "rise and losses fall", NO, {"valid_loss": [1.0] * 4}),
+        (S10, "improve steadily", YES, {"valid_loss": [1, 0.9, 0.8, 0.7, 0.6, *[0.9] * 5]}),
+        (S10, "improve steadily", NO, {"train_accuracy": [0.5, 0.6, 0.6, 0.7, *[0.8] * 6]}),
+        (S10, "stands still", YES, {"valid_accuracy": [0.6] * 5 + [0.698, *STILL]}),
+        (S10, "stands still", NO, {"valid_accuracy": [0.6] * 5 + [0.690, *STILL]}),
+        (S10, "still rises", YES, {"train_accuracy": [0.6] * 5 + [0.690, *STILL]}),
+        (S10, "still rises", NO, {"train_accuracy": [0.6] * 5 + [0.710, *STILL]}),
+        (S10, "still rises", OPEN, {"train_accuracy": [0.6] * 5 + [0.699, *STILL]}),
         (
-            curve_checks.improves_until(5),
-            {"valid_loss": [1.0, 0.9, 0.8, 0.7, 0.6, 0.9, 0.9, 0.9, 0.9, 0.9]},
-            {"train_accuracy": [0.5, 0.6, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]},
-        ),
-        (
-            curve_checks.stands_still_from(6),
-            {"valid_accuracy": [0.6] * 5 + [0.698, *STILL]},
-            {"valid_accuracy": [0.6] * 5 + [0.690, *STILL]},
-        ),
-        (
-            curve_checks.training_rises_from(6),
-            {"train_accuracy": [0.6] * 5 + [0.690, *STILL]},
-            {"train_accuracy": [0.6] * 5 + [0.710, *STILL]},
-        ),
-        (
-            curve_checks.gains_marginal_from(5),
+            L10,
+            "marginal",
+            YES,
             {
                 "valid_accuracy": [0.4, 0.5, 0.6, 0.65, 0.69, 0.70, *STILL],
                 "train_accuracy": [0.4, 0.5, 0.6, 0.65, 0.69, 0.70, *STILL],
             },
-            {"valid_accuracy": [0.4 + epoch / 100 for epoch in range(10)]},
+        ),
+        (L10, "marginal", NO, {"valid_accuracy": [0.4 + epoch / 100 for epoch in range(10)]}),
+        (S10, "begins to widen", YES, {"valid_loss": [1] * 10, "train_loss": [0.9] * 6 + STILL}),
+        (S10, "begins to widen", NO, {"valid_loss": [1] * 10, "train_loss": [0.6] * 6 + STILL}),
+        (
+            S10,
+            "begins to widen",
+            OPEN,
+            {"valid_loss": [1] * 10, "train_loss": [0.9] * 5 + [0.702, *STILL]},
         ),
         (
-            curve_checks.loss_gap_widens_from(6),
-            {"valid_loss": [1.0] * 10, "train_loss": [0.9] * 6 + STILL},
-            {"valid_loss": [1.0] * 10, "train_loss": [0.6] * 6 + STILL},
-        ),
-        (
-            curve_checks.training_loss_falls_more_until(5),
-            {"valid_loss": [1.0] * 10},
-            {"train_loss": [1.0] * 10},
-        ),
-        (curve_checks.fluctuates_from(5), {"valid_loss": [1.0] * 9 + [1.1]}, {}),
-        (
-            curve_checks.training_stays_high_from(5),
-            {"train_accuracy": [0.5] * 5 + [0.702, *STILL]},
-            {"train_accuracy": [0.5] * 5 + [0.710, *STILL]},
-        ),
-        (
-            curve_checks.overfits,
-            {"valid_loss": [1.0, 0.5, 0.4, 0.6, 0.7, 0.8, 0.90, 0.901, 0.899, 0.900]},
-            {"valid_loss": [1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.90, 0.901, 0.899, 0.901]},
-        ),
-    ],
-)
-def test_a_curve_check_distinguishes(check, holding, failing):
-    for columns, expected in ((holding, "confirmed"), (failing, "not confirmed")):
-        one = results(S10, **columns)
-        assert check(one, by_name(one)).verdict == expected
-
-
-@pytest.mark.parametrize(
-    ("check", "columns"),
-    [
-        (curve_checks.training_rises_from(6), {"train_accuracy": [0.6] * 5 + [0.699, *STILL]}),
-        (
-            curve_checks.loss_gap_widens_from(6),
-            {"valid_loss": [1.0] * 10, "train_loss": [0.9] * 5 + [0.702, *STILL]},
-        ),
-        (
-            curve_checks.loss_gap_widens_from(6),
-            # Validation loss still falls during epoch 6: its middle explains the gap.
+            S10,
+            "begins to widen",
+            OPEN,  # validation loss still falls during epoch 6: its middle explains the gap
             {"valid_loss": [1.0] * 5 + [0.9] * 5, "train_loss": [0.74] * 6 + STILL},
         ),
         (
-            curve_checks.training_loss_falls_more_until(5),
-            {"train_loss": [1.0, 0.6, 0.4, 0.3, 0.2, *[0.1] * 5]},
+            L10,
+            "falls more sharply",
+            YES,
+            {"valid_loss": [1] * 10, "train_loss": [0.9, 0.9, 0.9, 0.8, 0.7, 0.7, *STILL]},
         ),
+        (L10, "falls more sharply", NO, {"train_loss": [1.0] * 10}),
+        (L10, "falls more sharply", OPEN, {"train_loss": [1.0, 0.6, 0.4, 0.3, 0.2, *[0.1] * 5]}),
+        (L10, "fluctuate", YES, {"valid_loss": [1.0] * 9 + [1.1]}),
+        (L10, "fluctuate", NO, {}),
+        (L10, "consistently high", YES, {"train_accuracy": [0.5] * 5 + [0.702, *STILL]}),
+        (L10, "consistently high", NO, {"train_accuracy": [0.5] * 5 + [0.710, *STILL]}),
+        (S10, "it overfits", YES, {"valid_loss": [1, 0.5, 0.4, 0.6, 0.7, 0.8, *STILL]}),
+        (S10, "it overfits", NO, {"valid_loss": [1, 0.9, 0.9, 0.9, 0.9, 0.9, *STILL[:3], 0.701]}),
+        (S10, "it overfits", NO, {}),
     ],
 )
-def test_a_change_within_the_noise_is_not_decidable(check, columns):
-    one = results(S10, **columns)
-    assert check(one, by_name(one)).verdict == "not decidable"
+def test_a_claim_about_a_curve(name, says, expected, columns):
+    assert decide(name, says, results(name, **columns))[0] == expected
 
 
-def test_a_plateau_is_not_overfitting_if_another_schedule_still_gains():
-    step = results(S10, valid_accuracy=[0.5] * 6 + STILL)
-    for last, expected in ((0.8, "not confirmed"), (0.701, "not decidable")):
-        cosine = results(CONTROL, valid_accuracy=[0.7] * 9 + [last], lr=[1e-3] * 10)
-        every = by_name(step, cosine)
-        assert curve_checks.plateau_is_overfitting(step, cosine, every).verdict == expected
-
-
-def test_dropout_hinders_if_it_costs_accuracy_at_the_same_epoch():
-    for third, expected in ((0.8, "confirmed"), (0.6, "not confirmed"), (0.701, "not decidable")):
-        one = results(S3, 0.7, valid=0.70, seeds=(0.702, 0.698))
-        full = results(S10, valid_accuracy=[0.5, 0.6, third, *[0.9] * 7])
-        assert curve_checks.dropout_hinders(one, full, by_name(one, full)).verdict == expected
-
-
-def test_training_stopped_early_if_the_next_epoch_adds_more_than_the_variation():
-    one = results(S3, 0.7, valid=0.70, seeds=(0.702, 0.698))
-    for fourth, expected in ((0.8, "confirmed"), (0.6, "not confirmed"), (0.701, "not decidable")):
-        longer = results(S4, valid_accuracy=[0.5, 0.6, 0.7, fourth])
-        finding = curve_checks.stopped_early(one, longer, results=by_name(one, longer))
-        assert finding.verdict == expected
+def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():
+    full = results(S10, valid_loss=[0.9] * 6 + STILL)
+    rising = [2.0, 1.9, *[1.9 + epoch / 100 for epoch in range(58)]]
+    one = results(OVERFIT, 0.35, valid_loss=rising, lr=[1e-3] * 60)
+    assert decide(OVERFIT, "does overfit", one, full)[0] == YES
+    assert decide(OVERFIT, "does overfit", one)[0] == OPEN  # the noise is unknown

@@ -142,7 +142,7 @@ def test_a_photograph_is_reduced_before_it_is_sent_and_loses_its_metadata(visit,
         assert len(body) < (tmp_path / "photo.jpg").stat().st_size / 4
         assert b"a secret place" not in body
     size = page.locator("#image img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
-    assert size == [512, 384]  # 640x480 are sent; the server keeps this
+    assert size == [640, 480]
 
 
 def test_opacity_is_blended_in_the_browser(visit, monkeypatch):

@@ -12,9 +12,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from demo.serving import budgets, folder, queue, server
-from demo.serving.decoder import Decoder, refusal
+from demo.serving.decoder import Decoder, open_kept
 from demo.serving.guard import find_route, is_cross_site
 from demo.serving.queue import FairQueue
+from mobilenetv3_cifar.errors import ImageError
 from tests.light_demo import encode, noise, slow_gif
 
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
@@ -74,7 +75,7 @@ def test_visitors_of_one_ipv6_network_are_one():
 
 
 def test_one_address_cannot_take_what_is_left_for_others(monkeypatch):
-    monkeypatch.setitem(budgets.SHARES, "uploads", budgets.Share(all=3, one=2))
+    monkeypatch.setitem(budgets.SHARES, "uploads", (3, 2))
     share = budgets.one_more
     with share("uploads", "a"), share("uploads", "a"):
         with pytest.raises(HTTPException, match="Too many uploads"), share("uploads", "a"):
@@ -138,7 +139,7 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
 def test_a_path_that_is_no_file_of_visitors_is_not_found(own, path):
     (own / ".lock").touch()
     assert folder.find_file(path) is None
-    file = folder.new_file("sent", "a.png")
+    file = folder.new_folder("sent") / "a.png"
     file.touch()
     assert folder.find_file(f"/files/sent/{file.parent.name}/a.png") == file
 
@@ -158,16 +159,19 @@ def test_the_process_that_opens_images_is_started_again_when_it_was_killed(own, 
         started = time.monotonic()
         refused, seconds = await decoder.keep(slow_gif(), "../b c.gif", "a")
         assert time.monotonic() - started < 8
-        kept, _ = await decoder.keep(encode(noise((1000, 500))), "", "a")
+        kept, _ = await decoder.keep(encode(noise((1000, 500)), "JPEG"), "", "a")
         await decoder.stop()
         return refused, seconds, kept
 
     refused, seconds, kept = asyncio.run(visit())
     assert refused.name == "b_c.png"
-    assert "too long" in refusal(Image.open(refused))
+    with pytest.raises(ImageError, match="too long"):
+        open_kept(refused)
     assert seconds > 1
-    assert Image.open(kept).size == (512, 256)
-    assert len(list((own / "sent").glob("*/*"))) == 3
+    assert kept.name == "image.jpg"
+    assert Image.open(kept).size == (1000, 500)
+    assert open_kept(kept).size == (512, 256)
+    assert not list((own / "sent").glob("*/.upload"))
 
 
 def event(address, session, number=0, age=0.0):
@@ -218,7 +222,7 @@ def test_an_event_that_nobody_listens_for_is_dropped(fair):
 def test_a_session_has_a_share_of_the_queue(fair):
     for number in range(queue.MAX_OF_SESSION):
         fair.event_ids_to_events[f"{number}"] = event("a", "x", number)
-    body = SimpleNamespace(session_hash="x", fn_index=0, data=[])
+    body = SimpleNamespace(session_hash="x", fn_index=0, data=[], event_data=None)
     request = SimpleNamespace(scope={"client": ("a", 1)})
     done, message, kind = asyncio.run(fair.push(body, request, None))
     assert (done, kind) == (False, "queue_full")

@@ -105,13 +105,14 @@ def test_an_image_that_takes_minutes_is_refused_while_others_are_served(http, ur
     assert describe(http, encode(noise()))[0] == "complete"
 
 
-def test_every_format_is_kept_as_it_looks(http):
+def test_every_format_is_opened_and_shown_as_it_is(http):
     for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"):
-        kind, answer = describe(http, encode(noise((700, 350)), format))
-        assert kind == "complete", (format, answer)
-        kept = http.get(f"/gradio_api/file={answer[1]['path']}")
-        assert kept.headers["content-type"] == "image/png"
-        assert answer[0] == pytest.approx(127.5, abs=2)
+        data = encode(noise((700, 350)), format)
+        path = upload(http, data, "own.bin")
+        shown = http.get(f"/gradio_api/file={path}")
+        assert (shown.headers["content-type"], shown.content) == (f"image/{format.lower()}", data)
+        kind, answer = call(http, "describe", file_at(path), 0)
+        assert (kind, answer[0]) == ("complete", pytest.approx(127.5, abs=2))
 
 
 def test_damaged_images_by_the_dozen_leave_the_server_alive(http, caplog):
@@ -175,6 +176,22 @@ def test_no_body_is_answered_with_a_failure_of_the_server(http, field, caplog):
             answer = http.post(f"/gradio_api/{path}", content=json.dumps(body), headers=JSON)
             assert answer.status_code < 500 or "Too many of your requests" in answer.text
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("sent", JUNK)
+def test_the_data_of_an_event_is_an_id_or_nothing(http, sent):
+    body = {"data": [], "fn_index": 3, "session_hash": "chosen", "event_data": sent}
+    answer = http.post("/gradio_api/queue/join", content=json.dumps(body), headers=JSON)
+    assert answer.status_code == 200
+    stream = http.get("/gradio_api/queue/data", params={"session_hash": "chosen"}).text
+    assert '"data":["None"]' in stream
+
+
+def test_a_text_that_cannot_be_sent_back_is_refused(http):
+    assert call(http, "echo", "é 🔎") == ("complete", ["é 🔎"])
+    body = json.dumps({"data": [{"\ud800": 1}]})
+    answer = http.post("/gradio_api/call/echo", content=body, headers=JSON)
+    assert (answer.status_code, "character" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"[" * 100_000, b"\xff", b'{"data":'])
@@ -259,7 +276,7 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     monkeypatch.setitem(budgets.used, ("bytes", "127.0.0.3"), 2e8)
     with client(url, "127.0.0.3") as other:
         answer = other.post("/gradio_api/upload", files={"files": b"x"})
-    assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"].refusal)
+    assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
     assert upload(http, b"x")
 
 
@@ -370,7 +387,7 @@ def test_nothing_is_left_however_the_server_ends(servers, tmp_path, ending, work
             other.sendall(HALF)
         elif work == "image":
             pool.submit(client(url).post, "/gradio_api/upload", files={"files": slow_gif()})
-            wait_until(lambda: any(name.endswith(".upload") for name in left(tmp_path)))
+            wait_until(lambda: any(name == ".upload" for name in left(tmp_path)))
         os.kill(process, ending)
         wait_until(lambda: not left(tmp_path))
         wait_until(lambda: not Path(f"/proc/{process}").exists())

@@ -5,22 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from training import evaluate
 from training.dataset.cifar10 import Split
 from training.dataset.sample import tiny_dataset
 from training.loop.averaging import reestimate_batch_norm
 from training.loop.validation import Outputs, correct_and_loss, split_logits, split_outputs
 from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
-from training.reports.decisions import fit_decisions, fit_temperature, fit_threshold, with_decisions
 from training.reports.metrics import (
     calibration_error,
-    count_macs,
     flip_averaged,
     measure,
     summarize,
 )
+from training.reports.shipped_weights import fit_decisions, fit_temperature, with_decisions
 
 THREE = ("a", "b", "c", "d", "e", "f")
 
@@ -94,10 +93,6 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
     assert fit_temperature(wrong, np.ones(50, np.uint8)) == 100
 
 
-def test_the_threshold_leaves_five_percent_below():
-    assert fit_threshold(np.linspace(0.5, 1, 1001)) == pytest.approx(0.525, abs=1e-4)
-
-
 @pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
 def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
@@ -136,17 +131,25 @@ def test_accuracy_under_corruption_has_a_value_for_each_severity():
     assert all(len(each) == 3 and min(each) >= 0 for each in accuracies.values())
 
 
-def test_macs_are_positions_times_weights(model, monkeypatch):
-    tiny = MobileNetV3Cifar(image_size=32)
-    monkeypatch.setattr(tiny, "forward", lambda x: net(x))
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(1024, 10))
-    tiny.features, tiny.head = net, nn.Identity()
-    assert count_macs(tiny) == 16 * 16 * (4 * 3 * 9) + 1024 * 10
-
-
 def test_logits_of_a_split_come_in_its_order(sample):
     cifar = MobileNetV3Cifar().eval()
     split = Split(sample[0][:70], sample[1][:70])
     whole = split_logits(cifar, split)
     assert whole.shape == (70, 10)
     torch.testing.assert_close(whole[66:], split_logits(cifar, split.take(slice(66, None))))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("small-cifar32", "45k/5k"),
+        (
+            "runs/small-cifar32/seed-0",
+            "45k/5k",
+        ),  # not the report's: it trained on two thirds of them
+        ("small-dropout0.7-epochs4", "35k/15k"),
+        ("elsewhere/mine", "35k/15k"),
+    ],
+)
+def test_a_network_is_validated_on_the_images_that_it_was_not_trained_on(name, split):
+    assert evaluate.dataset_split(name) == split

@@ -8,25 +8,25 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
-from mobilenetv3_cifar.export import open_session, run_onnx
-from tests.tiny import EXPERIMENT, tiny_run
-from training import publish, quantize, train
-from training.dataset.cifar10 import Split
+from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.tiny import EXPERIMENT, RECIPE
+from training import publish, train
 from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
 from training.loop.run import Run
-from training.loop.validation import split_logits, split_outputs
-from training.reports import card, model_folder, shipped_weights
+from training.loop.validation import split_outputs
+from training.reports import card, figures, model_folder
 from training.reports.metrics import measure
 
 NAME = "small-dropout0.9-epochs3"
+MINIATURE = dataclasses.replace(
+    EXPERIMENTS[NAME], model={"size": "small", "dropout": 0.9, "image_size": 64}, recipe=RECIPE
+)
 COMMAND = f"python -m training.train {NAME}"
 FILES = {
     "README.md",
@@ -47,11 +47,8 @@ def published(tmp_path_factory):
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"
-        run = Run(EXPERIMENTS[NAME], tiny_dataset(), folder, seed=seed, device="cpu")
-        run.train()
-        model_folder.make_model_folder(
-            folder, EXPERIMENTS[NAME], tiny_dataset(), root / "cards", COMMAND
-        )
+        Run(MINIATURE, tiny_dataset(64), folder, seed=seed, device="cpu").train()
+        model_folder.make_model_folder(folder, MINIATURE, tiny_dataset(64), root / "cards", COMMAND)
     return root
 
 
@@ -124,7 +121,7 @@ def test_writing_the_card_and_figures_again_changes_nothing(folder):
     card.write_card(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     card.write_card(folder)
-    model_folder.draw_curves_and_matrices(folder)
+    figures.draw_curves_and_matrices(folder)
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert after == before
 
@@ -144,38 +141,6 @@ def test_every_picture_of_the_card_opens(folder):
     for name in pictures:
         with Image.open(folder / name) as picture:
             assert min(picture.size) > 200
-
-
-def test_the_8_bit_file_is_measured_and_the_card_says_so(folder, tmp_path, monkeypatch):
-    copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "speedup", lambda *arguments: 1.5)
-    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # an untrained network's accuracy is chance
-    found = quantize.quantize(copied, tiny_dataset())
-    assert found["speedup"] == 1.5
-    assert found == json.loads((copied / "metrics.json").read_text())["int8"]
-    content = (copied / "model-int8.onnx").read_bytes()
-    assert found["bytes"] == len(content)
-    images, labels = tiny_dataset().test
-    logits = run_onnx(open_session(content), images)["logits"]
-    right = int((logits.argmax(1) == labels).sum())
-    assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
-    difference = 100 * found["accuracy"] - 100 * json_of(folder)["test"]["accuracy"]
-    said = f"In 8 bits: **{right:.2f} %** test accuracy ({difference:+.2f} points), 1.50 times"
-    assert said in (copied / "README.md").read_text()
-    assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
-    assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
-
-
-@pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
-def test_an_8_bit_file_that_does_not_pay_is_not_kept(folder, tmp_path, monkeypatch, ratio, loss):
-    copied = shutil.copytree(folder, tmp_path / NAME)
-    monkeypatch.setattr(quantize, "speedup", lambda *arguments: ratio)
-    monkeypatch.setattr(quantize, "MAX_LOSS", loss)
-    monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
-    monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
-    assert not quantize.quantize(copied, tiny_dataset())["kept"]
-    assert not (copied / "model-int8.onnx").exists()
-    assert "there is no 8-bit file" in (copied / "README.md").read_text()
 
 
 def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
@@ -209,48 +174,10 @@ def test_what_a_run_was_made_with_is_told_whole():
     }
 
 
-def test_rounding_to_half_keeps_statistics_and_counters():
-    weights = MobileNetV3Cifar().state_dict()
-    weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
-    rounded = shipped_weights.round_to_half(weights)
-    assert rounded["features.stem_norm.running_var"].min() > 0
-    assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
-    changed = [name for name in weights if not torch.equal(weights[name], rounded[name])]
-    assert changed
-    assert not [name for name in changed if "running" in name]
-
-
-@pytest.mark.parametrize(("spoils", "precision"), [(False, "float16"), (True, "float32")])
-def test_weights_that_half_precision_hurts_are_shipped_in_single(
-    tmp_path, monkeypatch, spoils, precision
-):
-    run = tiny_run(tmp_path / "run")
-    run.train()
-    weights = run.learner.result.state_dict()
-    data = tiny_dataset()
-    if spoils:
-        # Every image is then given the first class; all are truly of the second.
-        monkeypatch.setattr(
-            shipped_weights,
-            "round_to_half",
-            lambda exact: {name: 0 * value for name, value in exact.items()},
-        )
-        exact = shipped_weights.build_model(weights, {"size": "small"})
-        predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
-        assert predicted.any()  # not all of the first class
-        data = data._replace(validation=Split(data.validation.images, predicted))
-    said = shipped_weights.save_weights(
-        tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
-    )
-    assert said["precision"].startswith(precision)
-    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in weights.items()) == spoils
-
-
 def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
-    longer = dataclasses.replace(EXPERIMENTS[NAME], epochs=4)
+    longer = dataclasses.replace(MINIATURE, epochs=4)
     run = published / "runs" / NAME / "seed-0"
-    for folder, row in ((tmp_path, EXPERIMENTS[NAME]), (run, longer)):
+    for folder, row in ((tmp_path, MINIATURE), (run, longer)):
         with pytest.raises(CheckpointError, match="has not ended"):
             model_folder.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
 

@@ -1,6 +1,5 @@
 """REPRODUCTION.md and all else that is generated, from fake results and from the committed ones."""
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -9,13 +8,13 @@ import pytest
 
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
-from tests.fake_results import history, int8, metrics
+from tests.fake_results import history, metrics
 from training import reproduce
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
-from training.reports import model_folder, results
 from training.reports.claims import S4, S5, S10
+from training.reports.text import to_json
 
 MAX_SHIPPED_BYTES = 75_000_000
 
@@ -41,13 +40,14 @@ def published(tmp_path, monkeypatch):
         write_json(cards / S4 / "seeds" / f"{seed}.json", metrics(S4, test, seed=seed))
     start = "<!-- variants: written by python -m training.reproduce -->"
     (tmp_path / "README.md").write_text(f"before\n{start}\n<!-- /variants -->\nafter\n")
+    (tmp_path / "demo" / "assets").mkdir(parents=True)
     monkeypatch.setattr(variants, "variants_folder", lambda: cards)
     monkeypatch.setattr(reproduce, "CARDS", cards)
     return tmp_path
 
 
 def write_json(path, content):
-    path.write_bytes(model_folder.to_json(content))
+    path.write_bytes(to_json(content))
 
 
 def written(root):
@@ -64,7 +64,6 @@ def test_the_table_sets_ours_beside_the_reports(published, no_figures):
         *("74.65 %", "75.00 %", "+0.35"),
     ]
     assert f"| {S5} | not printed | 76.00 % |" in comparison
-    assert "| large-dropout0-epochs10 | not trained yet |" in comparison
     widths = {line.count("|") for line in comparison.splitlines()}
     assert len(widths) == 1
 
@@ -99,15 +98,14 @@ def test_networks_of_our_own_are_in_no_table_of_the_report(published, no_figures
     cards = published / "model_cards"
     reproduce.write_tables(cards, published)
     before = (published / "REPRODUCTION.md").read_bytes()
-    for kind in ("own", "control"):
-        row = dataclasses.replace(EXPERIMENTS[S10], name=f"a-{kind}", kind=kind, report=None)
-        monkeypatch.setitem(EXPERIMENTS, row.name, row)
-        folder = shutil.copytree(cards / S5, cards / row.name)
-        write_json(folder / "metrics.json", metrics(row.name, 0.95))
-        shutil.copytree(cards / S4 / "seeds", folder / "seeds", dirs_exist_ok=True)
+    row = dataclasses.replace(EXPERIMENTS[S10], name="ours", kind="own", report=None)
+    monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    folder = shutil.copytree(cards / S5, cards / row.name)
+    write_json(folder / "metrics.json", metrics(row.name, 0.95))
+    shutil.copytree(cards / S4 / "seeds", folder / "seeds", dirs_exist_ok=True)
     reproduce.write_tables(cards, published)
     assert (published / "REPRODUCTION.md").read_bytes() == before
-    assert "one of this project's own networks" in (cards / "a-own" / "README.md").read_text()
+    assert "one of this project's own networks" in (cards / "ours" / "README.md").read_text()
 
 
 def test_wrong_metrics_end_in_one_line(published, monkeypatch):
@@ -139,31 +137,23 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
     )
 
 
-def test_only_what_has_no_results_is_trained_and_the_longer_run_first(published):
-    runs = reproduce.missing_runs([S4, S5])
-    assert runs == [(S5, 1), (S5, 2)]
+def test_what_is_missing_is_trained_and_the_longer_run_first(published, monkeypatch):
     (published / "model_cards" / S4 / "metrics.json").unlink()
-    assert reproduce.missing_runs([S4, S5]) == [(S5, 1), (S5, 2), (S4, 0)]
-
-
-def test_what_is_missing_is_trained_by_name_and_seed(published, monkeypatch):
     asked = []
     monkeypatch.setattr(reproduce.train, "train_and_publish", asked.append)
-    reproduce.train_missing([S5], ["--runs-dir", "elsewhere"])
+    reproduce.train_missing([S4, S5], ["--runs-dir", "elsewhere"])
     assert [(each.name, each.seed, str(each.runs_dir)) for each in asked] == [
         (S5, 1, "elsewhere"),
         (S5, 2, "elsewhere"),
+        (S4, 0, "elsewhere"),
     ]
 
 
-def test_every_folder_without_8_bit_figures_gets_them(published, monkeypatch):
-    content = metrics(S4, 0.75) | {"int8": int8(0.74)}
-    write_json(published / "model_cards" / S4 / "metrics.json", content)
-    asked = []
-    monkeypatch.setattr(reproduce, "load", lambda data_dir: "the data")
-    monkeypatch.setattr(reproduce, "quantize", lambda *arguments: asked.append(arguments))
-    reproduce.quantize_missing(published)
-    assert asked == [(published / "model_cards" / S5, "the data")]
+def test_an_unknown_experiment_is_refused_by_name(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["reproduce", "medium"])
+    with pytest.raises(SystemExit):
+        reproduce.main()
+    assert "no experiment is called 'medium'; there are: small-" in capsys.readouterr().err
 
 
 def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_path, no_figures):
@@ -183,11 +173,3 @@ def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_
 def test_the_shipped_variants_stay_small():
     shipped = [path for path in variants_folder().rglob("*") if path.suffix != ".onnx"]
     assert sum(path.stat().st_size for path in shipped if path.is_file()) <= MAX_SHIPPED_BYTES
-
-
-def test_the_history_reads_back_as_numbers(published):
-    path = published / "model_cards" / S5 / "history.csv"
-    assert results.read_history(path) == history(5)
-    with path.open(newline="") as file:
-        assert len(list(csv.reader(file))) == 6
-    assert json.loads((path.parent / "metrics.json").read_text())["epochs"] == 5

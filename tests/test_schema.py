@@ -55,7 +55,7 @@ def test_a_wrong_file_gives_one_line_with_the_key(tmp_path):
     assert wrong(lambda each: each.update(seed="0")) == "seed must be int, not '0'"
     assert wrong(lambda each: each.update(seed=True)) == "seed must be int, not True"
     assert wrong(lambda each: each["test"].update(loss=None)) == "test.loss must be float, not None"
-    assert wrong(lambda each: each.update(test=[])) == "test must be an object, not []"
+    assert wrong(lambda each: each.update(test=[])) == "test must be dict, not []"
     assert wrong(lambda each: each.update(kind="others")).startswith(
         "kind must be one of ('report'"
     )
@@ -74,7 +74,7 @@ def test_a_wrong_file_gives_one_line_with_the_key(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("[]", "the file must be an object, not []"), ("{", "is not valid JSON")],
+    [("[]", "the file must be dict, not []"), ("{", "is not valid JSON")],
 )
 def test_what_is_no_object_is_refused(tmp_path, content, problem):
     with pytest.raises(ResultsError, match=r"metrics\.json") as caught:

@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
@@ -23,7 +22,7 @@ from training.loop import checkpoint
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
 from training.loop.optimizers import Adam, Muon, Sgd
 from training.loop.run import Run
-from training.loop.validation import resize, to_inputs
+from training.loop.validation import to_inputs
 from training.recipe import Distillation, Recipe
 
 KILLS = 4
@@ -375,13 +374,3 @@ def test_history_csv_grows_with_the_run(uninterrupted):
     lines = (uninterrupted / "history.csv").read_text().splitlines()
     assert len(lines) == 1 + EXPERIMENT.epochs
     assert lines[0].startswith("epoch,lr,train_loss")
-
-
-def test_resizing_on_the_device_is_pillows_to_the_bit(sample):
-    images = torch.from_numpy(sample[0][:20])
-    for size in (32, 33, 64, 160, 224, 384):
-        ours = resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1).to(torch.uint8)
-        for image, enlarged in zip(sample[0], ours, strict=False):
-            square = (size, size)
-            theirs = Image.fromarray(image).resize(square, Image.Resampling.BILINEAR)
-            assert np.array_equal(enlarged.numpy(), np.asarray(theirs))

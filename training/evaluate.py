@@ -17,7 +17,7 @@ import torch
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.commands import one_line_errors
-from training.dataset.cifar10 import SPLITS, load
+from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
 from training.loop.losses import from_checkpoint
@@ -33,17 +33,15 @@ def open_network(name: str) -> MobileNetV3Cifar:
 
 
 def dataset_split(name: str) -> str:
-    """The split that the experiment called `name` validates on; for others the report's."""
-    return EXPERIMENTS[name].recipe.split if name in EXPERIMENTS else "35k/15k"
+    """The split of the experiment that this name or path contains; without one, the report's."""
+    rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
+    return next((row.recipe.split for row in rows), "35k/15k")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a variant, model folder or run")
     parser.add_argument("--split", choices=["test", "validation"], default="test")
-    parser.add_argument(
-        "--dataset-split", choices=SPLITS, help="which images validate; default: the experiment's"
-    )
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
@@ -51,8 +49,8 @@ def main() -> None:
         model = open_network(arguments.model)
         if model.config.labels != LABELS:
             raise DataError(f"{arguments.model} has other classes than CIFAR-10")
-        chosen = arguments.dataset_split or dataset_split(Path(arguments.model).name)
-        images = getattr(load(arguments.data_dir, chosen), arguments.split)
+        data = load(arguments.data_dir, dataset_split(arguments.model))
+        images = getattr(data, arguments.split)
         outputs = split_outputs(model.to(torch.device(arguments.device)), images, arguments.split)
         print(json.dumps(measure(model, outputs, images.labels), indent=2))
 

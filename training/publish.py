@@ -22,7 +22,7 @@ def print_plan(folder: Path, repo_id: str) -> None:
         plan = push.plan_push(folder, repo_id)
     except HubError as error:
         print(f"as if the repository were empty: {error}", file=sys.stderr)
-        plan = push.Plan("", push.files_to_push(folder), [], [], False)
+        plan = push.Plan("", push.files_to_push(folder), [], [], False, None)
     print(f"to {repo_id}, in one commit:")
     for name in plan.sent:
         print(f"  {name}  {(folder / name).stat().st_size:,} bytes")

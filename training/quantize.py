@@ -3,13 +3,16 @@
     python -m training.quantize small-dropout0.7-epochs4
 
 writes `model.onnx` and `model-int8.onnx` into the variant's folder, and what the latter is worth
-into `metrics.json` and the card. An 8-bit file that is not faster than the float one at batch 1, or
-that loses more than 0.3 points of test accuracy, is not kept.
+into `metrics.json` and the card, with the latency of the network here. An 8-bit file that is not
+faster than the float one at batch 1, or that loses more than 0.3 points of test accuracy, is not
+kept. `--latency-only` measures the latency again and changes nothing else.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +22,29 @@ import torch
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.export import export_onnx, run_onnx
+from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.files import replace_files
-from mobilenetv3_cifar.hub import INT8_FILE
-from mobilenetv3_cifar.variants import METRICS_FILE, ONNX_FILE, get_variant
+from mobilenetv3_cifar.runtime import run_onnx
+from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE, get_variant
 from training.commands import one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
-from training.reports import card, results
+from training.reports import card
 from training.reports.metrics import summarize
-from training.reports.model_folder import to_json
+from training.reports.schema import Latency, read_metrics
+from training.reports.text import percent, to_json
 
 CALIBRATION_IMAGES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
 MAX_LOSS = 0.003  # of test accuracy
-ROUNDS, REPEATS = 15, 20  # of the timing
+ROUNDS, IMAGES_PER_ROUND = 15, 20  # of the timing
+LATENCY_BATCHES = (1, 64)
+FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
-    """Write both files into a model folder; measure the 8-bit one and report it there.
+    """Write both files into a model folder; measure them and report it there.
 
     Returns:
         What `metrics.json` now says of the 8-bit file, whether it is kept or not.
@@ -47,51 +53,80 @@ def quantize(folder: Path, data: Cifar10) -> dict[str, Any]:
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
-    metrics: dict[str, Any] = dict(results.read_metrics(folder / METRICS_FILE))
     scores = summarize(onnx_logits(coarse, data.test), data.test.labels)
-    ratio = speedup(exact, coarse, data.test.images[:1])
-    pays = ratio > 1 and metrics["test"]["accuracy"] - scores["accuracy"] <= MAX_LOSS
-    metrics["int8"] = scores | {
-        "kept": pays,
+    loss = read_metrics(folder / METRICS_FILE)["test"]["accuracy"] - scores["accuracy"]
+    latency = measure_latency(folder)
+    single = {each["runtime"]: each["milliseconds"] for each in latency if each["batch"] == 1}
+    ratio = single[FLOAT] / single[INT8]
+    int8 = scores | {
+        "kept": ratio > 1 and loss <= MAX_LOSS,
         "bytes": coarse.stat().st_size,
         "speedup": ratio,
         "calibration_pictures": CALIBRATION_IMAGES,
         "onnxruntime": onnxruntime.__version__,
         "device": device_name(torch.device("cpu")),
     }
-    if not pays:
+    if not int8["kept"]:
         coarse.unlink()
+        latency = [each for each in latency if each["runtime"] != INT8]
+    report(folder, int8=int8, latency=latency)
+    return int8
+
+
+def report(folder: Path, **measured: Any) -> None:
+    """Add to the folder's metrics and write its card again."""
+    metrics = {**read_metrics(folder / METRICS_FILE), **measured}
     replace_files(folder, {METRICS_FILE: to_json(metrics)})
     card.write_card(folder)
-    return metrics["int8"]
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
     """The outputs of an exported file for all images of a split, float32 (N, C)."""
     session = open_one_thread(path)
-    starts = range(0, len(split.images), BATCH_SIZE)
-    rows = [
-        run_onnx(session, split.images[start : start + BATCH_SIZE])["logits"]
-        for start in tqdm(starts, desc=path.name, unit="batch", mininterval=1)
-    ]
-    return torch.from_numpy(np.concatenate(rows))
+    batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
+    progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
+    return torch.from_numpy(
+        np.concatenate([run_onnx(session, each)["logits"] for each in progress])
+    )
 
 
-def speedup(exact: Path, coarse: Path, images: np.ndarray) -> float:
-    """How many times as fast the second file is on one thread: medians of alternating rounds.
+@torch.inference_mode()
+def measure_latency(folder: Path) -> list[Latency]:
+    """Of PyTorch from prepared inputs to logits, and of the ONNX files that there are from uint8
+    images to all outputs, each on one thread."""
+    model = MobileNetV3Cifar.from_pretrained(folder)
+    files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
+    sessions = {name: open_one_thread(path) for name, path in files.items() if path.exists()}
+    size, threads = model.config.image_size, torch.get_num_threads()
+    torch.set_num_threads(1)
+    device, latencies = device_name(torch.device("cpu")), []
+    for batch in LATENCY_BATCHES:
+        images = np.zeros((batch, 32, 32, 3), np.uint8)
+        runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
+        runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
+        for name, seconds in zip(runs, median_seconds(list(runs.values()), batch), strict=True):
+            milliseconds = round(1000 * seconds, 3)
+            latencies.append(
+                Latency(runtime=name, device=device, batch=batch, milliseconds=milliseconds)
+            )
+    torch.set_num_threads(threads)
+    return latencies
+
+
+def median_seconds(runs: list[Callable[[], object]], batch: int) -> list[float]:
+    """Median time of one call of each, over rounds in which all take turns.
 
     The time is that of the processor, which other work on the machine does not lengthen much.
     """
-    sessions = [open_one_thread(path) for path in (exact, coarse)]
-    seconds: list[list[float]] = [[], []]
+    seconds: list[list[float]] = [[] for _ in runs]
+    repeats = max(1, IMAGES_PER_ROUND // batch)
     for _ in range(ROUNDS):
-        for session, times in zip(sessions, seconds, strict=True):
+        for run, times in zip(runs, seconds, strict=True):
             begun = time.process_time()
-            for _ in range(REPEATS):
-                run_onnx(session, images)
-            times.append(time.process_time() - begun)
-    slow, fast = (statistics.median(times[1:]) for times in seconds)  # the first warms up
-    return slow / fast
+            for _ in range(repeats):
+                run()
+            times.append((time.process_time() - begun) / repeats)
+    return [statistics.median(times[1:]) for times in seconds]  # the first warms up
 
 
 def open_one_thread(path: Path) -> onnxruntime.InferenceSession:
@@ -108,11 +143,15 @@ def main() -> None:
     )
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
+    parser.add_argument("--latency-only", action="store_true", help="keep the files")
     arguments = parser.parse_args()
     with one_line_errors():
-        int8 = quantize(get_variant(arguments.name).folder, load(arguments.data_dir))
+        folder = get_variant(arguments.name).folder
+        if arguments.latency_only:
+            return report(folder, latency=measure_latency(folder))
+        int8 = quantize(folder, load(arguments.data_dir))
         print(
-            f"{arguments.name}: {results.percent(int8['accuracy'])} test accuracy in 8 bits, "
+            f"{arguments.name}: {percent(int8['accuracy'])} test accuracy in 8 bits, "
             f"{int8['speedup']:.2f} times as fast as float: {INT8_FILE} is "
             f"{'' if int8['kept'] else 'not '}kept"
         )

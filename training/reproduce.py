@@ -1,4 +1,4 @@
-"""All experiments of the report: train and measure what is missing, compare with the report.
+"""All experiments of the report: train what is missing, compare with the report.
 
     python -m training.reproduce
 
@@ -9,7 +9,6 @@ changes nothing.
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,54 +16,27 @@ from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
 from training import train
 from training.commands import one_line_errors
-from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
-from training.quantize import quantize
-from training.reports import card, claims_report, recipes, reproduction
-from training.reports.checks import BALANCED, UNDERFITTING
-from training.reports.curve_checks import MARGINAL
-from training.reports.model_folder import draw_curves_and_matrices
+from training.reports import card, recipes, reproduction
+from training.reports.figures import draw_curves_and_matrices
 from training.reports.results import read_all
+from training.reports.text import percent, table, to_json
 
-TEMPLATE = Path(__file__).parent / "reports" / "reproduction_template.md"
 CARDS = ROOT / "model_cards"
-
-
-def missing_runs(names: Iterable[str]) -> list[tuple[str, int]]:
-    """The (experiment, seed) pairs with no results yet, longest runs of a setting first.
-
-    A run of five epochs publishes the one of four with the same seed as well.
-    """
-    wanted = sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs)
-    return [
-        (row.name, seed)
-        for row in wanted
-        for seed in row.seeds
-        if not results_file(CARDS, row.name, seed).exists()
-    ]
-
-
-def results_file(cards: Path, name: str, seed: int) -> Path:
-    return cards / name / ("metrics.json" if seed == 0 else f"seeds/{seed}.json")
+REPRODUCED = [row.name for row in EXPERIMENTS.values() if row.kind != "own"]
+MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->")
 
 
 def train_missing(names: Iterable[str], options: list[str]) -> None:
-    for name, seed in missing_runs(names):
-        if not results_file(
-            CARDS, name, seed
-        ).exists():  # or a longer run has published it meanwhile
-            command = [name, "--seed", str(seed), *options]
-            train.train_and_publish(train.parse_arguments(command))
-
-
-def quantize_missing(data_dir: Path) -> None:
-    """Measure the 8-bit file of every experiment whose results lack it."""
-    data = None
-    for name, results in read_all(CARDS).items():
-        if "int8" not in results.metrics:
-            data = data or load(data_dir)
-            quantize(CARDS / name, data)
+    """Train every seed that has no results yet, longest runs of a setting first: a run of five
+    epochs publishes the one of four with the same seed as well."""
+    for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
+        for seed in row.seeds:
+            results = CARDS / row.name / (f"seeds/{seed}.json" if seed else "metrics.json")
+            if not results.exists():
+                command = [row.name, "--seed", str(seed), *options]
+                train.train_and_publish(train.parse_arguments(command))
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
@@ -73,60 +45,52 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     for name in results:
         card.write_card(cards / name)
         draw_curves_and_matrices(cards / name)
-    comparison = reproduction.comparison_table(results)
-    texts = {
-        "answer": reproduction.answer(results),
-        "accuracies": reproduction.accuracy_table(results),
-        "comparison": comparison,
-        "order": claims_report.order_summary(results),
-        "claims": claims_report.claims_table(results),
-        "epochs": reproduction.epochs_table(results),
-        "cost": reproduction.cost_table(results),
-        "figures": reproduction.figure_table(results),
-        "underfitting": f"{100 * UNDERFITTING:g}",
-        "balanced": f"{100 * BALANCED:g}",
-        "marginal": f"{100 * MARGINAL:g}",
-    }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for key, part in texts.items():
-        text = text.replace(f"{{{{ {key} }}}}", part)
+    reproduced = {name: each for name, each in results.items() if name in REPRODUCED}
     readme = insert_variants((root / "README.md").read_text(encoding="utf-8"))
-    replace_files(root, {"REPRODUCTION.md": text.encode(), "README.md": readme.encode()})
-    assets = root / "demo" / "assets"
-    assets.mkdir(parents=True, exist_ok=True)
-    replace_files(assets, {"conclusions.json": claims_report.conclusions_json(results)})
+    texts = {"REPRODUCTION.md": reproduction.document(reproduced), "README.md": readme.encode()}
+    replace_files(root, texts)
+    conclusions = to_json(reproduction.conclusions(reproduced))
+    replace_files(root / "demo" / "assets", {"conclusions.json": conclusions})
     recipes.write_recipes(root / "docs")
-    return comparison
+    return reproduction.comparison_table(reproduced)
 
 
 def insert_variants(readme: str) -> str:
     """The README with its table of variants, between two markers, written again."""
-    start, end = "<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->"
-    marked = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    block = f"{start}\n{reproduction.variants_table(list_variants())}\n{end}"
-    return marked.sub(lambda match: block, readme)
+    heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
+    rows = [
+        [
+            f"[`{variant.name}`](model_cards/{variant.name})",
+            percent(variant.accuracy),
+            percent(variant.test_accuracy),
+            f"{variant.parameters:,}",
+            f"{variant.macs / 1e6:.1f} M",
+            f"{variant.bytes / 1e6:.1f} MB",
+        ]
+        for variant in list_variants()
+    ]
+    block = f"\n{table(heads, rows)}\n".join(MARKERS)
+    return re.sub(".*?".join(MARKERS), lambda match: block, readme, flags=re.DOTALL)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.reproduce", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="default: the report's experiments and its control"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="default: the report's experiments and the controls",
     )
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    reproduced = [row.name for row in reproduction.reproduction_rows()]
-    unknown = [name for name in arguments.names if name not in EXPERIMENTS]
-    if unknown:
-        sys.exit(
-            f"error: no experiment is called {unknown[0]!r}; there are: {', '.join(EXPERIMENTS)}"
-        )
+    for name in set(arguments.names) - EXPERIMENTS.keys():
+        parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
     with one_line_errors():
         if not arguments.tables_only:
-            options = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
-            train_missing(arguments.names or reproduced, options)
-            quantize_missing(Path(arguments.data_dir))
+            folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
+            train_missing(arguments.names or REPRODUCED, folders)
         print(write_tables())
 
 

@@ -18,7 +18,7 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
 from training.recipe import Precision
-from training.reports.model_folder import check_requirements, make_model_folder
+from training.reports.model_folder import make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,8 +67,6 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
         recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
         experiment = dataclasses.replace(experiment, recipe=recipe)
         trial += f"-{arguments.precision}"
-    if not trial:
-        check_requirements()
     run = Run(
         experiment,
         data,

@@ -3,6 +3,7 @@
 Nothing of `demo` is imported: with gradio, it would start in seconds and take 200 MB.
 """
 
+import io
 import json
 import math
 import resource
@@ -18,6 +19,7 @@ from mobilenetv3_cifar.images import open_image
 MAX_SIDE = 512  # pixels; a longer image is reduced
 CPU_SECONDS = 3  # of one image; the largest that is accepted takes about one
 MEMORY = 1_500_000_000  # bytes of address space; the largest image takes less than half
+SENT, PIXELS = ".upload", ".pixels"  # files of a folder: what was sent, and a BMP image of it
 TOO_COSTLY = "the image takes too long or too much memory to open"
 
 
@@ -30,21 +32,22 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """A line names a file and the PNG to write; a line says why not, and the seconds of CPU."""
+    """A line names a folder; a line says the image's format, or why not, and the seconds of CPU."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
-        source, target = json.loads(line)
-        began, reason = time.process_time(), None
+        folder, began = Path(line.rstrip("\n")), time.process_time()
+        format, reason = None, None
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began) + CPU_SECONDS, hard))
         try:
-            image = open_image(Path(source).read_bytes())  # bytes: a path would be named
-            reduce(image).save(target, compress_level=1)
+            data = (folder / SENT).read_bytes()
+            reduce(open_image(data)).save(folder / PIXELS, format="BMP")
+            format = Image.open(io.BytesIO(data)).format
         except ImageError as error:
             reason = str(error)
         except MemoryError:
             reason = TOO_COSTLY
-        print(json.dumps([reason, time.process_time() - began]), flush=True)
+        print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,20 +15,28 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from demo.serving import decode
-from demo.serving.folder import new_file
+from demo.serving.decode import PIXELS, SENT
+from demo.serving.folder import new_folder
+from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # of one image, on a machine that is busy with other work
 ROOT = Path(__file__).parents[2]
 UNSAFE = re.compile(r"[^\w-]+")  # in a file's name
-REFUSAL = "refusal"  # the text of a PNG file
+REFUSAL = ".refusal"  # a file beside what is shown: the sentence
 
 
-def refusal(image: Image.Image) -> str | None:
-    """Why the image that was sent in place of this one is refused."""
-    return image.info.get(REFUSAL)
+def open_kept(path: Path) -> Image.Image:
+    """The image that a visitor has sent, or one of the page's own PNG files.
+
+    Raises:
+        ImageError: what was sent is refused; one sentence.
+    """
+    refusal, pixels = path.with_name(REFUSAL), path.with_name(PIXELS)
+    if refusal.exists():
+        raise ImageError(refusal.read_text(encoding="utf-8"))
+    return Image.open(pixels if pixels.exists() else path, formats=["BMP", "PNG"]).convert("RGB")
 
 
 class Decoder:
@@ -40,40 +48,40 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, content: bytes, name: str, address: str) -> tuple[Path, float]:
-        """Write an image to a PNG file, or the reason why it is refused, which `refusal` reads.
+        """Keep what a visitor sent, for the page to show and for `open_kept`.
 
-        Returns: that file, and the seconds of CPU that it took.
+        Returns: the file to show, and the seconds of CPU that it took.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
-        target = new_file("sent", f"{stem}.png")
-        source = target.with_suffix(".upload")
+        folder = new_folder("sent")
         turn = self.turns.setdefault(address, asyncio.Lock())
         async with turn, self.free:  # an address waits for its own images first
-            try:
-                source.write_bytes(content)
-                reason, seconds = await self.ask(source, target)
-            finally:
-                source.unlink(missing_ok=True)
-        if reason is not None:
-            text = PngInfo()
-            text.add_text(REFUSAL, reason)
-            Image.new("L", (1, 1), "white").save(target, pnginfo=text)
-        return target, seconds
+            (folder / SENT).write_bytes(content)
+            format, reason, seconds = await self.ask(folder)
+        if reason is None:
+            suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())
+            return (folder / SENT).rename(folder / f"{stem}.{suffix}"), seconds
+        (folder / SENT).unlink()
+        (folder / REFUSAL).write_text(reason, encoding="utf-8")
+        shown = folder / f"{stem}.png"
+        Image.new("L", (1, 1), "white").save(shown)
+        return shown, seconds
 
-    async def ask(self, source: Path, target: Path) -> tuple[str | None, float]:
+    async def ask(self, folder: Path) -> tuple[str, str | None, float]:
+        """The image's format, why it is refused, and the seconds of CPU that it took."""
         process = await self.start()
         assert process.stdin is not None
         assert process.stdout is not None
         answer = b""
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(SECONDS):
-                process.stdin.write(json.dumps([str(source), str(target)]).encode() + b"\n")
+                process.stdin.write(f"{folder}\n".encode())
                 answer = await process.stdout.readline()
         if answer:
-            reason, seconds = json.loads(answer)
-            return reason, seconds
+            format, reason, seconds = json.loads(answer)
+            return format, reason, seconds
         await self.stop()  # it has ended, or would answer the next question with this answer
-        return decode.TOO_COSTLY, decode.CPU_SECONDS
+        return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
     async def start(self) -> Process:
         if self.process is None:

@@ -69,11 +69,11 @@ def delete_own_folder() -> None:
     shutil.rmtree(own_folder(), ignore_errors=True)
 
 
-def new_file(kind: str, name: str) -> Path:
-    """A path for a new file, in a new folder whose name nobody can guess."""
+def new_folder(kind: str) -> Path:
+    """A new folder for one image, whose name nobody can guess."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
-    return folder / name
+    return folder
 
 
 def delete_old() -> None:

@@ -22,8 +22,7 @@ import onnxruntime
 
 from mobilenetv3_cifar import MobileNetV3CifarError
 from mobilenetv3_cifar.explanation import colour
-from mobilenetv3_cifar.hub import INT8_FILE
-from mobilenetv3_cifar.variants import ONNX_FILE, get_variant
+from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
 
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"

@@ -1,22 +1,30 @@
-"""The model card: typed metadata, and a template that holds no number.
+"""The model card: typed metadata, and a template that holds no number of this network.
 
 Every number in a card comes from the `metrics.json`, `history.csv` and `config.json` beside it.
-`card_training` and `card_results` write the parts that need more than a number.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from mobilenetv3_cifar.files import replace_files
-from training.reports import card_results, card_training, results
-from training.reports.results import percent
+from training.experiments import REPORT
+from training.reports import checks, curves, results
+from training.reports.results import Results, ResultsByName, gap, test_accuracy
 from training.reports.schema import Metrics
+from training.reports.text import render
+from training.reports.variation import accuracy_interval
 
-TEMPLATE = Path(__file__).parent / "card_template.md"
 DATASET = "uoft-cs/cifar10"
-SCORES = {"confidence": "a top probability", "energy": "an energy score", "fdbd": "an fDBD score"}
+SCORES = (  # metric type, name, key of the test metrics
+    ("accuracy", "accuracy", "accuracy"),
+    ("precision", "macro precision", "precision_macro"),
+    ("recall", "macro recall", "recall_macro"),
+    ("f1", "macro F1", "f1_macro"),
+    ("loss", "cross entropy", "loss"),
+)
 
 
 def write_card(folder: Path) -> None:
@@ -29,40 +37,28 @@ def write_card(folder: Path) -> None:
         ResultsError: a file of results is missing or wrong.
     """
     one = results.read(folder)
-    metrics, experiment = one.metrics, one.row
-    full = folder.parent / f"{experiment.size}-dropout0-epochs10"
+    full = folder.parent / f"{one.row.size}-dropout0-epochs10"
     others = {each.name: results.read(each) for each in (full,) if results.has_results(each)}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    card = ModelCard.from_template(
-        card_data(metrics),
-        template_path=str(TEMPLATE),
-        experiment=experiment,
-        metrics=metrics,
-        test=metrics["test"],
+    text = render(
+        "card_template.md",
+        card_data=card_data(one.metrics).to_yaml(),
+        experiment=one.row,
+        metrics=one.metrics,
+        test=one.metrics["test"],
         config=config,
         threshold=config.get("ood_threshold", config.get("unsure_below")),
-        score=SCORES[config.get("ood_score", "confidence")],
-        purpose=card_training.purpose(experiment),
-        recipe=card_training.recipe_table(one),
-        provenance=card_training.provenance(metrics),
-        accuracy=percent(metrics["test"]["accuracy"]),
-        accuracies=card_results.accuracies(metrics),
-        sections=card_results.optional_sections(one, others),
-        calibration=card_results.calibration(metrics),
+        score=config.get("ood_score", "confidence"),
+        as_reported=dataclasses.replace(one.row.recipe, schedule="step") == REPORT,
+        accuracies=[test_accuracy(run) for run in one.runs],
+        interval=interval,
+        fit="" if one.row.kind == "own" else fit(one, others),
     )
-    replace_files(folder, {"README.md": f"{str(card).rstrip()}\n".encode()})
+    replace_files(folder, {"README.md": text})
 
 
 def card_data(metrics: Metrics) -> ModelCardData:
     """The card's metadata, the test results as `model-index`."""
-    test = metrics["test"]
-    values = (
-        ("accuracy", "accuracy", test["accuracy"]),
-        ("precision", "macro precision", test["precision_macro"]),
-        ("recall", "macro recall", test["recall_macro"]),
-        ("f1", "macro F1", test["f1_macro"]),
-        ("loss", "cross entropy", test["loss"]),
-    )
     return ModelCardData(
         model_name=metrics["name"],
         language="en",
@@ -81,8 +77,40 @@ def card_data(metrics: Metrics) -> ModelCardData:
                 dataset_split="test",
                 metric_type=kind,
                 metric_name=name,
-                metric_value=value,
+                metric_value=metrics["test"][key],  # type: ignore[literal-required]
             )
-            for kind, name, value in values
+            for kind, name, key in SCORES
         ],
+    )
+
+
+def interval(correct: int, total: int) -> str:
+    low, high = accuracy_interval(correct, total)
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def fit(one: Results, others: ResultsByName) -> str:
+    """Over- and underfitting of report and control experiments, by REPRODUCTION.md's rules."""
+    rise = curves.rise_from_lowest(others, one)
+    overfits = checks.decide(rise, checks.exceeds)
+    full, below = others.get(f"{one.row.size}-dropout0-epochs10"), None
+    if full and one.row.kind == "report" and one.name != full.name:
+        below = checks.underfitting(others, one, full)
+    finding = "it does not overfit"
+    if overfits == "confirmed":
+        finding = "it overfits"
+    elif overfits == "not decidable":
+        finding = "whether it overfits is not decidable"
+    elif below:
+        finding = "it underfits" if below.value > 0 else "it neither overfits nor underfits"
+    above = gap(one.metrics)
+    text = (
+        f"By the rules of REPRODUCTION.md, **{finding}**: {rise.figures}. Training accuracy is "
+        f"{100 * abs(above):.2f} points {'above' if above >= 0 else 'below'} validation accuracy."
+    )
+    if len(one.history) > 1:
+        last = curves.change(others, one, "valid_accuracy", len(one.history) - 1)
+        text += f" The last epoch changed validation accuracy by {checks.show(last)} points."
+    return text + (
+        f" Compared with `{one.row.size}-dropout0-epochs10`: {below.figures}." if below else ""
     )

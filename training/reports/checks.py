@@ -1,218 +1,210 @@
-"""Checks of the report's claims that compare whole runs: accuracies, gaps, recalls.
+"""What the report's claims are checked by: a quantity, and what is expected of it.
 
-A check takes the results it is about and, last, all results, from which run-to-run variation is
-known. It returns a verdict and the numbers behind it. `curve_checks` has those that read histories.
+A quantity takes all results and those that it is about; it returns a value, the margin within which
+the value counts as 0, and the numbers behind it as text. `curves` has those that read the history
+of a run.
 """
 
 import math
 import statistics
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
 from training.reports.results import (
+    Measure,
     Results,
     ResultsByName,
     gap,
-    percent,
-    points,
+    measure,
     test_accuracy,
-    train_accuracy,
     validation_accuracy,
 )
-from training.reports.variation import Estimate, difference, estimate_mean
+from training.reports.text import percent, points
+from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean of all classes
-WORST_FIRST = ("not confirmed", "not decidable", "confirmed")
 UNDERFITTING = 0.05  # training accuracy below that after ten epochs without dropout
+SPLITS = ("train", "validation")
 
 
-class Finding(NamedTuple):
-    verdict: str  # confirmed, not confirmed, not decidable
-    figures: str  # the numbers behind it
+class Measured(NamedTuple):
+    value: float
+    margin: float  # infinite while the variation is unknown
+    figures: str
 
 
-def verdict(holds: bool, figures: str) -> Finding:
-    return Finding("confirmed" if holds else "not confirmed", figures)
+def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
+    """The verdict: "not decidable" while the variation is unknown."""
+    return "not decidable" if math.isinf(measured.margin) else expected(measured)
 
 
-def above_zero(gain: Estimate, figures: str, unit: str = "points") -> Finding:
-    """Whether a gain is above 0; decided only if its 95 % interval excludes 0."""
-    figures = f"{figures} {show(gain, unit)}"
-    if gain.margin is None or abs(gain.value) <= gain.margin:
-        return Finding("not decidable", figures)
-    return verdict(gain.value > 0, figures)
+def rises(measured: Measured) -> str:
+    """Above 0; open within the margin. Without a margin nothing is open."""
+    if abs(measured.value) <= measured.margin and measured.margin > 0:
+        return "not decidable"
+    return "confirmed" if measured.value > 0 else "not confirmed"
 
 
-def show(estimate: Estimate, unit: str = "points") -> str:
-    """An estimate and its 95 % interval, in percentage points or as a loss."""
-    scale, digits = (100, 2) if unit == "points" else (1, 3)
-    value = f"{scale * estimate.value:+.{digits}f}"
-    if estimate.margin is None:
+def falls(measured: Measured) -> str:
+    return rises(measured._replace(value=-measured.value))
+
+
+def still(measured: Measured) -> str:
+    return "confirmed" if abs(measured.value) <= measured.margin else "not confirmed"
+
+
+def exceeds(measured: Measured) -> str:
+    """As `rises`, but what is within the margin has not risen."""
+    return "confirmed" if measured.value > measured.margin else "not confirmed"
+
+
+def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
+    """A value and its margin, in percentage points unless another scale is given."""
+    value = f"{scale * measured.value:+.{digits}f}"
+    if math.isinf(measured.margin):
         return f"{value} (variation unknown)"
-    return f"{value} ± {scale * estimate.margin:.{digits}f}"
+    return f"{value} ± {scale * measured.margin:.{digits}f}"
 
 
-def better(one: Results, other: Results, results: ResultsByName) -> Finding:
-    """Whether `one` has the higher test accuracy."""
-    figures = f"{percent(one.mean)} against {percent(other.mean)}, a difference of"
-    return above_zero(difference(one, other, results), figures)
+def measured(value: Estimate, figures: str) -> Measured:
+    return Measured(value.value, value.margin, f"{figures} {show(value)}")
 
 
-def worse(one: Results, other: Results, results: ResultsByName) -> Finding:
-    return better(other, one, results)
+def compare(
+    results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
+) -> Measured:
+    """How much higher an accuracy, or the gap of two, is for the first setting."""
+    name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
+    both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
+    found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
+    if one.row.report and other.row.report and measure is test_accuracy:
+        theirs = points(one.row.report.accuracy - other.row.report.accuracy)
+        found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
+    return found
 
 
-def best(one: Results, *others: Results, results: ResultsByName) -> Finding:
-    """Whether `one` is better than each of the others."""
-    findings = [better(one, other, results) for other in others]
-    verdicts = [each.verdict for each in findings]
-    figures = [
-        f"against `{other.name}`, {finding.figures}{in_report(one, other)}"
-        for other, finding in zip(others, findings, strict=True)
-    ]
-    return Finding(min(verdicts, key=WORST_FIRST.index), "; ".join(figures))
+def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
+    """Its lead over the setting that it is least clearly ahead of."""
+    leads = {other.name: compare(results, one, other) for other in others}
+    least = min(leads.values(), key=lambda each: each.value / each.margin)
+    figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
+    return least._replace(figures="; ".join(figures))
 
 
-def in_report(one: Results, other: Results) -> str:
-    """The report's own difference of two accuracies, where it prints both."""
-    if not (one.row.report and other.row.report):
-        return ""
-    return f" ({points(one.row.report.accuracy - other.row.report.accuracy)} in the report)"
+def gap_contrast(
+    results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
+) -> Measured:
+    """By how much less the gap of one network widens than that of another."""
+    less, more = (
+        difference(one, shorter, results, gap),
+        difference(other, other_shorter, results, gap),
+    )
+    figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
+    return measured(more.minus(less), f"{figures}, a contrast of")
 
 
-def generalises_worse(one: Results, regularised: Results, results: ResultsByName) -> Finding:
-    """Whether high test accuracy comes at the cost of generalising: then the regularised network
-    would be better on the test images."""
-    finding = better(regularised, one, results)
-    return finding._replace(figures=finding.figures + in_report(regularised, one))
+def above_70(results: ResultsByName, one: Results) -> Measured:
+    mean = estimate(one, results)
+    above = mean.of(mean.value - 0.70)
+    return measured(above, f"test accuracy {percent(mean.value)}, relative to 70 %")
 
 
-def balanced(one: Results, results: ResultsByName) -> Finding:
-    """Whether all classes are recognised about equally well; macro averages cannot tell."""
+def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
+    """The difference, unless the first does not even pass 80 %."""
+    found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
+    return found if above > 0 else found._replace(value=above, margin=0)
+
+
+def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
+    """The margin is two standard errors of a difference of two proportions."""
+    test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
+    sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
+    pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
+    margin = 2 * math.sqrt(pooled * (1 - pooled) * sum(1 / size for size in sizes))
+    figures = (
+        f"{percent(test)} test accuracy, {percent(valid)} validation accuracy; "
+        f"two standard errors of the difference are {100 * margin:.2f} points"
+    )
+    return Measured(test - valid, margin, figures)
+
+
+def imbalance(results: ResultsByName, one: Results) -> Measured:
+    """The largest distance of a class's recall from the mean; macro averages cannot tell."""
     recalls = {
         label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
         for label in one.metrics["test"]["per_class"]
     }
     low, high = min(recalls, key=recalls.__getitem__), max(recalls, key=recalls.__getitem__)
     mean = statistics.mean(recalls.values())
-    farthest = max(abs(recall - mean) for recall in recalls.values())
     figures = f"recall from {percent(recalls[low])} ({low}) to {percent(recalls[high])} ({high})"
-    return verdict(farthest <= BALANCED, figures)
+    return Measured(max(recalls[high] - mean, mean - recalls[low]), BALANCED, figures)
 
 
-def mirrors_validation(one: Results, results: ResultsByName) -> Finding:
-    """Whether test and validation accuracy differ by no more than the choice of images explains."""
-    test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
-    sizes = [one.metrics[split]["total"] for split in ("test", "validation")]
-    pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
-    error = math.sqrt(pooled * (1 - pooled) * sum(1 / size for size in sizes))
+def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
+    """Above 0 if training accuracy is more than 5 points below that of `full`, the longest training
+    without dropout, and both losses are higher."""
+    ours, theirs = (
+        [each.mean_of(measure(split, key)) for split in SPLITS for key in ("accuracy", "loss")]
+        for each in (one, full)
+    )
+    behind = [theirs[0] - ours[0] - UNDERFITTING, ours[1] - theirs[1], ours[3] - theirs[3]]
+    figures = [
+        f"{name} accuracy {percent(ours[at])} against {percent(theirs[at])}, "
+        f"loss {ours[at + 1]:.3f} against {theirs[at + 1]:.3f}"
+        for name, at in (("training", 0), ("validation", 2))
+    ]
+    return Measured(min(behind), 0, "; ".join(figures))
+
+
+def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
+    """Validation accuracy without dropout minus that with it, after equally many epochs."""
+    ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
+    theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
-        f"{percent(test)} test accuracy, {percent(valid)} validation accuracy; "
-        f"two standard errors of the difference are {100 * 2 * error:.2f} points"
+        f"validation accuracy after {epochs} epochs {percent(ours.value)} with dropout "
+        f"{one.row.dropout:g}, {percent(theirs.value)} with dropout {full.row.dropout:g}, a loss of"
     )
-    return verdict(abs(test - valid) <= 2 * error, figures)
+    return measured(theirs.minus(ours), figures)
 
 
-def gap_widens(longer: Results, shorter: Results, results: ResultsByName) -> Finding:
-    """Whether validation accuracy gains less than training accuracy by training longer."""
-    gains = (
-        f"{name} accuracy {points(longer.mean_of(measure) - shorter.mean_of(measure))}"
-        for name, measure in (("training", train_accuracy), ("validation", validation_accuracy))
-    )
-    figures = f"{', '.join(gains)}; the gap between them"
-    return above_zero(difference(longer, shorter, results, gap), figures)
-
-
-def keeps_improving(longer: Results, shorter: Results, results: ResultsByName) -> Finding:
-    """Whether training longer still raises validation accuracy."""
-    gain = difference(longer, shorter, results, validation_accuracy)
-    return above_zero(gain, "change of validation accuracy")
-
-
-def begins_to_overfit(longer: Results, shorter: Results, results: ResultsByName) -> Finding:
-    """Whether training longer lowers validation accuracy: the opposite of `keeps_improving`."""
-    improves = keeps_improving(longer, shorter, results)
-    opposite = {"confirmed": "not confirmed", "not confirmed": "confirmed"}
-    return improves._replace(verdict=opposite.get(improves.verdict, improves.verdict))
-
-
-def gap_widens_less(
-    longer: Results,
-    shorter: Results,
-    other_longer: Results,
-    other_shorter: Results,
-    results: ResultsByName,
-) -> Finding:
-    """Whether the gap of one network widens by less than that of another."""
-    one = difference(longer, shorter, results, gap)
-    other = difference(other_longer, other_shorter, results, gap)
-    figures = f"the gap widens by {points(one.value)} against {points(other.value)} points"
-    if one.deviation is None or other.deviation is None:
-        return above_zero(Estimate(other.value - one.value, None), figures)
-    deviation = math.hypot(one.deviation, other.deviation)
-    contrast = Estimate(other.value - one.value, deviation, min(one.df, other.df))
-    return above_zero(contrast, f"{figures}, a contrast of")
-
-
-def underfits(one: Results, full: Results, results: ResultsByName) -> Finding:
-    """Whether it is worse, also on its training images, than after ten epochs without dropout."""
-    parts = []
-    for name, split in (("training", "train"), ("validation", "validation")):
-        accuracies, losses = (
-            [statistics.mean(run[split][key] for run in each.runs) for each in (one, full)]  # type: ignore[literal-required]
-            for key in ("accuracy", "loss")
-        )
-        parts.append((name, accuracies, losses))
-    behind = parts[0][1][1] - parts[0][1][0]
-    holds = behind > UNDERFITTING and all(losses[0] > losses[1] for _, _, losses in parts)
+def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
+    """What another epoch adds, judged by the settings that were trained for longer."""
+    last = len(one.history)
+    gains = [
+        each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
+    ]
+    varies = variation(one, results, validation_accuracy)
     figures = "; ".join(
-        f"{name} accuracy {percent(accuracies[0])} against {percent(accuracies[1])}, "
-        f"loss {losses[0]:.3f} against {losses[1]:.3f}"
-        for name, accuracies, losses in parts
+        f"with dropout {each.row.dropout:g}, epoch {last + 1} adds {points(gain)}"
+        for each, gain in zip(longer, gains, strict=True)
     )
-    return verdict(holds, figures)
+    mean = varies.of(statistics.mean(gains), math.sqrt(2 / len(gains)))
+    return measured(mean, f"validation accuracy: {figures}; on average")
 
 
-def over_70(one: Results, results: ResultsByName) -> Finding:
-    """Whether the test accuracy of this setting is over 70 %."""
-    mean = estimate_mean(one, results)
-    above = mean._replace(value=mean.value - 0.70)
-    return above_zero(above, f"test accuracy {percent(mean.value)}, relative to 70 %")
-
-
-def schedule_limits(cosine: Results, step: Results, results: ResultsByName) -> Finding:
-    """Whether, with everything else equal, a cosine schedule brings the network over 80 %."""
-    finding = better(cosine, step, results)
-    return finding if cosine.mean > 0.80 else finding._replace(verdict="not confirmed")
-
-
-def normalises_to_unit(results: ResultsByName) -> Finding:
-    """Whether the report's constants, ImageNet's, give inputs of mean 0 and deviation 1."""
-    channels = list(zip(CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD, strict=True))
-    means = [(mean - theirs) / std for mean, _, theirs, std in channels]
-    deviations = [own / std for _, own, _, std in channels]
+def normalized_inputs(results: ResultsByName) -> Measured:
+    """How far the report's constants, ImageNet's, are from giving mean 0 and deviation 1."""
+    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    means, deviations = (CIFAR10_MEAN - mean) / std, CIFAR10_STD / std
     figures = (
-        f"with ImageNet's constants, CIFAR-10's channels have means from {min(means):.2f} to "
-        f"{max(means):.2f} and standard deviations from {min(deviations):.2f} to "
-        f"{max(deviations):.2f}"
+        f"with ImageNet's constants, CIFAR-10's channels have means from {means.min():.2f} to "
+        f"{means.max():.2f} and standard deviations from {deviations.min():.2f} to "
+        f"{deviations.max():.2f}"
     )
-    holds = max(map(abs, means)) < 0.01 and max(abs(each - 1) for each in deviations) < 0.01
-    return verdict(holds, figures)
+    return Measured(float(np.abs([means, deviations - 1]).max()), 0.01, figures)
 
 
-def evaluation_disables_batch_norm(results: ResultsByName) -> Finding:
-    """Whether a batch-norm layer in evaluation mode leaves its input as it is."""
-    layer = nn.BatchNorm2d(1, eps=0).eval()
-    layer.load_state_dict(
-        {"running_mean": torch.tensor([1.0]), "running_var": torch.tensor([4.0])}, strict=False
-    )
-    with torch.inference_mode():
-        output = float(layer(torch.full((1, 1, 1, 1), 3.0)))
+def evaluated_batch_norm(results: ResultsByName) -> Measured:
+    """How far batch normalisation in evaluation mode moves its input."""
+    value, mean, variance = torch.tensor([[3.0], [1.0], [4.0]])
+    output = float(nn.functional.batch_norm(value[None], mean, variance, training=False, eps=0))
     figures = (
         f"with a running mean of 1 and variance of 4, a PyTorch batch-norm layer in evaluation "
         f"mode maps 3 to {output:g}: it uses the running statistics"
     )
-    return verdict(output == 3, figures)
+    return Measured(output - 3, 0, figures)

@@ -1,196 +1,153 @@
-"""The report's claims, each with the check that tests it against our results.
+"""The report's claims, each with the quantity that decides it and what it expects of that.
 
-A claim is a row: where the report makes it, of which experiments, what it says in our words, the
-check, and the rule by which it was judged at first where that was another.
-`reproduction_template.md` explains the rules.
+`reproduction_template.md` explains the rules. `original` is the verdict of the rules that were
+committed on 22 November 2026 (827579a), by the runs of that time; None: not judged then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from training.reports import checks, curve_checks, original_rules
-from training.reports.checks import Finding
-from training.reports.original_rules import seed_0
-from training.reports.results import CONTROL, Results, ResultsByName, of_reproduction, points
-from training.reports.variation import Estimate, difference, variation
+from training.reports import checks, curves
+from training.reports.checks import Measured, decide, exceeds, falls, measured, rises, still
+from training.reports.results import ResultsByName, gap, validation_accuracy
+from training.reports.text import points
+from training.reports.variation import difference, variation
+
+OURS = "not in the report"
 
 
 class Claim(NamedTuple):
     where: str
-    needs: tuple[
-        str, ...
-    ]  # names of the experiments that the check takes; the claim is of the first
-    says: str
-    check: Callable[..., Finding]  # (*the needed results, results=all results)
-    original: Callable[..., Finding] | None = None  # None: not judged at first
+    needs: tuple[str, ...]  # the experiments that the quantity takes; the claim is of the first
+    says: str  # in our words
+    quantity: Callable[..., Measured]
+    expected: Callable[[Measured], str]  # -> the verdict
+    original: str | None = None
+    of: Mapping[str, Any] = MappingProxyType({})  # more arguments of the quantity
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
 S10, S3 = "small-dropout0-epochs10", "small-dropout0.9-epochs3"
 L4, L5 = "large-dropout0.7-epochs4", "large-dropout0.7-epochs5"
 L10, L3 = "large-dropout0-epochs10", "large-dropout0.9-epochs3"
+COSINE, OVERFIT = "small-dropout0-epochs10-cosine", "small-overfit"
 
 # fmt: off
 CLAIMS = (
-    Claim("section 3", (),
-          "normalisation gives inputs of mean 0 and standard deviation 1",
-          checks.normalises_to_unit),
-    Claim("section 8, listing 13", (),
-          "evaluation mode disables batch normalisation",
-          checks.evaluation_disables_batch_norm),
-    Claim("section 9", (S4, S5, S10, S3),
-          "dropout 0.7 and 4 epochs are the best Small setting",
-          checks.best, original_rules.best),
-    Claim("section 9, figure 4", (S4,),
-          "accuracies rise and losses fall in every epoch",
-          curve_checks.improves, curve_checks.improves),
+    Claim("section 3", (), "normalisation gives inputs of mean 0 and standard deviation 1",
+          checks.normalized_inputs, still),
+    Claim("section 8, listing 13", (), "evaluation mode disables batch normalisation",
+          checks.evaluated_batch_norm, still),
+    Claim("section 9", (S4, S5, S10, S3), "dropout 0.7 and 4 epochs are the best Small setting",
+          checks.lead, rises, "not confirmed"),
+    Claim("section 9, figure 4", (S4,), "accuracies rise and losses fall in every epoch",
+          curves.smallest_improvement, rises, "confirmed"),
     Claim("section 9, figure 4", (S4,),
           "precision and recall agree, so the classes are recognised equally well",
-          checks.balanced, seed_0(checks.balanced)),
-    Claim("section 9, figure 4", (S4,),
-          "test accuracy mirrors validation accuracy: it generalises",
-          checks.mirrors_validation, seed_0(checks.mirrors_validation)),
-    Claim("section 9, figure 5", (S5, S4),
-          "a fifth epoch helps the Small network slightly",
-          checks.better, original_rules.better),
+          checks.imbalance, still, "not confirmed"),
+    Claim("section 9, figure 4", (S4,), "test accuracy mirrors validation accuracy: it generalises",
+          checks.test_minus_validation, still, "confirmed"),
+    Claim("section 9, figure 5", (S5, S4), "a fifth epoch helps the Small network slightly",
+          checks.compare, rises, "confirmed"),
     Claim("section 9, figure 5", (S5, S4),
           "in the fifth epoch validation accuracy gains less than training accuracy",
-          checks.gap_widens),
-    Claim("section 9, figure 5", (S5, S4),
-          "the fifth epoch is the beginning of overfitting",
-          checks.begins_to_overfit, original_rules.gap_opens),
+          checks.compare, rises, of={"measure": gap}),
+    Claim("section 9, figure 5", (S5, S4), "the fifth epoch is the beginning of overfitting",
+          checks.compare, falls, "not confirmed", {"measure": validation_accuracy}),
     Claim("section 10, figure 6", (S10,),
           "at first training and validation accuracy improve steadily",
-          curve_checks.improves_until(5)),
-    Claim("section 10, figure 6", (S10,),
-          "from epoch 6 validation accuracy stands still",
-          curve_checks.stands_still_from(6), original_rules.plateau_from(6)),
-    Claim("section 10, figure 6", (S10,),
-          "from epoch 6 training accuracy still rises slightly",
-          curve_checks.training_rises_from(6), original_rules.plateau_from(6)),
-    Claim("section 10, figure 6", (S10, CONTROL),
-          "the plateau is the onset of overfitting",
-          curve_checks.plateau_is_overfitting),
+          curves.smallest_improvement, rises, of={"epoch": 5}),
+    Claim("section 10, figure 6", (S10,), "from epoch 6 validation accuracy stands still",
+          curves.change, still, "confirmed", {"column": "valid_accuracy", "epoch": 6}),
+    Claim("section 10, figure 6", (S10,), "from epoch 6 training accuracy still rises slightly",
+          curves.change, rises, "confirmed", {"column": "train_accuracy", "epoch": 6}),
+    Claim("section 10, figure 6", (S10, COSINE), "the plateau is the onset of overfitting",
+          curves.change_with_cosine, falls, of={"epoch": 6}),
     Claim("section 10, figure 6", (S10,),
           "the gap between training and validation loss begins to widen",
-          curve_checks.loss_gap_widens_from(6), original_rules.loss_gap_widens_from(6)),
-    Claim("section 10, figure 6", (S10,),
-          "it overfits",
-          curve_checks.overfits, original_rules.overfits),
+          curves.loss_gap_change, rises, "confirmed", {"epoch": 6}),
+    Claim("section 10, figure 6", (S10,), "it overfits",
+          curves.rise_from_lowest, exceeds, "not confirmed"),
     Claim("section 10, figure 6", (S10, S4),
-          "its high test accuracy comes at the cost of generalising",
-          checks.generalises_worse),
+          "its high test accuracy comes at the cost of generalising", checks.compare, falls),
     Claim("section 10, figure 7", (S3, S10),
           "it underfits: higher losses than without dropout, in training and validation",
-          checks.underfits, seed_0(checks.underfits)),
-    Claim("section 10, figure 7", (S3, S10),
-          "the dropout rate hinders its learning",
-          curve_checks.dropout_hinders),
+          checks.underfitting, rises, "confirmed"),
+    Claim("section 10, figure 7", (S3, S10), "the dropout rate hinders its learning",
+          checks.lost_to_dropout, rises),
     Claim("section 10, figure 7", (S3, S4, S10),
           "stopping after three epochs keeps it from its potential accuracy",
-          curve_checks.stopped_early),
-    Claim("section 11, figure 8", (L4,),
-          "accuracies rise and losses fall in every epoch",
-          curve_checks.improves, curve_checks.improves),
+          checks.next_epoch, rises),
+    Claim("section 11, figure 8", (L4,), "accuracies rise and losses fall in every epoch",
+          curves.smallest_improvement, rises, "confirmed"),
     Claim("section 11, figure 8", (L4, S4),
           "the Large network is slightly better than the Small one",
-          checks.better, original_rules.better),
-    Claim("section 12, figure 9", (L5, L4),
-          "a fifth epoch helps the Large network",
-          checks.better, original_rules.better),
-    Claim("section 12, figure 9", (L5, L4),
-          "the fifth epoch shows no sign of overfitting",
-          checks.keeps_improving, original_rules.gap_stays),
+          checks.compare, rises, "confirmed"),
+    Claim("section 12, figure 9", (L5, L4), "a fifth epoch helps the Large network",
+          checks.compare, rises, "confirmed"),
+    Claim("section 12, figure 9", (L5, L4), "the fifth epoch shows no sign of overfitting",
+          checks.compare, rises, "confirmed", {"measure": validation_accuracy}),
     Claim("section 12, figure 9", (L5, L4, S5, S4),
-          "that is unlike the Small network, whose gap widens more",
-          checks.gap_widens_less),
+          "that is unlike the Small network, whose gap widens more", checks.gap_contrast, rises),
     Claim("section 12, figure 10", (L10,),
           "at first training loss falls more sharply than validation loss",
-          curve_checks.training_loss_falls_more_until(5),
-          original_rules.training_loss_falls_more_until(5)),
+          curves.loss_gap_change, rises, "confirmed", {"epoch": 2, "last": 5}),
     Claim("section 12, figure 10", (L10,),
           "from epoch 5 validation gains are marginal, training accuracy rises on",
-          curve_checks.gains_marginal_from(5), original_rules.plateau_from(5)),
+          curves.training_gain_past_marginal, rises, "not confirmed", {"epoch": 5}),
     Claim("section 12, figure 10", (L10,),
           "validation accuracy and loss fluctuate slightly in the later epochs",
-          curve_checks.fluctuates_from(5), curve_checks.fluctuates_from(5)),
-    Claim("section 12, figure 10", (L10,),
-          "training accuracy remains consistently high",
-          curve_checks.training_stays_high_from(5)),
-    Claim("section 12, figure 10", (L10,),
-          "it overfits",
-          curve_checks.overfits, original_rules.overfits),
+          curves.setbacks, rises, "confirmed", {"epoch": 5}),
+    Claim("section 12, figure 10", (L10,), "training accuracy remains consistently high",
+          curves.largest_fall, still, of={"epoch": 5}),
+    Claim("section 12, figure 10", (L10,), "it overfits",
+          curves.rise_from_lowest, exceeds, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
           "precision and recall agree, so the classes are recognised equally well",
-          checks.balanced, seed_0(checks.balanced)),
+          checks.imbalance, still, "not confirmed"),
     Claim("section 12, figure 11", (L3, L10),
           "it underfits: high losses and lower accuracies, in training and validation",
-          checks.underfits, seed_0(checks.underfits)),
-    Claim("section 12, figure 11", (L3, L4),
-          "its accuracy is lower than the baseline's too",
-          checks.worse, original_rules.worse),
-    Claim("section 12, figure 11", (L3, L10),
-          "the dropout rate hampers its learning",
-          curve_checks.dropout_hinders),
+          checks.underfitting, rises, "confirmed"),
+    Claim("section 12, figure 11", (L3, L4), "its accuracy is lower than the baseline's too",
+          checks.compare, falls, "confirmed"),
+    Claim("section 12, figure 11", (L3, L10), "the dropout rate hampers its learning",
+          checks.lost_to_dropout, rises),
     Claim("section 12, figure 11", (L3, L4, L10),
-          "the limited number of epochs contributes to its underfitting",
-          curve_checks.stopped_early),
-    Claim("section 12, figure 11", (L3,),
-          "it still has a test accuracy of over 70 %",
-          checks.over_70, original_rules.over_70),
-    Claim("not in the report", (CONTROL, S10),
-          "the step schedule, not the network, keeps it below 80 %",
-          checks.schedule_limits, original_rules.schedule_limits),
+          "the limited number of epochs contributes to its underfitting", checks.next_epoch, rises),
+    Claim("section 12, figure 11", (L3,), "it still has a test accuracy of over 70 %",
+          checks.above_70, rises, "not confirmed"),
+    Claim(OURS, (COSINE, S10), "the step schedule, not the network, keeps it below 80 %",
+          checks.gain_beyond_80, rises, "confirmed"),
+    Claim(OURS, (OVERFIT,), "trained on 1,000 images without augmentation, a network does overfit",
+          curves.rise_from_lowest, exceeds),
 )
 # fmt: on
 
 
-def judge(claim: Claim, results: ResultsByName) -> Finding:
-    """The finding, or "not decidable" while an experiment that it needs has no results."""
-    return apply(claim.check, claim, results)
-
-
-def judge_originally(claim: Claim, results: ResultsByName) -> str | None:
-    """The verdict by the original rule, or None where the claim was not judged at first."""
-    return claim.original and apply(claim.original, claim, results).verdict
-
-
-def apply(check: Callable[..., Finding], claim: Claim, results: ResultsByName) -> Finding:
+def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
+    """Verdict and numbers; "not decidable" where results or a known variation are missing."""
     missing = [name for name in claim.needs if name not in results]
     if missing:
-        return Finding("not decidable", f"not trained yet: {', '.join(missing)}")
-    return check(*(results[name] for name in claim.needs), results=of_reproduction(results))
+        return "not decidable", f"not trained yet: {', '.join(missing)}"
+    found = claim.quantity(results, *(results[name] for name in claim.needs), **claim.of)
+    return decide(found, claim.expected), found.figures
 
 
-def compare_order(results: ResultsByName) -> list[tuple[str, str, Finding]]:
-    """(better, worse, finding) for each two settings that the report has clearly in that order.
+def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
+    """(better, worse, verdict, figures) of two settings that the report has clearly in that order.
 
     Clearly: the reported accuracies differ by more than two single runs of ours would by chance.
     Ours agree, disagree, or tie ("not decidable") by the rule for two settings.
     """
-    printed = [
-        (each.row.report.accuracy, each)
-        for each in of_reproduction(results).values()
-        if each.row.report
-    ]
+    printed = [(each.row.report.accuracy, each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)
     pairs = []
     for (higher, one), (lower, other) in combinations(printed, 2):
-        reported = report_difference(one, other, higher - lower, results)
-        if reported.margin is not None and reported.value > reported.margin:
-            ours = difference(one, other, results)
+        reported = variation(one, results).of(higher).minus(variation(other, results).of(lower))
+        if reported.value > reported.margin:
             figures = f"{points(reported.value)} in the report, in ours"
-            pairs.append((one.name, other.name, checks.above_zero(ours, figures)))
+            ours = measured(difference(one, other, results), figures)
+            pairs.append((one.name, other.name, rises(ours), ours.figures))
     return pairs
-
-
-def report_difference(
-    one: Results, other: Results, apart: float, results: ResultsByName
-) -> Estimate:
-    """The report's difference of two settings, one run each, which vary as ours do."""
-    first, second = variation(one, results), variation(other, results)
-    if first is None or second is None:
-        return Estimate(apart, None)
-    deviation = (first.deviation**2 + second.deviation**2) ** 0.5
-    return Estimate(apart, deviation, min(first.df, second.df))

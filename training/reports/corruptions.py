@@ -12,25 +12,21 @@ from training.loop.validation import correct_and_loss, split_logits
 
 
 def gaussian_noise(image: Image.Image, level: float, random: np.random.Generator) -> Image.Image:
-    """`level` is the standard deviation, of pixel values in [0, 1]."""
     noisy = np.asarray(image) + 255 * level * random.standard_normal((image.height, image.width, 3))
     return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
 
 
 def gaussian_blur(image: Image.Image, level: float, random: np.random.Generator) -> Image.Image:
-    """`level` is the standard deviation in pixels."""
     return image.filter(ImageFilter.GaussianBlur(level))
 
 
 def low_contrast(image: Image.Image, level: float, random: np.random.Generator) -> Image.Image:
-    """`level` is the factor towards the image's mean colour."""
     pixels = np.asarray(image).astype(float)
     mean = pixels.mean(axis=(0, 1))
     return Image.fromarray((mean + level * (pixels - mean)).round().astype(np.uint8))
 
 
 def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image.Image:
-    """`level` is Pillow's JPEG quality."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=int(level))
     return Image.open(buffer).convert("RGB")
@@ -38,28 +34,29 @@ def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # levels of severity 1, 2 and 3
-    gaussian_noise: (0.04, 0.08, 0.12),
-    gaussian_blur: (0.5, 0.8, 1.2),
-    low_contrast: (0.6, 0.4, 0.2),
-    jpeg: (60, 30, 15),
+    gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation, of pixel values in [0, 1]
+    gaussian_blur: (0.5, 0.8, 1.2),  # standard deviation in pixels
+    low_contrast: (0.6, 0.4, 0.2),  # factor of the difference from the mean colour
+    jpeg: (60, 30, 15),  # Pillow's quality
 }
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
     """uint8 (N, 32, 32, 3) -> the same, each image corrupted; the seed is fixed."""
     random = np.random.default_rng(0)
-    return np.stack(
-        [np.asarray(corruption(Image.fromarray(image), level, random)) for image in images]
-    )
+    corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
+    return np.stack([np.asarray(image) for image in corrupted])
 
 
 def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
     """Accuracy (0 to 1) on a split at each severity, by the corruption's name."""
-    accuracies: dict[str, list[float]] = {}
-    for corruption, levels in CORRUPTIONS.items():
-        name = corruption.__name__
-        for level in levels:
-            corrupted = Split(corrupt(test.images, corruption, level), test.labels)
-            correct, _ = correct_and_loss(split_logits(model, corrupted, name), test.labels)
-            accuracies.setdefault(name, []).append(correct / len(test))
-    return accuracies
+
+    def accuracy(corruption: Corruption, level: float) -> float:
+        corrupted = Split(corrupt(test.images, corruption, level), test.labels)
+        logits = split_logits(model, corrupted, corruption.__name__)
+        return correct_and_loss(logits, test.labels)[0] / len(test)
+
+    return {
+        corruption.__name__: [accuracy(corruption, level) for level in levels]
+        for corruption, levels in CORRUPTIONS.items()
+    }

@@ -15,11 +15,26 @@ from training.dataset.cifar10 import Split
 from training.loop.augmentation import augment
 from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
+from training.reports import results
 
 matplotlib.use("Agg")  # files only, no window
 
 DPI = 100
 BATCH_IMAGES = 16
+
+
+def draw_curves_and_matrices(folder: Path) -> None:
+    """The figures that need no more than the model folder's own files."""
+    one = results.read(folder)
+    how = ["augmented"] if one.row.recipe.augmentations else []
+    how += ["with dropout"] if one.row.dropout else []
+    curves(one.history, one.name, ", ".join(["training", *how]), folder / "curves.png")
+    labels = tuple(one.metrics["test"]["per_class"])
+    matrices = {
+        f"{split} images": one.metrics[split]["confusion_matrix"]
+        for split in ("validation", "test")
+    }
+    confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -33,6 +48,7 @@ def curves(history: list[dict[str, float]], title: str, training: str, path: Pat
     `training` names the former's curve and says how it was measured.
     """
     epochs = [row["epoch"] for row in history]
+    ticks = epochs if len(epochs) <= 30 else epochs[4::5]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, name in (
@@ -41,7 +57,7 @@ def curves(history: list[dict[str, float]], title: str, training: str, path: Pat
     ):
         for split, label in (("train", training), ("valid", "validation")):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in history], "o-", label=label)
-        axes.set(xlabel="epoch", ylabel=name, xticks=epochs)
+        axes.set(xlabel="epoch", ylabel=name, xticks=ticks)
         axes.grid(alpha=0.3)
     accuracy.legend(loc="lower right", fontsize="small")
     figure.suptitle(title)

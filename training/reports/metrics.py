@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn import metrics
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.prediction import to_probabilities
+from mobilenetv3_cifar import MobileNetV3Cifar, classifier
+from mobilenetv3_cifar.prediction import evaluation_copy
 from training.loop.validation import Outputs, correct_and_loss
-from training.reports.decisions import ood_scores
 
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
@@ -23,41 +23,36 @@ def summarize(logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
 
 
 def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> dict[str, Any]:
-    """Everything that `metrics.json` says of one split; all fractions 0-1.
-
-    `ece` is that of the probabilities `predict` gives, `ece_untempered` that before the config's
-    temperature; `unsure` is the fraction of images that are flagged as probably none of the
-    classes. Rows of the confusion matrix are true classes, columns predicted ones.
-    """
+    """A `SplitMetrics` of `metrics.json`: everything that is measured on one split."""
     logits, threshold = outputs.logits, model.config.ood_threshold
     flagged = ood_scores(model, outputs) < (-np.inf if threshold is None else threshold)
     names, predicted = model.config.labels, logits.argmax(1).numpy()
-    probabilities = to_probabilities(model, logits)
+    probabilities = (logits / model.config.temperature).softmax(dim=-1)
     classes = range(len(names))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
     )
-    macro = [float(np.mean(column)) for column in per_class[:3]]
     top5 = metrics.top_k_accuracy_score(labels, logits.numpy(), k=5, labels=list(classes))
     return summarize(logits, labels) | {
-        "precision_macro": macro[0],
-        "recall_macro": macro[1],
-        "f1_macro": macro[2],
+        "precision_macro": float(per_class[0].mean()),
+        "recall_macro": float(per_class[1].mean()),
+        "f1_macro": float(per_class[2].mean()),
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
         "unsure": float(flagged.mean()),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
-            name: {
-                "precision": float(precision),
-                "recall": float(recall),
-                "f1": float(f1),
-                "support": int(support),
-            }
-            for name, precision, recall, f1, support in zip(names, *per_class, strict=True)
+            name: dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))
+            for name, *scores in zip(names, *(each.tolist() for each in per_class), strict=True)
         },
         "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
     }
+
+
+def ood_scores(model: MobileNetV3Cifar, outputs: Outputs) -> np.ndarray:
+    """The score that the config names, of each image, float (N,)."""
+    arrays = classifier.Outputs(*(np.asarray(values) for values in outputs))
+    return evaluation_copy(model).cpu().ood_scores(arrays)
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
@@ -75,24 +70,13 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(labels))
 
 
+@torch.no_grad()
 def count_macs(model: MobileNetV3Cifar) -> int:
     """Multiply-accumulates of the convolution and linear layers for one image.
 
     Output positions times weight elements; no bias, batch norm or activation.
     """
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        positions = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
-        assert isinstance(module.weight, Tensor)
-        total += positions * module.weight.numel()
-
-    counted = [part for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    handles = [part.register_forward_hook(count) for part in counted]
     size, device = model.config.image_size, next(model.parameters()).device
-    with torch.inference_mode():
+    with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, size, size, device=device))
-    for handle in handles:
-        handle.remove()
-    return total
+    return int(counter.get_total_flops()) // 2

@@ -3,49 +3,32 @@
 A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 """
 
-import importlib.util
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from mobilenetv3_cifar import MobileNetV3Cifar, hub
+from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import ONNX_FILE
+from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
-from training.errors import CheckpointError, TrainingError
+from training.errors import CheckpointError
 from training.experiments import Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import Outputs, split_logits, split_outputs
-from training.recipe import Recipe
 from training.reports import card, figures, results
 from training.reports.corruptions import corrupted_accuracies
-from training.reports.decisions import with_decisions
-from training.reports.metrics import (
-    count_macs,
-    flip_averaged,
-    measure,
-    summarize,
-)
-from training.reports.shipped_weights import save_weights
+from training.reports.metrics import count_macs, flip_averaged, measure, summarize
+from training.reports.shipped_weights import save_weights, with_decisions
+from training.reports.text import to_json
 
 CPU = torch.device("cpu")
-NEEDED = ("matplotlib", "sklearn", "jinja2")
-
-
-def check_requirements() -> None:
-    """Raise TrainingError, before hours of training, where publishing would fail."""
-    for module in NEEDED:
-        if importlib.util.find_spec(module) is None:
-            raise TrainingError(f"publishing needs {module}: pip install '.[training]'")
 
 
 def make_model_folder(
@@ -67,44 +50,46 @@ def make_model_folder(
     if newest is None or len(newest[1].history) < experiment.epochs:
         raise CheckpointError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
-    target = cards / experiment.name
+    target, twin = cards / experiment.name, None
+    if experiment.validated_by:  # the same network trained without the validation images
+        twin_run = run.parent.parent / experiment.validated_by / run.name
+        twin = from_run(experiment.validated_by, twin_run).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / experiment.name
-        twin = twin_of(experiment, run, device)
         exact = checkpoint.final_weights(tensors)
         weights = save_weights(folder, exact, experiment, data, device, twin)
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
-        metrics = {"name": experiment.name, "kind": experiment.kind, "seed": settings["seed"]}
-        metrics |= {
+        test = split_outputs(model, data.test, "test")
+        metrics = {
+            "name": experiment.name,
+            "kind": experiment.kind,
+            "seed": settings["seed"],
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "macs": count_macs(model),
             "weights": weights | {"sha256": read_config(folder)[1]},
+            **measurements(model, twin, experiment, data, test),
+            "report": vars(experiment.report) if experiment.report else None,
+            "training": {
+                "command": command,
+                "images": len(data.train) * len(state.history),
+                **provenance_of(state, settings),
+            },
         }
-        test = split_outputs(model, data.test, "test")
-        metrics |= measurements(model, twin, experiment, data, test)
-        metrics["report"] = vars(experiment.report) if experiment.report else None
-        images = len(data.train) * len(state.history)
-        origin = {"command": command, "images": images}
-        metrics["training"] = origin | provenance_of(state, settings)
         if experiment.kind == "own":
             write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
-        folder_files = {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
-        replace_files(folder, folder_files)
-        draw_figures(folder, model, experiment.recipe, data, test.logits.argmax(1).numpy())
+        replace_files(
+            folder, {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
+        )
+        figures.draw_curves_and_matrices(folder)
+        figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
+        predicted = test.logits.argmax(1).numpy()
+        figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
         install_folder(folder, target)
     card.write_card(target)
     return target
-
-
-def twin_of(experiment: Experiment, run: Path, device: torch.device) -> MobileNetV3Cifar | None:
-    """The same network trained without the validation images, where the run trained on them."""
-    if not experiment.validated_by:
-        return None
-    folder = run.parent.parent / experiment.validated_by / run.name
-    return from_run(experiment.validated_by, folder).to(device)
 
 
 def measurements(
@@ -159,49 +144,19 @@ def write_run_record(
     folder: Path, experiment: Experiment, metrics: dict[str, Any], state: State
 ) -> None:
     """`docs/runs/NAME-seed-N.json`, from which docs/recipe.md is generated."""
-    training = metrics["training"]
+    model = {name: repr(value) for name, value in experiment.model.items()}
     record = {
         "name": experiment.name,
-        "setting": {name: repr(value) for name, value in experiment.model.items()}
-        | experiment.recipe.settings(),
+        "setting": model | experiment.recipe.settings(),
         "epochs": experiment.epochs,
         "split": experiment.recipe.split,
         "seed": metrics["seed"],
-        "device": training["device"],
-        "commit": training["commit"],
-        "seconds": training["seconds"],
-        "images": training["images"],
+        **{key: metrics["training"][key] for key in ("device", "commit", "seconds", "images")},
         "validation_accuracy": metrics["validation"]["accuracy"],
         "history": state.history,
     }
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {f"{experiment.name}-seed-{metrics['seed']}.json": to_json(record)})
-
-
-def draw_figures(
-    folder: Path, model: MobileNetV3Cifar, recipe: Recipe, data: Cifar10, predicted: np.ndarray
-) -> None:
-    """All figures of a model folder; `predicted` are the classes it gives the test images."""
-    draw_curves_and_matrices(folder)
-    figures.batch(data.train, model.config, recipe, folder / "batch.png")
-    figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
-
-
-def draw_curves_and_matrices(folder: Path) -> None:
-    """The figures that need no more than the folder's own files."""
-    variant = results.read(folder)
-    metrics = variant.metrics
-    labels = tuple(metrics["test"]["per_class"])
-    matrices = {
-        f"{split} images": metrics[split]["confusion_matrix"] for split in ("validation", "test")
-    }
-    figures.confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
-    how = "augmented, with dropout" if variant.row.dropout else "augmented"
-    figures.curves(variant.history, metrics["name"], f"training, {how}", folder / "curves.png")
-
-
-def to_json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def install_folder(staged: Path, target: Path) -> None:
@@ -215,5 +170,5 @@ def install_folder(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    for name in (ONNX_FILE, hub.INT8_FILE):  # made of the weights that were there before
+    for name in (ONNX_FILE, INT8_FILE):  # made of the weights that were there before
         (target / name).unlink(missing_ok=True)

@@ -4,13 +4,12 @@ import csv
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from training.experiments import EXPERIMENTS, Experiment
 from training.reports.schema import Metrics, read_metrics
 
-Split = Literal["train", "validation", "test"]
-CONTROL = "small-dropout0-epochs10-cosine"  # the one control that the reproduction relies on
+Measure = Callable[[Metrics], float]
 
 
 class Results(NamedTuple):
@@ -36,35 +35,23 @@ class Results(NamedTuple):
         """The metrics of every seed, the shipped one's first."""
         return [self.metrics, *self.seeds]
 
-    @property
-    def mean(self) -> float:
-        """The mean test accuracy over all seeds."""
-        return self.mean_of(test_accuracy)
-
-    def mean_of(self, measure: Callable[[Metrics], float]) -> float:
+    def mean_of(self, measure: Measure) -> float:
         return statistics.mean(map(measure, self.runs))
 
     def at(self, epoch: int, column: str) -> float:
         return self.history[epoch - 1][column]
 
-    def change(self, column: str, since: int) -> float:
-        """By how much a column of the history changes from epoch `since` to the last."""
-        return self.history[-1][column] - self.at(since, column)
-
 
 ResultsByName = Mapping[str, Results]
 
 
-def test_accuracy(metrics: Metrics) -> float:
-    return metrics["test"]["accuracy"]
+def measure(split: str, key: str) -> Measure:
+    return lambda metrics: metrics[split][key]  # type: ignore[literal-required]
 
 
-def validation_accuracy(metrics: Metrics) -> float:
-    return metrics["validation"]["accuracy"]
-
-
-def train_accuracy(metrics: Metrics) -> float:
-    return metrics["train"]["accuracy"]
+test_accuracy = measure("test", "accuracy")
+validation_accuracy = measure("validation", "accuracy")
+train_accuracy = measure("train", "accuracy")
 
 
 def gap(metrics: Metrics) -> float:
@@ -73,12 +60,15 @@ def gap(metrics: Metrics) -> float:
 
 
 def read(folder: Path) -> Results:
-    """The results in one model folder."""
-    return Results(
-        read_metrics(folder / "metrics.json"),
-        read_history(folder / "history.csv"),
-        [read_metrics(path) for path in sorted((folder / "seeds").glob("*.json"))],
-    )
+    """The results in one model folder.
+
+    Raises:
+        ResultsError: a file of results is missing or wrong.
+    """
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    seeds = sorted((folder / "seeds").glob("*.json"))
+    return Results(read_metrics(folder / "metrics.json"), rows, [*map(read_metrics, seeds)])
 
 
 def read_all(cards: Path) -> dict[str, Results]:
@@ -88,28 +78,3 @@ def read_all(cards: Path) -> dict[str, Results]:
 
 def has_results(folder: Path) -> bool:
     return (folder / "metrics.json").exists()
-
-
-def in_reproduction(row: Experiment) -> bool:
-    """Whether tables, claims and run-to-run variation read this experiment: the report's do, and
-    the control of its schedule; networks of our own must not change what is said of the report."""
-    return row.kind == "report" or row.name == CONTROL
-
-
-def of_reproduction(results: ResultsByName) -> dict[str, Results]:
-    return {name: each for name, each in results.items() if in_reproduction(each.row)}
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `history.csv`, one per epoch, as numbers."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def points(fraction: float) -> str:
-    """A difference of two accuracies, in percentage points."""
-    return f"{100 * fraction:+.2f}"

@@ -7,7 +7,6 @@ or by runs that do not have them.
 
 import json
 import types
-from collections.abc import Iterable
 from pathlib import Path
 from typing import (
     Any,
@@ -22,8 +21,7 @@ from typing import (
 )
 
 from training.errors import ResultsError
-
-Kind = Literal["report", "control", "own"]
+from training.experiments import Kind
 
 
 class Counts(TypedDict):
@@ -96,9 +94,9 @@ class Int8(Summary):
 
 
 class Latency(TypedDict):
-    """Median time of one forward pass."""
+    """Median processor time of one batch on one thread."""
 
-    runtime: str  # "PyTorch" or "onnxruntime"
+    runtime: str  # "PyTorch", "onnxruntime", or "onnxruntime, 8 bits"
     device: str
     batch: int
     milliseconds: float
@@ -124,7 +122,6 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read and validate a metrics file; errors as in `read_json`."""
     return cast(Metrics, read_json(path, Metrics))
 
 
@@ -141,46 +138,35 @@ def read_json(path: Path, schema: type) -> Any:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    if problem := find_problem(content, schema, ""):
+    if problem := find_problem(content, schema):
         raise ResultsError(f"{path}: {problem}")
     return content
 
 
-def find_problem(value: Any, schema: Any, key: str) -> str | None:
+def find_problem(value: Any, schema: Any, key: str = "") -> str | None:
     """The first thing in `value` that is not of the type `schema`, as a message, or None."""
-    if is_typeddict(schema):
-        return find_key_problem(value, schema, key)
     origin, arguments = get_origin(schema), get_args(schema)
     if origin is Literal:
         return None if value in arguments else f"{key} must be one of {arguments}, not {value!r}"
-    if origin is types.UnionType:
-        choices = [find_problem(value, choice, key) for choice in arguments]
-        return None if None in choices else choices[0]  # X | None: what X lacks
-    plain = origin or schema
+    if origin is types.UnionType:  # X | None
+        return None if value is None else find_problem(value, arguments[0], key)
+    plain = dict if is_typeddict(schema) else origin or schema
     # JSON has one kind of number, and Python counts True as an int.
-    accepted = (int, float) if plain is float else plain
+    accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         return f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
-    items: dict[str, Any] = {}
-    if isinstance(value, list):
-        items = {f"{key}[{index}]": item for index, item in enumerate(value)}
-    elif isinstance(value, dict):
-        items = {f"{key}.{name}": item for name, item in value.items()}
-    return first(find_problem(item, arguments[-1], at) for at, item in items.items())
-
-
-def find_key_problem(value: Any, schema: Any, key: str) -> str | None:
-    """The same for a TypedDict: missing, unknown and wrong keys."""
-    if not isinstance(value, dict):
-        return f"{key or 'the file'} must be an object, not {value!r:.60}"
     prefix = f"{key}." if key else ""
-    if missing := schema.__required_keys__ - value.keys():
-        return f"{prefix}{min(missing)} is missing"
-    hints = get_type_hints(schema)
-    if unknown := value.keys() - hints.keys():
-        return f"{prefix}{min(unknown)} is not a known key"
-    return first(find_problem(value[name], hints[name], prefix + name) for name in value)
-
-
-def first(problems: Iterable[str | None]) -> str | None:
+    items: list[tuple[str, Any, Any]] = []
+    if is_typeddict(schema):
+        hints = get_type_hints(schema)
+        if missing := schema.__required_keys__ - value.keys():
+            return f"{prefix}{min(missing)} is missing"
+        if unknown := value.keys() - hints.keys():
+            return f"{prefix}{min(unknown)} is not a known key"
+        items = [(f"{prefix}{name}", item, hints[name]) for name, item in value.items()]
+    elif plain is dict:
+        items = [(f"{prefix}{name}", item, arguments[1]) for name, item in value.items()]
+    elif plain is list:
+        items = [(f"{key}[{at}]", item, arguments[0]) for at, item in enumerate(value)]
+    problems = (find_problem(item, of, name) for name, item, of in items)
     return next(filter(None, problems), None)

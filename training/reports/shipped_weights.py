@@ -1,19 +1,26 @@
-"""The weights of a model folder: as trained, or in half precision where that changes nothing."""
+"""The weights and the config of a model folder.
 
+Weights are as trained, or in half precision where that changes nothing. Temperature and threshold
+are fitted on validation images alone, with the weights as shipped.
+"""
+
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
 from training.dataset.cifar10 import Cifar10
 from training.experiments import Experiment
-from training.loop.validation import split_logits
-from training.reports.decisions import fit_decisions, with_decisions
-from training.reports.metrics import summarize
+from training.loop.validation import split_logits, split_outputs
+from training.reports.metrics import ood_scores, summarize
 
 HALF_TOLERANCE = 0.0005  # validation accuracy that half precision may cost or gain
+FLAGGED = 0.05  # of the validation images are flagged as probably none of the classes
 
 
 def save_weights(
@@ -26,8 +33,8 @@ def save_weights(
 ) -> dict[str, Any]:
     """Write config and weights, in half precision unless the validation accuracy moves.
 
-    Temperature and threshold are fitted on the validation images, with the weights as shipped, or
-    with those of the twin that did not train on them. Both precisions are measured in float32.
+    Temperature and threshold are those of the twin where it, unlike the network, did not train on
+    the validation images. Both precisions are measured in float32.
     """
 
     def accuracy(weights: dict[str, Tensor]) -> float:
@@ -36,8 +43,7 @@ def save_weights(
         return summarize(logits, data.validation.labels)["accuracy"]
 
     weights, precision = round_to_half(exact), "float16, batch-norm statistics float32"
-    before = accuracy(exact)
-    change = accuracy(weights) - before
+    change = accuracy(weights) - accuracy(exact)
     if abs(change) > HALF_TOLERANCE:
         weights, precision, change = exact, "float32", 0.0
     model = build_model(weights, experiment.model).to(device)
@@ -58,3 +64,43 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         name: value.half().float() if value.is_floating_point() and "running" not in name else value
         for name, value in weights.items()
     }
+
+
+def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
+    """The network's config with the temperature, and the threshold of `score`, that fit it."""
+    validation = split_outputs(model, data.validation, "validation")
+    temperature = fit_temperature(validation.logits, data.validation.labels)
+    config = dataclasses.replace(
+        model.config, temperature=temperature, ood_score=score, ood_threshold=None
+    )
+    scores = ood_scores(with_decisions(model, config, data), validation).astype(np.float64)
+    threshold = float(f"{np.quantile(scores, FLAGGED):.6g}")
+    return dataclasses.replace(config, ood_threshold=threshold)
+
+
+def with_decisions(model: MobileNetV3Cifar, config: Config, data: Cifar10) -> MobileNetV3Cifar:
+    """The same network under another config, on the CPU."""
+    tensors = {name: value.cpu() for name, value in model.state_dict().items()}
+    if config.ood_score == "fdbd":
+        tensors["feature_mean"] = split_outputs(model, data.train, "train").features.mean(0)
+    return build_model(tensors, dataclasses.asdict(config))
+
+
+def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
+    """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
+
+    It stays within the config's bounds: for logits that know nothing, the best would be infinite.
+    """
+    truth = torch.from_numpy(labels.astype(np.int64))
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = torch.nn.functional.cross_entropy(logits.double() / log_temperature.exp(), truth)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    fitted = float(log_temperature.detach().exp())
+    return round(min(max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE), 4)

@@ -1,0 +1,87 @@
+"""The ONNX files of a shipped variant, what the 8-bit one is worth, and the latency on the card."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mobilenetv3_cifar import OnnxClassifier, push
+from mobilenetv3_cifar.runtime import open_session, run_onnx
+from mobilenetv3_cifar.variants import variants_folder
+from training import quantize
+from training.dataset.sample import tiny_dataset
+
+NAME = "small-cifar32"
+
+
+@pytest.fixture
+def copied(tmp_path):
+    return shutil.copytree(variants_folder() / NAME, tmp_path / NAME)
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def latencies(ratio):
+    return [
+        {"runtime": runtime, "device": "here", "batch": 1, "milliseconds": milliseconds}
+        for runtime, milliseconds in (("onnxruntime", ratio), ("onnxruntime, 8 bits", 1.0))
+    ]
+
+
+def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(1.5))
+    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # 100 images tell little
+    found = quantize.quantize(copied, tiny_dataset())
+    assert found["speedup"] == 1.5
+    assert found == metrics_of(copied)["int8"]
+    content = (copied / "model-int8.onnx").read_bytes()
+    assert found["bytes"] == len(content)
+    images, labels = tiny_dataset().test
+    logits = run_onnx(open_session(content), images)["logits"]
+    right = int((logits.argmax(1) == labels).sum())
+    assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
+    difference = 100 * found["accuracy"] - 100 * metrics_of(copied)["test"]["accuracy"]
+    said = f"In 8 bits: **{right:.2f} %** test accuracy ({difference:+.2f} points), 1.50 times"
+    assert said in (copied / "README.md").read_text()
+    assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
+    assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
+
+
+@pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
+def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio, loss):
+    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(ratio))
+    monkeypatch.setattr(quantize, "MAX_LOSS", loss)
+    monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
+    monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
+    assert not quantize.quantize(copied, tiny_dataset())["kept"]
+    assert not (copied / "model-int8.onnx").exists()
+    text = (copied / "README.md").read_text()
+    assert "there is no 8-bit file" in text
+    assert "| onnxruntime | here | 1 | " in text
+    assert "| onnxruntime, 8 bits |" not in text
+
+
+def test_the_latency_can_be_measured_again(copied, monkeypatch):
+    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    monkeypatch.setattr(quantize, "ROUNDS", 2)
+    monkeypatch.setattr(quantize, "get_variant", lambda name: SimpleNamespace(folder=copied))
+    monkeypatch.setattr("sys.argv", ["quantize", NAME, "--latency-only"])
+    threads = torch.get_num_threads()
+    quantize.main()
+    assert torch.get_num_threads() == threads
+    latency = metrics_of(copied)["latency"]
+    assert [(each["runtime"], each["batch"]) for each in latency] == [
+        (runtime, batch)
+        for batch in (1, 64)
+        for runtime in ("PyTorch", "onnxruntime", "onnxruntime, 8 bits")
+    ]
+    assert all(each["milliseconds"] > 0 and "1 threads" in each["device"] for each in latency)
+    assert latency[3]["milliseconds"] > latency[0]["milliseconds"]
+    after = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"metrics.json", "README.md"}
+    assert "| latency with |" in after["README.md"].decode()

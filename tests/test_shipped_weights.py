@@ -1,0 +1,50 @@
+"""Weights are shipped in half precision unless that costs validation accuracy."""
+
+import numpy as np
+import pytest
+import torch
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.tiny import tiny_run
+from training.dataset.cifar10 import Split
+from training.dataset.sample import tiny_dataset
+from training.loop.validation import split_logits
+from training.reports import shipped_weights
+
+
+def test_rounding_to_half_keeps_statistics_and_counters():
+    weights = MobileNetV3Cifar().state_dict()
+    weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
+    rounded = shipped_weights.round_to_half(weights)
+    assert rounded["features.stem_norm.running_var"].min() > 0
+    assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
+    changed = [name for name in weights if not torch.equal(weights[name], rounded[name])]
+    assert changed
+    assert not [name for name in changed if "running" in name]
+
+
+@pytest.mark.parametrize(("spoils", "precision"), [(False, "float16"), (True, "float32")])
+def test_weights_that_half_precision_hurts_are_shipped_in_single(
+    tmp_path, monkeypatch, spoils, precision
+):
+    run = tiny_run(tmp_path / "run")
+    run.train()
+    weights = run.learner.result.state_dict()
+    data = tiny_dataset()
+    if spoils:
+        # Every image is then given the first class; all are truly of the second.
+        monkeypatch.setattr(
+            shipped_weights,
+            "round_to_half",
+            lambda exact: {name: 0 * value for name, value in exact.items()},
+        )
+        exact = shipped_weights.build_model(weights, {"size": "small"})
+        predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
+        assert predicted.any()  # not all of the first class
+        data = data._replace(validation=Split(data.validation.images, predicted))
+    said = shipped_weights.save_weights(
+        tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
+    )
+    assert said["precision"].startswith(precision)
+    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items()) == spoils

@@ -1,0 +1,48 @@
+"""Trials never publish, and provenance tells which code a run was made with."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests.tiny import EXPERIMENT
+from training import train
+from training.dataset.sample import tiny_dataset
+from training.experiments import EXPERIMENTS
+from training.loop import checkpoint, provenance
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "trained"),
+    [("epochs", 1, 1), ("limit", 64, 2), ("precision", "bfloat16", 2)],
+)
+def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, trained):
+    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert capsys.readouterr().out == ""
+    (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
+    assert run.name.startswith("seed-0-")  # a resumed run of full length does not find it
+    state = checkpoint.read(run)[1]
+    assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
+
+
+def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):
+    for name in ("used.py", "unused.py"):
+        (tmp_path / name).write_text("")
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setitem(sys.modules, "used", SimpleNamespace(__file__=str(tmp_path / "used.py")))
+    head = provenance.commit()
+    assert re.fullmatch("[0-9a-f]{40}", head)
+    (tmp_path / "unused.py").write_text("changed")
+    assert provenance.commit() == head
+    (tmp_path / "used.py").write_text("changed")
+    assert provenance.commit() == f"{head}+changes"

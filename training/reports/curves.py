@@ -1,0 +1,124 @@
+"""Quantities of one run's curves, for `checks`; the curves are those of seed 0.
+
+Training loss and accuracy are means over an epoch, taken while the weights change; validation is
+measured at its end. Losses are therefore compared at the middle of an epoch.
+"""
+
+from itertools import pairwise
+
+from training.reports.checks import Measured, measured, show
+from training.reports.results import Results, ResultsByName
+from training.reports.text import percent, points
+from training.reports.variation import noise
+
+MARGINAL = 0.1  # a gain per epoch below this fraction of the mean gain before is marginal
+COLUMNS = {
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+    "valid_accuracy": "validation accuracy",
+    "valid_loss": "validation loss",
+}
+
+
+def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
+    """How a column of the history changes from an epoch to the last."""
+    moved = noise(one, results, lambda row: row[column]).of(
+        one.history[-1][column] - one.at(epoch, column)
+    )
+    return measured(moved, f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}")
+
+
+def change_with_cosine(
+    results: ResultsByName, step: Results, cosine: Results, epoch: int
+) -> Measured:
+    """What the same network still gains with another schedule, where this one has stopped."""
+    gain = change(results, cosine, "valid_accuracy", epoch)
+    figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
+    figures += f"; the same network with a cosine schedule, {gain.figures}"
+    return gain._replace(figures=figures)
+
+
+def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
+    """Of accuracies and losses, training and validation, in any epoch up to `epoch`."""
+    rows = one.history[: epoch or None]
+    steps = [
+        (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
+        for earlier, later in pairwise(rows)
+        for column in COLUMNS
+    ]
+    moved = [rows[-1][column] - rows[0][column] for column in COLUMNS]
+    figures = (
+        f"epochs 1 to {len(rows)}: training accuracy {points(moved[0])}, loss {moved[1]:+.3f}; "
+        f"validation accuracy {points(moved[2])}, loss {moved[3]:+.3f}"
+    )
+    return Measured(min(steps), 0, figures)
+
+
+def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
+    """How often validation accuracy or loss gets worse."""
+    steps = list(pairwise(one.history[epoch - 1 :]))
+    falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
+    rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
+    figures = f"of {len(steps)} epochs, validation accuracy falls in {falls}, loss rises in {rises}"
+    return Measured(falls + rises, 0, figures)
+
+
+def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
+    """Of training accuracy, in one epoch."""
+    accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
+    drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
+    figures = (
+        f"epochs {epoch} to {len(one.history)}: training accuracy from "
+        f"{percent(min(accuracies))} to {percent(max(accuracies))}; largest fall"
+    )
+    return measured(noise(one, results, lambda row: row["train_accuracy"]).of(drop), figures)
+
+
+def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
+    """The change of training accuracy, if validation gains have become marginal."""
+    before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
+    valid = change(results, one, "valid_accuracy", epoch)
+    after = valid.value / (len(one.history) - epoch)
+    rise = change(results, one, "train_accuracy", epoch)
+    if after >= MARGINAL * before:
+        rise = rise._replace(value=-1, margin=0)
+    figures = f"validation accuracy per epoch {points(before)} up to epoch {epoch}, {points(after)}"
+    return rise._replace(figures=f"{figures} after it; {rise.figures}")
+
+
+def loss_gap_change(
+    results: ResultsByName, one: Results, epoch: int, last: int | None = None
+) -> Measured:
+    """How validation minus training loss changes between the middles of two epochs.
+
+    On a falling convex curve, the validation loss in the middle of an epoch is between its value at
+    the end and the average of beginning and end. Epoch 1 has no middle: the loss at its beginning
+    is not recorded.
+    """
+    last, bounds = last or len(one.history), []
+    for at in (epoch, last):
+        end, train = one.at(at, "valid_loss"), one.at(at, "train_loss")
+        average = (one.at(at - 1, "valid_loss") + end) / 2
+        bounds.append(sorted((end - train, average - train)))
+    (low, high), (last_low, last_high) = bounds
+    least, most = last_low - high, last_high - low
+    random = noise(one, results, lambda row: row["valid_loss"] - row["train_loss"]).margin
+    found = Measured((least + most) / 2, (most - least) / 2 + random, "")
+    figures = (
+        f"validation minus training loss {low:+.3f} to {high:+.3f} in epoch {epoch}, "
+        f"{last_low:+.3f} to {last_high:+.3f} in epoch {last}; a change of {show(found, 1, 3)}"
+    )
+    return found._replace(figures=figures)
+
+
+def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
+    """Of the validation loss, by the end of training."""
+    lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
+    if lowest == len(one.history):
+        return Measured(0, 0, "the validation loss is lowest after the last epoch")
+    rise = change(results, one, "valid_loss", lowest)
+    figures = (
+        f"the validation loss is lowest after epoch {lowest} of {len(one.history)}; from there to "
+        f"the end it changes by {show(rise, 1, 3)}"
+    )
+    return Measured(rise.value, rise.margin, figures)

@@ -1,0 +1,46 @@
+"""The text of reports: numbers, Markdown tables and the templates beside this file."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def points(fraction: float) -> str:
+    """A difference of two accuracies, in percentage points."""
+    return f"{100 * fraction:+.2f}"
+
+
+def spread(values: list[float]) -> str:
+    """The mean of accuracies and, of several, their standard deviation."""
+    deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.2f}{deviation} %"
+
+
+def table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
+
+
+def render(template: str, **values: Any) -> bytes:
+    """The text of a template, with one newline at its end."""
+    return f"{TEMPLATES.get_template(template).render(values).rstrip()}\n".encode()
+
+
+def to_json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
