@@ -12,7 +12,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (chosen) trigger("select", { id: chosen.dataset.id });
     const map = event.target.closest(".map");
     const parts = () => [event.offsetX / map.clientWidth, event.offsetY / map.clientHeight];
-    if (map) trigger("select", { at: parts() });
+    if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
 LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # runs no network
@@ -34,6 +34,6 @@ def variant_input(label: str, elem_id: str) -> gr.Dropdown:
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
     """HTML; a click on an element with a `data-id`, or on a map, triggers `select`.
 
-    The function reads `event.id`, or `event.at`: across and down, in parts of the map.
+    The function reads `event.id`; of a map, it is [across, down], from 0 to 1.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

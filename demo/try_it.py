@@ -94,7 +94,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 def hide(view: str, event: gr.EventData) -> Any:
     """Hide the part of the image that was clicked."""
-    return [HIDDEN_SIZE, *event.at] if view == CHANGE else gr.skip()
+    return [HIDDEN_SIZE, *event.id] if view == CHANGE else gr.skip()
 
 
 def ask(

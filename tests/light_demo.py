@@ -15,8 +15,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demo.api import OverlayImage
 from demo.safe_image import SafeImage
+from demo.sample import write_png
 from demo.serving.blocks import ServedBlocks
 from demo.serving.server import run
 
@@ -25,7 +25,7 @@ def describe(image, wait):
     if not isinstance(image, Image.Image):
         raise gr.Error(str(image or "there is no image to describe"), print_exception=False)
     time.sleep(wait or 0)
-    return np.asarray(image).mean().item(), image
+    return np.asarray(image).mean().item(), write_png(image, "made.png")
 
 
 def chosen(event: gr.EventData):
@@ -40,7 +40,7 @@ def build_page():
     with ServedBlocks() as page:
         image = SafeImage()
         wait, text = gr.Number(0, maximum=100), gr.Textbox()
-        mean, made = gr.JSON(), OverlayImage(format="png")
+        mean, made = gr.JSON(), gr.Image()
         button = gr.Button()
         button.click(describe, [image, wait], [mean, made], api_name="describe")
         button.click(lambda _: 0, image, mean, api_name="hidden", api_visibility="private")

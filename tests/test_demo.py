@@ -164,7 +164,7 @@ def test_each_view_answers_the_question_it_asks(shipped, cat):
     assert ask("change", cat) != ask("change", cat, 90, *UNCHANGED[1:])
     assert ask("change", None) == try_it.EMPTY
     assert "cannot be used" in ask("all", ImageError("it is damaged"))
-    assert try_it.hide("change", EventData(None, {"at": [0.5, 0.1]})) == [0.3, 0.5, 0.1]
+    assert try_it.hide("change", EventData(None, {"id": [0.5, 0.1]})) == [0.3, 0.5, 0.1]
 
 
 def test_explore_sorts_the_sample_into_right_and_wrong(shipped):
