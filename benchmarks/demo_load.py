@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -39,18 +40,17 @@ CROWDS = {  # visitors, requests of each, and seconds between an answer and the 
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
     """One request as the page makes it: upload, ask, wait for the answer."""
     try:
-        uploaded = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
-        if uploaded.status_code != 200:
-            return "message" if "detail" in uploaded.text else uploaded.text
-        file = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
-        body = {"data": [file, variant, "gradcam", "predicted", 0.5]}
-        joined = await client.post("/gradio_api/call/classify", json=body)
-        if joined.status_code != 200:
-            return "message" if "detail" in joined.text else joined.text
-        stream = await client.get(f"/gradio_api/call/classify/{joined.json()['event_id']}")
+        answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
+        if answer.status_code == 200:
+            file = {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
+            body = {"data": [file, variant, "gradcam", "predicted", 0.5]}
+            answer = await client.post("/gradio_api/call/classify", json=body)
+        if answer.status_code == 200:
+            answer = await client.get(f"/gradio_api/call/classify/{answer.json()['event_id']}")
     except httpx.HTTPError as error:
         return type(error).__name__
-    return "answer" if "event: complete" in stream.text else stream.text
+    known = {"event: complete": "answer", '{"detail":': "message"}
+    return next((name for sign, name in known.items() if sign in answer.text), answer.text)
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
@@ -71,9 +71,8 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
 
     # The server closes idle connections after five seconds: close them earlier.
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
-    async with httpx.AsyncClient(
-        base_url=url, timeout=120, trust_env=False, limits=limits
-    ) as client:
+    options: dict[str, Any] = {"timeout": 120, "trust_env": False, "limits": limits}
+    async with httpx.AsyncClient(base_url=url, **options) as client:
         await asyncio.gather(*(one(number) for number in range(visitors)))
     middle, late = np.percentile(seconds, [50, 95]) if seconds else (0, 0)
     answers, messages = outcomes.pop("answer", 0), outcomes.pop("message", 0)
@@ -83,20 +82,9 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
     )
 
 
-def resident(process: int) -> float:
-    """Megabytes of memory."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def wait_until_served(server: subprocess.Popen[bytes], url: str) -> None:
-    while True:
-        if server.poll() is not None:
-            sys.exit(f"error: the demo stopped with exit code {server.returncode}")
-        with suppress(httpx.TransportError):
-            httpx.get(url, trust_env=False)
-            return
-        time.sleep(1)
+def megabytes(server: subprocess.Popen[bytes]) -> str:
+    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
+    return f"{pages * os.sysconf('SC_PAGE_SIZE') / 1e6:7.0f} MB"
 
 
 def main() -> None:
@@ -114,12 +102,15 @@ def main() -> None:
         subprocess.Popen(command, stdout=log, stderr=log) as server,
     ):
         try:
-            wait_until_served(server, url)
+            while server.poll() is None:
+                with suppress(httpx.TransportError):
+                    httpx.get(url, trust_env=False)
+                    break
             for name, crowd in CROWDS.items():
                 line = asyncio.run(visit(url, variant, *crowd))
-                print(f"{name:36}{line}{resident(server.pid):7.0f} MB", flush=True)
+                print(f"{name:36}{line}{megabytes(server)}", flush=True)
             time.sleep(2 * CLEANUP_SECONDS)  # meanwhile it returns free memory to the system
-            print(f"{'nobody, for a while':36}{resident(server.pid):7.0f} MB")
+            print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()
             server.terminate()

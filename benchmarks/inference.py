@@ -15,8 +15,9 @@ from torchvision import transforms
 
 from benchmarks.measure import Comparison, Report, interleave, version
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, explain
-from mobilenetv3_cifar.export import export_onnx, run_onnx
+from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.runtime import run_onnx
 from training.dataset.sample import load_sample
 
 CALIBRATION_IMAGES = 256

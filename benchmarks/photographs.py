@@ -26,7 +26,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants, ood
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.prediction import head_weight
+from mobilenetv3_cifar.prediction import ood_constants
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
 
 HERE = Path(__file__).parent
@@ -133,14 +133,14 @@ def outputs(
 def all_scores(
     model: MobileNetV3Cifar, logits: torch.Tensor, features: torch.Tensor
 ) -> dict[str, np.ndarray]:
-    scores = {
-        "confidence": ood.confidence(logits, model.config.temperature),
-        "energy": ood.energy(logits),
+    constants = ood_constants(model)
+    temperature = model.config.temperature
+    return {
+        name: ood.score(
+            torch, name.lower(), features, logits, temperature=temperature, **constants
+        ).numpy()
+        for name in ("confidence", "energy", *(("fDBD",) if constants else ()))
     }
-    weight, mean = head_weight(model.head), getattr(model, "feature_mean", None)
-    if weight is not None and mean is not None:
-        scores["fDBD"] = ood.fdbd(features, logits, weight, mean)
-    return {name: values.numpy() for name, values in scores.items()}
 
 
 def table(first: str, rows: dict[str, dict[str, float]]) -> list[str]:

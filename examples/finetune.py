@@ -3,7 +3,7 @@
     python examples/finetune.py IMAGES --output my-model
 
 IMAGES holds one folder per class, such as IMAGES/cat/1.png. Every fifth image is held out, and
-the accuracy on those is printed before and after. The result is a model folder like any other:
+the accuracy on those is printed. The result is a model folder like any other:
 `MobileNetV3Cifar.from_pretrained("my-model")`.
 """
 
@@ -36,9 +36,8 @@ def main() -> None:
     held_out = torch.arange(len(targets)) % 5 == 0
 
     print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} training images")
-    print(f"before: {accuracy(model, inputs[held_out], targets[held_out]):.1%} of those held out")
     finetune(model, inputs[~held_out], targets[~held_out], arguments.epochs)
-    print(f"after:  {accuracy(model, inputs[held_out], targets[held_out]):.1%}")
+    print(f"accuracy on those held out: {accuracy(model, inputs[held_out], targets[held_out]):.1%}")
     model.save_pretrained(arguments.output)
 
 

@@ -141,12 +141,7 @@ STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
 def conv(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    stride: int = 1,
-    groups: int = 1,
-    bias: bool = False,
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
     """A convolution padded so that stride 1 keeps H and W."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
@@ -180,9 +175,8 @@ class Bottleneck(nn.Sequential):
             parts["expand"] = conv(row.inputs, row.expanded, 1)
             parts["expand_norm"] = norm(row.expanded, style)
             parts["expand_activation"] = row.activation()
-        parts["depthwise"] = conv(
-            row.expanded, row.expanded, row.kernel, row.stride, groups=row.expanded
-        )
+        width = row.expanded
+        parts["depthwise"] = conv(width, width, row.kernel, row.stride, groups=width)
         parts["depthwise_norm"] = norm(row.expanded, style)
         if style.activate_depthwise:
             parts["depthwise_activation"] = row.activation()

@@ -37,11 +37,7 @@ Classes: {labels}.
 
 
 def read_card(folder: Path) -> str:
-    """The card of a model folder.
-
-    Raises:
-        ModelFolderError: there is none, or its metadata is not valid.
-    """
+    """The card of a model folder; ModelFolderError without one, or with invalid metadata."""
     path = folder / CARD_FILE
     try:
         text = read_file(path, MAX_CARD_BYTES).decode("utf-8")

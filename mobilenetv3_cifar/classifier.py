@@ -6,16 +6,15 @@ averages are the same for all. Importing this module does not import torch.
 
 import os
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from PIL import Image
 
+from mobilenetv3_cifar import ood
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import open_image
@@ -26,7 +25,6 @@ Item = TypeVar("Item")
 Squares = list[Image.Image]  # the crops of one image, each as the network gets it
 
 READERS = min(4, os.cpu_count() or 1)  # threads that decode files; Pillow releases the GIL
-READ_AHEAD = 4 * READERS  # images
 
 
 class Prediction(dict[str, float]):
@@ -65,7 +63,7 @@ class Evidence(NamedTuple):
 
 
 class Classifier:
-    """What every runtime offers, given `config`, `run`, `ood_scores` and `evidence`."""
+    """What every runtime offers, given `config` and the abstract methods."""
 
     config: Config
 
@@ -74,16 +72,16 @@ class Classifier:
         """RGB images of `square_size` pixels a side -> the outputs of each."""
 
     @abstractmethod
-    def ood_scores(self, outputs: Outputs) -> np.ndarray:
-        """The scores (N,) of `config.ood_score`."""
+    def ood_constants(self) -> dict[str, np.ndarray]:
+        """What `ood.score` needs of the weights for "fdbd"; nothing for the other scores."""
 
     @abstractmethod
     def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
         """Of one image's crops; the target None is the class that the mean of the logits gives."""
 
-    @abstractmethod
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+        return ["features"]
 
     @property
     def square_size(self) -> int:
@@ -127,7 +125,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
-            squares = to_squares(open_image(images, limits=None), self.square_size)
+            squares = open_squares(images, self.square_size)
             return self.label(run_crops(self, [squares], batch_size), top_k)[0]
         predictions: list[Prediction] = []
         for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
@@ -146,12 +144,20 @@ class Classifier:
         No more than a batch is held in memory. Arguments as those of `predict`.
         """
         check_counts(top_k, batch_size)
-        for group in batches(prepare_each(images, self.square_size), batch_size):
-            opened = [squares for squares in group if not isinstance(squares, ImageError)]
+        for group in batches(images, batch_size):
+            prepared = prepare_all(group, self.square_size)
+            opened = [squares for squares in prepared if not isinstance(squares, ImageError)]
             outputs = run_crops(self, opened, batch_size) if opened else None
             predictions = iter(self.label(outputs, top_k) if outputs else ())
-            for squares in group:
+            for squares in prepared:
                 yield squares if isinstance(squares, ImageError) else next(predictions)
+
+    def ood_scores(self, outputs: Outputs) -> np.ndarray:
+        """The scores (N,) of `config.ood_score`."""
+        name, temperature = self.config.ood_score, self.config.temperature
+        logits, features = outputs
+        constants = self.ood_constants()
+        return ood.score(np, name, features, logits, temperature=temperature, **constants)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
         """The prediction of each row.
@@ -189,44 +195,38 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def prepare_each(images: Iterable[ImageInput], image_size: int) -> Iterator[Squares | ImageError]:
-    """The crops of one image after another, or why it cannot be opened; files in threads."""
-    waiting: deque[Callable[[], Squares | ImageError]] = deque()
+def prepare_all(images: Sequence[ImageInput], size: int) -> list[Squares | ImageError]:
+    """`open_squares` of each image, or its error; paths are read by several threads."""
+
+    def prepare(image: ImageInput) -> Squares | ImageError:
+        try:
+            return open_squares(image, size)
+        except ImageError as error:
+            return error
+
+    if not all(isinstance(image, str | os.PathLike) for image in images):
+        return [prepare(image) for image in images]  # an open file may stand twice in the list
     with ThreadPoolExecutor(READERS) as pool:
-        for image in images:
-            if isinstance(image, str | os.PathLike):
-                waiting.append(pool.submit(prepare, image, image_size).result)
-            else:  # a file, or an image of one, may be in use elsewhere
-                waiting.append(partial(prepare, image, image_size))
-            if len(waiting) > READ_AHEAD:
-                yield waiting.popleft()()
-        while waiting:
-            yield waiting.popleft()()
+        return list(pool.map(prepare, images))
 
 
-def prepare(image: ImageInput, image_size: int) -> Squares | ImageError:
-    try:
-        return to_squares(open_image(image, limits=None), image_size)
-    except ImageError as error:
-        return error
+def open_squares(image: ImageInput, size: int) -> Squares:
+    """The crops of an image, each as the network gets it; or an ImageError."""
+    return to_squares(open_image(image, limits=None), size)
 
 
-def to_squares(image: Image.Image, image_size: int) -> Squares:
-    return [to_square(image.crop(box), image_size) for box in crops(image.size)]
+def to_squares(image: Image.Image, size: int) -> Squares:
+    return [to_square(image.crop(box), size) for box in crops(image.size)]
 
 
 def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Outputs:
     """The outputs of at least one image whose crops are given: the means over each one's crops."""
     squares = [square for image in images for square in image]
     parts = [network.run(batch) for batch in batches(squares, batch_size)]
-    counts = [len(image) for image in images]
-    return Outputs(*(mean_by(np.concatenate(rows), counts) for rows in zip(*parts, strict=True)))
-
-
-def mean_by(rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """(sum of counts, D) -> (len(counts), D): the mean of so many rows after another."""
-    starts = np.cumsum([0, *counts[:-1]])
-    return np.add.reduceat(rows, starts) / np.asarray(counts, np.float32)[:, None]
+    counts = np.array([len(image) for image in images])
+    starts = np.cumsum(counts) - counts
+    sums = (np.add.reduceat(np.concatenate(rows), starts) for rows in zip(*parts, strict=True))
+    return Outputs(*(rows / counts.astype(np.float32)[:, None] for rows in sums))
 
 
 def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

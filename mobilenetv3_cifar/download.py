@@ -70,14 +70,8 @@ def load(
         local = True
 
     def fetch(cache: Path, force: bool = False) -> ModelFolder:
-        download = partial(
-            hf_hub_download,
-            name,
-            cache_dir=cache,
-            token=token,
-            local_files_only=local,
-            force_download=force,
-        )
+        where = {"cache_dir": cache, "local_files_only": local, "force_download": force}
+        download = partial(hf_hub_download, name, token=token, **where)
         folder = Path(download(CONFIG_FILE, revision=revision)).parent
         read_config(folder)  # first: the weights of another kind of model can be large
         download(WEIGHTS_FILE, revision=folder.name)  # the cache names a snapshot by its commit
@@ -108,11 +102,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Add to a snapshot in the cache the `wanted` files of its commit.
-
-    Raises:
-        HubError: the Hub cannot be reached or refuses.
-    """
+    """Add to a snapshot in the cache the `wanted` files of its commit."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

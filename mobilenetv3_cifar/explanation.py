@@ -5,7 +5,7 @@ which the network's runtime gives (`Classifier.evidence`); here is the arithmeti
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Explanation:
     label: str
     probability: float
     blank: bool
-    probabilities: Prediction = field(default_factory=lambda: Prediction({}, 0.0, False))
+    probabilities: Prediction
     peak: float = 0.0
 
 
@@ -59,13 +59,14 @@ def explain(
         ValueError: there is no such method, target or layer; the message lists those there are.
     """
     rgb = open_image(image, limits=None)
-    require_choice("method", method, list(METHODS))
     names, labels = model.layers(), model.config.labels
-    if layer is not None:
-        require_choice("layer", layer, names)
+    layer = layer or names[-1]
+    for what, value, choices in (("method", method, METHODS), ("layer", layer, names)):
+        if value not in choices:
+            raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
     wanted = None if target is None else class_index(target, labels)
     squares = to_squares(rgb, model.square_size)
-    evidence = model.evidence(squares, wanted, layer or names[-1])
+    evidence = model.evidence(squares, wanted, layer)
     outputs = type(evidence.outputs)(*(rows.mean(0, keepdims=True) for rows in evidence.outputs))
     (probabilities,) = model.label(outputs)
     maps = METHODS[method].compute(evidence.activations, evidence.gradients)
@@ -81,11 +82,6 @@ def explain(
     )
 
 
-def layers(model: Classifier) -> list[str]:
-    """The feature maps that can be explained: the last of each resolution, fine to coarse."""
-    return model.layers()
-
-
 def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
     """Maps (n, h, w) of the n boxes of an image of that width and height -> their mean (H, W)."""
     heatmap = np.zeros(size[::-1], np.float32)
@@ -94,11 +90,6 @@ def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) ->
         part = part.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         heatmap[top:bottom, left:right] += np.asarray(part)
     return heatmap / np.float32(len(boxes))
-
-
-def require_choice(what: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def class_index(target: str | int, labels: tuple[str, ...]) -> int:
@@ -172,21 +163,8 @@ METHODS: dict[Method, CamMethod] = {
 
 # matplotlib's "inferno" at equal steps from 0 to 1: its lightness rises evenly, so the peak stays
 # the strongest place in grey and for colour-blind readers.
-COLOURS = np.array(
-    [
-        (0, 0, 4),
-        (22, 11, 57),
-        (66, 10, 104),
-        (106, 23, 110),
-        (147, 38, 103),
-        (188, 55, 84),
-        (221, 81, 58),
-        (243, 120, 25),
-        (252, 165, 10),
-        (246, 215, 70),
-        (252, 255, 164),
-    ]
-)
+INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
+COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:

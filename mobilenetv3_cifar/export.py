@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from PIL import Image
 
@@ -17,15 +16,11 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import digest, encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.onnx_graph import (
-    AnsweringNetwork,
-    Outputs,
-    last_layer,
-    use_convolution_gates,
-)
-from mobilenetv3_cifar.onnx_metadata import PREDICTED, metadata
-from mobilenetv3_cifar.prediction import evaluation_copy
+from mobilenetv3_cifar.onnx_graph import AnsweringNetwork, Outputs
+from mobilenetv3_cifar.onnx_metadata import metadata
+from mobilenetv3_cifar.prediction import evaluation_copy, ood_constants
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
+from mobilenetv3_cifar.runtime import open_session, run_onnx
 
 TOLERANCE = 1e-4  # between the logits of the file and of the network; see `compare`
 
@@ -58,11 +53,14 @@ def export_onnx(
         raise ExportError(f"{path} cannot be written: there is no folder {target.parent}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
-        content = trace(network)
+        proto = trace(network)
     else:
         from mobilenetv3_cifar.int8 import quantize  # on use: its import takes a second
 
-        content = quantize(network, int8_images)
+        proto = quantize(evaluation_copy(network), int8_images)
+    onnx.helper.set_model_props(proto, metadata(network.config, weight_constants(network)))
+    onnx.checker.check_model(proto)
+    content = proto.SerializeToString()
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
         raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
@@ -73,16 +71,8 @@ def export_onnx(
     return difference
 
 
-def trace(network: MobileNetV3Cifar, convolution_gates: bool = False) -> bytes:
-    """The file's content, in float32.
-
-    Args:
-        network: in evaluation mode; `convolution_gates` changes it.
-        convolution_gates: write squeeze-and-excite as 1x1 convolutions.
-    """
-    properties = metadata(network.config, constants(network))  # of the weights as they are named
-    if convolution_gates:
-        use_convolution_gates(network)
+def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
+    """The file in float32, without metadata, of a network in evaluation mode."""
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
@@ -99,19 +89,13 @@ def trace(network: MobileNetV3Cifar, convolution_gates: bool = False) -> bytes:
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):
         del part.metadata_props[:]  # stack traces, with the paths of this machine
         part.doc_string = ""
-    onnx.helper.set_model_props(proto, properties)
-    onnx.checker.check_model(proto)
-    return proto.SerializeToString()
+    return proto
 
 
-def constants(network: MobileNetV3Cifar) -> dict[str, Any]:
+def weight_constants(network: MobileNetV3Cifar) -> dict[str, Any]:
     """Of the weights: their hash, and what the score "fdbd" of several crops needs."""
-    values: dict[str, Any] = {"weights_sha256": digest(encode_weights(network.state_dict()))}
-    if network.config.ood_score == "fdbd":
-        weight = last_layer(network).weight.flatten(1)
-        values["class_distances"] = (weight[:, None] - weight).norm(dim=2).tolist()
-        values["feature_mean"] = network.get_buffer("feature_mean").tolist()
-    return values
+    scores = {name: value.tolist() for name, value in ood_constants(network).items()}
+    return {"weights_sha256": digest(encode_weights(network.state_dict())), **scores}
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
@@ -125,16 +109,3 @@ def compare(network: MobileNetV3Cifar, content: bytes) -> float:
     found = [run_onnx(session, part)["logits"] for part in (noise[:1], noise[1:])]
     difference = np.abs(np.concatenate(found) - expected).max()
     return float(difference / max(1.0, np.abs(expected).max()))
-
-
-def open_session(content: bytes) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-
-def run_onnx(
-    session: onnxruntime.InferenceSession, images: np.ndarray, target: int = PREDICTED
-) -> dict[str, np.ndarray]:
-    """The file's outputs by name, for uint8 images (N, 32, 32, 3) and one target class."""
-    inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))

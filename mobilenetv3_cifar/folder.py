@@ -40,11 +40,7 @@ class ModelFolder(NamedTuple):
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder.
-
-    Raises:
-        ModelFolderError: a file is missing, damaged, too large, or not what the config says.
-    """
+    """Read and check a model folder; ModelFolderError says what is wrong with which file."""
     return decode_folder(folder, {name: read_content(folder / name) for name in MAX_BYTES})
 
 
@@ -62,11 +58,7 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it.
-
-    Raises:
-        ModelFolderError: it is missing or not valid.
-    """
+    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it."""
     return decode_config(folder, read_content(folder / CONFIG_FILE))
 
 

@@ -184,13 +184,8 @@ def to_eight_bits(values: np.ndarray) -> np.ndarray:
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())
-    if largest <= 1:
-        grey = grey * 255 + 0.5
-    elif 255 < largest <= 65_535:
-        grey = grey / 256
-    elif largest > 65_535:
-        grey = grey / largest * 255
-    return grey.clip(0, 255).astype(np.uint8)
+    white = next((usual for usual in (1, 255, 65_535) if largest <= usual), largest)
+    return (grey / white * 255).clip(0, 255).round().astype(np.uint8)
 
 
 def too_many_pixels(name: str, limits: Limits | None) -> ImageError:

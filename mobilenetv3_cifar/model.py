@@ -96,7 +96,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         Args:
             resize: "via_32" reduces a larger image to 32x32 first, the sharpness of the training
                 images; "direct" resizes once, as the report's listing 11 does.
-            view: the former name of `resize`, deprecated.
+            view: the former name of `resize`, with values "cifar" and "report".
 
         Raises:
             ImageError: the image cannot be opened.
@@ -128,9 +128,3 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
             "first_conv": "features.stem",
             "classifier": f"head.{len(self.head) - 1}",
         }
-
-    def __repr__(self) -> str:
-        """One line; `print(model.features)` shows the layers."""
-        shown = ("size", "blocks", "dropout", "num_classes", "image_size", "temperature")
-        settings = ", ".join(f"{name}={getattr(self.config, name)!r}" for name in shown)
-        return f"{type(self).__name__}({settings})"

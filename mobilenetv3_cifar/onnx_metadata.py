@@ -16,32 +16,23 @@ FORMAT = 2  # of the inputs, outputs and metadata; 1 had one input, `image`, alr
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {
-        "images": {
-            "type": "uint8",
-            "shape": ["N", NATIVE_SIZE, NATIVE_SIZE, 3],
-            "layout": "NHWC",
-            "channels": "RGB",
-            "range": [0, 255],
-        },
-        "target": {
-            "type": "int32",
-            "shape": ["N"],
-            "meaning": "class index that activation_map is for; negative: the predicted class",
-        },
+        "images": {"type": "uint8", "shape": ["N", NATIVE_SIZE, NATIVE_SIZE, 3], "layout": "NHWC"},
+        "target": {"type": "int32", "shape": ["N"]},
     },
     "outputs": {
         "probabilities": "(N, C): softmax of logits / temperature; columns as in labels",
         "logits": "(N, C)",
         "ood_score": "(N): below ood_threshold, the image probably shows none of the classes",
-        "activation_map": "(N, S, S), 0 to 1: Grad-CAM of the target class; S = image_size",
+        "activation_map": "(N, S, S), 0 to 1: Grad-CAM of the target; S = image_size",
         "features": "(N, K): feature_map averaged over h and w",
         "feature_map": "(N, K, h, w): the last one",
         "gradient": "(N, K): of the target's logit with respect to features",
     },
     "preprocessing": (
-        "The file takes RGB images of 32x32 pixels. It enlarges them to image_size (bilinear), "
-        "divides by 255, subtracts mean and divides by std. Reduce larger images to 32x32 with an "
-        "antialiasing bilinear filter: Pillow's resize(..., BILINEAR), with rounding to uint8."
+        "The file takes RGB images of 32x32 pixels, 0 to 255, and the index of the class that "
+        "activation_map is for (negative: the predicted class). It enlarges images to image_size "
+        "(bilinear), divides by 255, subtracts mean and divides by std. Reduce larger images to "
+        "32x32 with an antialiasing bilinear filter, with rounding to uint8: Pillow's BILINEAR."
     ),
     "interpolation": "bilinear",
     "native_size": NATIVE_SIZE,

@@ -1,69 +1,53 @@
 """Out-of-distribution scores: how likely an image shows one of the classes at all.
 
-A higher score means more likely. All functions take plain tensors, keep their device, and can be
-traced. Axes: N images, F features, C classes. For an image answered by several crops, logits and
-pooled features are the means over its crops.
+Written once for numpy, which `predict` uses, and for torch, which the exported graph is traced
+with: the functions used here are in both. Axes: N images, F features, C classes. For an image
+answered by several crops, logits and pooled features are the means over its crops.
 """
 
-import torch
-from torch import Tensor
+from typing import Any
 
-
-def confidence(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """(N, C) -> (N,): the top probability, in (0, 1] (Hendrycks and Gimpel, ICLR 2017)."""
-    return (logits / temperature).softmax(dim=1).amax(dim=1)
-
-
-def energy(logits: Tensor) -> Tensor:
-    """(N, C) -> (N,): log of the sum of exponentials (Liu et al., NeurIPS 2020)."""
-    return logits.logsumexp(dim=1)
-
-
-def fdbd(features: Tensor, logits: Tensor, weight: Tensor, feature_mean: Tensor) -> Tensor:
-    """How far the decision boundaries are, relative to the distance from the training features.
-
-    With the predicted class p, features z, logits l and the head's rows w, this is the mean over
-    the other classes c of |l_p - l_c| / ||w_p - w_c||, divided by ||z - feature_mean||
-    (Liu and Qin, "Fast Decision Boundary based Out-of-Distribution Detector", ICML 2024).
-
-    Args:
-        features: (N, F), pooled.
-        logits: (N, C), of a head of one linear layer.
-        weight: (C, F), that layer's.
-        feature_mean: (F,), the mean of the training images' pooled features.
-
-    Returns:
-        (N,), at least 0; 0 where there is a single class.
-    """
-    top, predicted = logits.max(dim=1)
-    gaps = top[:, None] - logits  # (N, C), 0 for the predicted class
-    # Written out: torch.cdist has no ONNX counterpart.
-    distances = (weight[:, None] - weight).norm(dim=2)[predicted]  # (N, C)
-    tiny = torch.finfo(logits.dtype).tiny
-    to_boundaries = (gaps / distances.clamp(min=tiny)).sum(dim=1) / max(logits.shape[1] - 1, 1)
-    return to_boundaries / (features - feature_mean).norm(dim=1).clamp(min=tiny)
+TINY = 2.0**-126  # the smallest normal float32: no division by 0
 
 
 def score(
+    xp: Any,
     name: str,
-    features: Tensor,
-    logits: Tensor,
+    features: Any,
+    logits: Any,
     *,
     temperature: float,
-    weight: Tensor | None = None,
-    feature_mean: Tensor | None = None,
-) -> Tensor:
-    """The score of that name ("confidence", "energy" or "fdbd") for each image: (N,).
+    class_distances: Any = None,
+    feature_mean: Any = None,
+) -> Any:
+    """The score of each image, (N,); higher means more likely one of the classes.
+
+    Args:
+        xp: numpy or torch, the module of the arrays.
+        name: "confidence": the top probability (Hendrycks and Gimpel, ICLR 2017). "energy": the log
+            of the sum of exponentials (Liu et al., NeurIPS 2020). "fdbd": with the predicted class
+            p, the mean over the other classes c of |l_p - l_c| / ||w_p - w_c||, over
+            ||z - feature_mean||, for features z, logits l and rows w of a linear head (Liu and Qin,
+            "Fast Decision Boundary based Out-of-Distribution Detector", ICML 2024).
+        features: (N, F), pooled.
+        logits: (N, C).
+        class_distances: (C, C), the ||w_p - w_c|| of "fdbd".
+        feature_mean: (F,), for "fdbd": the mean of the training images' pooled features.
 
     Raises:
-        ValueError: there is no such score, or "fdbd" lacks the head's weight or the feature mean.
+        ValueError: there is no such score, or "fdbd" lacks its constants.
     """
+    top = xp.amax(logits, 1)
+    gaps = top[:, None] - logits  # (N, C), 0 for the predicted class
     if name == "confidence":
-        return confidence(logits, temperature)
+        return 1 / xp.sum(xp.exp(-gaps / temperature), 1)
     if name == "energy":
-        return energy(logits)
+        return top + xp.log(xp.sum(xp.exp(-gaps), 1))
     if name != "fdbd":
         raise ValueError(f"the score must be confidence, energy or fdbd, not {name!r}")
-    if weight is None or feature_mean is None:
+    if class_distances is None or feature_mean is None:
         raise ValueError("fdbd needs a head of one linear layer and the mean of training features")
-    return fdbd(features, logits, weight, feature_mean)
+    distances = xp.clip(class_distances[xp.argmax(logits, 1)], TINY, None)  # (N, C)
+    to_boundaries = xp.sum(gaps / distances, 1) / max(logits.shape[1] - 1, 1)
+    to_mean = xp.sqrt(xp.sum((features - feature_mean) ** 2, 1))
+    return to_boundaries / xp.clip(to_mean, TINY, None)

@@ -5,26 +5,23 @@ mode) changes results, and threads may share a network: no hook is set and no st
 """
 
 import copy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar import ood
 from mobilenetv3_cifar.classifier import (
     Classifier,
     Evidence,
     Outputs,
     Squares,
     batches,
-    prepare_each,
+    open_squares,
     run_crops,
 )
-from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.inputs import ImageInput, is_batch
+from mobilenetv3_cifar.inputs import is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
 if TYPE_CHECKING:
@@ -41,22 +38,13 @@ class TorchClassifier(Classifier):
     def run(self: "MobileNetV3Cifar", squares: Squares) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
         inputs = to_batch(network, squares)
-        with torch.inference_mode(), no_autocast(inputs):
+        with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
             features = network.forward_features(inputs)
             return to_outputs(network.forward_head(features), features)
 
-    def ood_scores(self: "MobileNetV3Cifar", outputs: Outputs) -> np.ndarray:  # type: ignore[misc]
-        logits, features = (torch.from_numpy(rows) for rows in outputs)
-        mean = getattr(self, "feature_mean", None)
-        with torch.inference_mode():
-            return ood.score(
-                self.config.ood_score,
-                features,
-                logits,
-                temperature=self.config.temperature,
-                weight=head_weight(self.head),
-                feature_mean=None if mean is None else mean.float().cpu(),
-            ).numpy()
+    def ood_constants(self: "MobileNetV3Cifar") -> dict[str, np.ndarray]:  # type: ignore[misc]
+        constants = ood_constants(self)
+        return {name: value.float().cpu().numpy() for name, value in constants.items()}
 
     def evidence(  # type: ignore[misc]
         self: "MobileNetV3Cifar", squares: Squares, target: int | None, layer: str
@@ -64,7 +52,7 @@ class TorchClassifier(Classifier):
         network = in_evaluation_mode(self, differentiable=True)
         before, after = split_at(network.features, layer)
         inputs = to_batch(network, squares)
-        with torch.inference_mode(False), no_autocast(inputs):
+        with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
                 start = before(inputs.clone())
             with torch.enable_grad():  # the graph begins at the layer
@@ -79,10 +67,9 @@ class TorchClassifier(Classifier):
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self: "MobileNetV3Cifar") -> list[str]:  # type: ignore[misc]
-        names = [name for name, _ in stages(self.features)]
-        followers = [stage for _, stage in stages(self.features)][1:]
-        last = [name for name, next_one in zip(names, followers, strict=False) if strided(next_one)]
-        return [*(f"features.{name}" for name in last), "features"][-FINEST_LAYERS:]
+        pairs = itertools.pairwise(stages(self.features).items())
+        last = [name for (name, _), (_, following) in pairs if strided(following)]
+        return [*last, "features"][-FINEST_LAYERS:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
         """Pooled features before the head: (F,) of one image, (N, F) of a list; F is num_features.
@@ -90,47 +77,26 @@ class TorchClassifier(Classifier):
         They are float32, on the CPU, and the mean over the crops of an image that has several.
         Images and errors are those of `predict`.
         """
-        if is_batch(images):
-            return compute_outputs(self, images, batch_size)[1]
-        return compute_outputs(self, [images], batch_size)[1][0]
+        several = is_batch(images)
+        rows = [np.empty((0, self.num_features), np.float32)]
+        for group in batches(images if several else [images], batch_size):
+            squares = [open_squares(image, self.square_size) for image in group]
+            rows.append(run_crops(self, squares, batch_size).features)
+        features = torch.from_numpy(np.concatenate(rows))
+        return features if several else features[0]
 
 
-def compute_logits(
-    model: "MobileNetV3Cifar", images: Iterable[ImageInput], batch_size: int = 64
-) -> Tensor:
-    """Images of any size -> logits, float32 (N, C), on the CPU; always in evaluation mode."""
-    return compute_outputs(model, images, batch_size)[0]
-
-
-def compute_outputs(
-    model: TorchClassifier, images: Iterable[ImageInput], batch_size: int = 64
-) -> tuple[Tensor, Tensor]:
-    """Images -> logits (N, C) and pooled features (N, F), float32, on the CPU.
-
-    Raises:
-        ImageError: an image cannot be opened.
-    """
-    parts = [
-        run_crops(model, [opened(image) for image in group], batch_size)
-        for group in batches(prepare_each(images, model.square_size), batch_size)
-    ]
-    if not parts:
-        sizes = model.config.num_classes, model.num_features
-        logits, features = (torch.empty(0, size, dtype=torch.float32) for size in sizes)
-        return logits, features
-    logits, features = (torch.from_numpy(np.concatenate(rows)) for rows in zip(*parts, strict=True))
-    return logits, features
-
-
-def opened(squares: Squares | ImageError) -> Squares:
-    if isinstance(squares, ImageError):
-        raise squares
-    return squares
-
-
-def to_probabilities(model: "MobileNetV3Cifar", logits: Tensor) -> Tensor:
-    """Logits (..., C) -> probabilities (..., C), softened by the config's temperature."""
-    return (logits / model.config.temperature).softmax(dim=-1)
+def ood_constants(network: "MobileNetV3Cifar") -> dict[str, Tensor]:
+    """What `ood.score` needs of the weights for "fdbd" with a head of one linear layer, else {}."""
+    layers = [part for part in network.head.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    if network.config.ood_score != "fdbd" or len(layers) != 1:
+        return {}
+    weight = layers[0].weight.detach().float().flatten(1)  # (C, F)
+    distances = (weight[:, None] - weight).norm(dim=2)
+    return {
+        "class_distances": distances,
+        "feature_mean": network.get_buffer("feature_mean").float(),
+    }
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
@@ -170,20 +136,14 @@ def evaluation_copy(model: "MobileNetV3Cifar") -> "MobileNetV3Cifar":
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-@contextmanager
-def no_autocast(inputs: Tensor) -> Iterator[None]:
-    with torch.autocast(inputs.device.type, enabled=False):
-        yield
-
-
-def stages(features: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The steps of the feature extractor in order, each block one step."""
-    steps: list[tuple[str, nn.Module]] = []
+def stages(features: nn.Module) -> dict[str, nn.Module]:
+    """The steps of the feature extractor in order, by name; each block is one step."""
+    steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":
-            steps += [(f"blocks.{index}", block) for index, block in part.named_children()]
+            steps |= {f"features.blocks.{index}": block for index, block in part.named_children()}
         else:
-            steps.append((name, part))
+            steps[f"features.{name}"] = part
     return steps
 
 
@@ -192,18 +152,9 @@ def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)
-    end = [f"features.{name}" for name, _ in steps].index(layer) + 1
-    before, after = (
-        nn.Sequential(*(step for _, step in part)) for part in (steps[:end], steps[end:])
-    )
-    return before, after
+    end, parts = [*steps].index(layer) + 1, [*steps.values()]
+    return nn.Sequential(*parts[:end]), nn.Sequential(*parts[end:])
 
 
 def strided(stage: nn.Module) -> bool:
     return any(isinstance(part, nn.Conv2d) and max(part.stride) > 1 for part in stage.modules())
-
-
-def head_weight(head: nn.Module) -> Tensor | None:
-    """(C, F), float32, of a head of one linear layer or 1x1 convolution; None for any other."""
-    layers = [part for part in head.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
-    return layers[0].weight.detach().float().cpu().flatten(1) if len(layers) == 1 else None

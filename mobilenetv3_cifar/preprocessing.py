@@ -5,7 +5,6 @@ with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 fi
 of the training images, crop by crop. Importing this module does not import torch.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -39,7 +38,7 @@ CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 MIDDLE = 0.7  # of a photograph's width and height
 
 Resize = Literal["via_32", "direct"]
-FORMER_NAMES: dict[str, Resize] = {"cifar": "via_32", "report": "direct"}  # before 0.2
+FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 Box = tuple[int, int, int, int]  # pixels: left, top, and right and bottom just outside
 
 
@@ -58,13 +57,9 @@ def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image
 
 
 def check_resize(resize: str) -> Resize:
-    if resize in FORMER_NAMES:
-        current = FORMER_NAMES[resize]
-        warnings.warn(f"{resize!r} is now called {current!r}", DeprecationWarning, stacklevel=4)
-        return current
-    if resize not in get_args(Resize):
+    if (current := FORMER_NAMES.get(resize, resize)) not in get_args(Resize):
         raise ValueError(f"resize must be 'via_32' or 'direct', not {resize!r}")
-    return resize  # type: ignore[return-value]
+    return current  # type: ignore[return-value]
 
 
 def crops(size: tuple[int, int]) -> list[Box]:
@@ -91,6 +86,25 @@ def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> 
     """(N, 3, H, W) in [0, 1] -> the same shape, minus the mean, over the standard deviation."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
+
+
+def pillow_resize(images: "Tensor", size: int) -> "Tensor":
+    """uint8 (N, 3, h, h) -> the values (N, 3, size, size) of Pillow's bilinear resize, to the bit.
+
+    Pillow resizes along x, rounds, then along y, with weights that are multiples of 2**-22: sums of
+    their products with pixels are exact in float64.
+    """
+    import torch
+
+    old = images.shape[2]
+    if old == size:
+        return images
+    centres = (np.arange(size)[:, None] + 0.5) * (old / size)
+    shares = (1 - np.abs(np.arange(old) + 0.5 - centres)).clip(0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    weights = torch.tensor(np.floor(shares * 2**22 + 0.5) / 2**22, device=images.device)
+    wide = (images.double() @ weights.T + 0.5).floor()
+    return (weights @ wide + 0.5).floor()
 
 
 def to_input(

@@ -8,16 +8,11 @@ wrote is kept, and in a generated card the notes between `<!-- notes -->` and `<
 import json
 import logging
 import re
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationDelete,
-    HfApi,
-    RepoFile,
-    hf_hub_download,
-)
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
@@ -110,11 +105,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """What `push_folder` would do now. Nothing is sent.
-
-    Raises:
-        ModelFolderError, HubError: as `push_folder`.
-    """
+    """What `push_folder` would do now, with the same errors. Nothing is sent."""
     check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
@@ -130,8 +121,9 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
     present = hashes(api, repo_id, head)
     remote_card = ""
     if CARD_FILE in present:
-        path = Path(hf_hub_download(repo_id, CARD_FILE, revision=head, token=api.token))
-        remote_card = read_file(path, MAX_CARD_BYTES).decode("utf-8")
+        with tempfile.TemporaryDirectory() as cache:  # the user's may not be writable
+            path = api.hf_hub_download(repo_id, CARD_FILE, revision=head, cache_dir=cache)
+            remote_card = read_file(Path(path), MAX_CARD_BYTES).decode("utf-8")
     owned = files_of_last_push(api, repo_id, head, present)
     kept = (names & present.keys()) - owned - ALWAYS_SENT
     card = merge_cards(local_card, remote_card)

@@ -8,13 +8,14 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import onnxruntime
 
-from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, Squares, to_probabilities
+from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, Squares
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
@@ -42,13 +43,8 @@ class OnnxClassifier(Classifier):
         Raises:
             ModelFolderError: the file is missing, damaged, or was not written by `export_onnx`.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         try:
-            content = read_file(Path(path), MAX_BYTES)
-            self.session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self.session = open_session(read_file(Path(path), MAX_BYTES), threads)
             stored = self.session.get_modelmeta().custom_metadata_map
             self.metadata = {name: json.loads(value) for name, value in stored.items()}
             if self.metadata.get("format") != FORMAT:
@@ -73,7 +69,7 @@ class OnnxClassifier(Classifier):
             return cls(path, threads)
         folder = shipped_folder(os.fspath(name)) or path
         if not folder.is_dir():
-            folder = get_variant(os.fspath(name)).folder  # raises, and lists the variants
+            get_variant(os.fspath(name))  # raises, and lists the variants
         model = cls(folder / ONNX_FILE, threads)
         if model.metadata.get("weights_sha256") != weights_sha256(folder):
             raise ModelFolderError(
@@ -102,42 +98,40 @@ class OnnxClassifier(Classifier):
         )
         return Evidence(Outputs(logits, features), target, activations, gradients)
 
-    def layers(self) -> list[str]:
-        return ["features"]
-
-    def ood_scores(self, outputs: Outputs) -> np.ndarray:
-        """The scores of `ood`, for averages over crops; of single crops, the file's `ood_score`."""
-        logits = outputs.logits
-        if self.config.ood_score == "confidence":
-            return to_probabilities(logits, self.config.temperature).max(axis=1)
-        top = logits.max(axis=1, keepdims=True)
-        if self.config.ood_score == "energy":
-            return (top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True)))[:, 0]
-        tiny = np.finfo(np.float32).tiny
-        distances = np.array(self.metadata["class_distances"], np.float32)[logits.argmax(axis=1)]
-        mean = np.array(self.metadata["feature_mean"], np.float32)
-        gaps = ((top - logits) / distances.clip(min=tiny)).sum(axis=1)
-        others = max(logits.shape[1] - 1, 1)
-        return gaps / others / np.linalg.norm(outputs.features - mean, axis=1).clip(min=tiny)
+    def ood_constants(self) -> dict[str, np.ndarray]:
+        stored = {name: self.metadata.get(name) for name in ("class_distances", "feature_mean")}
+        return {name: np.array(value, np.float32) for name, value in stored.items() if value}
 
     def compute(
-        self, names: list[str], squares: Squares, target: int = PREDICTED
+        self, names: Sequence[str], squares: Squares, target: int = PREDICTED
     ) -> list[np.ndarray]:
-        """The outputs of these names, for images of 32x32 pixels."""
-        inputs = {
-            "images": np.stack([np.asarray(square) for square in squares]),
-            "target": np.full(len(squares), target, np.int32),
-        }
-        return self.session.run(names, inputs)
+        images = np.stack([np.asarray(square) for square in squares])
+        return list(run_onnx(self.session, images, target, names).values())
+
+
+def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """A file's content, ready to run on the CPU; 0 threads stands for all cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(
+    session: onnxruntime.InferenceSession,
+    images: np.ndarray,
+    target: int = PREDICTED,
+    names: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """The outputs of these names, by default all, for uint8 (N, 32, 32, 3) and one target class."""
+    inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
+    names = names or [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 def config_of(metadata: dict[str, Any]) -> Config:
-    fields = {field.name for field in dataclasses.fields(Config)}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in metadata.items()
-        if name in fields
-    }
+    names = {field.name for field in dataclasses.fields(Config)} & metadata.keys()
+    values = {name: metadata[name] for name in names}
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return Config(**values)
 
 

@@ -51,7 +51,7 @@ def list_variants() -> list[Variant]:
     """All shipped variants, best validation accuracy first, ties by name.
 
     Raises:
-        VariantError: a variant's folder is incomplete, or the package is inside a zip file.
+        VariantError: a folder is incomplete, or the package is inside a zip file.
     """
     if not variants_folder().is_dir():
         raise VariantError(

@@ -89,12 +89,9 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """Refuse tensors whose names or shapes are not those expected.
+    """Raise ModelFolderError, "`refused`: which tensor", unless names and shapes are as expected.
 
     Floating types may differ: a network may be in half precision, and what is read is float32.
-
-    Raises:
-        ModelFolderError: `refused`, and which tensor is why.
     """
     for name in sorted(expected.keys() | tensors.keys()):
         given = describe(tensors.get(name), "missing")

@@ -8,9 +8,12 @@ from pathlib import Path
 # threads that wait for each other make a step of training many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.networks import untrained
 from training.dataset.sample import load_sample
 
 # Tests may be started from any directory; their subprocesses need the repository on their path.
@@ -40,6 +43,7 @@ SLOW = {
     "test_publish",
     "test_push",
     "test_quantize",
+    "test_resuming",
     "test_runtime",
     "test_saving",
     "test_shipped_weights",
@@ -75,7 +79,43 @@ def seeded():
     torch.manual_seed(0)
 
 
+# Networks with both heads, with and without enlargement, each with another score.
+EXPORTED = {
+    "native": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.1},
+    "enlarged": {"blocks": "report", "image_size": 48, "ood_score": "energy", "temperature": 1.5},
+}
+
+
+@pytest.fixture(scope="session", params=EXPORTED)
+def exported(request, sample, tmp_path_factory):
+    """The folder of a network with `model.onnx`; the export takes seconds."""
+    from mobilenetv3_cifar.export import export_onnx
+
+    network = untrained(sample[0][:64], **EXPORTED[request.param])
+    folder = tmp_path_factory.mktemp("exported") / "network"
+    network.save_pretrained(folder)
+    export_onnx(network, folder / "model.onnx")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def sample():
     """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
     return load_sample()
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The folder of the tiny run, trained to its end."""
+    from tests.tiny import tiny_run  # which loads accelerate
+
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    tiny_run(folder).train()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """150 x 96 pixels of blurred colours, so that its crops differ."""
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

@@ -28,6 +28,10 @@ def describe(image, wait):
     return np.asarray(image).mean().item(), image
 
 
+def chosen(event: gr.EventData):
+    return str(event.id)
+
+
 def fail():
     raise RuntimeError("a secret of the server")
 
@@ -35,11 +39,13 @@ def fail():
 def build_page():
     with ServedBlocks() as page:
         image = SafeImage()
-        wait = gr.Number(0, maximum=100)
+        wait, text = gr.Number(0, maximum=100), gr.Textbox()
         mean, made = gr.JSON(), OverlayImage(format="png")
         button = gr.Button()
         button.click(describe, [image, wait], [mean, made], api_name="describe")
         button.click(lambda _: 0, image, mean, api_name="hidden", api_visibility="private")
+        button.click(lambda text: text, text, text, api_name="echo")
+        button.click(chosen, None, text, api_name="chosen")
         button.click(fail, None, mean, api_name="fail")
     return page.queue()
 

@@ -70,7 +70,7 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
     )
     assert done.returncode == 0, done.stderr
     assert "for animal, vehicle: 80 training images" in done.stdout
-    accuracy = re.search(r"after:  ([\d.]+)%", done.stdout)
+    accuracy = re.search(r"held out: ([\d.]+)%", done.stdout)
     assert float(accuracy[1]) >= 80
     tuned = MobileNetV3Cifar.from_pretrained(tmp_path / "tuned")
     assert tuned.config.labels == ("animal", "vehicle")

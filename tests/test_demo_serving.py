@@ -75,7 +75,7 @@ def test_visitors_of_one_ipv6_network_are_one():
 
 
 def test_one_address_cannot_take_what_is_left_for_others(monkeypatch):
-    monkeypatch.setitem(budgets.SHARES, "uploads", budgets.Share(all=3, one=2))
+    monkeypatch.setitem(budgets.SHARES, "uploads", (3, 2))
     share = budgets.one_more
     with share("uploads", "a"), share("uploads", "a"):
         with pytest.raises(HTTPException, match="Too many uploads"), share("uploads", "a"):
@@ -222,7 +222,7 @@ def test_an_event_that_nobody_listens_for_is_dropped(fair):
 def test_a_session_has_a_share_of_the_queue(fair):
     for number in range(queue.MAX_OF_SESSION):
         fair.event_ids_to_events[f"{number}"] = event("a", "x", number)
-    body = SimpleNamespace(session_hash="x", fn_index=0, data=[])
+    body = SimpleNamespace(session_hash="x", fn_index=0, data=[], event_data=None)
     request = SimpleNamespace(scope={"client": ("a", 1)})
     done, message, kind = asyncio.run(fair.push(body, request, None))
     assert (done, kind) == (False, "queue_full")

@@ -178,6 +178,22 @@ def test_no_body_is_answered_with_a_failure_of_the_server(http, field, caplog):
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.parametrize("sent", JUNK)
+def test_the_data_of_an_event_is_an_id_or_nothing(http, sent):
+    body = {"data": [], "fn_index": 3, "session_hash": "chosen", "event_data": sent}
+    answer = http.post("/gradio_api/queue/join", content=json.dumps(body), headers=JSON)
+    assert answer.status_code == 200
+    stream = http.get("/gradio_api/queue/data", params={"session_hash": "chosen"}).text
+    assert '"data":["None"]' in stream
+
+
+def test_a_text_that_cannot_be_sent_back_is_refused(http):
+    assert call(http, "echo", "é 🔎") == ("complete", ["é 🔎"])
+    body = json.dumps({"data": [{"\ud800": 1}]})
+    answer = http.post("/gradio_api/call/echo", content=body, headers=JSON)
+    assert (answer.status_code, "character" in answer.text) == (400, True)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"[" * 100_000, b"\xff", b'{"data":'])
 def test_a_body_that_is_no_json_object_is_refused(http, body):
     assert http.post("/gradio_api/queue/join", content=body).status_code in (400, 422)
@@ -260,7 +276,7 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     monkeypatch.setitem(budgets.used, ("bytes", "127.0.0.3"), 2e8)
     with client(url, "127.0.0.3") as other:
         answer = other.post("/gradio_api/upload", files={"files": b"x"})
-    assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"].refusal)
+    assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
     assert upload(http, b"x")
 
 

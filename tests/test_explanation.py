@@ -16,7 +16,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.architecture import LAYOUTS
-from mobilenetv3_cifar.explanation import METHODS, Method, colour, layers, paste_maps
+from mobilenetv3_cifar.explanation import METHODS, Method, colour
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import to_input
 
@@ -98,7 +98,7 @@ def test_label_and_index_are_the_same_target(model, image):
 def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, image):
     model = MobileNetV3Cifar(size=size).eval()
     sides = {}
-    for name in layers(model):
+    for name in model.layers():
         module = model.get_submodule(name)
         hook = module.register_forward_hook(
             lambda m, i, output: sides.update({m: output.shape[-1]})
@@ -158,13 +158,6 @@ def test_colours_grow_lighter_evenly_and_are_matplotlibs_inferno():
     assert np.abs(ramp - theirs).max() < 10
 
 
-@pytest.fixture(scope="module")
-def photograph():
-    """150 x 96 pixels of blurred colours, so that its crops differ."""
-    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
-    return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)
-
-
 BOXES = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
 
 
@@ -186,14 +179,6 @@ def test_the_map_of_a_photograph_is_that_of_the_averaged_answer(photograph, targ
     np.testing.assert_allclose(found.heatmap, expected / expected.max(), atol=1e-5)
     assert found.peak == pytest.approx(expected.max(), rel=1e-4)
     assert found.heatmap.max() == pytest.approx(1)
-
-
-def test_maps_of_several_crops_are_laid_on_one_scale():
-    maps = np.stack([np.full((4, 4), value, np.float32) for value in (3, 6, 0)])
-    pasted = paste_maps(maps, [(0, 0, 40, 20), (10, 0, 30, 20), (5, 5, 35, 15)], (40, 20))
-    assert pasted.shape == (20, 40)
-    np.testing.assert_allclose(pasted[:, :10], 1)
-    np.testing.assert_allclose(pasted[:, 10:30], 3)
 
 
 LIBRARY = {
@@ -232,7 +217,7 @@ def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):
         layout = LAYOUTS["small", "report"]._replace(rows=changed)
         monkeypatch.setitem(LAYOUTS, ("small", "report"), layout)
         model = MobileNetV3Cifar(image_size=64).eval()
-        names = layers(model)
+        names = model.layers()
         assert len(names) == min(4, 1 + len(strides))
         assert names[-1] == "features"
         for name in names:
@@ -242,7 +227,7 @@ def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):
 @pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
 def test_every_kind_of_network_can_be_explained(blocks, image):
     model = MobileNetV3Cifar(blocks=blocks).eval()
-    assert explain(model, image, layer=layers(model)[0]).heatmap.shape == (60, 90)
+    assert explain(model, image, layer=model.layers()[0]).heatmap.shape == (60, 90)
 
 
 def test_the_network_runs_once_and_is_not_copied(model, image, monkeypatch):
@@ -263,12 +248,6 @@ def test_overlay_turns_a_photograph_as_the_map_was_turned(model, image, tmp_path
     heatmap = explain(model, photograph).heatmap
     upright = open_image(tmp_path / "turned.png")
     assert np.array_equal(overlay(photograph, heatmap, 0), upright)
-
-
-def test_maps_are_the_same_where_the_caller_wants_no_gradients(model, image):
-    expected = explain(model, image).heatmap
-    with torch.inference_mode():
-        assert np.array_equal(explain(model, image).heatmap, expected)
 
 
 def test_importing_the_package_brings_none_of_the_heavy_libraries():

@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 import torch
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import close_session, constants, get_session, snapshot_download
 
 from mobilenetv3_cifar import (
     HubError,
@@ -30,9 +30,11 @@ def load(name=REPO_ID, **options):
     return MobileNetV3Cifar.from_pretrained(name, **options)
 
 
-def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_client(pushed):
-    loaded = load()
-    assert loaded.config.dropout == 0.3
+def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_client(pushed, folder):
+    loaded, original = load(), load(folder)
+    assert loaded.config == original.config
+    inputs = torch.randn(1, 3, 64, 64)
+    assert torch.equal(loaded(inputs), original(inputs))
     assert {path.name for path in loaded.folder.iterdir()} == {"config.json", "model.safetensors"}
     assert pushed.tokens_at_cdn == []
     assert snapshot_download(REPO_ID) == str(loaded.folder)
@@ -129,6 +131,18 @@ def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
     load()  # installs the hook
     monkeypatch.setattr(hub, "MAX_BYTES", 0)
     assert snapshot_download(REPO_ID)
+
+
+def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monkeypatch):
+    monkeypatch.setattr(hub, "MAX_BYTES", 9)
+
+    def work():
+        close_session()
+        time.sleep(0.5)  # the client waits a second
+        get_session().get(f"{pushed.endpoint}/{REPO_ID}/resolve/main/config.json")
+
+    with pytest.raises(HubError, match="more than 9"), hub.hub_errors("asking"):
+        hub.in_time(work)
 
 
 def test_a_password_in_the_endpoint_is_not_printed(pushed, folder, monkeypatch, caplog):

@@ -1,77 +1,112 @@
-"""Out-of-distribution scores against their formulas, written as loops."""
+"""Out-of-distribution scores against their formulas, written as loops, in numpy and in torch."""
 
+import dataclasses
 import math
+import pickle
 
+import numpy as np
 import pytest
 import torch
 
-from mobilenetv3_cifar import ood
+from mobilenetv3_cifar import MobileNetV3Cifar, explain, ood
+
+MODULES = pytest.mark.parametrize("xp", [np, torch], ids=["numpy", "torch"])
 
 
-def example(images=7, features=12, classes=4):
-    head = torch.nn.Linear(features, classes)
-    pooled = torch.randn(images, features)
-    return pooled, head(pooled).detach(), head.weight.detach(), torch.randn(features)
+def example(xp, images=7, classes=4):
+    """Features, logits, and the constants of "fdbd"."""
+    head = torch.nn.Linear(12, classes)
+    features, mean = torch.randn(images, 12), torch.randn(12)
+    weight = head.weight.detach()
+    distances = (weight[:, None] - weight).norm(dim=2)
+    arrays = features, head(features).detach(), distances, mean
+    features, logits, distances, mean = arrays if xp is torch else (a.numpy() for a in arrays)
+    return features, logits, {"class_distances": distances, "feature_mean": mean}
 
 
-def test_confidence_is_the_top_probability_after_temperature():
-    logits = torch.tensor([[2.0, 0.0, -2.0], [0.0, 0.0, 0.0]])
-    top = math.exp(1) / (math.exp(1) + 1 + math.exp(-1))
-    assert ood.confidence(logits, 2.0).tolist() == pytest.approx([top, 1 / 3])
-
-
-def test_energy_is_the_log_of_the_sum_of_exponentials():
-    _, logits, _, _ = example()
-    expected = [math.log(sum(math.exp(value) for value in row)) for row in logits.tolist()]
-    assert ood.energy(logits).tolist() == pytest.approx(expected, rel=1e-5)
-
-
-def test_fdbd_is_the_mean_distance_to_the_boundaries_over_that_to_the_mean():
-    features, logits, weight, mean = example()
-    expected = []
-    for feature, row in zip(features, logits, strict=True):
-        p = int(row.argmax())
+@MODULES
+def test_every_score_is_its_formula(xp):
+    features, logits, constants = example(xp)
+    scores = {"confidence": [], "energy": [], "fdbd": []}
+    for feature, row in zip(features, logits.tolist(), strict=True):
+        exponentials = [math.exp(value / 1.5) for value in row]
+        scores["confidence"].append(max(exponentials) / sum(exponentials))
+        scores["energy"].append(math.log(sum(map(math.exp, row))))
+        p = row.index(max(row))
         distances = [
-            abs(row[p] - row[c]) / (weight[p] - weight[c]).norm() for c in range(len(row)) if c != p
+            (row[p] - row[c]) / float(constants["class_distances"][p, c])
+            for c in range(len(row))
+            if c != p
         ]
-        expected.append(float(sum(distances) / len(distances) / (feature - mean).norm()))
-    found = ood.fdbd(features, logits, weight, mean)
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+        to_mean = math.dist(feature.tolist(), constants["feature_mean"].tolist())
+        scores["fdbd"].append(sum(distances) / len(distances) / to_mean)
+    for name, expected in scores.items():
+        found = ood.score(xp, name, features, logits, temperature=1.5, **constants)
+        assert str(found.dtype).endswith("float32")
+        assert found.tolist() == pytest.approx(expected, rel=1e-5), name
 
 
-def test_fdbd_is_the_distance_that_the_feature_has_to_move_to_change_the_class():
-    features, logits, weight, mean = example(images=1, classes=2)
-    p, c = logits[0].argsort(descending=True)
-    normal = weight[p] - weight[c]
-    step = (logits[0, p] - logits[0, c]) / normal.norm()
-    on_boundary = (features - step * normal / normal.norm()) @ weight.T
-    bias = logits - features @ weight.T
-    moved = on_boundary + bias
-    assert float(moved[0, p]) == pytest.approx(float(moved[0, c]), abs=1e-5)
-    expected = float(step / (features - mean).norm())
-    assert ood.fdbd(features, logits, weight, mean).item() == pytest.approx(expected, rel=1e-5)
+@MODULES
+def test_scores_are_finite_at_the_edges(xp):
+    features, logits, constants = example(xp, images=1)
+    mean, zeros = constants["feature_mean"], xp.zeros_like(constants["class_distances"])
+
+    def fdbd(features, logits, distances):
+        facts = {"class_distances": distances, "feature_mean": mean}
+        return ood.score(xp, "fdbd", features, logits, temperature=1.0, **facts).tolist()
+
+    assert math.isfinite(fdbd(mean[None], logits, constants["class_distances"])[0])
+    assert fdbd(features, logits[:, :1], zeros[:1, :1]) == [0]  # one class
+    assert fdbd(features, 0 * logits, zeros) == [0]  # equal rows
+    energy = ood.score(xp, "energy", features, 1e4 * logits, temperature=1.0)
+    assert math.isfinite(energy.tolist()[0])
 
 
-def test_scores_are_finite_at_the_edges():
-    features, logits, weight, mean = example(images=1)
-    assert ood.fdbd(mean[None], logits, weight, mean).isfinite().all()  # at the mean itself
-    assert ood.fdbd(features, logits[:, :1], weight[:1], mean).tolist() == [0]  # one class
-    same = weight[:1].expand(4, -1)
-    assert ood.fdbd(features, logits[:, :1].expand(-1, 4), same, mean).tolist() == [0]
-    assert ood.energy(1e4 * logits).isfinite().all()
-
-
-def test_a_score_is_chosen_by_name():
-    features, logits, weight, mean = example()
-    facts = {"temperature": 1.5, "weight": weight, "feature_mean": mean}
-    expected = {
-        "confidence": ood.confidence(logits, 1.5),
-        "energy": ood.energy(logits),
-        "fdbd": ood.fdbd(features, logits, weight, mean),
-    }
-    for name, values in expected.items():
-        assert torch.equal(ood.score(name, features, logits, **facts), values)
+def test_an_unknown_score_and_missing_constants_are_refused():
+    features, logits, _ = example(np)
     with pytest.raises(ValueError, match="'msp'"):
-        ood.score("msp", features, logits, **facts)
+        ood.score(np, "msp", features, logits, temperature=1.0)
     with pytest.raises(ValueError, match="one linear layer"):
-        ood.score("fdbd", features, logits, temperature=1.0)
+        ood.score(np, "fdbd", features, logits, temperature=1.0)
+
+
+def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):
+    model = MobileNetV3Cifar().eval()
+    found = model.predict(sample[0][0], top_k=1)
+    assert found.ood_score == pytest.approx(*found.values())
+    assert not found.probably_none  # no threshold
+    for step, flagged in ((-0.01, False), (0.01, True)):
+        threshold = found.ood_score + step
+        model.config = dataclasses.replace(model.config, ood_threshold=threshold)
+        assert model.predict(sample[0][0]).probably_none == flagged
+        assert explain(model, sample[0][0]).probabilities.probably_none == flagged
+    copied = pickle.loads(pickle.dumps(found))
+    assert (copied, copied.ood_score) == (found, found.ood_score)
+
+
+@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
+def test_the_score_of_a_photograph_is_that_of_its_mean_logits_and_features(score, photograph):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score=score, temperature=1.5).eval()
+    if score == "fdbd":
+        model.feature_mean.normal_()
+    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
+    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in boxes])
+    with torch.inference_mode():
+        features = model.forward_features(inputs).mean((2, 3)).mean(0, keepdim=True)
+        logits = model(inputs).mean(0, keepdim=True)
+        weight = model.head[1].weight.flatten(1)
+        facts = {
+            "temperature": 1.5,
+            "class_distances": torch.cdist(weight, weight),
+            "feature_mean": model.feature_mean if score == "fdbd" else None,
+        }
+        expected = ood.score(torch, score, features, logits, **facts).item()
+    assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
+    assert torch.allclose(model.extract_features(photograph), features[0], atol=1e-5)
+
+
+def test_fdbd_on_a_head_of_two_layers_is_refused(sample):
+    model = MobileNetV3Cifar(blocks="cifar32", ood_score="fdbd").eval()
+    model.head.insert(1, torch.nn.Conv2d(model.num_features, model.num_features, 1))
+    with pytest.raises(ValueError, match="one linear layer"):
+        model.predict(sample[0][0])

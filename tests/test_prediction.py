@@ -1,20 +1,15 @@
 """Labelled probabilities: order, batches, modes, and a network left as it was found."""
 
-import dataclasses
-import io
-import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import PurePath
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain, ood
-from mobilenetv3_cifar.prediction import compute_logits
+from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +23,6 @@ def samples(sample):
     return [Image.fromarray(pixels) for pixels in sample[0][:10]]
 
 
-@pytest.fixture(scope="module")
-def photograph():
-    """150 x 96 pixels of blurred colours, so that its crops differ."""
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)).resize(
-        (150, 96), Image.Resampling.BICUBIC
-    )
-
-
 def test_one_image_gives_one_dict_highest_first(model, samples):
     answer = model.predict(samples[0], top_k=None)
     assert sorted(answer) == sorted(model.config.labels)
@@ -46,14 +33,6 @@ def test_one_image_gives_one_dict_highest_first(model, samples):
 def test_top_k_keeps_the_likeliest(model, samples):
     everything = list(model.predict(samples[0], top_k=None).items())
     assert list(model.predict(samples[0], top_k=2).items()) == everything[:2]
-
-
-def test_path_array_and_image_agree(model, samples, tmp_path):
-    path = tmp_path / "one.png"
-    samples[0].save(path)
-    expected = model.predict(samples[0])
-    assert model.predict(path) == model.predict(str(path)) == expected
-    assert model.predict(np.asarray(samples[0])) == expected
 
 
 def test_answers_do_not_depend_on_the_batch(model, samples):
@@ -87,10 +66,6 @@ def test_photographs_and_small_samples_may_be_mixed(model, samples, photograph):
         together = model.predict(mixed, top_k=None, batch_size=batch_size)
         for alone, among in zip(expected, together, strict=True):
             assert among == pytest.approx(alone, abs=1e-5)
-
-
-def test_no_samples_give_no_answers(model):
-    assert model.predict([]) == []
 
 
 def test_prediction_is_by_evaluation_mode_and_leaves_a_training_network_training(samples):
@@ -146,111 +121,6 @@ def test_an_unreadable_image_is_refused_by_name(model, tmp_path):
     path.write_bytes(b"not an image")
     with pytest.raises(ImageError, match=r"broken\.png"):
         model.predict(path)
-
-
-def test_a_prediction_says_its_score_and_whether_it_is_probably_none(samples):
-    model = MobileNetV3Cifar().eval()
-    found = model.predict(samples[0], top_k=1)
-    assert found.ood_score == pytest.approx(*found.values())
-    assert not found.probably_none  # no threshold
-    for step, flagged in ((-0.01, False), (0.01, True)):
-        threshold = found.ood_score + step
-        model.config = dataclasses.replace(model.config, ood_threshold=threshold)
-        assert model.predict(samples[0]).probably_none == flagged
-        assert explain(model, samples[0]).probabilities.probably_none == flagged
-    copied = pickle.loads(pickle.dumps(found))
-    assert (copied, copied.ood_score) == (found, found.ood_score)
-
-
-@pytest.mark.parametrize("score", ["confidence", "energy", "fdbd"])
-def test_the_score_of_a_photograph_is_that_of_its_mean_logits_and_features(score, photograph):
-    model = MobileNetV3Cifar(blocks="cifar32", ood_score=score, temperature=1.5).eval()
-    if score == "fdbd":
-        model.feature_mean.normal_()
-    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
-    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in boxes])
-    with torch.inference_mode():
-        features = model.forward_features(inputs).mean((2, 3)).mean(0, keepdim=True)
-        logits = model(inputs).mean(0, keepdim=True)
-        facts = {
-            "temperature": 1.5,
-            "weight": model.head[1].weight.flatten(1),
-            "feature_mean": model.feature_mean if score == "fdbd" else None,
-        }
-        expected = ood.score(score, features, logits, **facts).item()
-    assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
-    assert torch.allclose(model.extract_features(photograph), features[0], atol=1e-5)
-
-
-def test_fdbd_on_a_head_of_two_layers_is_refused(samples):
-    model = MobileNetV3Cifar(blocks="cifar32", ood_score="fdbd").eval()
-    model.head.insert(1, torch.nn.Conv2d(model.num_features, model.num_features, 1))
-    with pytest.raises(ValueError, match="one linear layer"):
-        model.predict(samples[0])
-
-
-def encoded(image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-class Path_(os.PathLike):  # noqa: N801
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __fspath__(self):
-        return self.path
-
-
-def test_every_kind_of_input_gives_the_same_answer_alone_and_in_a_list(model, samples, tmp_path):
-    image, path = samples[0], tmp_path / "one.png"
-    path.write_bytes(encoded(image))
-    pixels = np.asarray(image).copy()
-    data = encoded(image)
-    expected = model.predict(image)
-    makers = [
-        lambda: data,
-        lambda: bytearray(data),
-        lambda: memoryview(data),
-        lambda: io.BytesIO(data),
-        lambda: path.open("rb"),
-        lambda: PurePath(path),
-        lambda: Path_(path),
-        lambda: pixels,
-        lambda: pixels[:, ::-1][:, ::-1],  # not contiguous
-        lambda: torch.from_numpy(pixels).permute(2, 0, 1),
-    ]
-    for make in makers:
-        assert model.predict(make()) == expected
-        for found in model.predict([make(), make()]):
-            assert found == pytest.approx(expected)
-        assert explain(model, make()).probabilities == model.predict(image, top_k=None)
-
-
-def test_arrays_and_tensors_of_four_axes_are_lists(model, samples):
-    expected = model.predict(samples)
-    pixels = np.stack([np.asarray(image) for image in samples])
-    assert model.predict(pixels) == expected
-    assert model.predict(torch.from_numpy(pixels).permute(0, 3, 1, 2)) == expected
-    assert model.predict(pixels[..., :1]) == model.predict(list(pixels[..., 0]))
-    assert model.predict(pixels[:0]) == []
-
-
-def test_iterators_are_lists(model, samples):
-    assert model.predict(image for image in samples) == model.predict(tuple(samples))
-
-
-@pytest.mark.parametrize("images", [None, 3, {"a": b""}, {b""}, object()])
-def test_what_is_neither_an_image_nor_a_list_is_a_type_error(model, images):
-    with pytest.raises(TypeError, match=f"not {type(images).__name__}$"):
-        model.predict(images)
-
-
-@pytest.mark.parametrize("image", [None, [b""], 7])
-def test_a_list_with_something_else_than_images_says_where(model, samples, image):
-    with pytest.raises(TypeError, match=r"^images\[1\]: an image must be"):
-        model.predict([samples[0], image])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -314,11 +184,11 @@ def test_the_callers_torch_settings_change_nothing(photograph, tmp_path, state, 
 
     def everything(model):
         found = explain(model, photograph, target=3)
-        logits = compute_logits(model, [photograph])
-        assert compute_logits(model, []).dtype == logits.dtype == torch.float32
+        features = model.extract_features(photograph)
+        assert model.extract_features([]).dtype == features.dtype == torch.float32
         inputs = model.preprocess(photograph)
         assert (inputs.dtype, inputs.device.type) == (torch.float32, "cpu")
-        return model.predict(photograph, top_k=None), found.heatmap, logits.numpy()
+        return model.predict(photograph, top_k=None), found.heatmap, features.numpy()
 
     expected = everything(MobileNetV3Cifar.from_pretrained(tmp_path / "model"))
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
@@ -346,9 +216,9 @@ def test_the_transform_is_preprocess_as_an_object(model, photograph):
 
 
 def test_the_former_names_of_resize_still_work(model, photograph):
-    with pytest.warns(DeprecationWarning, match="'report' is now called 'direct'"):
-        former = model.preprocess(photograph, view="report")
-    assert torch.equal(former, model.preprocess(photograph, "direct"))
+    for former, name in (("report", "direct"), ("cifar", "via_32")):
+        expected = model.preprocess(photograph, name)
+        assert torch.equal(model.preprocess(photograph, view=former), expected)
 
 
 def test_features_of_a_list_are_those_of_each(model, samples, photograph):

@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision import transforms
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, to_square
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, pillow_resize, to_square
 
 LISTING_11 = transforms.Compose(
     [
@@ -55,3 +55,12 @@ def test_the_square_keeps_the_colours_of_a_plain_image():
     square = to_square(Image.new("RGB", (50, 70), (10, 200, 90)), 224)
     assert square.size == (224, 224)
     assert square.getextrema() == ((10, 10), (200, 200), (90, 90))
+
+
+@pytest.mark.parametrize("size", [32, 33, 48, 224, 225])
+def test_batches_are_enlarged_exactly_as_pillow_does_it(sample, size):
+    images = torch.from_numpy(sample[0][:4])
+    found = pillow_resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+    for pixels, enlarged in zip(sample[0], found.numpy(), strict=False):
+        expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(enlarged, np.asarray(expected))

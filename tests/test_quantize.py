@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mobilenetv3_cifar import OnnxClassifier, push
-from mobilenetv3_cifar.export import open_session, run_onnx
+from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import variants_folder
 from training import quantize
 from training.dataset.sample import tiny_dataset

@@ -10,39 +10,22 @@ from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError, OnnxClassifier, explain
 from mobilenetv3_cifar.errors import VariantError
-from mobilenetv3_cifar.export import export_onnx
-from tests.networks import untrained
-
-SETTINGS = {
-    "fdbd": {"blocks": "cifar32", "ood_score": "fdbd", "ood_threshold": 0.05},
-    "energy": {"blocks": "cifar32", "ood_score": "energy", "temperature": 2.0},
-    "confidence": {"blocks": "report", "image_size": 48, "ood_threshold": 0.3},
-}
-
-
-@pytest.fixture(scope="module", params=SETTINGS)
-def folder(request, sample, tmp_path_factory):
-    network = untrained(sample[0][:32], **SETTINGS[request.param])
-    folder = tmp_path_factory.mktemp("model") / "network"
-    network.save_pretrained(folder)
-    export_onnx(network, folder / "model.onnx")
-    return folder
 
 
 @pytest.fixture(scope="module")
-def pair(folder):
-    return MobileNetV3Cifar.from_pretrained(folder), OnnxClassifier.from_pretrained(folder)
+def pair(exported):
+    return MobileNetV3Cifar.from_pretrained(exported), OnnxClassifier.from_pretrained(exported)
 
 
 @pytest.fixture(scope="module")
-def pictures(sample):
+def images(sample):
     """One that is answered as it is, and one by three crops that differ."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
     return [sample[0][7], Image.fromarray(large)]
 
 
-def test_predictions_are_the_same(pair, pictures):
-    ours, theirs = (model.predict(pictures, top_k=None) for model in reversed(pair))
+def test_predictions_are_the_same(pair, images):
+    ours, theirs = (model.predict(images, top_k=None) for model in reversed(pair))
     for prediction, expected in zip(ours, theirs, strict=True):
         assert type(prediction) is type(expected)
         assert prediction == pytest.approx(expected, abs=1e-4)
@@ -52,9 +35,9 @@ def test_predictions_are_the_same(pair, pictures):
 
 @pytest.mark.parametrize("target", [None, "cat", 8])
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam"])
-def test_explanations_are_the_same(pair, pictures, target, method):
-    for picture in pictures:
-        network, runtime = (explain(model, picture, method, target) for model in pair)
+def test_explanations_are_the_same(pair, images, target, method):
+    for image in images:
+        network, runtime = (explain(model, image, method, target) for model in pair)
         assert type(runtime) is type(network)
         np.testing.assert_allclose(runtime.heatmap, network.heatmap, atol=1e-4)
         assert (runtime.label, runtime.blank) == (network.label, network.blank)
@@ -62,14 +45,14 @@ def test_explanations_are_the_same(pair, pictures, target, method):
         assert runtime.peak == pytest.approx(network.peak, rel=1e-3, abs=1e-6)
 
 
-def test_it_works_where_torch_cannot_be_imported(folder, tmp_path, pictures):
-    pictures[1].save(tmp_path / "cat.png")
+def test_it_works_where_torch_cannot_be_imported(exported, tmp_path, images):
+    images[1].save(tmp_path / "cat.png")
     program = f"""
 import sys
 for name in ("torch", "onnx", "safetensors", "huggingface_hub", "matplotlib", "cv2"):
     sys.modules[name] = None  # importing it raises ModuleNotFoundError
 from mobilenetv3_cifar import OnnxClassifier, explain, overlay
-model = OnnxClassifier.from_pretrained({str(folder)!r})
+model = OnnxClassifier.from_pretrained({str(exported)!r})
 print(len(model.predict({str(tmp_path / "cat.png")!r})))
 found = explain(model, {str(tmp_path / "cat.png")!r})
 print(overlay({str(tmp_path / "cat.png")!r}, found.heatmap).size)
@@ -78,21 +61,21 @@ print(overlay({str(tmp_path / "cat.png")!r}, found.heatmap).size)
     assert (done.stdout.splitlines(), done.stderr) == (["3", "(96, 64)"], "")
 
 
-def test_the_command_line_needs_no_torch_either(folder, tmp_path, pictures):
-    pictures[1].save(tmp_path / "cat.png")
+def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
+    images[1].save(tmp_path / "cat.png")
     program = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['x', *sys.argv[1:]]; "
         "from mobilenetv3_cifar.__main__ import main; main()"
     )
     for arguments in (["predict"], ["explain", "--output", str(tmp_path / "overlay.png")]):
         command = [sys.executable, "-c", program, arguments[0], str(tmp_path / "cat.png")]
-        command += [*arguments[1:], "--variant", str(folder)]
+        command += [*arguments[1:], "--variant", str(exported)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 
-def test_a_file_of_other_weights_is_refused(folder, tmp_path):
-    copied = shutil.copytree(folder, tmp_path / "other")
+def test_a_file_of_other_weights_is_refused(exported, tmp_path):
+    copied = shutil.copytree(exported, tmp_path / "other")
     network = MobileNetV3Cifar.from_pretrained(copied)
     network.head[-1].bias.data += 1
     network.save_pretrained(copied)
@@ -108,8 +91,8 @@ def test_a_file_of_other_weights_is_refused(folder, tmp_path):
         ("config.json", b"{}", "missing or damaged"),
     ],
 )
-def test_a_missing_or_damaged_file_is_named(folder, tmp_path, name, content, message):
-    copied = shutil.copytree(folder, tmp_path / "damaged")
+def test_a_missing_or_damaged_file_is_named(exported, tmp_path, name, content, message):
+    copied = shutil.copytree(exported, tmp_path / "damaged")
     (copied / name).unlink()
     if content is not None:
         (copied / name).write_bytes(content)

@@ -4,31 +4,19 @@ import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-
-class Share(NamedTuple):
-    all: int
-    one: int  # of `all`
-
-
-class Most(NamedTuple):
-    amount: float
-    refusal: str
-
-
-PERIOD = 300  # seconds
-SHARES = {  # at a time; streams are counted for each session, the others for each address
-    "connections": Share(all=2500, one=400),
-    "uploads": Share(all=256, one=32),
-    "streams": Share(all=2000, one=6),
+SHARES = {  # at a time, of all and of one: a session for streams, an address for the others
+    "connections": (2500, 400),
+    "uploads": (256, 32),
+    "streams": (2000, 6),
 }
-MOST = {  # of one address in PERIOD
-    "seconds": Most(60, "Your images take too much time to open: try again in a few minutes."),
-    "bytes": Most(60e6, "Too many images came from your address: try again in a few minutes."),
+PERIOD = 300  # seconds
+MOST = {  # of one address in a period, and what it is told
+    "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
+    "bytes": (60e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
 used: dict[tuple[str, str], float] = defaultdict(float)  # kind and address, in this period
@@ -53,8 +41,8 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
     Raises:
         HTTPException: there are too many already.
     """
-    counts, share = under_way[kind], SHARES[kind]
-    if counts.total() >= share.all or counts[visitor] >= share.one:
+    counts, (most, most_of_one) = under_way[kind], SHARES[kind]
+    if counts.total() >= most or counts[visitor] >= most_of_one:
         raise HTTPException(503, f"Too many {kind} at a time: try again in a while.")
     counts[visitor] += 1
     try:
@@ -71,6 +59,6 @@ def check(address: str) -> None:
     Raises:
         HTTPException: it has.
     """
-    for kind, most in MOST.items():
-        if used[kind, address] > most.amount:
-            raise HTTPException(503, most.refusal)
+    for kind, (most, refusal) in MOST.items():
+        if used[kind, address] > most:
+            raise HTTPException(503, refusal)

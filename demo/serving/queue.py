@@ -41,7 +41,12 @@ class FairQueue(Queue):
             raise HTTPException(404, "There is no such function.")
         if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
             raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
-        replace_paths(body.data)
+        try:
+            replace_paths(body.data)
+        except UnicodeEncodeError as error:
+            raise HTTPException(400, "A text has a character that is none.") from error
+        data = body.event_data if isinstance(body.event_data, dict) else {}
+        body.event_data = {"id": data.get("id")}  # all that a function asks of its event
         waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
         of_address = sum(each[0] == address_of(request.scope) for each in waiting)
         of_session = sum(each[2] == body.session_hash for each in waiting)
@@ -106,6 +111,7 @@ def replace_paths(data: list[Any]) -> None:
 
     Raises:
         HTTPException: a path is that of no file of this process.
+        UnicodeEncodeError: a text cannot be sent back.
     """
     rest: list[Any] = [data]
     while rest:
@@ -120,4 +126,6 @@ def replace_paths(data: list[Any]) -> None:
                     raise HTTPException(403, message)
                 value["path"] = str(file)
                 value.pop("url", None)
-            rest.extend(value.values())
+            rest.extend((*value, *value.values()))
+        elif isinstance(value, str):
+            value.encode()

@@ -4,7 +4,6 @@ The images go to the device as they are stored; what `predict` does image by ima
 done there for whole batches, to the bit.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import normalize
+from mobilenetv3_cifar.preprocessing import normalize, pillow_resize
 from training.dataset.cifar10 import Split
-
-BATCH_SIZE = 64  # images; on a GPU larger ones are faster
-GPU_BATCH_SIZE = 500
-FIXED_POINT = 22  # bits of the weights with which Pillow resizes 8-bit images
 
 
 class Outputs(NamedTuple):
@@ -39,15 +34,14 @@ def split_logits(
 def split_outputs(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Outputs:
-    """Logits and features of all images of a split.
+    """Logits and features of all images of a split, or of the mirrored ones.
 
-    Args:
-        what: names the progress bar; without it there is none.
-        flip: of the mirrored images instead.
+    `what` names the progress bar; without it there is none.
     """
     device = next(model.parameters()).device
-    on_gpu = device.type == "cuda"  # the only other device with the float64 of `resize`
-    size, home = (GPU_BATCH_SIZE, device) if on_gpu else (BATCH_SIZE, torch.device("cpu"))
+    size, home = 64, torch.device("cpu")
+    if device.type == "cuda":  # the only other device with the float64 of `pillow_resize`
+        size, home = 500, device
     training, rows = model.training, []
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:
@@ -64,33 +58,9 @@ def split_outputs(
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
     """uint8 (N, 32, 32, 3) -> what the model's `preprocess` gives, channels last."""
     config = model.config
-    pixels = resize(images.permute(0, 3, 1, 2), config.image_size)
+    pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)
     return inputs.contiguous(memory_format=torch.channels_last)
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, 3, h, h) -> uint8 values (N, 3, size, size) exactly as Pillow's bilinear resize.
-
-    Pillow resizes 8-bit images by rows, then by columns, with weights in fixed point and whole grey
-    levels in between. Products and sums of such numbers are exact in float64.
-    """
-    height = images.shape[2]
-    if height == size:
-        return images
-    weights = torch.from_numpy(pillow_weights(height, size)).to(images.device)
-    scale = 2.0**FIXED_POINT
-    across = ((images.double() @ weights.T + scale / 2) / scale).floor().clamp(0, 255)
-    return ((weights @ across + scale / 2) / scale).floor().clamp(0, 255)
-
-
-@lru_cache(maxsize=8)
-def pillow_weights(old: int, new: int) -> np.ndarray:
-    """float64 (new, old), whole numbers: what an enlarged row is of the old one, times 2**22."""
-    positions = (np.arange(new)[:, None] + 0.5) * (old / new)
-    weights = (1 - np.abs(np.arange(old) + 0.5 - positions)).clip(0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.floor(0.5 + weights * 2**FIXED_POINT)
 
 
 def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mobilenetv3_cifar import MobileNetV3Cifar, classifier
-from mobilenetv3_cifar.prediction import evaluation_copy, to_probabilities
+from mobilenetv3_cifar.prediction import evaluation_copy
 from training.loop.validation import Outputs, correct_and_loss
 
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
@@ -27,7 +27,7 @@ def measure(model: MobileNetV3Cifar, outputs: Outputs, labels: np.ndarray) -> di
     logits, threshold = outputs.logits, model.config.ood_threshold
     flagged = ood_scores(model, outputs) < (-np.inf if threshold is None else threshold)
     names, predicted = model.config.labels, logits.argmax(1).numpy()
-    probabilities = to_probabilities(model, logits)
+    probabilities = (logits / model.config.temperature).softmax(dim=-1)
     classes = range(len(names))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0

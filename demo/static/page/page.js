@@ -117,7 +117,7 @@ async function classifyFrames(source) {
 
 camera.addEventListener("click", () => (video ? stopCamera() : startCamera()));
 element("file").addEventListener("change", ({ target: { files } }) => files[0] && showBlob(files[0]));
-element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value / 100));
+element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value));
 target.addEventListener("change", () => video || answer());
 start().then(
   // Where it is refused, the page works all the same, but not offline.

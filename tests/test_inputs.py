@@ -1,0 +1,138 @@
+"""What callers may pass as images: every kind alone, in a list and as a batch, and refusals."""
+
+import io
+import os
+from pathlib import PurePath
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, explain
+from mobilenetv3_cifar.errors import ImageError, ImageTypeError
+from mobilenetv3_cifar.images import open_image
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return MobileNetV3Cifar(blocks="cifar32").eval()
+
+
+@pytest.fixture(scope="module")
+def samples(sample):
+    return [Image.fromarray(pixels) for pixels in sample[0][:10]]
+
+
+def encoded(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Path_(os.PathLike):  # noqa: N801
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __fspath__(self):
+        return self.path
+
+
+def test_every_kind_of_input_gives_the_same_answer_alone_and_in_a_list(model, samples, tmp_path):
+    image, path = samples[0], tmp_path / "one.png"
+    path.write_bytes(encoded(image))
+    pixels = np.asarray(image).copy()
+    data = encoded(image)
+    expected = model.predict(image)
+    makers = [
+        lambda: data,
+        lambda: bytearray(data),
+        lambda: memoryview(data),
+        lambda: io.BytesIO(data),
+        lambda: path.open("rb"),
+        lambda: PurePath(path),
+        lambda: Path_(path),
+        lambda: pixels,
+        lambda: pixels[:, ::-1][:, ::-1],  # not contiguous
+        lambda: torch.from_numpy(pixels).permute(2, 0, 1),
+    ]
+    for make in makers:
+        assert model.predict(make()) == expected
+        for found in model.predict([make(), make()]):
+            assert found == pytest.approx(expected)
+        assert explain(model, make()).probabilities == model.predict(image, top_k=None)
+
+
+def test_arrays_and_tensors_of_four_axes_are_lists(model, samples):
+    expected = model.predict(samples)
+    pixels = np.stack([np.asarray(image) for image in samples])
+    assert model.predict(pixels) == expected
+    assert model.predict(torch.from_numpy(pixels).permute(0, 3, 1, 2)) == expected
+    assert model.predict(pixels[..., :1]) == model.predict(list(pixels[..., 0]))
+    assert model.predict(pixels[:0]) == []
+
+
+def test_iterators_are_lists(model, samples):
+    assert model.predict(image for image in samples) == model.predict(tuple(samples))
+
+
+@pytest.mark.parametrize("images", [None, 3, {"a": b""}, {b""}, object()])
+def test_what_is_neither_an_image_nor_a_list_is_a_type_error(model, images):
+    with pytest.raises(TypeError, match=f"not {type(images).__name__}$"):
+        model.predict(images)
+
+
+@pytest.mark.parametrize("image", [None, [b""], 7])
+def test_a_list_with_something_else_than_images_says_where(model, samples, image):
+    with pytest.raises(TypeError, match=r"^images\[1\]: an image must be"):
+        model.predict([samples[0], image])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(4, np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4), bool),
+        torch.zeros(4, dtype=torch.uint8),
+        torch.zeros(4, 4, 5, dtype=torch.uint8),
+        torch.zeros(3, 4, 4),
+    ],
+)
+def test_an_array_or_tensor_of_another_shape_or_type_is_refused(array):
+    with pytest.raises(ImageError, match=r"must be uint8 of shape .*, not .* of shape"):
+        open_image(array)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((0, 4, 3), np.uint8), torch.zeros(3, 4, 0, dtype=torch.uint8)]
+)
+def test_an_image_without_pixels_is_refused(array):
+    with pytest.raises(ImageError, match="has no pixels"):
+        open_image(array)
+
+
+def test_grey_arrays_and_tensors_are_read_as_they_are():
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    expected = np.stack([values] * 3, axis=2)
+    tensor = torch.from_numpy(values)
+    for source in (values, values[..., None], tensor, tensor[None]):
+        np.testing.assert_array_equal(np.asarray(open_image(source)), expected)
+
+
+def test_a_tensor_has_its_channels_first():
+    pixels = np.asarray(Image.fromarray(np.arange(72, dtype=np.uint8).reshape(6, 4, 3)))
+    tensor = torch.from_numpy(pixels.copy())
+    for source in (tensor.permute(2, 0, 1), tensor):  # or last, where no other axis has 3
+        np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
+
+
+@pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
+def test_something_else_than_an_image_is_a_type_error_and_an_image_error(source):
+    for kind in (TypeError, ImageError):
+        with pytest.raises(kind):
+            open_image(source)
+    assert issubclass(ImageTypeError, ImageError)
