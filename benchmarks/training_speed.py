@@ -1,171 +1,170 @@
-"""A training step, data loading included: the trainer against the ordinary way, in turn.
+"""Speed and correctness of training steps on a CPU or GPU; run it before a long training.
 
-    python -m benchmarks.training_speed small-224
+    python -m benchmarks.training_speed --device cuda
+    python -m benchmarks.training_speed --before CHECKOUT
 
-The ordinary way: torchvision's transforms in a DataLoader with two workers, NCHW, Adam, the default
-allocator. Ours: `training.loop.run`'s step. Each side has a process of its own, since the trainer
-changes settings of the allocator; they run one round each in turn.
+The first prints a table of whole training steps, and compares the gradients of every depthwise
+convolution with float64: some versions of cuDNN are wrong for some shapes. The second times this
+trainer at 224x224 in turn with that of an older checkout of this repository.
 """
 
 import argparse
+import dataclasses
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch import Tensor, nn
 
 from benchmarks.measure import Comparison
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from training.dataset.sample import tiny_dataset
+from training.dataset.sample import load_sample
 from training.experiments import EXPERIMENTS, REPORT, Experiment
-from training.loop.augmentation import augment
-from training.loop.draws import Draws
-from training.loop.run import Run
+from training.loop.devices import make_accelerator
+from training.loop.learner import Learner
+from training.loop.provenance import device_name
 
-BATCH_SIZE = 64
-WARM_UP = 3  # steps of each side before its rounds
-MODELS: dict[str, dict[str, Any]] = {
-    f"{size}-{pixels}": {"size": size, "blocks": blocks, "dropout": 0.7}
-    for size in ("small", "large")
-    for pixels, blocks in ((224, "report"), (32, "cifar32"))
-}
-# Ours at 32x32 is trained by the recipe of the shipped networks, augmentation and optimiser too.
-RECIPES = {
-    name: REPORT if name.endswith("224") else EXPERIMENTS["small-cifar32"].recipe for name in MODELS
-}
+BATCHES = {"cpu": {32: (64, 250), 224: (64,)}, "cuda": {32: (250, 500, 1000), 224: (64, 256)}}
+STEPS = {"cpu": 5, "cuda": 30}
+# Relative to the largest gradient. bfloat16 has 8 significant bits, and sums many terms.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
-class Images(Dataset):
-    """The sample's images again and again, with the report's augmentation (listing 1)."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self.data, self.count = tiny_dataset().train, count
-        self.transform = transforms.Compose(
-            [
-                transforms.Resize((size, size)),
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomRotation(10),
-                transforms.ToTensor(),
-                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        index %= len(self.data)
-        image = Image.fromarray(self.data.images[index])
-        return self.transform(image), int(self.data.labels[index])
+def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
+    """At 224 pixels with the report's recipe; at 32 with that of our networks for the device."""
+    own = EXPERIMENTS["small-cifar32" if device == "cpu" else "large-cifar32"].recipe
+    recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
+    model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
+    accelerator = make_accelerator(device, recipe.precision)
+    experiment = Experiment("speed", model, 1, recipe)
+    learner = Learner(experiment, load_sample(), accelerator, 0, Path())
+    learner.model.train()
+    return learner
 
 
-def loader(count: int, size: int) -> DataLoader:
-    return DataLoader(Images(count, size), BATCH_SIZE, shuffle=True, num_workers=2)
-
-
-def plain_side(name: str, steps: int) -> None:
-    torch.manual_seed(0)
-    model = MobileNetV3Cifar(**MODELS[name]).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-    def train(count: int) -> None:
-        for inputs, labels in loader(count * BATCH_SIZE, model.config.image_size):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(inputs), labels).backward()
-            optimizer.step()
-
-    answer_rounds(train, steps)
-
-
-def our_side(name: str, steps: int) -> None:
-    run = make_run(name)
-    run.learner.model.train()
-    indices = torch.arange(BATCH_SIZE)
-
-    def train(count: int) -> None:
-        for step in range(count):
-            run.learner.step(step, indices)
-
-    answer_rounds(train, steps)
-
-
-def make_run(name: str) -> Run:
-    experiment = Experiment("speed", MODELS[name], 1, RECIPES[name])
-    return Run(experiment, tiny_dataset(), Path(), device="cpu")
-
-
-def load_batches(run: Run, steps: int) -> None:
-    """What the trainer does in `steps` steps before the network: pick, augment, normalise."""
-    learner, indices = run.learner, torch.arange(BATCH_SIZE)
-    targets = torch.zeros(BATCH_SIZE, learner.bare_model.config.num_classes)
+def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
+    indices = torch.arange(batch, device=learner.device) % len(learner.images)
+    begun = time.perf_counter()
     for step in range(steps):
-        draws = Draws(0, step, count=BATCH_SIZE, indices=indices, progress=0.5)
-        images = learner.images[indices]
-        augment(images, targets, learner.recipe.augmentations, draws, learner.norm)
+        learner.step(step, indices)
+    if learner.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / steps
 
 
-def answer_rounds(train: Callable[[int], None], steps: int) -> None:
-    """Wait for a line on stdin, train `steps` steps, print the seconds; again and again."""
-    train(WARM_UP)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        begun = time.perf_counter()
-        train(steps)
-        print(time.perf_counter() - begun, flush=True)
+def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
+    """A row of COLUMNS; the share outside the network is that of augmentation and averaging."""
+    learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
+    learner.network = torch.compile(learner.model) if compiled else learner.model
+    seconds_per_step(learner, batch, max(2, steps // 3))
+    seconds, waits = seconds_per_step(learner, batch, steps), None
+    if device == "cuda":
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            whole = 5 * seconds_per_step(learner, batch, 5)
+        busy = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
+        waits = f"{max(0.0, 1 - busy / whole):.1%}"
+    logits = torch.zeros(batch, 10, device=learner.device, requires_grad=True)
+    learner.network = lambda inputs: logits
+    learner.optimizer = torch.optim.SGD([logits], lr=0.1)
+    learner.peak_rates = [0.1]
+    rest = seconds_per_step(learner, batch, steps)
+    return size, pixels, batch, compiled, round(batch / seconds), f"{rest / seconds:.1%}", waits
 
 
-def start(side: str, name: str, steps: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchmarks.training_speed", name, "--side", side]
+def table(device: str) -> Iterator[tuple[Any, ...]]:
+    yield COLUMNS
+    for pixels, batches in BATCHES[device].items():
+        for size, batch in itertools.product(("small", "large"), batches):
+            for compiled in (False, True) if device == "cuda" else (False,):
+                yield measure(size, pixels, batch, compiled, device)
+
+
+def depthwise_shapes() -> list[tuple[int, int, int, int]]:
+    """(channels, kernel, stride, input height) of our networks' depthwise convolutions."""
+    shapes = set()
+
+    def note(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+        kernel, stride = module.kernel_size[0], module.stride[0]
+        shapes.add((module.groups, kernel, stride, inputs[0].shape[2]))
+
+    for size in ("small", "large"):
+        model = MobileNetV3Cifar(size=size, blocks="cifar32").eval()
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.register_forward_hook(note)
+        model(torch.zeros(1, 3, 32, 32))
+    return sorted(shapes)
+
+
+def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
+    """Largest error of output, input and weight gradients, relative to the largest value."""
+    channels, kernel, stride, height = shape
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
+    weight = torch.randn(channels, 1, kernel, kernel, generator=generator).to(dtype)
+
+    def results(place: str, kind: torch.dtype) -> list[Tensor]:
+        x = inputs.to(place, kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+        w = weight.to(place, kind, copy=True).requires_grad_()
+        y = nn.functional.conv2d(x, w, stride=stride, padding=kernel // 2, groups=channels)
+        return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, w))]
+
+    pairs = zip(results(device, dtype), results("cpu", torch.float64), strict=True)
+    return max(float((a.cpu().double() - b).abs().max() / b.abs().max()) for a, b in pairs)
+
+
+def check_gradients(device: str) -> str:
+    """What there is to say of the gradients of all depthwise shapes."""
+    errors = {
+        (shape, dtype): gradient_error(shape, dtype, device) / tolerance
+        for dtype, tolerance in TOLERANCE.items()
+        for shape in depthwise_shapes()
+    }
+    wrong = [f"WRONG: depthwise {key}" for key, error in errors.items() if error > 1]
+    return "\n".join([f"largest gradient error: {max(errors.values()):.2g} of the limit", *wrong])
+
+
+def compare(size: str, before: Path, rounds: int = 5, steps: int = 8) -> Comparison:
+    """This trainer and the one in another checkout, each in a process of its own, in turn."""
+    command = [sys.executable, "-m", "benchmarks.training_speed", size, "--side", "ours"]
     command += ["--steps", str(steps)]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert worker.stdout
-    if worker.stdout.readline() != "ready\n":
-        sys.exit(f"error: {' '.join(command)} stopped")
-    return worker
 
+    def seconds(folder: Path) -> float:
+        done = subprocess.run(
+            command, cwd=folder, input="\n", stdout=subprocess.PIPE, text=True, check=True
+        )
+        return float(done.stdout.split()[-1]) / steps
 
-def ask(worker: subprocess.Popen) -> float:
-    assert worker.stdin
-    assert worker.stdout
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    return float(worker.stdout.readline())
-
-
-def compare(name: str, rounds: int, steps: int) -> Comparison:
-    workers = [start(side, name, steps) for side in SIDES]
-    try:
-        seconds = [[ask(worker) / steps for worker in workers] for _ in range(rounds)]
-    finally:
-        for worker in workers:
-            worker.communicate()
-    ours, theirs = zip(*seconds, strict=True)
-    what = f"training step of {BATCH_SIZE} images, {name}"
-    return Comparison(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
+    ours, theirs = zip(*((seconds(Path()), seconds(before)) for _ in range(rounds)), strict=True)
+    return Comparison(f"training step of 64 images, {size}", str(before), ours, theirs, goal=0.97)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_speed")
-    parser.add_argument("name", choices=MODELS)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="optimiser steps per round")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("size", choices=["small", "large"], nargs="?", default="small")
+    parser.add_argument("--device", choices=list(BATCHES), default="cpu")
+    parser.add_argument("--before", type=Path, help="a checkout to compare with, at 224x224")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, default=8, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.side:
-        SIDES[arguments.side](arguments.name, arguments.steps)
-        return
-    print(" | ".join(compare(arguments.name, arguments.rounds, arguments.steps).row()))
+    if arguments.side:  # older checkouts know these options too
+        learner = make_learner(arguments.size, 224, 64, "cpu")
+        seconds_per_step(learner, 64, 3)
+        print(arguments.steps * seconds_per_step(learner, 64, arguments.steps))
+    elif arguments.before:
+        print(" | ".join(compare(arguments.size, arguments.before).row()))
+    else:
+        device = make_accelerator(arguments.device).device
+        print(f"{device_name(device)}, PyTorch {torch.__version__}", check_gradients(device.type))
+        for row in table(device.type):
+            print(" | ".join(map(str, row)), flush=True)
 
-
-SIDES = {"ours": our_side, "plain": plain_side}
 
 if __name__ == "__main__":
     main()

@@ -4,10 +4,8 @@ A runtime is a `Classifier` with a few methods of its own; reading images, crops
 averages are the same for all. Importing this module does not import torch.
 """
 
-import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -23,8 +21,6 @@ from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_sq
 
 Item = TypeVar("Item")
 Squares = list[Image.Image]  # the crops of one image, each as the network gets it
-
-READERS = min(4, os.cpu_count() or 1)  # threads that decode files; Pillow releases the GIL
 
 
 class Prediction(dict[str, float]):
@@ -145,7 +141,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
-            prepared = prepare_all(group, self.square_size)
+            prepared = [prepare(image, self.square_size) for image in group]
             opened = [squares for squares in prepared if not isinstance(squares, ImageError)]
             outputs = run_crops(self, opened, batch_size) if opened else None
             predictions = iter(self.label(outputs, top_k) if outputs else ())
@@ -195,27 +191,15 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def prepare_all(images: Sequence[ImageInput], size: int) -> list[Squares | ImageError]:
-    """`open_squares` of each image, or its error; paths are read by several threads."""
-
-    def prepare(image: ImageInput) -> Squares | ImageError:
-        try:
-            return open_squares(image, size)
-        except ImageError as error:
-            return error
-
-    if not all(isinstance(image, str | os.PathLike) for image in images):
-        return [prepare(image) for image in images]  # an open file may stand twice in the list
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(prepare, images))
+def prepare(image: ImageInput, size: int) -> Squares | ImageError:
+    try:
+        return open_squares(image, size)
+    except ImageError as error:
+        return error
 
 
 def open_squares(image: ImageInput, size: int) -> Squares:
-    """The crops of an image, each as the network gets it.
-
-    Raises:
-        ImageError: the image cannot be opened.
-    """
+    """The crops of an image, each as the network gets it; or an ImageError."""
     return to_squares(open_image(image, limits=None), size)
 
 
@@ -227,14 +211,10 @@ def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Ou
     """The outputs of at least one image whose crops are given: the means over each one's crops."""
     squares = [square for image in images for square in image]
     parts = [network.run(batch) for batch in batches(squares, batch_size)]
-    counts = [len(image) for image in images]
-    return Outputs(*(mean_by(np.concatenate(rows), counts) for rows in zip(*parts, strict=True)))
-
-
-def mean_by(rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """(sum of counts, D) -> (len(counts), D): the mean of so many rows after another."""
-    starts = np.cumsum([0, *counts[:-1]])
-    return np.add.reduceat(rows, starts) / np.asarray(counts, np.float32)[:, None]
+    counts = np.array([len(image) for image in images])
+    starts = np.cumsum(counts) - counts
+    sums = (np.add.reduceat(np.concatenate(rows), starts) for rows in zip(*parts, strict=True))
+    return Outputs(*(rows / counts.astype(np.float32)[:, None] for rows in sums))
 
 
 def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

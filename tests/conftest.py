@@ -43,6 +43,7 @@ SLOW = {
     "test_publish",
     "test_push",
     "test_quantize",
+    "test_resuming",
     "test_runtime",
     "test_saving",
     "test_shipped_weights",
@@ -101,6 +102,16 @@ def exported(request, sample, tmp_path_factory):
 def sample():
     """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
     return load_sample()
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The folder of the tiny run, trained to its end."""
+    from tests.tiny import tiny_run  # which loads accelerate
+
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    tiny_run(folder).train()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ from PIL import Image
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, to_input, to_square
 from training.loop.augmentation import (
     AffineColour,
+    Batch,
     Crop,
     CutMix,
     Cutout,
     EnlargeRotate,
     Flip,
-    Mixup,
     affine,
     augment,
     colour,
@@ -40,7 +40,8 @@ def targets(count):
 
 
 def run(augmentation, images, **arguments):
-    return augmentation(images, targets(len(images)), draws(len(images), **arguments), NORM)
+    batch = Batch(images, targets(len(images)), draws(len(images), **arguments), NORM)
+    return augmentation(batch)[:2]
 
 
 def grey_levels(difference):
@@ -144,15 +145,7 @@ def test_cutmix_pastes_a_rectangle_and_mixes_the_labels_by_its_area(images):
         torch.testing.assert_close(mixed_targets, kept, atol=0.02, rtol=0)
 
 
-def test_mixup_is_the_weighted_mean_of_images_and_labels(images):
-    mixed, mixed_targets = run(Mixup(1.0), images)
-    share = mixed_targets[0, 7].item()  # image 0 is of class 0, its partner 47 of class 7
-    assert 0 < share < 0.5
-    expected = images * (1 - share) + images.flip(0) * share
-    torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("augmentation", [CutMix, Mixup, AffineColour])
+@pytest.mark.parametrize("augmentation", [CutMix, AffineColour])
 def test_what_is_limited_to_a_part_of_the_run_changes_nothing_outside(images, augmentation):
     limited = augmentation(1.0, during=(0.1, 0.8))
     for progress in (0.05, 0.8, 0.95):
@@ -161,7 +154,7 @@ def test_what_is_limited_to_a_part_of_the_run_changes_nothing_outside(images, au
 
 
 def test_a_probability_of_zero_never_mixes(images):
-    for augmentation in (CutMix(0.0), Mixup(0.0), AffineColour(0.0)):
+    for augmentation in (CutMix(0.0), AffineColour(0.0)):
         assert torch.equal(run(augmentation, images)[0], images)
 
 

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from training.dataset.sample import tiny_dataset
 from training.experiments import Experiment
-from training.loop import run
+from training.loop import checkpoint, run
 from training.loop.augmentation import EnlargeRotate, Flip
 from training.recipe import Recipe
 
@@ -28,6 +29,13 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 def tiny_run(folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192) -> run.Run:
     return run.Run(experiment, tiny_dataset(images), folder, device="cpu")
+
+
+def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:
+    """Everything a run ends with that must not depend on how it got there."""
+    tensors, state, settings, _ = checkpoint.read(folder)
+    history = [{k: v for k, v in row.items() if k != "seconds"} for row in state.history]
+    return {name: value.numpy().tobytes() for name, value in tensors.items()}, history, settings
 
 
 class Child:
@@ -69,7 +77,4 @@ if __name__ == "__main__":
     experiment = dataclasses.replace(EXPERIMENT, epochs=int(sys.argv[2]))
     tiny = tiny_run(Path(sys.argv[1]), experiment)
     print("ready", flush=True)
-    try:
-        tiny.train()
-    except run.Stopped as stopped:
-        sys.exit(stopped.exit_code)
+    tiny.train()

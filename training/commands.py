@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mobilenetv3_cifar import MobileNetV3CifarError
-from training.loop.stopping import Stopped
 
 
 @contextmanager
@@ -16,12 +15,24 @@ def one_line_errors() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
-    except Stopped as stopped:
-        print(f"stopped by {stopped}; the same command resumes", file=sys.stderr)
-        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except (MobileNetV3CifarError, OSError) as error:
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Meanwhile SIGINT and SIGTERM are put into the list instead of obeyed at once."""
+    noted: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield noted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -7,10 +7,6 @@ class DataError(MobileNetV3CifarError):
     """CIFAR-10 is missing, damaged or cannot be fetched."""
 
 
-class SourceError(DataError):
-    """One source of CIFAR-10 failed; the next one is tried."""
-
-
 class CheckpointError(MobileNetV3CifarError):
     """A run has no usable checkpoint; the message names the file and the cause."""
 

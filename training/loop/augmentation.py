@@ -1,14 +1,13 @@
 """Data augmentation of a whole batch at once, on the device that trains.
 
-An augmentation is a frozen dataclass that maps normalised images (N, 3, h, w) and targets to
-augmented ones. A recipe lists those it uses, in order; there is no other registration. Every random
-draw comes from `Draws`, a function of seed and step alone, so a resumed run repeats nothing.
+An augmentation is a frozen dataclass that maps a batch to another. A recipe lists those it uses, in
+order; there is no other registration.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +15,20 @@ from torch import Tensor, nn
 from training.loop.draws import Draws, Normalization
 
 
-class Augmentation(Protocol):
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
-        """Normalised images (N, 3, h, w) and class probabilities (N, C) -> augmented ones."""
+class Batch(NamedTuple):
+    """What an augmentation changes, and what it may draw from."""
+
+    images: Tensor  # normalised, float32 (N, 3, h, w)
+    targets: Tensor  # class probabilities (N, C)
+    draws: Draws
+    norm: Normalization
+
+    def of(self, images: Tensor) -> "Batch":
+        """The same batch with other images."""
+        return self._replace(images=images)
+
+
+Augmentation = Callable[[Batch], Batch]
 
 
 def uses_progress(augmentation: Augmentation) -> bool:
@@ -38,9 +46,10 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """uint8 (N, h, w, 3) and targets (N, C) -> the network's input, channels last, and targets."""
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - norm.mean) / norm.std  # (N, 3, h, w)
+    batch = Batch(pixels, targets, draws, norm)
     for augmentation in augmentations:
-        pixels, targets = augmentation(pixels, targets, draws, norm)
-    return pixels.contiguous(memory_format=torch.channels_last), targets
+        batch = augmentation(batch)
+    return batch.images.contiguous(memory_format=torch.channels_last), batch.targets
 
 
 @dataclass(frozen=True)
@@ -53,35 +62,32 @@ class Flip:
 
     how: Literal["random", "alternating"] = "random"
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch) -> Batch:
+        draws, images = batch.draws, batch.images
         if self.how == "random":
             flips = draws.uniform() < 0.5
         else:
             mixed = (draws.indices + 7919 * draws.seed) * 2654435761 % 2**32  # Knuth's hash
             flips = ((mixed >> 16) + draws.epoch) % 2 == 1
-        return torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images), targets
+        return batch.of(torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images))
 
 
 @dataclass(frozen=True)
 class EnlargeRotate:
     """Resize to `size` x `size`, then rotate by a uniform angle: the report's listing 1.
 
-    Its torchvision transforms work image by image on enlarged images; here one `grid_sample` reads
-    each output pixel straight from the small image: the nearest pixel of the rotated enlargement,
-    whose value is a bilinear mix of four original pixels. The result differs from torchvision's by
-    the rounding of the enlarged image to whole grey levels, and by a neighbouring pixel where a
-    rotated coordinate falls on a pixel's edge. Corners from outside the image are black.
+    torchvision enlarges, then rotates; here one `grid_sample` reads each output pixel straight from
+    the small image. The result differs by torchvision's rounding of the enlarged image to whole
+    grey levels, and by a neighbouring pixel where a rotated coordinate falls on a pixel's edge.
+    Corners from outside the image are black.
     """
 
     degrees: float  # either way, counter-clockwise
     size: int
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
-        return self.rotate(images, (draws.uniform() * 2 - 1) * self.degrees, norm), targets
+    def __call__(self, batch: Batch) -> Batch:
+        angles = (batch.draws.uniform() * 2 - 1) * self.degrees
+        return batch.of(self.rotate(batch.images, angles, batch.norm))
 
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Rotate each enlarged image by its angle in degrees (N,)."""
@@ -111,9 +117,8 @@ class Crop:
     padding: int
     sizes: tuple[tuple[float, int], ...] = ()
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch) -> Batch:
+        images, draws = batch.images, batch.draws
         size = next((size for end, size in self.sizes if draws.progress < end), images.shape[2])
         padded = nn.functional.pad(images, (self.padding,) * 4, mode="reflect")
         offsets = padded.shape[2] - size + 1
@@ -122,7 +127,7 @@ class Crop:
         columns = (draws.integers(offsets)[:, None] + steps)[:, None, :]  # (N, 1, size)
         image = torch.arange(len(images), device=images.device)[:, None, None]
         # Advanced indexing puts the channels last.
-        return padded[image, :, rows, columns].permute(0, 3, 1, 2), targets
+        return batch.of(padded[image, :, rows, columns].permute(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -132,15 +137,14 @@ class Cutout:
     size: int
     probability: float = 1.0
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch) -> Batch:
+        images, draws = batch.images, batch.draws
         steps = torch.arange(images.shape[2], device=images.device)
         edges = [draws.integers(images.shape[2]) - self.size // 2 for _ in "yx"]  # top, left
         inside = [(steps >= edge[:, None]) & (steps < edge[:, None] + self.size) for edge in edges]
         chosen = draws.uniform() < self.probability
         hole = chosen[:, None, None] & inside[0][:, :, None] & inside[1][:, None, :]
-        return images.masked_fill(hole[:, None], 0.0), targets
+        return batch.of(images.masked_fill(hole[:, None], 0.0))
 
 
 @dataclass(frozen=True)
@@ -154,70 +158,48 @@ class CutMix:
     probability: float
     during: tuple[float, float] = (0.0, 1.0)
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
-        if not applies(self.probability, self.during, draws):
-            return images, targets
+    def __call__(self, batch: Batch) -> Batch:
+        images, draws = batch.images, batch.draws
+        chosen = draws.batch.random() < self.probability
+        if not (chosen and self.during[0] <= draws.progress < self.during[1]):
+            return batch
         height, width = images.shape[2:]
         side = math.sqrt(draws.batch.random())
         box_height, box_width = round(side * height), round(side * width)
-        centre_y, centre_x = draws.batch.integers(height), draws.batch.integers(width)
-        rows = slice(max(0, centre_y - box_height // 2), centre_y - box_height // 2 + box_height)
-        columns = slice(max(0, centre_x - box_width // 2), centre_x - box_width // 2 + box_width)
+        top = int(draws.batch.integers(height)) - box_height // 2
+        left = int(draws.batch.integers(width)) - box_width // 2
+        rows, columns = slice(max(0, top), top + box_height), slice(max(0, left), left + box_width)
         mixed = images.clone()
         mixed[:, :, rows, columns] = images.flip(0)[:, :, rows, columns]
         share = mixed[0, 0, rows, columns].numel() / (height * width)
-        return mixed, targets.lerp(targets.flip(0), share)
-
-
-@dataclass(frozen=True)
-class Mixup:
-    """A weighted mean of two images and of their labels (Zhang et al. 2018); see CutMix."""
-
-    probability: float
-    during: tuple[float, float] = (0.0, 1.0)
-
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
-        if not applies(self.probability, self.during, draws):
-            return images, targets
-        share = draws.batch.random() / 2
-        return images.lerp(images.flip(0), share), targets.lerp(targets.flip(0), share)
-
-
-def applies(probability: float, during: tuple[float, float], draws: Draws) -> bool:
-    chosen = draws.batch.random() < probability
-    return chosen and during[0] <= draws.progress < during[1]
+        targets = batch.targets.lerp(batch.targets.flip(0), share)
+        return batch._replace(images=mixed, targets=targets)
 
 
 @dataclass(frozen=True)
 class AffineColour:
-    """One geometric or one colour change for a part of the batch.
+    """One geometric change for some images of the batch, one colour change for as many others.
 
-    Half of the chosen images are rotated by up to 15 degrees, sheared by up to 0.2 or scaled by 0.8
-    to 1.25 (the border reflects); the others change brightness, contrast, saturation (by a factor
-    of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled, so its first images are a random
-    choice: nothing is computed for the rest.
+    Either rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to 1.25, or brightness,
+    contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled,
+    so its first images are a random choice: nothing is computed for the rest.
     """
 
     probability: float
     during: tuple[float, float] = (0.0, 1.0)
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, draws: Draws, norm: Normalization
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch) -> Batch:
+        images, draws, norm = batch.images, batch.draws, batch.norm
         count = round(len(images) * self.probability / 2)
         if not count or not self.during[0] <= draws.progress < self.during[1]:
-            return images, targets
+            return batch
         amount = draws.uniform() * 2 - 1  # (N,), how much of the change, either way
         kind = draws.integers(12)  # divides into three geometric or four colour changes
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])
         parts = [moved, (coloured - norm.mean) / norm.std, images[2 * count :]]
-        return torch.cat(parts), targets
+        return batch.of(torch.cat(parts))
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
@@ -242,8 +224,8 @@ def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     padded = nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate")
     blur = nn.functional.avg_pool2d(padded, 3, stride=1)
     kinds = kind.view(-1, 1, 1, 1)
-    base = torch.where(kinds == 1, grey.mean(dim=(2, 3), keepdim=True), torch.zeros_like(pixels))
-    base = torch.where(kinds == 2, grey, base)
-    base = torch.where(kinds == 3, blur, base)
+    base = torch.zeros_like(pixels)
+    for number, other in ((1, grey.mean(dim=(2, 3), keepdim=True)), (2, grey), (3, blur)):
+        base = torch.where(kinds == number, other, base)
     factor = torch.where(kind == 3, 1.1 + 1.1 * amount, 1 + 0.4 * amount).view(-1, 1, 1, 1)
     return base.lerp(pixels, factor).clamp(0, 1)

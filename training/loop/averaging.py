@@ -3,7 +3,8 @@
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.loop.validation import to_inputs
@@ -17,36 +18,23 @@ class Average:
     def __init__(self, model: MobileNetV3Cifar, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        mine, theirs = self.model.state_dict().values(), model.state_dict().values()
-        pairs = [pair for pair in zip(mine, theirs, strict=True) if pair[0].is_floating_point()]
-        self.mine, self.theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self.mine, self.theirs = (
+            [tensor for tensor in each.state_dict().values() if tensor.is_floating_point()]
+            for each in (self.model, model)
+        )
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the model.
-
-        Early steps weigh more, so that the initial weights are forgotten: the decay is at most
-        (1 + step) / (10 + step), as in TensorFlow's ExponentialMovingAverage.
-        """
+        """Move towards the model; early steps weigh more, so that initial weights are forgotten."""
+        # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)
 
 
-@torch.no_grad()
 def reestimate_batch_norm(model: MobileNetV3Cifar, images: Tensor) -> None:
     """Replace the running statistics by the mean over batches of uint8 images (N, h, h, 3).
 
     The average of the weights never saw an image: its own statistics differ from the average of
     those that the weights had on the way (Izmailov et al. 2018).
     """
-    norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    momenta = [part.momentum for part in norms]
-    for part in norms:
-        part.reset_running_stats()
-        part.momentum = None  # the plain mean over all batches
-        part.train()
-    for start in range(0, len(images), BATCH_SIZE):
-        model(to_inputs(images[start : start + BATCH_SIZE], model))
-    for part, momentum in zip(norms, momenta, strict=True):
-        part.momentum = momentum
-        part.eval()
+    update_bn((to_inputs(batch, model) for batch in images.split(BATCH_SIZE)), model)

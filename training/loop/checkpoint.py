@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mobilenetv3_cifar.files import replace_files
 from training.errors import CheckpointError
@@ -36,7 +37,7 @@ class State:
 
 
 def pack(
-    model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+    model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> dict[str, Tensor]:
     """Model, optimizer and moving average as one flat dict of contiguous CPU tensors.
 
@@ -54,28 +55,22 @@ def pack(
 def unpack(
     tensors: dict[str, Tensor],
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     average: nn.Module | None = None,
 ) -> None:
     """The reverse of `pack`, into objects of the same make."""
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
-    slots: dict[str, dict[str, Tensor]] = {}
-    for name, value in part_of(tensors, "optimizer").items():
-        parameter, slot = name.rsplit(".", 1)
-        slots.setdefault(parameter, {})[slot] = value
     parameters = dict(model.named_parameters())
-    if unknown := slots.keys() - parameters.keys():
-        raise CheckpointError(f"the checkpoint has optimizer state of no parameter: {min(unknown)}")
-    for name, state in slots.items():
+    for name, value in part_of(tensors, "optimizer").items():
+        path, slot = name.rsplit(".", 1)
+        if path not in parameters:
+            raise CheckpointError(f"the checkpoint has optimizer state of no parameter: {path}")
+        parameter = parameters[path]
         # Averages must lie in memory as their parameter does (channels last).
-        optimizer.state[parameters[name]] = {
-            slot: value.clone().to(parameters[name].device)
-            if value.ndim == 0
-            else torch.empty_like(parameters[name]).copy_(value)
-            for slot, value in state.items()
-        }
+        place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
+        optimizer.state[parameter][slot] = place.copy_(value)
 
 
 def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
@@ -89,8 +84,8 @@ def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
-def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> Path:
-    """Write one checkpoint and delete all but the newest; return the JSON's path."""
+def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> None:
+    """Write one checkpoint and delete all but the newest."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -101,14 +96,14 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
     name = f"step-{state.step:06d}"
     manifest = json.dumps(facts | {"manifest_sha256": digest(facts)}, indent=1).encode()
     replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
-    for old in manifests(folder)[KEPT:]:
+    newest = manifests(folder)
+    for old in newest[KEPT:]:
         old.unlink()
-    stems = {path.stem for path in manifests(folder)}
+    kept = {path.stem for path in newest[:KEPT]}
     left_behind = folder.glob(".step-*.partial")  # by a kill while writing
     for path in (*folder.glob("step-*.safetensors"), *left_behind):
-        if path.stem not in stems:
+        if path.stem not in kept:
             path.unlink()
-    return folder / f"{name}.json"
 
 
 def digest(facts: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """The device a run uses: chosen, set up, and shared by processes that must agree."""
 
 import ctypes
+import importlib.util
 import os
 import platform
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -23,29 +25,36 @@ UNSUPPORTED = {
 
 
 def make_accelerator(
-    device: str | None, precision: Precision = "float32", log_dir: str | None = None
+    device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """An accelerator on the requested device, or on the best there is.
-
-    Raises:
-        DeviceError: the device is not available, or `accelerate` was launched with an option that
-            would change the recipe.
-    """
+    """An accelerator on the device ("cuda:1" is the second GPU), or on the best there is."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
         if value not in allowed:
             raise DeviceError(f"{name}={value} is not supported: it would change the recipe")
+    if log_dir and not importlib.util.find_spec("tensorboard"):
+        raise DeviceError("--log-dir needs TensorBoard: pip install 'mobilenetv3-cifar[logging]'")
+    kind, _, index = (device or "").partition(":")
+    if index:
+        if index not in map(str, range(torch.cuda.device_count())) or kind != "cuda":
+            raise DeviceError(f"no {device} device here")
+        torch.cuda.set_device(int(index))
     accelerator = Accelerator(
-        cpu=device == "cpu",
+        cpu=kind == "cpu",
         mixed_precision="no",  # the loop itself chooses what runs in bfloat16
         log_with="tensorboard" if log_dir else None,
-        project_dir=log_dir,
+        project_dir=str(log_dir) if log_dir else None,
     )
-    if device not in (None, accelerator.device.type):
+    if index and accelerator.num_processes > 1:
+        raise DeviceError(f"{device} is one device, but {accelerator.num_processes} processes run")
+    if kind not in ("", accelerator.device.type):
         raise DeviceError(f"no {device} device here; the best is {accelerator.device.type}")
-    if accelerator.device.type == "cpu":
-        keep_memory()
+    if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
+        # Keep freed memory: returning tens of MB to the system at every layer costs time.
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
     if accelerator.device.type == "cuda":
         set_up_cuda(precision)
     return accelerator
@@ -61,21 +70,8 @@ def set_up_cuda(precision: Precision) -> None:
     torch.backends.cudnn.benchmark = precision == "bfloat16"
 
 
-def keep_memory() -> None:
-    """Have glibc keep freed memory: returning tens of MB at every layer costs time on CPUs."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
-
-
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
     """The sums of a vector's elements over all processes."""
     if accelerator.num_processes == 1:
         return values.tolist()
     return accelerator.reduce(values.to(accelerator.device), "sum").tolist()
-
-
-def any_process(accelerator: Accelerator, mine: bool) -> bool:
-    """Whether any process says so: all must save and stop at the same step."""
-    return bool(sum_over_processes(accelerator, torch.tensor([float(mine)]))[0])

@@ -1,12 +1,14 @@
 """Random numbers of a training step, a function of seed and step alone, on the training device."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
+@dataclass
 class Draws:
     """The random numbers of one training step.
 
@@ -14,25 +16,20 @@ class Draws:
     training device, so a step copies nothing from the host.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        step: int,
-        *,
-        count: int,
-        indices: Tensor,
-        epoch: int = 0,
-        progress: float = 0.0,
-        part: slice = slice(None),
-    ) -> None:
-        self.count, self.part = count, part  # images in the batch; those of this process
-        self.indices = indices  # int64 (N,), of this process's images in the dataset split
-        self.seed, self.epoch, self.progress = seed, epoch, progress  # of the run, from 0 to 1
-        self.host_generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        self.generator, self.device = self.host_generator, indices.device
+    seed: int
+    step: int
+    count: int  # images in the batch
+    indices: Tensor  # int64 (N,), of this process's images in the dataset split
+    epoch: int = 0
+    progress: float = 0.0  # of the run, from 0 to 1
+    part: slice = field(default_factory=lambda: slice(None))  # this process's images of the batch
+
+    def __post_init__(self) -> None:
+        seed, self.device = self.seed * 1_000_003 + self.step, self.indices.device
+        self.host_generator = self.generator = torch.Generator().manual_seed(seed)
         if self.device.type != "cpu":
-            self.generator = torch.Generator(self.device).manual_seed(seed * 1_000_003 + step)
-        self.batch = np.random.default_rng((seed, step))  # for choices made once per batch
+            self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.batch = np.random.default_rng((self.seed, self.step))  # for choices made per batch
 
     def uniform(self) -> Tensor:
         """float32 (N,), uniform in [0, 1)."""
@@ -40,9 +37,8 @@ class Draws:
 
     def integers(self, end: int) -> Tensor:
         """int64 (N,), uniform from 0 to end - 1."""
-        return torch.randint(end, (self.count,), generator=self.generator, device=self.device)[
-            self.part
-        ]
+        size, generator = (self.count,), self.generator
+        return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
         """A seed for torch's own generators, whose only user is dropout."""
@@ -55,5 +51,4 @@ class Normalization:
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(std, device=device).view(3, 1, 1)
-        # What zero, a black pixel, is normalised to.
-        self.black = (torch.zeros(1, 3, 1, 1, device=device) - self.mean) / self.std
+        self.black = (0 - self.mean[None]) / self.std  # what a black pixel is normalised to

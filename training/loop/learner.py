@@ -23,13 +23,7 @@ class Learner:
     """`runs` is the folder of runs, among which a teacher may be."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        images: Split,
-        accelerator: Accelerator,
-        *,
-        seed: int,
-        runs: Path,
+        self, experiment: Experiment, images: Split, accelerator: Accelerator, seed: int, runs: Path
     ) -> None:
         self.experiment, self.recipe = experiment, experiment.recipe
         self.accelerator, self.seed = accelerator, seed
@@ -52,9 +46,9 @@ class Learner:
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
-        # Compiling pays where a GPU would wait for kernel launches and memory.
-        compiled = self.half and self.device.type == "cuda"
-        self.network = torch.compile(self.model) if compiled else self.model
+        self.network = self.model
+        if self.half and self.device.type == "cuda":  # where it would wait for kernel launches
+            self.network = torch.compile(self.model)
 
     @property
     def average(self) -> MobileNetV3Cifar | None:
@@ -80,23 +74,16 @@ class Learner:
 
         The batch is that of all processes together; each takes its part, gradients are averaged.
         """
-        indices = batch[self.part]
-        draws = Draws(
-            self.seed,
-            step,
-            count=len(batch),
-            indices=indices,
-            epoch=step // self.steps_per_epoch,
-            progress=step / (self.steps_per_epoch * self.experiment.epochs),
-            part=self.part,
-        )
+        indices, epochs = batch[self.part], self.experiment.epochs
+        epoch, progress = step // self.steps_per_epoch, step / (self.steps_per_epoch * epochs)
+        draws = Draws(self.seed, step, len(batch), indices, epoch, progress, self.part)
         labels = self.labels[indices]
         targets = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         images, augmentations = self.images[indices], self.recipe.augmentations
         inputs, mixed = augment(images, targets, augmentations, draws, self.norm)
         torch.manual_seed(draws.dropout_seed() + self.accelerator.process_index)
 
-        factor = self.recipe.lr_factor(step, self.steps_per_epoch, self.experiment.epochs)
+        factor = self.recipe.lr_factor(step, self.steps_per_epoch, epochs)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = peak * factor
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):

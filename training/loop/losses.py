@@ -19,8 +19,10 @@ class Loss:
 
     def __init__(self, recipe: Recipe, teacher: MobileNetV3Cifar | None) -> None:
         self.smoothing, self.distillation = recipe.label_smoothing, recipe.distillation
-        self.teacher = teacher
-        self.teacher_sha256 = fingerprint(teacher) if teacher else None
+        self.teacher, self.teacher_sha256 = teacher, None
+        if teacher:
+            sums = {name: float(t.double().sum()) for name, t in teacher.state_dict().items()}
+            self.teacher_sha256 = checkpoint.digest(sums)
 
     def __call__(self, logits: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(
@@ -31,23 +33,15 @@ class Loss:
         with torch.no_grad():
             taught = self.teacher(inputs)
         weight, temperature = self.distillation.weight, self.distillation.temperature
-        divergence = nn.functional.kl_div(
-            (logits / temperature).log_softmax(1),
-            (taught / temperature).log_softmax(1),
-            reduction="sum",
-            log_target=True,
-        )
+        student, teacher = ((each / temperature).log_softmax(1) for each in (logits, taught))
+        divergence = nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
         return (1 - weight) * loss + weight * temperature**2 * divergence
 
 
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher of a recipe, in evaluation mode: a shipped variant, else the end of a run.
-
-    Raises:
-        TrainingError: there is no such teacher, or its input is not the student's.
-    """
+    """The teacher of a recipe, in evaluation mode: a shipped variant, else the end of a run."""
     if distillation is None:
         return None
     name = distillation.teacher
@@ -62,6 +56,7 @@ def load_teacher(
 
 
 def from_run(name: str, folder: Path) -> MobileNetV3Cifar:
+    """The network at the end of an experiment's run, in evaluation mode."""
     newest = checkpoint.read(folder) if name in EXPERIMENTS else None
     if newest is None or len(newest[1].history) < EXPERIMENTS[name].epochs:
         raise TrainingError(f"the teacher {name} is not shipped, and no run in {folder} has ended")
@@ -82,9 +77,3 @@ def from_checkpoint(folder: Path) -> MobileNetV3Cifar:
     model = MobileNetV3Cifar(**EXPERIMENTS[name].model)
     model.load_state_dict(checkpoint.final_weights(newest[0]), strict=True)
     return model.eval()
-
-
-def fingerprint(model: nn.Module) -> str:
-    return checkpoint.digest(
-        {name: float(value.double().sum()) for name, value in model.state_dict().items()}
-    )

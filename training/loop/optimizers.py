@@ -6,9 +6,8 @@ norm or biases: they are few, and shrinking them only rescales what batch norm r
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,32 +16,19 @@ Role = Literal["pointwise", "decayed", "undecayed"]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerjordan.github.io
 
 
-class OptimizerRecipe(Protocol):
-    @property
-    def lr(self) -> float:
-        """The peak learning rate; the schedule scales every group's own."""
-
-    def build(self, model: nn.Module) -> torch.optim.Optimizer: ...
-
-
 def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
     """The 1x1 convolutions of the body, other weight matrices and kernels, and all the rest."""
     roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            roles[role_of(path, module, name)].append(parameter)
+            role: Role = "undecayed"
+            if name == "weight" and isinstance(module, nn.Linear):
+                role = "decayed"
+            if name == "weight" and isinstance(module, nn.Conv2d) and module.groups == 1:
+                in_body = not path.startswith("head.")
+                role = "pointwise" if in_body and module.kernel_size == (1, 1) else "decayed"
+            roles[role].append(parameter)
     return roles
-
-
-def role_of(path: str, module: nn.Module, name: str) -> Role:
-    if name != "weight" or not isinstance(module, nn.Conv2d | nn.Linear):
-        return "undecayed"
-    if isinstance(module, nn.Linear):
-        return "decayed"
-    if module.groups > 1:
-        return "undecayed"
-    in_body = not path.startswith("head.")
-    return "pointwise" if in_body and module.kernel_size == (1, 1) else "decayed"
 
 
 @dataclass(frozen=True)
@@ -95,30 +81,23 @@ class Muon:
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         roles = parameters_by_role(model)
-        settings = {
-            "lr": self.lr,
-            "momentum": self.momentum,
-            "weight_decay": self.weight_decay,
-            "iterations": self.iterations,
-        }
-        groups = [{"params": roles["pointwise"]} | settings]
-        return MuonWithSgd(groups + self.rest.groups(roles["decayed"], roles["undecayed"]))
+        muon = {name: value for name, value in vars(self).items() if name != "rest"}
+        rest = self.rest.groups(roles["decayed"], roles["undecayed"])
+        return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
+
+
+OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate; the schedule scales every group's
 
 
 class MuonWithSgd(torch.optim.SGD):
     """SGD whose groups that have `iterations` are updated by Muon instead."""
 
-    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
-        super().__init__(groups)
-
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         every = self.param_groups
         self.param_groups = [group for group in every if "iterations" not in group]
-        try:
-            super().step()
-        finally:
-            self.param_groups = every
+        super().step()
+        self.param_groups = every
         for group in every:
             if "iterations" in group:
                 self.muon_step(group)
@@ -152,15 +131,16 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, matrix in enumerate(wide):
         stacks[tuple(1 << (side - 1).bit_length() for side in matrix.shape)].append(index)
-    results: dict[int, Tensor] = {}
+    results = list(matrices)
     for shape, indices in stacks.items():
         stack = matrices[0].new_zeros(len(indices), *shape)
-        for row, index in zip(stack, indices, strict=True):
-            row[: wide[index].shape[0], : wide[index].shape[1]] = wide[index]
-        for row, index in zip(newton_schulz(stack, iterations), indices, strict=True):
-            result = row[: wide[index].shape[0], : wide[index].shape[1]]
-            results[index] = result if wide[index] is matrices[index] else result.T
-    return [results[index] for index in range(len(matrices))]
+        corners = [(slice(wide[index].shape[0]), slice(wide[index].shape[1])) for index in indices]
+        for row, corner, index in zip(stack, corners, indices, strict=True):
+            row[corner] = wide[index]
+        orthogonal = newton_schulz(stack, iterations)
+        for row, corner, index in zip(orthogonal, corners, indices, strict=True):
+            results[index] = row[corner] if wide[index] is matrices[index] else row[corner].T
+    return results
 
 
 def newton_schulz(stack: Tensor, iterations: int) -> Tensor:

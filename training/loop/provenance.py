@@ -23,17 +23,11 @@ def environment(device: torch.device) -> dict[str, str | int]:
 
 def commit() -> str:
     """The checked-out commit, with "+changes" where a loaded file of ours differs from it."""
-    files = [Path(path) for module in list(sys.modules.values()) if (path := file_of(module))]
-    ours = [str(path) for path in files if path.is_relative_to(ROOT) and path.suffix == ".py"]
+    files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    ours = [path for path in files if Path(path).is_relative_to(ROOT) and path.endswith(".py")]
     ours = [path for path in ours if "site-packages" not in path]
-    head = git("rev-parse", "HEAD")
-    if not head:
-        return "unknown"
-    return head + ("+changes" if git("status", "--porcelain", "--", *ours) else "")
-
-
-def file_of(module: object) -> str | None:
-    return getattr(module, "__file__", None)
+    changed = git("status", "--porcelain", "--", *ours)
+    return (git("rev-parse", "HEAD") or "unknown") + ("+changes" if changed else "")
 
 
 def git(*arguments: str) -> str:
@@ -50,28 +44,17 @@ def git(*arguments: str) -> str:
 
 def device_name(device: torch.device) -> str:
     if device.type == "cuda":
-        cudnn = torch.backends.cudnn.version()
-        name = torch.cuda.get_device_name(device)
-        return f"{name}, driver {driver()}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
-    return f"{device.type}: {processor()}, {torch.get_num_threads()} threads"
+        driver = search(r"NVRM version:.*?(\d+\.[\d.]+)", "/proc/driver/nvidia/version")
+        name, cudnn = torch.cuda.get_device_name(device), torch.backends.cudnn.version()
+        return f"{name}, driver {driver}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+    processor = search(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.machine()
+    return f"{device.type}: {processor}, {torch.get_num_threads()} threads"
 
 
-def driver() -> str:
-    """The version of NVIDIA's driver, or "unknown"."""
+def search(pattern: str, path: str) -> str:
+    """The group of a pattern in a file; "" where there is no such file (not Linux) or match."""
     try:
-        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:
-        return "unknown"
-    version = re.search(r"\d+(\.\d+)+", text)
-    return version[0] if version else "unknown"
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+        return ""
+    return found[1].strip() if found else ""

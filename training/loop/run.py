@@ -18,16 +18,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mobilenetv3_cifar.files import replace_files
+from training.commands import noted_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
+from training.loop import checkpoint
 from training.loop.averaging import reestimate_batch_norm
 from training.loop.checkpoint import State
-from training.loop.devices import any_process, make_accelerator, sum_over_processes
+from training.loop.devices import make_accelerator, sum_over_processes
 from training.loop.learner import Learner
 from training.loop.provenance import environment
-from training.loop.run_folder import RunFolder
-from training.loop.stopping import Stopped, StopSignals
+from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
@@ -47,31 +49,19 @@ class Run:
         device: str | None = None,
         log_dir: Path | None = None,
     ) -> None:
-        self.experiment, self.recipe, self.seed = experiment, experiment.recipe, seed
-        logs = str(log_dir) if log_dir else None
-        self.accelerator = make_accelerator(device, self.recipe.precision, logs)
+        self.experiment, self.seed = experiment, seed
+        self.accelerator = make_accelerator(device, experiment.recipe.precision, log_dir)
         self.device = self.accelerator.device
-        self.data = data._replace(train=data.train.take(slice(self.recipe.train_images)))
-        self.learner = Learner(
-            experiment,
-            self.data.train,
-            self.accelerator,
-            seed=seed,
-            runs=path.parent.parent,
-        )
-        self.steps_per_epoch = self.learner.steps_per_epoch
-        self.folder = RunFolder(path, self.settings(), environment(self.device))
-        self.state, self.saved = State(), time.monotonic()
-
-    @property
-    def rank(self) -> int:
-        return self.accelerator.process_index
+        self.data = data._replace(train=data.train.take(slice(experiment.recipe.train_images)))
+        runs = path.parent.parent
+        self.learner = Learner(experiment, self.data.train, self.accelerator, seed, runs)
+        self.folder, self.state, self.saved = path, State(), time.monotonic()
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share with its beginning."""
         return {
             **{name: repr(value) for name, value in self.experiment.model.items()},
-            **self.recipe.settings(),
+            **self.experiment.recipe.settings(),
             "epochs": self.experiment.epochs,
             "seed": self.seed,
             "images": len(self.data.train),
@@ -84,18 +74,14 @@ class Run:
         """Train to the end; the folder then holds the final state.
 
         Raises:
-            Stopped: a signal came; the state is saved.
-            TrainingError: the loss is not finite, the disk is full, another trainer has the folder,
-                it was begun with other settings, or the processes do not share it.
+            SystemExit: a signal came; the state is saved.
+            TrainingError: it cannot start or go on; the message says why.
         """
         first = self.accelerator.is_main_process
-        with self.folder.locked() if first else contextlib.nullcontext(), StopSignals() as stop:
-            optimizer = self.learner.optimizer.optimizer
-            self.state = self.folder.resume(
-                self.learner.bare_model, optimizer, self.learner.average
-            )
-            self.check_processes_agree()
-            self.accelerator.init_trackers(self.experiment.name)
+        lock = locked(self.folder) if first else contextlib.nullcontext()
+        with lock, noted_signals() as signals:
+            self.resume()
+            self.accelerator.init_trackers(f"{self.experiment.name}/{self.folder.name}")
             images, epochs = len(self.data.train), self.experiment.epochs
             with tqdm(
                 total=epochs * images,
@@ -106,41 +92,41 @@ class Run:
                 disable=not first,
             ) as bar:
                 for epoch in range(len(self.state.history), epochs):
-                    self.train_epoch(epoch, stop, bar)
-                    self.finish_epoch(epoch, stop, bar)
+                    self.train_epoch(epoch, signals, bar)
+                    self.finish_epoch(epoch, signals, bar)
             self.accelerator.end_training()
 
-    def check_processes_agree(self) -> None:
-        total = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
-        if total != self.state.step * self.accelerator.num_processes:
-            raise TrainingError(
-                f"process {self.rank} found step {self.state.step} in {self.folder.path}, others "
-                "another one: all machines must share the folder of the run"
-            )
+    def resume(self) -> None:
+        tensors, self.state = newest(self.folder, self.settings(), environment(self.device))
+        if tensors:
+            checkpoint.unpack(tensors, *self.learner.saved)
+        steps = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
+        if steps != self.state.step * self.accelerator.num_processes:
+            what = f"the processes found different checkpoints in {self.folder}"
+            raise TrainingError(f"{what}: it must be on a disk that all of them share")
 
-    def train_epoch(self, epoch: int, stop: StopSignals, bar: "tqdm[Any]") -> None:
-        """The rest of one epoch, from wherever `state` stands."""
+    def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
+        """All the epoch's steps that are left, in batches of the seeded permutation."""
         self.learner.model.train()
-        batch_size, images = self.recipe.batch_size, len(self.data.train)
+        batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
         permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
         order = torch.from_numpy(permutation).to(self.device)
-        first, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
+        first, end = (number * self.learner.steps_per_epoch for number in (epoch, epoch + 1))
         begun = time.monotonic()
         sums: list[Tensor] = []  # of the steps since the last collection
         for step in range(self.state.step, end):
             batch = order[(step - first) * batch_size :][:batch_size]
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            now = time.monotonic()
             # Several processes agree on a signal only now and then: it makes them wait.
-            stopping = bool(stop.received) and self.accelerator.num_processes == 1
+            stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
+            now = time.monotonic()
             self.collect(step + 1, sums, now - begun)
             sums, begun = [], now
             bar.set_postfix(epoch=epoch + 1, loss=f"{self.state.loss_sum / self.state.total:.3f}")
-            self.save_if_due(bool(stop.received))
-            self.stop_if_asked(stop)
+            self.save_if_due(signals)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add what all processes counted in the steps since the last time to the state.
@@ -155,22 +141,21 @@ class Run:
         self.state.total += total
         self.state.seconds += seconds
         if not math.isfinite(self.state.loss_sum):
-            raise TrainingError(
-                f"the loss is {self.state.loss_sum} at step {step}; "
-                f"the newest checkpoint in {self.folder.path} is from before"
-            )
+            what = f"the loss is {self.state.loss_sum} at step {step}"
+            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is from before")
 
-    def finish_epoch(self, epoch: int, stop: StopSignals, bar: "tqdm[Any]") -> None:
+    def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save."""
-        self.save_if_due()
         begun = time.monotonic()
-        if self.learner.average is not None and epoch + 1 == self.experiment.epochs:
+        ended = epoch + 1 == self.experiment.epochs
+        if self.learner.average is not None and ended:
             reestimate_batch_norm(self.learner.average, self.learner.images)
         correct, loss_sum = self.validate()
         state, images = self.state, len(self.data.validation)
+        per_epoch = self.learner.steps_per_epoch
         row = {
             "epoch": epoch + 1,
-            "lr": self.experiment.lr(epoch * self.steps_per_epoch, self.steps_per_epoch),
+            "lr": self.experiment.lr(epoch * per_epoch, per_epoch),
             "train_loss": state.loss_sum / state.total,
             "train_accuracy": state.correct / state.total,
             "valid_loss": loss_sum / images,
@@ -179,35 +164,41 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        ended = epoch + 1 == self.experiment.epochs
         self.save_shorter_runs()  # first: an epoch that is saved is never gone through again
-        self.save_if_due(ended or bool(stop.received))
         if self.accelerator.is_main_process:
-            self.folder.write_history(state.history)
+            replace_files(self.folder, {"history.csv": to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
             bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
         rate = len(self.data.train) / row["seconds"]
         self.accelerator.log({**row, "images_per_second": rate}, step=state.step)
-        self.stop_if_asked(stop)
+        self.save_if_due(signals, ended)
 
     def validate(self) -> list[float]:
         """[correct predictions, sum of losses] over the validation split, by all processes."""
-        for buffer in (
-            self.learner.bare_model.buffers() if self.accelerator.num_processes > 1 else ()
-        ):
-            torch.distributed.broadcast(buffer, 0)  # batch norm's, where processes keep their own
+        if self.accelerator.num_processes > 1:
+            for network in (self.learner.bare_model, self.learner.result):
+                for buffer in network.buffers():  # batch norm's: each process has its own
+                    torch.distributed.broadcast(buffer, 0)
         mine = self.data.validation.take(self.learner.part)
         sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
-    def save_if_due(self, asked: bool = False) -> None:
-        """Save where a process asks for it, or the last time was two minutes ago."""
-        if self.any_process(asked or time.monotonic() - self.saved > CHECKPOINT_SECONDS):
+    def save_if_due(self, signals: list[int], ended: bool = False) -> None:
+        """Save at the end, every two minutes and at a signal, which then stops all processes."""
+        late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        asked = torch.tensor([float(bool(signals)), float(ended or late)])
+        stopping, due = sum_over_processes(self.accelerator, asked)
+        if stopping or due:
             self.save()
+        if stopping:
+            number = signals[0] if signals else signal.SIGTERM
+            if self.accelerator.is_main_process:
+                name = signal.Signals(number).name
+                print(f"stopped by {name}; the same command resumes", file=sys.stderr)
+            sys.exit(128 + number)  # as shells have it
 
     def save(self) -> None:
-        if self.accelerator.is_main_process:
-            self.folder.save(self.state, *self.learner.saved)
+        self.save_in(self.folder, self.settings())
         self.accelerator.wait_for_everyone()
         self.saved = time.monotonic()
 
@@ -215,15 +206,14 @@ class Run:
         """Save the end of an experiment whose whole run this one has just been through."""
         for row in EXPERIMENTS.values():
             if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
-                path = self.folder.path.parent.parent / row.name / self.folder.path.name
-                settings = self.folder.settings | {"epochs": row.epochs}
-                if self.accelerator.is_main_process:
-                    shorter = RunFolder(path, settings, self.folder.environment)
-                    shorter.save(self.state, *self.learner.saved)
+                path = self.folder.parent.parent / row.name / self.folder.name
+                self.save_in(path, self.settings() | {"epochs": row.epochs})
 
-    def stop_if_asked(self, stop: StopSignals) -> None:
-        if self.any_process(bool(stop.received)):
-            raise Stopped(stop.received or signal.SIGTERM)
-
-    def any_process(self, mine: bool) -> bool:
-        return any_process(self.accelerator, mine)
+    def save_in(self, folder: Path, settings: dict[str, Any]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        try:
+            checkpoint.write(folder, checkpoint.pack(*self.learner.saved), self.state, settings)
+        except OSError as error:
+            what = f"cannot write a checkpoint in {folder}: {error}"
+            raise TrainingError(f"{what}; the one before is whole") from error

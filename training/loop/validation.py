@@ -15,9 +15,6 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import normalize, pillow_resize
 from training.dataset.cifar10 import Split
 
-BATCH_SIZE = 64  # images; on a GPU larger ones are faster
-GPU_BATCH_SIZE = 500
-
 
 class Outputs(NamedTuple):
     """What a network gives for N images, float32 on the CPU."""
@@ -37,15 +34,14 @@ def split_logits(
 def split_outputs(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Outputs:
-    """Logits and features of all images of a split.
+    """Logits and features of all images of a split, or of the mirrored ones.
 
-    Args:
-        what: names the progress bar; without it there is none.
-        flip: of the mirrored images instead.
+    `what` names the progress bar; without it there is none.
     """
     device = next(model.parameters()).device
-    on_gpu = device.type == "cuda"  # the only other device with the float64 of `pillow_resize`
-    size, home = (GPU_BATCH_SIZE, device) if on_gpu else (BATCH_SIZE, torch.device("cpu"))
+    size, home = 64, torch.device("cpu")
+    if device.type == "cuda":  # the only other device with the float64 of `pillow_resize`
+        size, home = 500, device
     training, rows = model.training, []
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:

@@ -1,0 +1,190 @@
+"""What a run is resumed from and refused for: checkpoints, settings, schedules, devices."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.optim.lr_scheduler import StepLR
+
+from tests.tiny import EXPERIMENT, final_state, tiny_run
+from training.dataset.sample import tiny_dataset
+from training.errors import DeviceError, TrainingError
+from training.experiments import EXPERIMENTS
+from training.loop import checkpoint, provenance
+from training.loop.augmentation import Flip
+from training.loop.optimizers import Adam
+from training.loop.run import Run
+from training.recipe import Recipe
+
+
+def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    other = dataclasses.replace(EXPERIMENT, model={"size": "small", "dropout": 0.5})
+    with pytest.raises(TrainingError, match=r"dropout was 0\.2 and is now 0\.5"):
+        tiny_run(tmp_path, other).train()
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    newest = max(tmp_path.glob("step-*.safetensors"))
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    _, state, _, damaged = checkpoint.read(tmp_path)
+    assert state.step < json.loads(newest.with_suffix(".json").read_text())["state"]["step"]
+    assert len(damaged) == 1
+    tiny_run(tmp_path).train()
+    assert final_state(tmp_path) == final_state(uninterrupted)
+
+
+def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("step-*.json"):
+        path.write_text("{")
+    with pytest.raises(checkpoint.CheckpointError, match="no whole checkpoint"):
+        checkpoint.read(tmp_path)
+
+
+def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
+    endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
+    assert endings == {".safetensors", ".json", ".csv"}
+    names = load_file(max(uninterrupted.glob("*.safetensors")))
+    assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
+
+
+def test_the_step_schedule_is_that_of_listing_10():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], lr=0.001)
+    scheduler = StepLR(optimizer, step_size=3, gamma=0.03)
+    experiment = EXPERIMENTS["small-dropout0-epochs10"]
+    for epoch in range(10):
+        for step in (0, 546):
+            ours = experiment.lr(epoch * 547 + step, 547)
+            assert ours == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_the_cosine_schedule_falls_from_the_same_peak_to_nothing():
+    experiment = EXPERIMENTS["small-dropout0-epochs10-cosine"]
+    rates = [experiment.lr(step, 547) for step in range(5470)]
+    assert rates[0] == 1e-3
+    assert rates[2735] == pytest.approx(5e-4)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-9
+
+
+def test_only_the_shorter_run_of_the_same_setting_shares_a_prefix():
+    longer = EXPERIMENTS["small-dropout0.7-epochs5"]
+    sharing = [name for name, row in EXPERIMENTS.items() if row.is_prefix_of(longer)]
+    assert sharing == ["small-dropout0.7-epochs4"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": Adam(2e-3)},
+        {"batch_size": 32},
+        {"schedule": "cosine"},
+        {"label_smoothing": 0.1},
+        {"augmentations": (Flip(),)},
+    ],
+    ids=str,
+)
+def test_any_other_recipe_is_refused_on_resuming_and_is_no_prefix(uninterrupted, tmp_path, change):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    recipe = dataclasses.replace(EXPERIMENT.recipe, **change)
+    other = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    with pytest.raises(TrainingError, match=f"{next(iter(change))} was .* and is now"):
+        tiny_run(tmp_path, other).train()
+    longer = dataclasses.replace(other, epochs=9)
+    assert not EXPERIMENT.is_prefix_of(longer)
+
+
+def test_the_settings_of_a_run_hold_every_field_of_its_recipe(tmp_path):
+    settings = tiny_run(tmp_path).settings()
+    assert {field.name for field in dataclasses.fields(Recipe)} <= settings.keys()
+
+
+def test_a_flipped_bit_in_a_manifest_is_noticed(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    manifest = max(tmp_path.glob("step-*.json"))
+    manifest.write_text(manifest.read_text().replace('"step": 6', '"step": 7'))
+    damaged = checkpoint.read(tmp_path)[3]
+    assert "SHA-256" in damaged[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR"),
+        ("ACCELERATE_MIXED_PRECISION", "fp16"),
+        ("ACCELERATE_USE_FSDP", "true"),
+    ],
+)
+def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match=f"{name}={value.lower()} is not supported"):
+        tiny_run(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1", "cuda:99"])
+def test_a_device_that_is_not_here_is_named(tmp_path, device):
+    with pytest.raises(DeviceError, match=f"no {device} device here"):
+        Run(EXPERIMENT, tiny_dataset(), tmp_path, device=device)
+
+
+def test_logs_without_tensorboard_are_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match=r"pip install 'mobilenetv3-cifar\[logging\]'"):
+        Run(EXPERIMENT, tiny_dataset(), tmp_path, device="cpu", log_dir=tmp_path)
+
+
+def test_the_commit_tells_changes_of_loaded_files_and_a_missing_git(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], check=True)
+
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    (tmp_path / "code.py").write_text("1")
+    (tmp_path / "notes.py").write_text("1")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    ours = SimpleNamespace(__file__=str(tmp_path / "code.py"))
+    monkeypatch.setitem(sys.modules, "code_of_ours", ours)
+    head = provenance.git("rev-parse", "HEAD")
+    (tmp_path / "notes.py").write_text("2")  # not loaded
+    assert provenance.commit() == head
+    (tmp_path / "code.py").write_text("2")
+    assert provenance.commit() == f"{head}+changes"
+    monkeypatch.setenv("PATH", "")
+    assert provenance.commit() == "unknown"
+
+
+def test_history_csv_grows_with_the_run(uninterrupted):
+    lines = (uninterrupted / "history.csv").read_text().splitlines()
+    assert len(lines) == 1 + EXPERIMENT.epochs
+    assert lines[0].startswith("epoch,lr,train_loss")
+
+
+def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_path, monkeypatch):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    run = tiny_run(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        run.save()
+    assert final_state(tmp_path) == final_state(uninterrupted)
+    assert not list(tmp_path.glob("*.partial"))
