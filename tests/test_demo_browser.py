@@ -253,6 +253,7 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
     expect(page.locator("#details polyline.n1")).to_have_count(6)
     page.get_by_label("range slider for Epoch").fill("50")
     expect(page.locator("#details")).to_contain_text("training 40.0 %, validation 50.0 %")
+    page.locator("#calibration svg").wait_for()
 
 
 def test_every_tab_is_visible_on_a_phone(visit):
