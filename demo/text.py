@@ -47,9 +47,9 @@ def describe_photographs(variant: str) -> str:
         return words
     known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
     return (
-        f"{words} It is right for {percent(row['accuracy'], 0)} of {measured['photographs']} "
-        f"photographs of the classes, and calls {percent(known, 0)} of them and "
-        f"{percent(none, 0)} of {measured['none']} others none of the ten."
+        f"{words} It classifies {percent(row['accuracy'], 0)} of {measured['photographs']} "
+        f"photographs of the classes correctly. It calls {percent(known, 0)} of them, and "
+        f"{percent(none, 0)} of {measured['none']} other photographs, none of the ten."
     )
 
 
