@@ -10,7 +10,6 @@ const TINY = 2 ** -126; // the smallest normal float32
 export class Network {
   static async load() {
     ort.env.wasm.numThreads = 1; // more need headers that static hosts do not send
-    ort.env.wasm.wasmPaths = { wasm: new URL("./ort.wasm", import.meta.url).href };
     const network = new Network();
     [network.facts, network.session] = await Promise.all([
       fetch("network.json").then((response) => response.json()),
