@@ -262,7 +262,9 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     with client(url, "127.0.0.3") as other:
         answer = other.post("/gradio_api/upload", files={"files": b"x"})
     assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
-    assert upload(http, b"x")
+    before = budgets.used["bytes", "127.0.0.1"]
+    upload(http, encode(Image.new("RGB", (512, 512))))  # a small file of many pixels
+    assert budgets.used["bytes", "127.0.0.1"] - before > 3 * 512 * 512
 
 
 def test_an_image_that_was_deleted_is_said_to_be(http):
