@@ -8,10 +8,12 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import time
 
 import gradio as gr
+import httpx
 import numpy as np
 from PIL import Image
 
@@ -66,6 +68,22 @@ def slow_gif(size=9_900_000):
     gif = encode(Image.new("P", (32, 32)), "GIF")
     start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
     return gif[:start] + b"!\xfe\0" * ((size - len(gif)) // 3) + gif[start:]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def client(url, address="127.0.0.1"):
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, timeout=60, trust_env=False, transport=transport)
+
+
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=5)
 
 
 def upload(http, data, name="image.png"):

@@ -16,7 +16,7 @@ SHARES = {  # at a time, of all and of one: a session for streams, an address fo
 PERIOD = 300  # seconds
 MOST = {  # of one address in a period, and what it is told
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    "bytes": (60e6, "Too many images came from your address: try again in a few minutes."),
+    "bytes": (150e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
 used: dict[tuple[str, str], float] = defaultdict(float)  # kind and address, in this period

@@ -133,7 +133,8 @@ class Guard:
                 content, name = await file.read(), file.filename or ""
                 kept, seconds = await self.decoder.keep(content, name, address)
         budgets.used["seconds", address] += seconds
-        budgets.used["bytes", address] += 2 * len(content) + 20_000
+        blocks = sum(file.stat().st_blocks for file in kept.parent.iterdir())
+        budgets.used["bytes", address] += 512 * blocks
         return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
 
 
