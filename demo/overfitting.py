@@ -13,11 +13,7 @@ INTRODUCTION = (
     f"two curves part. In between, both curves rise together. {NOTE}"
 )
 GAP = 0.05  # training minus validation accuracy: more is called overfitting, as in the model cards
-REASONS = {
-    "Underfits": "Both are low",
-    "Fits": "Both are close",
-    "Overfits": "They are far apart",
-}
+REASONS = {"Underfits": "Both are low", "Fits": "Both are close", "Overfits": "They are far apart"}
 
 
 def gap(name: str) -> float:
