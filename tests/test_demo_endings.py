@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -23,12 +24,16 @@ HALF = (
 
 @pytest.fixture(scope="module")
 def servers():
-    """A program that forks servers."""
+    """A program that forks servers; those that a failed test has left are killed."""
     command = [sys.executable, "-m", "tests.light_demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
+        program.started = []
         yield program
         program.stdin.close()
+    for process in program.started:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def start(servers, base):
@@ -36,6 +41,7 @@ def start(servers, base):
     servers.stdin.write(f"{base} {port}\n")
     servers.stdin.flush()
     process, url = int(servers.stdout.readline()), f"http://127.0.0.1:{port}"
+    servers.started.append(process)
     end = time.monotonic() + 60
     while True:
         try:
