@@ -1,7 +1,7 @@
 """What the page asks of the networks: image and variant -> answer. Knows nothing of gradio."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,13 +10,7 @@ from PIL import Image
 
 from demo.sample import example_files, sample
 from demo.serving.decode import reduce
-from mobilenetv3_cifar import (
-    Explanation,
-    MobileNetV3Cifar,
-    Prediction,
-    explain,
-    list_variants,
-)
+from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, Prediction, explain, list_variants
 from mobilenetv3_cifar.classifier import Classifier
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.explanation import Method
@@ -57,13 +51,12 @@ class Answer:
         return [to_square(self.image.crop(box), NATIVE_SIZE) for box in crops(self.image.size)]
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, None where it is blank; maps of one layer share one scale."""
-        peaks = dict.fromkeys(self.layers, 0.0)
-        for layer, each in zip(self.layers, self.explanations, strict=True):
-            peaks[layer] = max(peaks[layer], each.peak)
+        """One map per explanation, None where it is blank; those of one layer share one scale."""
+        highest = max(each.peak for each in self.explanations)
+        one_layer = len(set(self.layers)) == 1
         return [
-            None if each.blank else each.heatmap * (each.peak / peaks[layer])
-            for layer, each in zip(self.layers, self.explanations, strict=True)
+            None if each.blank else each.heatmap * (each.peak / highest if one_layer else 1)
+            for each in self.explanations
         ]
 
     def top(self, count: int) -> list[tuple[str, float]]:
@@ -75,56 +68,38 @@ def answer(
     variant: str,
     method: Method = "gradcam",
     targets: Sequence[str] = (PREDICTED,),
-    layer_names: Sequence[str | None] = (None,),
+    layer_names: Sequence[str] = (),
 ) -> Answer:
-    """Classify an image and explain each of `targets` at each of `layer_names`.
+    """Classify an image and explain each of `targets` at each layer, by default the last one.
 
     Raises:
         VariantError, ValueError: the variant, method, a target or a layer is unknown.
     """
-    model = load(variant) if set(layer_names) == {None} else load_torch(variant)
+    model = load_torch(variant) if layer_names else load(variant)
+    layer_names = layer_names or model.layers()[-1:]
     image = reduce(image)
     started = time.perf_counter()
     explanations = tuple(
-        explain(
-            model, image, method=method, target=None if name == PREDICTED else name, layer=layer
-        )
-        for name in targets
+        explain(model, image, method, None if target == PREDICTED else target, layer)
+        for target in targets
         for layer in layer_names
     )
     seconds = time.perf_counter() - started
-    layers = tuple(name or model.layers()[-1] for _ in targets for name in layer_names)
-    return Answer(variant, method, image, explanations, layers, seconds)
+    return Answer(variant, method, image, explanations, tuple(layer_names) * len(targets), seconds)
 
 
-def likeliest(image: Image.Image, variant: str, count: int) -> list[str]:
-    """The labels with the highest probabilities."""
-    return list(load(variant).predict(reduce(image), top_k=count))
-
-
-def compare(image: Image.Image) -> Iterator[Answer]:
+def compare(image: Image.Image) -> list[Answer]:
     """The answer of every shipped variant, the best variant first."""
-    for variant in list_variants():
-        yield answer(image, variant.name)
-
-
-def layer_names(variant: str) -> list[str]:
-    """The layers whose maps can be shown, from the finest map to the last one."""
-    return load_torch(variant).layers()
-
-
-def load(name: str) -> Classifier:
-    """A network for answers and maps of its last layer."""
-    return load_once(get_variant(name).name)
+    return [answer(image, variant.name) for variant in list_variants()]
 
 
 @cache
-def load_once(name: str) -> Classifier:
+def load(name: str) -> Classifier:
     """By onnxruntime where the variant has a file for it: that is several times faster."""
     try:
         from mobilenetv3_cifar.runtime import OnnxClassifier
 
-        return OnnxClassifier.from_pretrained(name)
+        return OnnxClassifier.from_pretrained(get_variant(name).name)
     except (ModuleNotFoundError, ModelFolderError):
         return load_torch(name)
 
@@ -136,9 +111,11 @@ def load_torch(name: str) -> MobileNetV3Cifar:
 
 
 @cache
-def sample_answers(variant: str) -> list[Prediction]:
-    """The prediction for each image of the sample; takes seconds."""
-    return load(variant).predict([entry.image for entry in sample()], top_k=1)
+def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
+    """The label and probability predicted for each image of the sample; takes seconds."""
+    predictions = load(variant).predict([entry.image for entry in sample().values()], top_k=1)
+    found = (next(iter(prediction.items())) for prediction in predictions)
+    return dict(zip(sample(), found, strict=True))
 
 
 def warm_up() -> None:

@@ -1,22 +1,22 @@
 """The API beside the page: three typed functions, with examples to copy at the foot of the page."""
 
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.data_classes import ImageData
 from PIL import Image
 
 from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
-from demo.safe_image import Opened, SafeImage, WithoutStub
-from demo.serving.folder import new_folder
+from demo.safe_image import Opened, SafeImage
+from demo.sample import write_png
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
-from mobilenetv3_cifar.preprocessing import Box, crops
+from mobilenetv3_cifar.preprocessing import crops
 from mobilenetv3_cifar.variants import get_variant, list_variants
 
 MIN_OVERLAY = 256  # pixels of the longer side of an overlay
@@ -28,45 +28,6 @@ answer, overlay, details = client.predict(
 )
 print(answer["label"], details["probably_none"], overlay)
 """
-SHELL = """file=$(curl -s -F files=@image.jpg {url}gradio_api/upload | cut -d '"' -f 2)
-image="{{\\"path\\": \\"$file\\", \\"meta\\": {{\\"_type\\": \\"gradio.FileData\\"}}}}"
-call={url}gradio_api/call/classify
-data="{{\\"data\\": [$image, \\"{variant}\\", \\"gradcam\\", \\"predicted\\", 0.5]}}"
-event=$(curl -s -H "Content-Type: application/json" -d "$data" $call | cut -d '"' -f 4)
-curl -s $call/$event
-"""
-
-
-class VariantFacts(TypedDict):
-    """A shipped variant: its accuracy is a fraction, on the validation images."""
-
-    name: str
-    accuracy: float
-    parameters: int
-    macs: int
-
-
-class Details(TypedDict):
-    """What `/classify` tells of its answer beside the probabilities and the overlay."""
-
-    boxes: list[list[float]]  # of the crops: left, top, right, bottom as fractions of the image
-    layer: str  # whose map it is
-    blank: bool  # there is no evidence for the class
-    ood_score: float
-    probably_none: bool  # the image is probably of none of the ten classes
-
-
-class OverlayImage(gr.Image, metaclass=WithoutStub):
-    """Writes each image to a file of its own; gradio's writes equal images to one file again."""
-
-    is_template = True
-
-    def postprocess(self, value: Image.Image | None) -> ImageData | None:  # type: ignore[override]
-        if value is None:
-            return None
-        path = new_folder("made") / "overlay.png"
-        value.save(path, compress_level=1)  # a quarter of the time, a little larger
-        return ImageData(path=str(path), orig_name=path.name)
 
 
 def build() -> gr.Markdown:
@@ -79,18 +40,15 @@ def build() -> gr.Markdown:
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)
     opacity = gr.JSON("0.5", label="opacity", visible=False)
-    label = gr.Label(label="answer", visible=False)
-    blended = OverlayImage(label="overlay", format="png", visible=False)
-    details = gr.JSON(label="details", visible=False)
+    answer = [
+        gr.Label(label="answer", visible=False),
+        gr.Image(label="overlay", visible=False),
+        gr.JSON(label="details", visible=False),
+    ]
     rows = gr.JSON(label="answers", visible=False)
     button = gr.Button(visible=False)
-    button.click(
-        classify,
-        [image, variant, method, target, opacity],
-        [label, blended, details],
-        api_name="classify",
-        concurrency_id=NETWORK,
-    )
+    asked = [image, variant, method, target, opacity]
+    button.click(classify, asked, answer, api_name="classify", concurrency_id=NETWORK)
     button.click(compare, image, rows, api_name="compare", concurrency_id=NETWORK)
     gr.api(variants, api_name="variants")
     with gr.Accordion("Use it from a program", open=False, elem_id="api"):
@@ -98,22 +56,23 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """Examples that run as they stand against the demo at `url`."""
-    values = {"url": url, "variant": get_variant().name}
+    """An example that runs as it stands against the demo at `url`."""
+    code = PYTHON.format(url=url, variant=get_variant().name)
     return (
         "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
-        f"`pip install gradio_client`:\n\n```python\n{PYTHON.format(**values)}```\n\nIn a shell:"
-        f"\n\n```bash\n{SHELL.format(**values)}```"
+        f"`pip install gradio_client`:\n\n```python\n{code}```"
     )
 
 
 def classify(
     image: Opened, variant: str, method: Method, target: str, opacity: float
-) -> tuple[dict[str, float], Image.Image, Details]:
+) -> tuple[dict[str, float], Path, dict[str, Any]]:
     """Classify an image: the probability of every class, the image under its map, and details.
 
     method: gradcam, gradcam++, layercam, hirescam or eigencam. target: a class, or "predicted".
-    opacity: of the map, from 0 to 1.
+    opacity: of the map, from 0 to 1. The details: `boxes` of the crops (left, top, right, bottom as
+    fractions of the image), the `layer` whose map it is, whether the map is `blank`, `ood_score`,
+    and whether the image is `probably_none` of the ten classes.
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -122,38 +81,27 @@ def classify(
         answer = answers.answer(opened, variant, method, [target])
     except (VariantError, ValueError) as error:
         raise refusal(str(error)) from error
-    return answer.probabilities, blend(answer, opacity), details_of(answer)
+    boxes = np.array(crops(answer.image.size)) / (answer.image.size * 2)
+    details = {
+        "boxes": boxes.tolist(),
+        "layer": answer.layers[0],
+        "blank": answer.explanations[0].blank,
+        "ood_score": answer.probabilities.ood_score,
+        "probably_none": answer.probabilities.probably_none,
+    }
+    overlaid = write_png(blend(answer, opacity), "overlay.png")
+    return answer.probabilities, overlaid, details
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
     """The image under its map, a small one enlarged; a blank map leaves the image alone."""
-    size = enlarged(answer.image.size)
+    factor = max(1, MIN_OVERLAY / max(answer.image.size))
+    size = (round(answer.image.width * factor), round(answer.image.height * factor))
     image = answer.image.resize(size, Image.Resampling.BICUBIC)
-    explained = answer.explanations[0]
-    if explained.blank:
+    (heatmap,) = answer.heatmaps()
+    if heatmap is None:
         return image
-    heatmap = np.asarray(Image.fromarray(explained.heatmap).resize(size)).clip(0, 1)
-    return overlay(image, heatmap, opacity)
-
-
-def enlarged(size: tuple[int, int]) -> tuple[int, int]:
-    factor = max(1, MIN_OVERLAY / max(size))
-    return round(size[0] * factor), round(size[1] * factor)
-
-
-def details_of(answer: Answer) -> Details:
-    return Details(
-        boxes=[fractions(box, answer.image.size) for box in crops(answer.image.size)],
-        layer=answer.layers[0],
-        blank=answer.explanations[0].blank,
-        ood_score=answer.probabilities.ood_score,
-        probably_none=answer.probabilities.probably_none,
-    )
-
-
-def fractions(box: Box, size: tuple[int, int]) -> list[float]:
-    width, height = size
-    return [box[0] / width, box[1] / height, box[2] / width, box[3] / height]
+    return overlay(image, np.asarray(Image.fromarray(heatmap).resize(size)).clip(0, 1), opacity)
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
@@ -164,12 +112,10 @@ def compare(image: Opened) -> list[dict[str, Any]]:
     ]
 
 
-def variants() -> list[VariantFacts]:
-    """The shipped variants, the best on the validation images first."""
+def variants() -> list[dict[str, Any]]:
+    """The shipped variants with their validation accuracy as a fraction, the best first."""
     return [
-        VariantFacts(
-            name=each.name, accuracy=each.accuracy, parameters=each.parameters, macs=each.macs
-        )
+        {key: getattr(each, key) for key in ("name", "accuracy", "parameters", "macs")}
         for each in list_variants()
     ]
 

@@ -1,26 +1,28 @@
 """The second tab: 300 test images, what a network predicts for them, and what it confuses."""
 
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from demo.answers import answer, sample_answers
-from demo.charts import confusion
-from demo.figures import read_metrics
-from demo.markup import Map, bars, maps, tiles
-from demo.parts import ASK, LOCAL, choice, legend, panel, scroll_to, selectable, variant_input
-from demo.sample import SampleImage, find, sample
-from demo.text import describe, describe_map
-from demo.try_it import caption
+from demo.charts import read_metrics
+from demo.markup import bars, button, legend, message, pixels, table
+from demo.parts import ASK, LOCAL, choice, panel, variant_input
+from demo.sample import sample
+from demo.text import describe, draw
 from mobilenetv3_cifar.preprocessing import LABELS
 
 INTRODUCTION = (
     "The first thirty test images of each class. No network was trained on them. Choose one to see "
     "the evidence for its prediction; choose a cell of the table to see the images it counts."
 )
-CHOOSE = '<div class="answer" aria-live="polite"><p>Choose an image.</p></div>'
+MATRIX = (
+    "<h2>Confusion matrix of all 10,000 test images</h2><p>Rows: the true class. Columns: the "
+    "prediction. A cell shows its images among the 300 above.</p>"
+)
+CHOOSE = message("", "Choose an image.")
 ANY, RIGHT, WRONG = "any", "right", "wrong"
+SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' })"
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
@@ -29,83 +31,87 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         variant = variant_input("Network", "explorer")
         truth = choice("True class", [("any", ANY), *LABELS], "truth")
-        predicted = choice(
-            "Prediction",
-            [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS],
-            "predicted",
-        )
+        outcomes = [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS]
+        predicted = choice("Prediction", outcomes, "predicted")
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
-            images = selectable(elem_id="images")
+            images = panel(elem_id="images")
         with gr.Column(scale=2, min_width=280):
             explained = panel(CHOOSE, "explained")
-            legend()
-    matrix = selectable(elem_id="confusion")
+            panel(legend())
+    matrix = panel(elem_id="confusion")
+    chosen = gr.Textbox(visible="hidden", label="chosen")  # the key of a test image
 
     filters: list[Any] = [variant, truth, predicted]
-    changes = [each.change for each in filters]
-    gr.on([tab.select, *changes], choose, filters, [images, matrix], **ASK)
-    gr.on(changes, lambda: CHOOSE, None, explained, **LOCAL)
-    images.select(explain_one, variant, explained, **ASK).then(**scroll_to("explained"))
-    cell = matrix.select(choose_cell, None, [truth, predicted], **LOCAL)
-    cell.then(**scroll_to("images"))
-    return {"explorer": variant, "truth": truth, "predicted": predicted}
+    gr.on([tab.select, *(each.change for each in filters)], choose, filters, images, **ASK)
+    gr.on([tab.select, variant.change], confusion, variant, matrix, **LOCAL)
+    picked = images.select(pick, None, chosen, **LOCAL)
+    picked.then(None, None, None, js=SCROLL % "explained", **LOCAL)
+    gr.on([chosen.change, variant.change], explain_one, [chosen, variant], explained, **ASK)
+    cell = matrix.select(pick_cell, None, [truth, predicted], **LOCAL)
+    cell.then(None, None, None, js=SCROLL % "images", **LOCAL)
+    return {"explorer": variant, "truth": truth, "predicted": predicted, "chosen": chosen}
 
 
-def choose(variant: str, truth: str, predicted: str) -> tuple[str, str]:
-    """HTML: the sample's images that pass the filters, and the confusion matrix."""
+def pick(event: gr.EventData) -> str:
+    return str(event.id)
+
+
+def pick_cell(event: gr.EventData) -> list[str]:
+    """The true class and the prediction of a cell of the confusion matrix."""
+    return str(event.id).split(":")
+
+
+def choose(variant: str, truth: str, predicted: str) -> str:
+    """HTML: the sample's images that pass the filters."""
     found = passing(variant, truth, predicted)
-    items = [(entry.key, entry.image, describe_pair(entry, label)) for entry, label in found]
-    none = "" if items else " Other filters show more."
+    tiles = ""
+    for key, label in found.items():
+        image, _, true = sample()[key]
+        words = label if label == true else f"{true}, predicted {label}"
+        tiles += button(key, f"{pixels(image)}{words}", words)
+    none = "" if found else " Other filters show more."
+    count = f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>'
+    return f'{count}<div class="tiles">{tiles}</div>'
+
+
+def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
+    """The predictions of the sample's images that pass the filters, by their keys."""
+    return {
+        key: label
+        for key, (label, _) in sample_answers(variant).items()
+        if truth in (ANY, sample()[key].label)
+        and predicted in (ANY, label, RIGHT if label == sample()[key].label else WRONG)
+    }
+
+
+def confusion(variant: str) -> str:
+    """HTML: rows true, columns predicted; a cell is a button that sends "truth:predicted"."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
-    return (
-        f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>{tiles(items)}',
-        confusion(matrix),
-    )
+    most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
+    rows = []
+    for truth, counts in zip(LABELS, matrix, strict=True):
+        cells = [truth]
+        for label, count in zip(LABELS, counts, strict=True):
+            kind = "right" if truth == label else "wrong"
+            style = f'class="{kind}" style="--part:{min(1, count / most):.2f}"'
+            words = f"{truth} predicted {label}: {count}"
+            cells.append(button(f"{truth}:{label}", str(count), words, style))
+        rows.append(cells)
+    return MATRIX + table(["true class", *LABELS], rows, "Confusion matrix", "matrix")
 
 
-def passing(variant: str, truth: str, predicted: str) -> list[tuple[SampleImage, str]]:
-    """The sample's images that pass the filters, each with the network's prediction."""
-    labels = (next(iter(row)) for row in sample_answers(variant))
-    pairs = zip(sample(), labels, strict=True)
-    return [(entry, label) for entry, label in pairs if passes(entry, label, truth, predicted)]
-
-
-def passes(entry: SampleImage, label: str, truth: str, predicted: str) -> bool:
-    if truth not in (ANY, entry.label):
-        return False
-    if predicted in (RIGHT, WRONG):
-        return (predicted == RIGHT) == (label == entry.label)
-    return predicted in (ANY, label)
-
-
-def describe_pair(entry: SampleImage, label: str) -> str:
-    return label if label == entry.label else f"{entry.label}, predicted {label}"
-
-
-def choose_cell(event: gr.EventData) -> tuple[str, str]:
-    """A cell of the confusion matrix was chosen: show the images that it counts."""
-    truth, _, predicted = str(event.id).partition(":")
-    return truth, predicted
-
-
-def explain_one(event: gr.EventData, variant: str) -> str:
+def explain_one(key: str, variant: str) -> str:
     """HTML: the answer for one image; for a mistake, the maps of both classes on one scale."""
-    entry = find(str(event.id))
-    if entry is None:
+    if key not in sample():
         return CHOOSE
-    first = answer(entry.image, variant)
-    wrong = first.label != entry.label
-    shown = answer(entry.image, variant, targets=[first.label, entry.label]) if wrong else first
-    drawn = [
-        Map(heatmap, caption(shown, index), describe_map(shown, index))
-        for index, heatmap in enumerate(shown.heatmaps())
-    ]
-    truth = f"Test image {entry.index}: the true class is <b>{escape(entry.label)}</b>."
-    scale = " Prediction and true class, on one scale:" if wrong else ""
-    link = f"?image={entry.key}&amp;network={escape(variant)}"
+    image, index, truth = sample()[key]
+    found, scale = answer(image, variant), ""
+    if found.label != truth:
+        found = answer(image, variant, targets=[found.label, truth])
+        scale = " Prediction and true class, on one scale:"
     return (
-        f"{describe(shown)}<p>{truth}{scale}</p>"
-        f"{maps(entry.image, drawn, f'{entry.key}-{variant}')}{bars(shown.top(3))}"
-        f'<p><a href="{link}">Open this image in "Try it"</a></p>'
+        f"{describe(found)}<p>Test image {index}: the true class is <b>{truth}</b>.{scale}</p>"
+        f"{draw(found)}{bars(found.top(3))}"
+        f'<a href="?image={key}&amp;network={variant}">Open this image in "Try it"</a>'
     )

@@ -7,8 +7,8 @@ with its image (assets/page.js), so the opacity slider needs no server.
 import base64
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,8 +19,7 @@ PHOTO_SIDE = 360  # pixels of the longer side of an image under a map
 MAP_SIDE = 96  # of a map: it is smooth, and the browser interpolates
 
 
-@dataclass(frozen=True)
-class Map:
+class Map(NamedTuple):
     """An activation map (H, W) in [0, 1] to be drawn over an image; None draws the image alone."""
 
     heatmap: np.ndarray | None
@@ -28,44 +27,40 @@ class Map:
     alt: str
 
 
-def data_url(image: Image.Image, format: str = "PNG", quality: int = 75) -> str:
+def percent(fraction: float, digits: int = 1) -> str:
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def message(headline: str, text: str) -> str:
+    """An answer, or what is in its place: read aloud when it changes."""
+    title = f"<h2>{headline}</h2>" if headline else ""
+    return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
+
+
+def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
+    """An image of at most `longest` pixels a side: a small one exactly, a larger one as JPEG."""
+    reduced = image.copy()
+    reduced.thumbnail((longest, longest))
+    format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
     buffer = io.BytesIO()
-    image.save(buffer, format=format, quality=quality)
+    reduced.save(buffer, format)
     return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def photo_url(image: Image.Image) -> str:
-    """A small image exactly, a larger one reduced."""
-    if max(image.size) <= MAP_SIDE:
-        return data_url(image)
-    reduced = image.copy()
-    reduced.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    return data_url(reduced, "JPEG")
-
-
-def heat_image(heatmap: np.ndarray) -> str:
-    """A map in its colours, at most MAP_SIDE pixels a side."""
-    image = Image.fromarray(heatmap.astype(np.float32))
-    scale = min(1, MAP_SIDE / max(image.size))
-    size = [max(1, round(side * scale)) for side in image.size]
-    small = np.asarray(image.resize((size[0], size[1]), Image.Resampling.BILINEAR)).clip(0, 1)
-    return f'<img class="heat" alt="" src="{data_url(Image.fromarray(colour(small)))}">'
-
-
-def maps(image: Image.Image, drawn: Sequence[Map], name: str) -> str:
-    """Maps over one image, in a row. `name` begins the names of downloaded files."""
-    figures = []
-    for number, each in enumerate(drawn, 1):
-        heat = "" if each.heatmap is None else heat_image(each.heatmap)
-        file = escape(f"{name}-{number}.png" if len(drawn) > 1 else f"{name}.png")
-        figures.append(
-            f'<figure><div class="map" role="img" aria-label="{escape(each.alt)}">{heat}</div>'
-            f"<figcaption>{each.caption} "
-            f'<button type="button" class="download" data-file="{file}" '
-            f'aria-label="Download the map {number}">Download</button></figcaption></figure>'
+def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
+    """Maps over one image, in a row."""
+    figures = ""
+    for heatmap, caption, alt in drawn:
+        heat = ""
+        if heatmap is not None:
+            url = data_url(Image.fromarray(colour(heatmap)), MAP_SIDE)
+            heat = f'<img class="heat" alt="" src="{url}">'
+        figures += (
+            f'<figure><div class="map" role="img" aria-label="{escape(alt)}">{heat}</div>'
+            f"<figcaption>{caption}</figcaption></figure>"
         )
-    style = f"--photo:url({photo_url(image)});--ratio:{image.width}/{image.height}"
-    return f'<div class="maps" style="{style}">{"".join(figures)}</div>'
+    style = f"--photo:url({data_url(image)});--ratio:{image.width}/{image.height}"
+    return f'<div class="maps" style="{style}">{figures}</div>'
 
 
 def legend() -> str:
@@ -90,41 +85,26 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
     return f'<ol class="bars" aria-label="Probabilities">{rows}</ol>'
 
 
-def crops(images: Sequence[Image.Image]) -> str:
-    """What the network gets, enlarged without smoothing."""
-    shown = "".join(
-        f'<img class="pixels" alt="Input {number} of the network" src="{data_url(image)}">'
-        for number, image in enumerate(images, 1)
-    )
-    return f'<div class="crops">{shown}</div>'
+def button(key: str, content: str, words: str = "", style: str = "") -> str:
+    """A click on it sends `key` to the server; `words`, by default the key, are read aloud."""
+    label = escape(words or key)
+    return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
 
-def tiles(items: Iterable[tuple[str, Image.Image, str]], captions: bool = True) -> str:
-    """Images as buttons; a click sends the first of (id, image, caption) to the server."""
-    buttons = "".join(
-        f'<button type="button" data-id="{escape(key)}" aria-label="{escape(caption)}">'
-        f'<img class="pixels" alt="" src="{data_url(image)}">'
-        + (f"<span>{escape(caption)}</span>" if captions else "")
-        + "</button>"
-        for key, image, caption in items
-    )
-    return f'<div class="tiles">{buttons}</div>'
+def pixels(image: Image.Image, alt: str = "") -> str:
+    """A small image, enlarged without smoothing."""
+    return f'<img class="pixels" alt="{escape(alt)}" src="{data_url(image)}">'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str = "") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
     """The first column to the left, the others, which are numbers, to the right."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
-    region = f'role="region" tabindex="0" aria-label="{escape(label or head[0])}"'
+    region = f'role="region" tabindex="0" aria-label="{escape(label)}"'
     return (
-        f'<div class="table" {region}><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="table {style}" {region}><table><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def percent(fraction: float) -> str:
-    """A probability, in percent with one decimal."""
-    return f"{100 * fraction:.1f} %"

@@ -1,47 +1,22 @@
-"""Components that several tabs use."""
+"""Components and arguments of events that several tabs use."""
 
 from typing import Any
 
 import gradio as gr
 
-from demo import markup
 from demo.text import variant_choices
-from mobilenetv3_cifar.variants import get_variant
 
 NETWORK = "network"  # the queue of everything that runs a network, so that visitors take turns
 SELECT = """element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-id]");
     if (chosen) trigger("select", { id: chosen.dataset.id });
+    const map = event.target.closest(".map");
+    const parts = () => [event.offsetX / map.clientWidth, event.offsetY / map.clientHeight];
+    if (map) trigger("select", { id: parts() });
 });"""
-LOCAL: dict[str, Any] = {  # events that run no network
-    "show_progress": "hidden",
-    "trigger_mode": "always_last",
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
-ASK: dict[str, Any] = {  # events that do
-    "show_progress": "minimal",
-    "trigger_mode": "always_last",
-    "concurrency_id": NETWORK,
-    "api_visibility": "private",
-}
-
-
-def scroll_to(elem_id: str) -> dict[str, Any]:
-    """The arguments of an event that brings an element into the window."""
-    js = f"() => document.getElementById('{elem_id}').scrollIntoView({{block: 'nearest'}})"
-    return {"fn": None, "js": js, **LOCAL}
-
-
-def variant_input(label: str, elem_id: str, value: str | None = None) -> gr.Dropdown:
-    return gr.Dropdown(
-        variant_choices(),
-        value=value or get_variant().name,
-        label=label,
-        filterable=False,
-        min_width=220,
-        elem_id=elem_id,
-    )
+COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
+LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # runs no network
+ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 
 def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
@@ -52,14 +27,13 @@ def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
     )
 
 
-def selectable(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    """HTML whose elements with a `data-id` trigger `select`; the function reads `event.id`."""
-    return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)
+def variant_input(label: str, elem_id: str) -> gr.Dropdown:
+    return choice(label, variant_choices(), elem_id)
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    return gr.HTML(html, js_on_load=None, apply_default_css=False, elem_id=elem_id)
+    """HTML; a click on an element with a `data-id`, or on a map, triggers `select`.
 
-
-def legend() -> gr.HTML:
-    return panel(markup.legend())
+    The function reads `event.id`; of a map, it is [across, down], from 0 to 1.
+    """
+    return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

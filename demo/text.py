@@ -1,77 +1,87 @@
-"""Sentences of the page about networks, answers and maps."""
+"""What the page says about an answer, and the maps that it draws for it."""
 
+import json
 from html import escape
 
+import numpy as np
+
 from demo.answers import Answer
-from demo.markup import percent
+from demo.markup import Map, maps, message, percent
+from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
+
+PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # by `python -m benchmarks.photographs`
 
 
 def variant_choices() -> list[tuple[str, str]]:
     """Each variant as the page shows it, and its name."""
     return [
-        (
-            f"{variant.name} · {accuracy(variant.accuracy)} · {variant.bytes / 1e6:.1f} MB",
-            variant.name,
-        )
-        for variant in list_variants()
+        (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
+        for each in list_variants()
     ]
-
-
-def accuracy(fraction: float) -> str:
-    """A measured fraction of many images, in percent with two decimals."""
-    return f"{100 * fraction:.2f} %"
 
 
 def describe(answer: Answer) -> str:
     """HTML: the answer in a headline, then what there is to know about it."""
-    label, probability = answer.label, answer.probabilities[answer.label]
+    label, probability = answer.label, percent(answer.probabilities[answer.label])
     if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"
-        detail = f"Of the ten, <b>{escape(label)}</b> fits best ({percent(probability)})."
+        detail = f"Of the ten, <b>{escape(label)}</b> fits best ({probability})."
     elif answer.is_photograph:
         headline = f"{escape(label).capitalize()} fits best"
-        detail = (
-            f"Of the ten classes, at {percent(probability)}. The network learned from images of 32 "
-            "by 32 pixels and is much less reliable on photographs: fill the image with one object."
-        )
+        detail = f"Of the ten classes, at {probability}."
     else:
-        headline = f"{article(label)} <b>{escape(label)}</b>"
-        detail = f"The network gives it {percent(probability)}."
-    time = f"{1000 * answer.seconds:.0f} ms"
-    crops = f"Averaged over {len(answer.inputs)} crops. " if len(answer.inputs) > 1 else ""
+        headline = f"{'An' if label[0] in 'aeiou' else 'A'} <b>{escape(label)}</b>"
+        detail = f"The network gives it {probability}."
+    if answer.is_photograph:
+        detail += f" {describe_photographs(answer.variant)}"
+    return message(headline, f"{detail} Computed in {1000 * answer.seconds:.0f} ms.")
+
+
+def describe_photographs(variant: str) -> str:
+    """How reliable a network is on photographs, as measured."""
+    words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
+    measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
+    row = measured["variants"].get(variant)
+    if row is None:
+        return words
+    known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
     return (
-        f'<div class="answer" aria-live="polite"><h2>{headline}</h2>'
-        f"<p>{detail} {crops}Computed in {time}.</p></div>"
+        f"{words} It classifies {percent(row['accuracy'], 0)} of {measured['photographs']} "
+        f"photographs of the classes correctly. It calls {percent(known, 0)} of them, and "
+        f"{percent(none, 0)} of {measured['none']} other photographs, none of the ten."
     )
-
-
-def describe_map(answer: Answer, index: int = 0) -> str:
-    """The alternative text of a map."""
-    explained = answer.explanations[index]
-    if explained.blank:
-        return f"The image without a map: no region {evidence(answer, explained.label)}"
-    return f"The image under a map, bright where a region {evidence(answer, explained.label)}"
-
-
-def evidence(answer: Answer, label: str) -> str:
-    """What a region of the image does that its map shows."""
-    if answer.method == "eigencam":
-        return "is part of the strongest pattern"
-    return f"is evidence for {label}"
 
 
 def describe_refusal(error: Exception) -> str:
     """HTML: why there is no answer, where the answer would be."""
-    return (
-        '<div class="answer" aria-live="polite"><h2>This image cannot be used</h2>'
-        f"<p>{escape(as_sentence(str(error)))}</p></div>"
-    )
+    return message("This image cannot be used", escape(as_sentence(str(error))))
 
 
 def as_sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def article(noun: str) -> str:
-    return "An" if noun[0] in "aeiou" else "A"
+def draw(answer: Answer) -> str:
+    """HTML: all maps of an answer."""
+    return maps(answer.image, maps_of(answer))
+
+
+def maps_of(answer: Answer) -> list[Map]:
+    """The maps of an answer, each with its caption and alternative text."""
+    return [map_of(answer, index, heatmap) for index, heatmap in enumerate(answer.heatmaps())]
+
+
+def map_of(answer: Answer, index: int, heatmap: np.ndarray | None) -> Map:
+    explained = answer.explanations[index]
+    label = escape(explained.label)
+    caption = f"<b>{label}</b> {percent(explained.probability)}"
+    shows = f"a region is evidence for {label}"
+    if answer.method == "eigencam":
+        caption = "The strongest pattern, whatever the class"
+        shows = "a region is part of the strongest pattern"
+    if len(set(answer.layers)) > 1:
+        caption += f"<br>layer {index + 1} of {len(answer.layers)}"
+    if heatmap is None:
+        return Map(None, f"{caption}<br>no evidence", f"The image without a map: nowhere {shows}")
+    return Map(heatmap, caption, f"The image under a map, bright where {shows}")

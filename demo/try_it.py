@@ -1,31 +1,41 @@
-"""The first tab: one image, asked of one network, of all networks, and changed by the visitor."""
+"""The first tab: one image, asked of one network, of all networks, or changed by the visitor."""
 
+import math
 from collections import Counter
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
-from demo import answers, editor
+from demo import answers
 from demo.answers import PREDICTED, Answer
-from demo.markup import Map, bars, crops, maps, percent, tiles
-from demo.parts import ASK, LOCAL, choice, legend, panel, selectable, variant_input
+from demo.markup import bars, button, legend, maps, message, pixels
+from demo.parts import ASK, LOCAL, choice, panel, variant_input
 from demo.safe_image import Opened, SafeImage
 from demo.sample import example_files, file_of
-from demo.text import describe, describe_map, describe_refusal
+from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
 from mobilenetv3_cifar.preprocessing import LABELS
 
 ONE, ALL, CHANGE = "one", "all", "change"
-VIEWS = (ONE, ALL, CHANGE)
+VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
-SHOWN = [
-    ("for one class", CLASS),
-    ("for the three likeliest classes", CLASSES),
-    ("at every layer", LAYERS),
-]
-EMPTY = '<div class="answer" aria-live="polite"><p>Choose an image or take an example.</p></div>'
+SHOWN = [("of one class", CLASS), ("of the likeliest three", CLASSES), ("at every layer", LAYERS)]
+CHANGES = {  # least, most, step, start; of lengths, the unit is the image's side
+    "Rotate": (-180, 180, 1, 0),
+    "Zoom": (0.5, 4, 0.05, 1),
+    "Shift across": (-0.5, 0.5, 0.01, 0),
+    "Shift down": (-0.5, 0.5, 0.01, 0),
+    "Blur": (0, 0.2, 0.005, 0),
+    "Hide: size": (0, 1, 0.05, 0),
+    "Hide: across": (0, 1, 0.01, 0.5),
+    "Hide: down": (0, 1, 0.01, 0.5),
+}
+HIDDEN_SIZE = 0.3  # of the part that a click hides
+GREY = (127, 127, 127)  # of hidden parts, and outside the image
+EMPTY = message("", "Choose an image or take an example.")
 
 
 def build() -> dict[str, Any]:
@@ -39,128 +49,117 @@ def build() -> dict[str, Any]:
                 buttons=[],
                 elem_id="image",
             )
-            examples = selectable(example_tiles(), "examples")
+            tiles = (button(file.stem, pixels(Image.open(file))) for file in example_files())
+            examples = panel(f'<div class="tiles">{"".join(tiles)}</div>', "examples")
             variant = variant_input("Network", "network")
         with gr.Column(scale=3, min_width=280):
-            view = gr.Textbox(ONE, visible="hidden", label="view", elem_id="view")
-            with gr.Tabs(elem_id="views") as views:
-                with gr.Tab("One network", id=ONE) as one_tab:
-                    one = panel(EMPTY, "one")
-                    legend()
-                    shown, target, method = build_settings()
-                with gr.Tab("All networks", id=ALL) as all_tab:
-                    every = panel(EMPTY, "all")
-                    legend()
-                with gr.Tab("Fool it", id=CHANGE) as change_tab:
-                    editor.build(variant, view, CHANGE)
-    for name, tab in ((ONE, one_tab), (ALL, all_tab), (CHANGE, change_tab)):
-        tab.select(None, None, view, js=f"() => '{name}'", api_visibility="private")
+            view = gr.Radio(VIEWS, value=ONE, label="View", container=False, elem_id="view")
+            with gr.Column(visible=False, elem_id="changes") as changing:
+                with gr.Row():
+                    sliders = [
+                        gr.Slider(least, most, start, step=step, label=name, min_width=140)
+                        for name, (least, most, step, start) in CHANGES.items()
+                    ]
+                gr.Markdown("A click on the map below hides a part of the image.")
+                undo = gr.Button("Undo all changes", size="sm")
+            result = panel(EMPTY, "answer")
+            panel(legend())
+            with gr.Row() as settings:
+                shown = choice("Maps", SHOWN, "maps")
+                target = choice("Class", [("the prediction", PREDICTED), *LABELS], "class")
+                methods = [(each.title, name) for name, each in METHODS.items()]
+                method = choice("Method", methods, "method")
     examples.select(example, None, image, **LOCAL)
+    view.change(open_view, view, [changing, settings], **LOCAL)
     shown.change(lambda value: gr.Dropdown(visible=value != CLASSES), shown, target, **LOCAL)
     questions: list[Any] = [view, image, variant, shown, target, method]
-    gr.on([each.change for each in questions], ask, questions, [one, every], **ASK)
-    return {
-        "image": image,
-        "network": variant,
-        "view": view,
-        "views": views,
-        "maps": shown,
-        "class": target,
-        "method": method,
-    }
+    asked = [*questions, *sliders]
+    gr.on([each.change for each in questions], ask, asked, result, **ASK)
+    # No progress is shown, since the bars are to move while a slider does.
+    quiet = ASK | {"show_progress": "hidden"}
+    gr.on([each.change for each in sliders], ask, asked, result, **quiet)
+    undo.click(lambda: [start for *_, start in CHANGES.values()], None, sliders, **LOCAL)
+    result.select(hide, view, sliders[-3:], **LOCAL)
+    names = ("view", "image", "network", "maps", "class", "method")
+    return dict(zip(names, questions, strict=True))
 
 
-def build_settings() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
-    with gr.Row():
-        shown = choice("Maps", SHOWN, "maps")
-        target = choice("Class", [("the prediction", PREDICTED), *LABELS], "class")
-        method = choice("Method", [(each.title, name) for name, each in METHODS.items()], "method")
-    return shown, target, method
+def example(event: gr.EventData) -> Path | None:
+    return file_of(str(event.id))
 
 
-def example_tiles() -> str:
-    files = example_files()
-    return tiles(((file.stem, Image.open(file), file.stem) for file in files), captions=False)
+def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
+    return [gr.Column(visible=view == CHANGE), gr.Row(visible=view == ONE)]
 
 
-def example(event: gr.EventData) -> str | None:
-    file = file_of(str(event.id))
-    return str(file) if file else None
+def hide(view: str, event: gr.EventData) -> Any:
+    """Hide the part of the image that was clicked."""
+    return [HIDDEN_SIZE, *event.id] if view == CHANGE else gr.skip()
 
 
 def ask(
-    view: str, image: Opened, variant: str, shown: str, target: str, method: Method
-) -> tuple[Any, Any]:
-    """The HTML of the view that is open; the other views stay as they are."""
-    if view == CHANGE:
-        return gr.skip(), gr.skip()
+    view: str, image: Opened, variant: str, shown: str, target: str, method: Method, *changes: float
+) -> str:
+    """HTML: the answer, or why there is none."""
     if not isinstance(image, Image.Image):
-        html = describe_refusal(image) if image else EMPTY
-    elif view == ALL:
-        html = show_all(list(answers.compare(image)))
-    else:
-        html = show_one(ask_one(image, variant, shown, target, method))
-    return (html, gr.skip()) if view == ONE else (gr.skip(), html)
+        return describe_refusal(image) if image else EMPTY
+    if view == ALL:
+        return show_all(answers.compare(image))
+    if view == CHANGE:
+        answer = answers.answer(change(image, *changes), variant)
+        likely = bars(sorted(answer.probabilities.items()))  # which stay where they are
+        return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
+    return show_one(ask_one(image, variant, shown, target, method))
 
 
 def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: Method) -> Answer:
-    if shown == CLASSES:
-        return answers.answer(image, variant, method, answers.likeliest(image, variant, 3))
     if shown == LAYERS:
-        names = answers.layer_names(variant)
+        names = answers.load_torch(variant).layers()
         return answers.answer(image, variant, method, [target], names)
+    if shown == CLASSES:
+        likeliest = answers.answer(image, variant, method).top(3)
+        return answers.answer(image, variant, method, [label for label, _ in likeliest])
     return answers.answer(image, variant, method, [target])
 
 
-def show_one(answer: Answer, top: int = 5) -> str:
-    gets = f'<div class="gets"><p>What the network gets:</p>{crops(answer.inputs)}</div>'
-    likely, drawn = bars(answer.top(top)), show_maps(answer)
+def change(image: Image.Image, *changes: float) -> Image.Image:
+    """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES."""
+    rotate, zoom, across, down, blur, size, x, y = changes
+    image = answers.reduce(image)
+    width, height = image.size
+    cos, sin = (f(math.radians(rotate)) / zoom for f in (math.cos, math.sin))
+    left, top = width * (0.5 + across), height * (0.5 + down)  # where the image's centre goes
+    inverse = (
+        *(cos, sin, width / 2 - cos * left - sin * top),
+        *(-sin, cos, height / 2 + sin * left - cos * top),
+    )
+    affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
+    changed = image.transform(image.size, affine, inverse, bicubic, fillcolor=GREY)
+    longest = max(image.size)
+    changed = changed.filter(ImageFilter.GaussianBlur(blur * longest))
+    if size:
+        ImageDraw.Draw(changed).circle((x * width, y * height), size * longest / 2, fill=GREY)
+    return changed
+
+
+def show_one(answer: Answer) -> str:
+    crops = "".join(pixels(image, "What the network gets") for image in answer.inputs)
+    averaged = f", averaged over {len(answer.inputs)} crops" if len(answer.inputs) > 1 else ""
+    gets = f'<div class="gets">What the network gets{averaged}:<div>{crops}</div></div>'
+    likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
-        beside = f'<div class="beside">{likely}{drawn}{gets}</div>'
-    else:
-        beside = f'<div class="beside">{likely}{gets}</div><div class="many">{drawn}</div>'
-    return describe(answer) + beside
-
-
-def show_maps(answer: Answer) -> str:
-    """All maps of an answer; those of several classes share one scale."""
-    drawn = [
-        Map(heatmap, caption(answer, index), describe_map(answer, index))
-        for index, heatmap in enumerate(answer.heatmaps())
-    ]
-    return maps(answer.image, drawn, f"{answer.label}-{answer.variant}-{answer.method}")
-
-
-def caption(answer: Answer, index: int) -> str:
-    explained = answer.explanations[index]
-    if explained.blank:
-        return f"No evidence for <b>{escape(explained.label)}</b>"
-    if answer.method == "eigencam":
-        return "The strongest pattern, whatever the class"
-    label = f"<b>{escape(explained.label)}</b> {percent(explained.probability)}"
-    several = len(set(answer.layers)) > 1
-    return f"{label}<br>layer {index + 1} of {len(answer.layers)}" if several else label
+        return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'
+    return f'{describe(answer)}<div class="beside">{likely}{gets}</div>{drawn}'
 
 
 def show_all(found: list[Answer]) -> str:
     votes = Counter(each.label for each in found).most_common()
     summary = ", ".join(f"<b>{escape(label)}</b> {count} of {len(found)}" for label, count in votes)
-    drawn = [
-        Map(each.heatmaps()[0], compare_caption(each), f"{each.variant}: {describe_map(each)}")
-        for each in found
-    ]
-    return (
-        f'<div class="answer" aria-live="polite"><h2>{summary}</h2>'
-        "<p>The same image, every network, the best first. Each map has its own scale.</p></div>"
-        f'<div class="many">{maps(found[0].image, drawn, "all-networks")}</div>'
-    )
-
-
-def compare_caption(answer: Answer) -> str:
-    hints = {
-        "probably none": answer.probabilities.probably_none,
-        "blank map": answer.explanations[0].blank,
-    }
-    said = [hint for hint, applies in hints.items() if applies]
-    sure = percent(answer.probabilities[answer.label])
-    return f"<b>{escape(answer.label)}</b> {', '.join([sure, *said])}<br>{escape(answer.variant)}"
+    drawn = []
+    for each in found:
+        (one,) = maps_of(each)
+        none = ", probably none" if each.probabilities.probably_none else ""
+        caption = f"{one.caption}{none}<br>{escape(each.variant)}"
+        drawn.append(one._replace(caption=caption, alt=f"{each.variant}: {one.alt}"))
+    note = "The same image, every network, the best first. Each map has its own scale."
+    return message(summary, note) + maps(found[0].image, drawn)

@@ -4,10 +4,8 @@ A runtime is a `Classifier` with a few methods of its own; reading images, crops
 averages are the same for all. Importing this module does not import torch.
 """
 
-import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -23,8 +21,6 @@ from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_sq
 
 Item = TypeVar("Item")
 Squares = list[Image.Image]  # the crops of one image, each as the network gets it
-
-READERS = min(4, os.cpu_count() or 1)  # threads that decode files; Pillow releases the GIL
 
 
 class Prediction(dict[str, float]):
@@ -141,7 +137,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
-            prepared = prepare_all(group, self.square_size)
+            prepared = [prepare(image, self.square_size) for image in group]
             opened = [squares for squares in prepared if not isinstance(squares, ImageError)]
             outputs = run_crops(self, opened, batch_size) if opened else None
             predictions = iter(self.label(outputs, top_k) if outputs else ())
@@ -185,19 +181,11 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def prepare_all(images: Sequence[ImageInput], size: int) -> list[Squares | ImageError]:
-    """`open_squares` of each image, or its error; paths are read by several threads."""
-
-    def prepare(image: ImageInput) -> Squares | ImageError:
-        try:
-            return open_squares(image, size)
-        except ImageError as error:
-            return error
-
-    if not all(isinstance(image, str | os.PathLike) for image in images):
-        return [prepare(image) for image in images]  # an open file may stand twice in the list
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(prepare, images))
+def prepare(image: ImageInput, size: int) -> Squares | ImageError:
+    try:
+        return open_squares(image, size)
+    except ImageError as error:
+        return error
 
 
 def open_squares(image: ImageInput, size: int) -> Squares:

@@ -5,6 +5,7 @@ all answers together have a budget of bytes and of time, and no header that the 
 file name of is anything but hexadecimal. Errors name no token, and no password of HF_ENDPOINT.
 """
 
+import math
 import re
 import threading
 import time
@@ -54,11 +55,11 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Of bytes and of time, for all answers of one exchange."""
+    """Of bytes and, by `in_time`, of time: for all answers of one exchange."""
 
     def __init__(self) -> None:
         self.bytes = MAX_BYTES
-        self.deadline = time.monotonic() + SECONDS
+        self.deadline = math.inf
 
     def spend(self, size: int) -> None:
         self.bytes -= size
@@ -144,6 +145,9 @@ def hub_errors(doing: str) -> Iterator[None]:
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     """The result of `work`, in a thread: looking up a host or reading headers may hang."""
     future: Future[T] = Future()
+    deadline = time.monotonic() + (seconds or SECONDS)
+    if seconds is None and (budget := BUDGET.get()) is not None:
+        budget.deadline = deadline  # an abandoned thread ends too
 
     def run() -> None:
         try:
@@ -152,7 +156,6 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
             future.set_exception(error)
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
-    deadline = time.monotonic() + (seconds or SECONDS)
     while wait([future], 0.2).not_done:
         watch_client()  # after a connection that failed, the client is a new one
         if time.monotonic() > deadline:

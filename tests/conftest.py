@@ -31,6 +31,7 @@ SLOW = {
     "test_api_docs",
     "test_cli",
     "test_demo_browser",
+    "test_demo_endings",
     "test_demo_serving",
     "test_demo_space",
     "test_demo_strangers",

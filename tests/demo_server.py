@@ -26,6 +26,7 @@ def make_metrics(name, accuracy, model):
     measured = {"accuracy": accuracy, "loss": 1.0}
     return {
         "name": name,
+        "kind": "control" if name == "small-second" else "report",
         "seed": 0,
         "epochs": 4,
         "parameters": sum(each.numel() for each in model.parameters()),
@@ -39,6 +40,7 @@ def make_metrics(name, accuracy, model):
             "precision_macro": 0.74,
             "recall_macro": 0.73,
             "top5_accuracy": 0.98,
+            "ece": 0.012,
             "per_class": dict.fromkeys(LABELS, scores),
             "confusion_matrix": matrix.tolist(),
         },
@@ -60,7 +62,7 @@ def make_variant(folder, seed):
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """The three networks as the only shipped variants, for one test file."""
-    from demo import answers, figures
+    from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")
     for seed, name in enumerate(NAMES):
@@ -69,12 +71,11 @@ def shipped(tmp_path_factory):
         patch.setattr(variants, "variants_folder", lambda: root)
         yield root
     for cached in (
-        answers.load_once,
+        answers.load,
         answers.load_torch,
         answers.sample_answers,
-        figures.read_metrics,
-        figures.read_config,
-        figures.read_history,
+        charts.read_metrics,
+        charts.read_history,
     ):
         cached.cache_clear()
 

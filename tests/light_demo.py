@@ -8,15 +8,17 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import time
 
 import gradio as gr
+import httpx
 import numpy as np
 from PIL import Image
 
-from demo.api import OverlayImage
 from demo.safe_image import SafeImage
+from demo.sample import write_png
 from demo.serving.blocks import ServedBlocks
 from demo.serving.server import run
 
@@ -25,7 +27,7 @@ def describe(image, wait):
     if not isinstance(image, Image.Image):
         raise gr.Error(str(image or "there is no image to describe"), print_exception=False)
     time.sleep(wait or 0)
-    return np.asarray(image).mean().item(), image
+    return np.asarray(image).mean().item(), write_png(image, "made.png")
 
 
 def chosen(event: gr.EventData):
@@ -40,7 +42,7 @@ def build_page():
     with ServedBlocks() as page:
         image = SafeImage()
         wait, text = gr.Number(0, maximum=100), gr.Textbox()
-        mean, made = gr.JSON(), OverlayImage(format="png")
+        mean, made = gr.JSON(), gr.Image()
         button = gr.Button()
         button.click(describe, [image, wait], [mean, made], api_name="describe")
         button.click(lambda _: 0, image, mean, api_name="hidden", api_visibility="private")
@@ -66,6 +68,22 @@ def slow_gif(size=9_900_000):
     gif = encode(Image.new("P", (32, 32)), "GIF")
     start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
     return gif[:start] + b"!\xfe\0" * ((size - len(gif)) // 3) + gif[start:]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def client(url, address="127.0.0.1"):
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, timeout=60, trust_env=False, transport=transport)
+
+
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=5)
 
 
 def upload(http, data, name="image.png"):

@@ -1,35 +1,27 @@
-"""The demo without a browser: its API as programs call it, and the answers behind its tabs."""
+"""What the tabs of the demo show, without a server."""
 
+import json
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gradio import EventData
-from gradio_client import Client, handle_file
+from gradio import Dropdown, EventData
 from PIL import Image
 
-from demo import answers, api, conclusions, editor, explore, figures, overfitting, try_it
+from demo import answers, api, charts, conclusions, experiments, explore, overfitting, text, try_it
 from demo import page as page_of
-from demo.markup import data_url, maps
-from demo.sample import example_files, file_of, sample
+from demo.sample import example_files, file_of, sample, write_png
 from demo.serving.decode import MAX_SIDE
-from demo.text import describe, describe_map
-from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.preprocessing import LABELS
 
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 CAT = Path("demo/assets/cat.png")
-
-
-@pytest.fixture(scope="module")
-def client(url):
-    return Client(url, verbose=False)
+UNCHANGED = [start for *_, start in try_it.CHANGES.values()]
 
 
 @pytest.fixture
@@ -37,104 +29,9 @@ def cat():
     return Image.open(CAT).convert("RGB")
 
 
-def test_classify_answers_with_every_label_and_an_overlay(client, shipped):
-    answer, overlay, details = client.predict(
-        image=handle_file(str(CAT)), variant="small-second", api_name="/classify"
-    )
-    expected = MobileNetV3Cifar.from_pretrained(shipped / "small-second").predict(CAT, top_k=None)
-    assert answer["label"] == next(iter(expected))
-    assert [row["label"] for row in answer["confidences"]] == list(expected)
-    found = [row["confidence"] for row in answer["confidences"]]
-    np.testing.assert_allclose(found, list(expected.values()), rtol=1e-5)
-    assert Image.open(overlay).size == (256, 256)
-    assert details == {
-        "boxes": [[0, 0, 1, 1]],
-        "layer": "features",
-        "blank": False,
-        "ood_score": pytest.approx(expected.ood_score, rel=1e-5),
-        "probably_none": expected.probably_none,
-    }
-
-
-def test_classify_uses_the_best_variant_and_the_predicted_class_by_default(client):
-    image = handle_file(str(CAT))
-    answer, overlay, _ = client.predict(image=image, api_name="/classify")
-    named, same, _ = client.predict(
-        image, "small-best", "gradcam", answer["label"], 0.5, api_name="/classify"
-    )
-    assert answer == named
-    np.testing.assert_array_equal(Image.open(overlay), Image.open(same))
-
-
-def test_opacity_0_gives_the_image_and_another_target_another_map(client, cat):
-    image = handle_file(str(CAT))
-    plain = client.predict(image=image, opacity=0, api_name="/classify")[1]
-    enlarged = cat.resize((256, 256), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(np.asarray(Image.open(plain)), np.asarray(enlarged))
-    drawn = [
-        np.asarray(Image.open(client.predict(image=image, target=label, api_name="/classify")[1]))
-        for label in ("cat", "ship")
-    ]
-    assert (drawn[0] != drawn[1]).any()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"variant": "../../etc"}, "No variant is called '../../etc'"),
-        ({"method": "magic"}, "Method must be one of gradcam"),
-        ({"target": "unicorn"}, "Target must be one of airplane"),
-        ({"opacity": 7}, "Opacity must be a number from 0 to 1, not 7"),
-        ({"opacity": None}, "Opacity must be a number from 0 to 1, not None"),
-        ({"opacity": "half"}, "Opacity must be a number from 0 to 1, not 'half'"),
-    ],
-)
-def test_a_wrong_argument_is_refused_with_what_would_be_right(client, change, message, capfd):
-    with pytest.raises(Exception, match=message):  # the client's own error class is private
-        client.predict(image=handle_file(str(CAT)), **change, api_name="/classify")
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def test_compare_asks_every_variant_best_first(client):
-    rows = client.predict(image=handle_file(str(CAT)), api_name="/compare")
-    assert [row["variant"] for row in rows] == [each.name for each in list_variants()]
-    assert all(row["label"] in LABELS and 0.1 <= row["probability"] <= 1 for row in rows)
-
-
-def test_variants_lists_what_is_shipped(client):
-    rows = client.predict(api_name="/variants")
-    assert [row["name"] for row in rows] == ["small-best", "small-second", "small-underfit"]
-    assert rows[0] == {
-        "name": "small-best",
-        "accuracy": 0.75,
-        "parameters": 1_836_082,
-        "macs": 59_000_000,
-    }
-
-
-def test_only_three_functions_are_public(client):
-    named = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/classify", "/compare", "/variants"}
-
-
-@pytest.mark.parametrize("language", ["python", "bash"])
-def test_the_examples_on_the_page_run_as_they_stand(url, tmp_path, language):
-    shutil.copy(CAT, tmp_path / "image.jpg")
-    (code,) = re.findall(rf"```{language}\n(.*?)```", api.describe(f"{url}/"), re.DOTALL)
-    program = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
-    done = subprocess.run(
-        [*program, code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert any(label in done.stdout for label in LABELS)
-    assert "probably_none" in done.stdout or "False" in done.stdout
-
-
-def test_no_file_that_was_served_is_written_again():
-    output = api.OverlayImage(format="png")
-    image = Image.new("RGB", (8, 8), "red")
-    first, second = output.postprocess(image), output.postprocess(image)
-    assert first.path != second.path
-    html = maps(image, [try_it.Map(np.ones((4, 4), np.float32), "", "")], "name")
+def test_no_file_that_was_served_is_written_again(shipped, cat):
+    assert write_png(cat, "same.png") != write_png(cat, "same.png")
+    html = text.draw(answers.answer(cat, "small-best"))
     assert "/file=" not in html
     assert html.count("data:image/png;base64,") == 2
 
@@ -152,9 +49,9 @@ def test_the_narrowest_images_that_are_accepted_stay_acceptable(ratio, side, upr
 
 def test_a_narrow_image_is_answered_and_drawn_everywhere(shipped):
     image = Image.new("RGB", (2000, 40), "red")
-    html = try_it.show_one(answers.answer(image, "small-best"))
-    assert "--ratio:512/11" in html
-    assert api.blend(answers.answer(image, "small-best"), 0.5).size == (512, 11)
+    answer = answers.answer(image, "small-best")
+    assert "--ratio:512/11" in try_it.show_one(answer)
+    assert api.blend(answer, 0.5).size == (512, 11)
 
 
 def test_a_blank_map_is_called_blank_and_not_drawn(cat):
@@ -166,59 +63,64 @@ def test_a_blank_map_is_called_blank_and_not_drawn(cat):
         probabilities=answers.Prediction({"cat": 0.9, "dog": 0.1}, 1.0, False),
     )
     found = answers.Answer("any", "gradcam", cat, (nothing,), ("features",), 0.1)
-    assert "without a map" in describe_map(found)
-    assert "No evidence" in try_it.caption(found, 0)
-    assert "blank map" in try_it.compare_caption(found)
-    assert 'class="heat"' not in try_it.show_maps(found)
+    html = text.draw(found)
+    assert "without a map" in html
+    assert "no evidence" in html
+    assert 'class="heat"' not in html
     plain = cat.resize((256, 256), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(api.blend(found, 0.9), plain)
 
 
 def test_a_map_that_no_class_changes_is_not_called_evidence_for_one(shipped, cat):
     for method, said in (("gradcam", True), ("eigencam", False)):
-        found = answers.answer(cat, "small-best", method, ["ship"])
-        assert ("evidence for ship" in describe_map(found)) == said
-        assert ("strongest pattern" in describe_map(found)) != said
+        html = text.draw(answers.answer(cat, "small-best", method, ["ship"]))
+        assert ("evidence for ship" in html) == said
+        assert ("strongest pattern" in html) != said
 
 
 def test_an_image_that_is_probably_of_no_class_is_called_so(shipped, monkeypatch, cat):
     found = answers.answer(cat, "small-best")
-    assert "Probably none of the ten classes" not in describe(found)
+    assert "Probably none of the ten classes" not in text.describe(found)
     model = answers.load("small-best")
     score = found.probabilities.ood_score
     monkeypatch.setattr(model, "config", replace(model.config, ood_threshold=score + 0.01))
     found = answers.answer(cat, "small-best")
-    assert "Probably none of the ten classes" in describe(found)
-    assert "probably none" in try_it.compare_caption(found)
+    assert "Probably none of the ten classes" in text.describe(found)
+    assert "probably none" in try_it.show_all([found])
 
 
-def test_a_photograph_gets_careful_words(shipped):
+def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monkeypatch, tmp_path):
+    row = {
+        "accuracy": 0.66,
+        "of the classes: flagged as none": 0.3,
+        "of none: flagged as none": 0.4,
+    }
+    measured = {"photographs": 30, "none": 86, "variants": {"small-best": row}}
+    monkeypatch.setattr(text, "PHOTOGRAPHS_FILE", tmp_path / "photographs.json")
+    text.PHOTOGRAPHS_FILE.write_text(json.dumps(measured))
     large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
-    text = describe(answers.answer(large, "small-best"))
-    assert "fits best" in text
-    assert "Averaged over 3 crops" in text
-    text = describe(answers.answer(small, "small-best"))
-    assert "fits best" not in text
-    assert "crops" not in text
+    html = try_it.show_one(answers.answer(large, "small-best"))
+    for words in ("fits best", "averaged over 3 crops", "30 photographs", "66 %", "40 %"):
+        assert words in html
+    assert "photographs" not in text.describe(answers.answer(large, "small-second"))
+    html = try_it.show_one(answers.answer(small, "small-best"))
+    assert not re.search("fits best|crops|photographs", html)
 
 
 def test_maps_of_several_classes_share_one_scale(shipped, cat):
-    labels = answers.likeliest(cat, "small-best", 3)
-    found = answers.answer(cat, "small-best", targets=labels)
+    found = try_it.ask_one(cat, "small-best", try_it.CLASSES, "predicted", "gradcam")
+    assert [each.label for each in found.explanations] == [label for label, _ in found.top(3)]
     peaks = [each.peak for each in found.explanations]
     drawn = [heatmap.max() for heatmap in found.heatmaps() if heatmap is not None]
-    expected = [peak / max(peaks) for peak in peaks if peak > 0]
-    np.testing.assert_allclose(drawn, expected, rtol=1e-4)
-    assert max(drawn) == pytest.approx(1)
+    np.testing.assert_allclose(drawn, [peak / max(peaks) for peak in peaks if peak], rtol=1e-4)
 
 
 def test_every_layer_is_drawn_on_its_own_scale(shipped, cat):
     found = try_it.ask_one(cat, "small-best", try_it.LAYERS, "cat", "gradcam")
-    assert found.layers == tuple(answers.layer_names("small-best"))
-    assert all(
-        heatmap.max() == pytest.approx(1) for heatmap in found.heatmaps() if heatmap is not None
-    )
-    assert f"layer 1 of {len(found.layers)}" in try_it.caption(found, 0)
+    assert found.layers == tuple(answers.load_torch("small-best").layers())
+    drawn = [heatmap for heatmap in found.heatmaps() if heatmap is not None]
+    assert all(heatmap.max() == pytest.approx(1) for heatmap in drawn)
+    assert f"layer 1 of {len(found.layers)}" in text.draw(found)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -226,68 +128,102 @@ def test_a_network_of_few_strides_shows_the_layers_that_it_has(monkeypatch, cat,
     network = MobileNetV3Cifar(size="small", blocks="cifar32", image_size=32).eval()
     names = network.layers()[-count:]
     monkeypatch.setattr(network, "layers", lambda: names)
-    monkeypatch.setattr(answers, "load", lambda name: network)
     monkeypatch.setattr(answers, "load_torch", lambda name: network)
     found = try_it.ask_one(cat, "any", try_it.LAYERS, "predicted", "gradcam")
     assert try_it.show_one(found).count('role="img"') == count
 
 
-def test_the_changed_image_is_answered_and_what_is_no_image_refused(shipped, cat):
-    same = editor.ask(data_url(cat), "small-best")
-    top = next(iter(answers.answer(cat, "small-best").probabilities))
-    assert f"<b>{top}</b>" in same
-    assert "cannot be used" in editor.ask("data:image/png;base64,???", "small-best")
-    assert "cannot be used" in editor.ask("file:///etc/passwd", "small-best")
-    assert editor.ask("", "small-best") == editor.EMPTY
+def test_an_image_is_changed_as_the_sliders_say(cat):
+    def changed(**values):
+        positions = dict(zip(try_it.CHANGES, UNCHANGED, strict=True)) | values
+        return np.asarray(try_it.change(cat, *positions.values()), int)
+
+    pixels = np.asarray(cat, int)
+    np.testing.assert_array_equal(changed(), pixels)
+    assert np.abs(changed(Rotate=90) - np.rot90(pixels, -1)).max() <= 1
+    shifted = changed(**{"Shift across": 0.25, "Shift down": -0.125})
+    np.testing.assert_array_equal(shifted[:28, 8:], pixels[4:, :24])
+    assert (shifted[:, :8] == 127).all()
+    hidden = (changed(**{"Hide: size": 0.5, "Hide: across": 0.25}) == 127).all(-1)
+    assert hidden[16, 8]
+    assert hidden.sum() == pytest.approx(np.pi * 8**2, rel=0.15)
+    assert changed(Blur=0.1).std() < pixels.std()
+    assert np.abs(changed(Zoom=2) - pixels).mean() > 5
+
+
+def test_each_view_answers_the_question_it_asks(shipped, cat):
+    def ask(view, image, *changes):
+        settings = ("small-best", try_it.CLASS, "predicted", "gradcam")
+        return try_it.ask(view, image, *settings, *(changes or UNCHANGED))
+
+    top = answers.answer(cat, "small-best").label
+    assert f"<b>{top}</b>" in ask("one", cat)
+    assert ask("all", cat).count('class="map"') == 3
+    labels = re.findall(r"<li><span>(\w+)", ask("change", cat))
+    assert labels == sorted(LABELS)
+    assert ask("change", cat) != ask("change", cat, 90, *UNCHANGED[1:])
+    assert ask("change", None) == try_it.EMPTY
+    assert "cannot be used" in ask("all", ImageError("it is damaged"))
+    assert try_it.hide("change", EventData(None, {"id": [0.5, 0.1]})) == [0.3, 0.5, 0.1]
 
 
 def test_explore_sorts_the_sample_into_right_and_wrong(shipped):
     every = {
-        outcome: {entry.index for entry, _ in explore.passing("small-best", explore.ANY, outcome)}
+        outcome: explore.passing("small-best", explore.ANY, outcome).keys()
         for outcome in (explore.ANY, explore.RIGHT, explore.WRONG)
     }
-    assert every[explore.ANY] == {entry.index for entry in sample()}
+    assert every[explore.ANY] == sample().keys()
     assert every[explore.RIGHT] | every[explore.WRONG] == every[explore.ANY]
     assert not every[explore.RIGHT] & every[explore.WRONG]
-    images, matrix = explore.choose("small-best", "cat", explore.ANY)
+    images = explore.choose("small-best", "cat", explore.ANY)
     assert images.count("data-id") == 30
     assert "30 of 300 images" in images
-    assert 'aria-label="cat predicted dog: 77"' in matrix
+    assert 'aria-label="cat predicted dog: 77"' in explore.confusion("small-best")
+    chosen = explore.pick_cell(EventData(None, {"id": "cat:dog"}))
+    for key, label in explore.passing("small-best", *chosen).items():
+        assert (sample()[key].label, label) == ("cat", "dog")
 
 
-def test_a_cell_of_the_confusion_matrix_shows_its_images(shipped):
-    truth, predicted = explore.choose_cell(EventData(None, {"id": "cat:dog"}))
-    assert (truth, predicted) == ("cat", "dog")
-    found = explore.passing("small-best", truth, predicted)
-    assert all((entry.label, label) == ("cat", "dog") for entry, label in found)
-
-
-def test_the_image_that_was_chosen_is_explained_whatever_the_filters_show_now(shipped):
-    entry = sample()[7]
-    html = explore.explain_one(EventData(None, {"id": entry.key}), "small-best")
-    assert f"Test image {entry.index}: the true class is <b>{entry.label}</b>" in html
-    assert f"?image={entry.key}" in html
-    unknown = explore.explain_one(EventData(None, {"id": "test-99999"}), "small-best")
-    assert unknown == explore.CHOOSE
+def test_a_test_image_is_explained_with_its_true_class(shipped):
+    key, entry = list(sample().items())[7]
+    html = explore.explain_one(key, "small-best")
+    assert f"Test image {entry.test_index}: the true class is <b>{entry.label}</b>" in html
+    assert f"?image={key}" in html
+    assert explore.explain_one("test-99999", "small-best") == explore.CHOOSE
 
 
 def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
-    assert figures.fitting("small") == ("small-underfit", "small-best", "small-second")
-    assert figures.fitting("large") == (None, None, None)
+    found = overfitting.fitting("small")
+    assert list(found.values()) == ["small-underfit", "small-best", "small-second"]
+    assert not any(overfitting.fitting("large").values())
     html = overfitting.page()
     assert "95.00 % on training images, 70.00 % on validation images" in html
-    assert "None of the shipped networks of this size overfits" in html
+    assert "No shipped network of this size overfits." in html
 
 
-def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped, monkeypatch, tmp_path):
-    rows = conclusions.read()
+def test_curves_are_read_out_at_an_epoch(shipped):
+    html = experiments.draw("small-best", "small-second", 50)
+    assert html.count('class="train n1"') == 3  # its key, its accuracy and its loss
+    assert "Epoch 1." in html
+    assert "small-second: training 40.0 %, validation 50.0 %" in html
+    assert "Epoch 2." in experiments.draw("small-best", experiments.NONE, 100)
+
+
+def test_calibration_is_said_to_be_measured_where_it_is(shipped):
+    assert "Over all 10,000 test images the two differ by 1.2 points" in (
+        experiments.describe_calibration("small-best")
+    )
+    rows = [(0.5, True), (0.5, False), (0.9, True)]
+    assert 'points="0.5,0.5 0.9,1"' in charts.reliability(sorted(rows), groups=2)
+
+
+def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
+    rows = json.loads(conclusions.FILE.read_text())
     assert {row["verdict"] for row in rows} <= {"confirmed", "not confirmed", "not decidable"}
-    assert all(set(row) == set(conclusions.Conclusion.__annotations__) for row in rows)
-    html = conclusions.show(EventData(None, {"id": "2"}))
+    html = conclusions.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
     assert rows[2]["says"] in html
-    monkeypatch.setattr(conclusions, "FILE", tmp_path / "missing.json")
-    assert conclusions.read() == []
-    assert conclusions.show(EventData(None, {"id": "2"})) == conclusions.CHOOSE
+    assert html.count("<details>") == len(rows) - 2
+    assert html.count('<svg class="chart"') == 2  # the other experiments are not shipped here
 
 
 @pytest.mark.parametrize(
@@ -299,26 +235,31 @@ def test_an_image_is_named_by_its_key(given, expected):
     assert (path and path.name) == expected
 
 
-def test_restoring_checks_every_value():
-    assert page_value("view", "all") == "all"
-    assert page_value("view", "none of them") is None
-    assert page_value("image", "dog").endswith("dog.png")
-    assert page_value("image", "/etc/passwd") is None
-
-
-def page_value(key, value):
-    found = page_of.restored(key, None, {key: value})
-    return found if isinstance(found, str) else None
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [
+        ("view", "all", True),
+        ("view", "none of them", False),
+        ("image", "dog", True),
+        ("image", "/etc/passwd", False),
+        ("chosen", "test-90", True),
+        ("chosen", "test-x", False),
+        ("tab", "explore", True),
+        ("tab", "", False),
+    ],
+)
+def test_only_known_values_of_an_address_are_restored(key, value, known):
+    view = Dropdown(try_it.VIEWS)
+    assert (page_of.restored(key, view, value) is not None) == known
 
 
 def test_the_shipped_images_are_those_of_the_test_set():
     assert len(sample()) == 300
-    assert [sum(entry.label == label for entry in sample()) for label in LABELS] == [30] * 10
-    assert [Image.open(file).size for file in example_files()] == [(32, 32)] * 10
-    in_both = [
-        entry for entry in sample() if entry.index in (90, 82, 75, 103, 94, 16, 29, 60, 54, 11)
-    ]
-    assert in_both
-    for entry in in_both:
-        file = next(file for file in example_files() if file.stem == entry.label)
-        np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(entry.image))
+    labels = [entry.label for entry in sample().values()]
+    assert [labels.count(label) for label in LABELS] == [30] * 10
+    for file, index in zip(example_files(), (90, 82, 75, 103, 94, 16, 29, 60, 54, 11), strict=True):
+        image = Image.open(file)
+        assert image.size == (32, 32)
+        if entry := sample().get(f"test-{index}"):
+            assert entry.label == file.stem
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(entry.image))

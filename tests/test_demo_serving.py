@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
@@ -155,11 +156,11 @@ def test_the_process_that_opens_images_is_started_again_when_it_was_killed(own, 
 
     async def visit():
         decoder = Decoder()
-        await decoder.keep(encode(noise()), "a.jpg", "a")
+        await decoder.keep(BytesIO(encode(noise())), "a.jpg", "a")
         started = time.monotonic()
-        refused, seconds = await decoder.keep(slow_gif(), "../b c.gif", "a")
+        refused, seconds = await decoder.keep(BytesIO(slow_gif()), "../b c.gif", "a")
         assert time.monotonic() - started < 8
-        kept, _ = await decoder.keep(encode(noise((1000, 500)), "JPEG"), "", "a")
+        kept, _ = await decoder.keep(BytesIO(encode(noise((1000, 500)), "JPEG")), "", "a")
         await decoder.stop()
         return refused, seconds, kept
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,22 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from demo.serving import budgets, folder, guard, server
-from tests.light_demo import build_page, call, encode, file_at, noise, slow_gif, upload
+from tests.light_demo import (
+    build_page,
+    call,
+    client,
+    connect,
+    encode,
+    file_at,
+    free_port,
+    noise,
+    slow_gif,
+    upload,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 CAT = Path("demo/assets/cat.png")
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +38,6 @@ def url():
     page.launch(prevent_thread_lock=True, **options)
     yield f"http://127.0.0.1:{port}"
     page.close(verbose=False)
-
-
-def client(url, address="127.0.0.1"):
-    transport = httpx.HTTPTransport(local_address=address)
-    return httpx.Client(base_url=url, timeout=60, trust_env=False, transport=transport)
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +50,12 @@ def describe(http, data, wait=0):
     return call(http, "describe", file_at(upload(http, data)), wait)
 
 
-def connect(url):
-    host, port = url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=5)
-
-
 def visitors_files():
     return {path for kind in folder.KEPT for path in (folder.own_folder() / kind).glob("*/*")}
 
 
 JSON = {"content-type": "application/json"}
 MULTIPART = {"content-type": "multipart/form-data; boundary=x"}
-HALF = (
-    b"POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 9000000\r\n"
-    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-    b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-) + bytes(2_000_000)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +81,11 @@ def test_a_bad_image_is_refused_with_a_sentence_and_is_not_hosted(http, data, me
 
 def test_an_image_that_takes_minutes_is_refused_while_others_are_served(http, url):
     with client(url, "127.0.0.2") as other, ThreadPoolExecutor() as pool:
-        attacks = [pool.submit(describe, other, slow_gif()) for _ in range(3)]
-        time.sleep(0.5)
+        attack = pool.submit(describe, other, slow_gif())
+        assert call(http, "echo", "x")[0] == "complete"
+        assert not attack.done()
         assert describe(http, encode(noise()))[0] == "complete"
-        assert not all(attack.done() for attack in attacks)
-        for attack in attacks:
-            assert attack.result()[0] == "error"
-            assert "too long or too much memory" in str(attack.result())
+        assert "too long or too much memory" in str(attack.result())
     assert budgets.used["seconds", "127.0.0.2"] > 2
     assert describe(http, encode(noise()))[0] == "complete"
 
@@ -277,7 +262,9 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     with client(url, "127.0.0.3") as other:
         answer = other.post("/gradio_api/upload", files={"files": b"x"})
     assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
-    assert upload(http, b"x")
+    before = budgets.used["bytes", "127.0.0.1"]
+    upload(http, encode(Image.new("RGB", (512, 512))))  # a small file of many pixels
+    assert budgets.used["bytes", "127.0.0.1"] - before > 3 * 512 * 512
 
 
 def test_an_image_that_was_deleted_is_said_to_be(http):
@@ -316,80 +303,3 @@ def test_visitors_at_the_same_time_get_their_own_answers(url):
     alone = [visit(data) for data in images]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(visit, images)) == alone
-
-
-# Ways of dying
-
-
-@pytest.fixture(scope="module")
-def servers():
-    """A program that forks servers."""
-    command = [sys.executable, "-m", "tests.light_demo"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
-        yield program
-        program.stdin.close()
-
-
-def start(servers, base):
-    port = free_port()
-    servers.stdin.write(f"{base} {port}\n")
-    servers.stdin.flush()
-    process, url = int(servers.stdout.readline()), f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(f"{url}/gradio_api/app_id", trust_env=False)
-            return process, url
-        except httpx.TransportError:
-            assert time.monotonic() < end
-            time.sleep(0.1)
-
-
-def left(base):
-    """The names of all files: unlike `rglob`, `walk` does not mind that they vanish meanwhile."""
-    return [name for _, _, names in os.walk(base) for name in names]
-
-
-def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize(
-    ("ending", "work"),
-    [
-        (signal.SIGTERM, "idle"),
-        (signal.SIGTERM, "page open"),
-        (signal.SIGTERM, "answer pending"),
-        (signal.SIGTERM, "half an upload"),
-        (signal.SIGTERM, "image"),
-        (signal.SIGINT, "answer pending"),
-        (signal.SIGKILL, "page open"),
-        (signal.SIGKILL, "half an upload"),
-        (signal.SIGKILL, "image"),
-        (signal.SIGSEGV, "answer pending"),
-    ],
-)
-def test_nothing_is_left_however_the_server_ends(servers, tmp_path, ending, work):
-    process, url = start(servers, tmp_path)
-    with client(url) as http, connect(url) as other, ThreadPoolExecutor() as pool:
-        path = upload(http, CAT.read_bytes())
-        assert left(tmp_path)
-        if work == "page open":
-            other.sendall(b"GET /gradio_api/heartbeat/x HTTP/1.1\r\nHost: demo\r\n\r\n")
-            wait_until(lambda: b"ALIVE" in other.recv(4000))
-        elif work == "answer pending":
-            http.post("/gradio_api/call/describe", json={"data": [file_at(path), 60]})
-        elif work == "half an upload":
-            other.sendall(HALF)
-        elif work == "image":
-            pool.submit(client(url).post, "/gradio_api/upload", files={"files": slow_gif()})
-            wait_until(lambda: any(name == ".upload" for name in left(tmp_path)))
-        os.kill(process, ending)
-        wait_until(lambda: not left(tmp_path))
-        wait_until(lambda: not Path(f"/proc/{process}").exists())
-        time.sleep(0.2)
-        assert not left(tmp_path)

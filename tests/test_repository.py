@@ -18,13 +18,8 @@ from tests.conftest import SLOW
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "RELEASING.md")
-PACKAGE, TRAINING, DEMO, TOOLS = "mobilenetv3_cifar", "training", "demo", "demo_tools"
-MAY_IMPORT = {
-    PACKAGE: set(),
-    TRAINING: {PACKAGE},
-    DEMO: {PACKAGE},
-    TOOLS: {PACKAGE, TRAINING, DEMO},
-}
+PACKAGE, TRAINING, DEMO = "mobilenetv3_cifar", "training", "demo"
+MAY_IMPORT = {PACKAGE: set(), TRAINING: {PACKAGE}, DEMO: {PACKAGE}}
 OURS = {*MAY_IMPORT, "benchmarks", "tests", "app"}
 
 

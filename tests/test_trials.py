@@ -16,7 +16,7 @@ from training.loop import checkpoint, provenance
 
 @pytest.mark.parametrize(
     ("option", "value", "trained"),
-    [("epochs", 1, 1), ("limit", 64, 2), ("precision", "bfloat16", 2)],
+    [("epochs", 3, 3), ("limit", 64, 2), ("precision", "bfloat16", 2)],
 )
 def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, trained):
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)

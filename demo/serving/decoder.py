@@ -8,10 +8,12 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from PIL import Image
@@ -47,16 +49,17 @@ class Decoder:
         self.free = asyncio.Lock()
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def keep(self, content: bytes, name: str, address: str) -> tuple[Path, float]:
+    async def keep(self, sent: BinaryIO, name: str, address: str) -> tuple[Path, float]:
         """Keep what a visitor sent, for the page to show and for `open_kept`.
 
         Returns: the file to show, and the seconds of CPU that it took.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
         folder = new_folder("sent")
+        with (folder / SENT).open("wb") as file:  # it waits there, not in memory
+            shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
         async with turn, self.free:  # an address waits for its own images first
-            (folder / SENT).write_bytes(content)
             format, reason, seconds = await self.ask(folder)
         if reason is None:
             suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())

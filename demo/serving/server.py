@@ -5,13 +5,12 @@ import ctypes
 import itertools
 import logging
 import os
-import platform
 import resource
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -68,7 +67,7 @@ class GuardedApp(App):
             self.fair_queue().forget_unheard()
             if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
                 budgets.used.clear()
-            if platform.libc_ver()[0] == "glibc":  # it would hold on to 100 MB after a burst
+            with suppress(AttributeError):  # glibc would hold on to 100 MB after a burst
                 ctypes.CDLL(None).malloc_trim(0)
             await asyncio.sleep(CLEANUP_SECONDS)
 

@@ -27,24 +27,12 @@ from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"
 RUNTIME = "onnxruntime-web@1.30.0"
-# File of the npm package -> its name in the page, and SHA-256.
-RUNTIME_FILES = {
-    "package/dist/ort.wasm.bundle.min.mjs": (
-        "ort.wasm.bundle.min.mjs",
-        "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
-    ),
-    "package/dist/ort-wasm-simd-threaded.wasm": (
-        "ort.wasm",
-        "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+RUNTIME_FILES = {  # SHA-256 -> name in the npm package's folder dist
+    "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90": "ort.wasm.bundle.min.mjs",
+    "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2": (
+        "ort-wasm-simd-threaded.wasm"
     ),
 }
-SPACE_CARD = """---
-title: MobileNetV3 on CIFAR-10, live in the browser
-sdk: static
-license: mit
----
-Built by `python -m demo.static.build`.
-"""
 
 
 def build(out: Path, name: str | None = None) -> None:
@@ -67,7 +55,6 @@ def build(out: Path, name: str | None = None) -> None:
         write_network(folder, page)
         fetch_runtime(page)
         finish_service_worker(page)
-        (page / "README.md").write_text(SPACE_CARD, encoding="utf-8")
         shutil.copytree(page, out)  # whole, and only now
 
 
@@ -98,17 +85,17 @@ def fetch_runtime(page: Path) -> None:
         except subprocess.CalledProcessError as error:
             raise MobileNetV3CifarError(f"npm pack {RUNTIME} failed: {error.stderr}") from error
         with tarfile.open(next(Path(temporary).iterdir())) as archive:
-            for path, (name, sha256) in RUNTIME_FILES.items():
-                member = archive.extractfile(path)
+            for sha256, name in RUNTIME_FILES.items():
+                member = archive.extractfile(f"package/dist/{name}")
                 content = member.read() if member else b""
                 if hashlib.sha256(content).hexdigest() != sha256:
-                    raise MobileNetV3CifarError(f"{path} of {RUNTIME} is not the pinned file")
+                    raise MobileNetV3CifarError(f"{name} of {RUNTIME} is not the pinned file")
                 (page / name).write_bytes(content)
 
 
 def finish_service_worker(page: Path) -> None:
     worker = page / "service-worker.js"
-    names = sorted(path.name for path in page.iterdir() if path != worker)
+    names = sorted({path.name for path in page.iterdir()} - {worker.name, "README.md"})
     digest = hashlib.sha256(b"".join((page / name).read_bytes() for name in names)).hexdigest()
     script = worker.read_text(encoding="utf-8").replace("-VERSION", f"-{digest[:12]}")
     script = script.replace("FILES = []", f"FILES = {json.dumps(['./', *names])}")

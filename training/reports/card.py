@@ -37,8 +37,7 @@ def write_card(folder: Path) -> None:
         ResultsError: a file of results is missing or wrong.
     """
     one = results.read(folder)
-    full = folder.parent / f"{one.row.size}-dropout0-epochs10"
-    others = {each.name: results.read(each) for each in (full,) if results.has_results(each)}
+    others = results.read_all(folder.parent, [f"{one.row.size}-dropout0-epochs10"])
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     text = render(
         "card_template.md",
@@ -91,17 +90,15 @@ def interval(correct: int, total: int) -> str:
 
 def fit(one: Results, others: ResultsByName) -> str:
     """Over- and underfitting of report and control experiments, by REPRODUCTION.md's rules."""
+    name = f"{one.row.size}-dropout0-epochs10"
     rise = curves.rise_from_lowest(others, one)
-    overfits = checks.decide(rise, checks.exceeds)
-    full, below = others.get(f"{one.row.size}-dropout0-epochs10"), None
-    if full and one.row.kind == "report" and one.name != full.name:
-        below = checks.underfitting(others, one, full)
-    finding = "it does not overfit"
-    if overfits == "confirmed":
-        finding = "it overfits"
-    elif overfits == "not decidable":
-        finding = "whether it overfits is not decidable"
-    elif below:
+    verdict, below = checks.decide(rise, checks.exceeds), None
+    if one.row.kind == "report" and one.name != name and name in others:
+        below = checks.underfitting(others, one, others[name])
+    finding = {"confirmed": "it overfits", "not confirmed": "it does not overfit"}.get(
+        verdict, "whether it overfits is not decidable"
+    )
+    if below and verdict == "not confirmed":
         finding = "it underfits" if below.value > 0 else "it neither overfits nor underfits"
     above = gap(one.metrics)
     text = (
@@ -111,6 +108,4 @@ def fit(one: Results, others: ResultsByName) -> str:
     if len(one.history) > 1:
         last = curves.change(others, one, "valid_accuracy", len(one.history) - 1)
         text += f" The last epoch changed validation accuracy by {checks.show(last)} points."
-    return text + (
-        f" Compared with `{one.row.size}-dropout0-epochs10`: {below.figures}." if below else ""
-    )
+    return f"{text} Compared with `{name}`: {below.figures}." if below else text

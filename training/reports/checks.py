@@ -29,7 +29,6 @@ from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean of all classes
 UNDERFITTING = 0.05  # training accuracy below that after ten epochs without dropout
-SPLITS = ("train", "validation")
 
 
 class Measured(NamedTuple):
@@ -100,10 +99,8 @@ def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
     """By how much less the gap of one network widens than that of another."""
-    less, more = (
-        difference(one, shorter, results, gap),
-        difference(other, other_shorter, results, gap),
-    )
+    less = difference(one, shorter, results, gap)
+    more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
     return measured(more.minus(less), f"{figures}, a contrast of")
 
@@ -148,16 +145,18 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
     """Above 0 if training accuracy is more than 5 points below that of `full`, the longest training
     without dropout, and both losses are higher."""
-    ours, theirs = (
-        [each.mean_of(measure(split, key)) for split in SPLITS for key in ("accuracy", "loss")]
-        for each in (one, full)
-    )
-    behind = [theirs[0] - ours[0] - UNDERFITTING, ours[1] - theirs[1], ours[3] - theirs[3]]
-    figures = [
-        f"{name} accuracy {percent(ours[at])} against {percent(theirs[at])}, "
-        f"loss {ours[at + 1]:.3f} against {theirs[at + 1]:.3f}"
-        for name, at in (("training", 0), ("validation", 2))
-    ]
+    behind, figures = [], []
+    for name, split in (("training", "train"), ("validation", "validation")):
+        accuracies, losses = (
+            [each.mean_of(measure(split, key)) for each in (one, full)]
+            for key in ("accuracy", "loss")
+        )
+        behind += [losses[0] - losses[1]]
+        behind += [accuracies[1] - accuracies[0] - UNDERFITTING] if split == "train" else []
+        figures.append(
+            f"{name} accuracy {percent(accuracies[0])} against {percent(accuracies[1])}, "
+            f"loss {losses[0]:.3f} against {losses[1]:.3f}"
+        )
     return Measured(min(behind), 0, "; ".join(figures))
 
 

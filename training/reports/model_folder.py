@@ -14,7 +14,7 @@ from torch import Tensor
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE
+from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import CheckpointError
 from training.experiments import Experiment
@@ -23,7 +23,7 @@ from training.loop.checkpoint import State
 from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
-from training.reports import card, figures, results
+from training.reports import card, figures
 from training.reports.corruptions import corrupted_accuracies
 from training.reports.metrics import count_macs, flip_averaged, measure, summarize
 from training.reports.shipped_weights import save_weights
@@ -82,7 +82,7 @@ def make_model_folder(
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
         replace_files(
-            folder, {"metrics.json": to_json(metrics), "history.csv": to_csv(state.history)}
+            folder, {METRICS_FILE: to_json(metrics), "history.csv": to_csv(state.history)}
         )
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
@@ -122,7 +122,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
-    if results.has_results(folder):
+    if (folder / METRICS_FILE).exists():
         card.write_card(folder)
     return target
 

@@ -71,20 +71,18 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
 
 def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
     """Every claim with its verdict."""
-    rows = []
-    for claim in CLAIMS:
-        verdict, figures = judge(claim, results)
-        rows.append(
-            {
-                "where": claim.where,
-                "experiment": claim.needs[0] if claim.needs else None,
-                "says": claim.says,
-                "verdict": verdict,
-                "original_verdict": claim.original,
-                "figures": figures,
-            }
-        )
-    return rows
+    return [
+        {
+            "where": claim.where,
+            "experiment": claim.needs[0] if claim.needs else None,
+            "says": claim.says,
+            "verdict": verdict,
+            "original_verdict": claim.original,
+            "figures": figures,
+        }
+        for claim in CLAIMS
+        for verdict, figures in [judge(claim, results)]
+    ]
 
 
 def comparison_table(results: ResultsByName) -> str:

@@ -2,10 +2,11 @@
 
 import csv
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mobilenetv3_cifar.variants import METRICS_FILE
 from training.experiments import EXPERIMENTS, Experiment
 from training.reports.schema import Metrics, read_metrics
 
@@ -68,13 +69,9 @@ def read(folder: Path) -> Results:
     with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))
-    return Results(read_metrics(folder / "metrics.json"), rows, [*map(read_metrics, seeds)])
+    return Results(read_metrics(folder / METRICS_FILE), rows, [*map(read_metrics, seeds)])
 
 
-def read_all(cards: Path) -> dict[str, Results]:
-    """The results of every experiment that has any, in the order of the experiments' rows."""
-    return {name: read(cards / name) for name in EXPERIMENTS if has_results(cards / name)}
-
-
-def has_results(folder: Path) -> bool:
-    return (folder / "metrics.json").exists()
+def read_all(cards: Path, names: Iterable[str] = EXPERIMENTS) -> dict[str, Results]:
+    """The results of those experiments that have any, in the order of the experiments' rows."""
+    return {name: read(cards / name) for name in names if (cards / name / METRICS_FILE).exists()}

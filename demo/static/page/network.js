@@ -9,7 +9,6 @@ export const MAP_SIZE = 64; // pixels a side of the drawn map; the page enlarges
 export class Network {
   static async load() {
     ort.env.wasm.numThreads = 1; // more need headers that static hosts do not send
-    ort.env.wasm.wasmPaths = { wasm: new URL("./ort.wasm", import.meta.url).href };
     const network = new Network();
     [network.facts, network.session] = await Promise.all([
       fetch("network.json").then((response) => response.json()),

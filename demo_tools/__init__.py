@@ -1,1 +1,0 @@
-"""Commands that make what the demo ships; the served demo never imports them."""
