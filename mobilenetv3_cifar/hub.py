@@ -57,14 +57,15 @@ T = TypeVar("T")
 class Budget:
     """Of bytes and, by `in_time`, of time: for all answers of one exchange."""
 
-    def __init__(self) -> None:
-        self.bytes = MAX_BYTES
+    def __init__(self, size: int, seconds: float) -> None:
+        self.limit = self.bytes = size
+        self.seconds = seconds
         self.deadline = math.inf
 
     def spend(self, size: int) -> None:
         self.bytes -= size
         if self.bytes < 0:
-            raise HubError(f"the Hub sends more than {MAX_BYTES} bytes: refused")
+            raise HubError(f"the Hub sends more than {self.limit} bytes: refused")
         if time.monotonic() > self.deadline:
             raise HubError(TOO_SLOW)
 
@@ -89,7 +90,9 @@ def check_answer(response: Any) -> None:
     headers.pop("x-xet-hash", None)  # large files by HTTP: the other transport has no hook
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
-        raise HubError(f"the Hub sends {printable(size)} bytes: more than {MAX_BYTES} are refused")
+        raise HubError(
+            f"the Hub sends {printable(size)} bytes: more than {budget.limit} are refused"
+        )
     if (commit := headers.get("x-repo-commit")) is not None:  # becomes a file name
         etag = headers.get("x-linked-etag") or headers.get("etag") or commit
         if not (COMMIT.fullmatch(commit) and ETAG.fullmatch(etag)):
@@ -123,12 +126,14 @@ def watch_client() -> None:
 
 
 @contextmanager
-def hub_errors(doing: str) -> Iterator[None]:
+def hub_errors(
+    doing: str, max_bytes: int | None = None, seconds: float | None = None
+) -> Iterator[None]:
     """One exchange with the Hub: within a budget, and whatever the client raises is a HubError.
 
     A malformed answer makes the client raise KeyError, TypeError, AssertionError and others.
     """
-    before = BUDGET.set(Budget())
+    before = BUDGET.set(Budget(max_bytes or MAX_BYTES, seconds or SECONDS))
     try:
         watch_client()
         yield
@@ -145,8 +150,9 @@ def hub_errors(doing: str) -> Iterator[None]:
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     """The result of `work`, in a thread: looking up a host or reading headers may hang."""
     future: Future[T] = Future()
-    deadline = time.monotonic() + (seconds or SECONDS)
-    if seconds is None and (budget := BUDGET.get()) is not None:
+    budget = BUDGET.get()
+    deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
+    if seconds is None and budget is not None:
         budget.deadline = deadline  # an abandoned thread ends too
 
     def run() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import threading
 import tracemalloc
 
 import numpy as np
@@ -122,6 +123,20 @@ def test_the_hub_is_not_asked_where_its_client_is_told_not_to(tmp_path, monkeypa
     monkeypatch.setattr(data, "SOURCES", (HUB,))
     assert "the Hugging Face Hub cannot be used: " in prepare(tmp_path)
     assert not (tmp_path / data.DOWNLOADS).exists()
+
+
+def test_a_source_that_never_ends_is_given_up(fake, tmp_path, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(sources, "hf_hub_download", lambda *_, **__: released.wait())
+    monkeypatch.setattr(sources, "DOWNLOAD_SECONDS", 0.3)
+    npm = NPM._replace(fetch=lambda folder: MAKERS[NPM](folder, fake))
+    monkeypatch.setattr(data, "SOURCES", (HUB, npm))
+    try:
+        said = prepare(tmp_path)
+    finally:
+        released.set()
+    assert "the Hub sent no complete answer in time" in said
+    assert np.array_equal(np.load(tmp_path / cifar10.CACHE), fake)
 
 
 def test_what_a_killed_process_left_is_removed(fake, tmp_path, offline):

