@@ -68,6 +68,7 @@ def visit(browser, url):
         page.on("pageerror", lambda error: console.append(str(error)))
         page.goto(f"{url}/{address}")
         page.locator("#image input[type=file]").wait_for(state="attached")
+        page.wait_for_function("window.demo")  # page.js has run
         return page
 
     yield open_page
@@ -225,7 +226,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
     page = visit()
     show(page, tmp_path / "red.png")
     answered(page)
-    assert page.url.endswith("?image=own")
+    expect(page).to_have_url(re.compile(r"\?image=own$"))
     page.reload()
     answered(page)
 
