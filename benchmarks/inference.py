@@ -67,7 +67,7 @@ def exported(model: MobileNetV3Cifar, int8_images: Any = None) -> OnnxClassifier
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "model.onnx")
         export_onnx(model, path, int8_images=int8_images)
-        return OnnxClassifier(path)
+        return OnnxClassifier(path, threads=0)  # all cores, as torch takes
 
 
 def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:

@@ -27,13 +27,8 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 FOLDER_IMAGES = 10_000
 
 
-def measure_native(report: Report, rounds: int) -> None:
+def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """The best network for 32x32 images against the best of those for 224x224."""
-    names = [variant.name for variant in list_variants()]
-    native, enlarged = (
-        next(name for name in names if name.endswith("cifar32") == wanted)
-        for wanted in (True, False)
-    )
     classifiers = [exported(MobileNetV3Cifar.from_pretrained(name)) for name in (native, enlarged)]
     image = load_sample().images[0]
     ours, theirs = interleave([partial(each.predict, image) for each in classifiers], rounds, 10)
@@ -57,11 +52,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds; write nothing")
     quick = parser.parse_args().quick
     rounds, report = (2 if quick else 15), Report()
-    default = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)
+    names = [variant.name for variant in list_variants()]
+    native, enlarged = (
+        next(name for name in names if name.endswith("cifar32") == wanted)
+        for wanted in (True, False)
+    )
+    default = MobileNetV3Cifar.from_pretrained(native)
     large = MobileNetV3Cifar(size="large", blocks="cifar32").eval()
-    measure_inference(report, list_variants()[0].name, default, rounds)
+    measure_inference(report, native, default, rounds)
     measure_inference(report, "large-cifar32, untrained", large, rounds)
-    measure_native(report, rounds)
+    measure_inference(report, enlarged, MobileNetV3Cifar.from_pretrained(enlarged), rounds)
+    measure_native(report, rounds, native, enlarged)
     measure_start(report, default, 2 if quick else 7)
     measure_folder(report, default, 200 if quick else FOLDER_IMAGES, 1 if quick else 3)
     measure_sizes(report)
