@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,6 +103,10 @@ def test_a_space_that_cannot_be_deployed_is_a_line(fake, monkeypatch, repo_id, l
 def test_a_space_pins_the_versions_that_are_tested():
     tested = pins(ROOT / "requirements.txt")
     space = ROOT / "demo" / "space"
-    assert pins(space / "requirements.txt") <= tested
+    pinned = pins(space / "requirements.txt")
+    assert pinned <= tested
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    assert {pin.split("==")[0] for pin in pinned} == {re.split("[><=]", each)[0] for each in needed}
     version = re.search(r"^sdk_version: (\S+)$", (space / "README.md").read_text(), re.MULTILINE)
     assert f"gradio=={version[1]}" in tested

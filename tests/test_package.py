@@ -217,7 +217,7 @@ def test_pretrained_cfg_is_timms_dictionary():
     model = MobileNetV3Cifar(blocks="cifar32", dropout=0.1)
     said = model.pretrained_cfg
     assert said["input_size"] == (3, 32, 32)
-    assert said["mean"], said["std"] == (model.config.mean, model.config.std)
+    assert (said["mean"], said["std"]) == (model.config.mean, model.config.std)
     assert model.get_submodule(said["classifier"]) is model.get_classifier()
     assert model.get_submodule(said["first_conv"]).in_channels == 3
     assert said["label_names"] == list(model.config.labels)

@@ -35,9 +35,11 @@ def latencies(ratio):
 def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
     monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(1.5))
     monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # 100 images tell little
-    found = quantize.quantize(copied, tiny_dataset())
+    said = quantize.quantize(copied, tiny_dataset())
+    found = metrics_of(copied)["int8"]
     assert found["speedup"] == 1.5
-    assert found == metrics_of(copied)["int8"]
+    assert said.startswith("1.50 times as fast as float")
+    assert said.endswith("model-int8.onnx is kept")
     content = (copied / "model-int8.onnx").read_bytes()
     assert found["bytes"] == len(content)
     images, labels = tiny_dataset().test
@@ -56,11 +58,17 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
     monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(ratio))
     monkeypatch.setattr(quantize, "MAX_LOSS", loss)
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
-    monkeypatch.setattr(quantize, "onnx_logits", lambda path, split: torch.zeros(100, 10))
-    assert not quantize.quantize(copied, tiny_dataset())["kept"]
+    measured = []
+    monkeypatch.setattr(
+        quantize, "onnx_logits", lambda path, split: measured.append(split) or torch.zeros(100, 10)
+    )
+    data = tiny_dataset()
+    assert quantize.quantize(copied, data).endswith("model-int8.onnx is not kept")
+    assert measured == [data.validation]  # the test images choose nothing
     assert not (copied / "model-int8.onnx").exists()
+    assert "int8" not in metrics_of(copied)
     text = (copied / "README.md").read_text()
-    assert "there is no 8-bit file" in text
+    assert "In 8 bits" not in text
     assert "| onnxruntime | here | 1 | " in text
     assert "| onnxruntime, 8 bits |" not in text
 

@@ -1,7 +1,6 @@
 """What of gradio is replaced: its queue, its states of sessions, and what its errors say."""
 
 import logging
-import os
 from copy import copy
 from typing import Any
 
@@ -10,8 +9,6 @@ from gradio.state_holder import SessionState, StateHolder
 
 from demo.serving.folder import mask, own_folder
 from demo.serving.queue import FairQueue
-
-CALLS = min(4, os.cpu_count() or 1)  # of networks at a time; each takes one thread
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +20,7 @@ class ServedBlocks(gr.Blocks):
         own_folder()
         super().__init__(analytics_enabled=False, **options)
 
-    def queue(self, *, default_concurrency_limit: int = CALLS) -> "ServedBlocks":
+    def queue(self, *, default_concurrency_limit: int = 1) -> "ServedBlocks":
         """Like gradio's; how many events may wait is for the queue to say."""
         super().queue(api_open=False)
         self._queue = FairQueue(

@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from mobilenetv3_cifar import MobileNetV3CifarError
 from mobilenetv3_cifar.explanation import colour
+from mobilenetv3_cifar.runtime import OnnxClassifier
 from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
 
 PAGE = Path(__file__).parent / "page"
@@ -66,9 +66,7 @@ def write_network(folder: Path, page: Path) -> None:
             f"{folder} has no {ONNX_FILE}: write it with the command export"
         )
     shutil.copyfile(path, page / ONNX_FILE)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    stored = session.get_modelmeta().custom_metadata_map
-    facts = {name: json.loads(value) for name, value in stored.items()}
+    facts = OnnxClassifier(path).metadata
     colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # of the maps, as in `overlay`
     content = json.dumps(facts | {"name": folder.name, "colours": colours})
     (page / "network.json").write_text(content, encoding="utf-8")
