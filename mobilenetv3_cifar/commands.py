@@ -53,7 +53,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
-            return OnnxClassifier.from_pretrained(folder)
+            return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
             pass  # onnxruntime is not installed, or the file is of other weights
     from mobilenetv3_cifar.model import MobileNetV3Cifar

@@ -60,7 +60,10 @@ def load(
     name: str, revision: str | None, cache: Path, token: str | bool | None, local: bool
 ) -> ModelFolder:
     """A model from the cache or the Hub; `local`: from the cache alone."""
-    cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
+    try:
+        cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
+    except (OSError, ValueError):  # the cache is damaged
+        cached = False
     if local and not cached:
         raise HubError(f"{name} is not in the cache: load it once without local_files_only")
     local |= cached and constants.HF_HUB_OFFLINE
@@ -81,7 +84,7 @@ def load(
         if not cached:
             require_hub()
         try:
-            return in_time(lambda: fetch(cache))
+            return fetch(cache) if local else in_time(lambda: fetch(cache))
         except RemoteEntryNotFoundError as error:
             raise ModelFolderError(
                 f"{CONFIG_FILE} or {WEIGHTS_FILE} is missing in {name}; every model has both"

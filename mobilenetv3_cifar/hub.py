@@ -35,6 +35,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # of all answers of one exchange; a model folder has 40 MB at most
 SECONDS = 600.0  # for one exchange
+SECONDS_OF_RATE = 30.0  # after which the rate so far counts
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever where none answers
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -55,18 +56,23 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Of bytes and, by `in_time`, of time: for all answers of one exchange."""
+    """Limits for all answers of one exchange: bytes, seconds (by `in_time`), bytes per second."""
 
-    def __init__(self, size: int, seconds: float) -> None:
-        self.limit = self.bytes = size
-        self.seconds = seconds
-        self.deadline = math.inf
+    def __init__(
+        self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
+    ) -> None:
+        self.limit = self.bytes = size or MAX_BYTES
+        self.seconds = seconds or SECONDS
+        self.rate = rate
+        self.begun, self.deadline = time.monotonic(), math.inf
 
     def spend(self, size: int) -> None:
         self.bytes -= size
         if self.bytes < 0:
             raise HubError(f"the Hub sends more than {self.limit} bytes: refused")
-        if time.monotonic() > self.deadline:
+        now = time.monotonic()
+        slow = self.limit - self.bytes < self.rate * (now - self.begun)
+        if now > self.deadline or (slow and now > self.begun + SECONDS_OF_RATE):
             raise HubError(TOO_SLOW)
 
 
@@ -126,16 +132,13 @@ def watch_client() -> None:
 
 
 @contextmanager
-def hub_errors(
-    doing: str, max_bytes: int | None = None, seconds: float | None = None
-) -> Iterator[None]:
+def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     """One exchange with the Hub: within a budget, and whatever the client raises is a HubError.
 
     A malformed answer makes the client raise KeyError, TypeError, AssertionError and others.
     """
-    before = BUDGET.set(Budget(max_bytes or MAX_BYTES, seconds or SECONDS))
+    before = BUDGET.set(budget or Budget())
     try:
-        watch_client()
         yield
     except MobileNetV3CifarError:
         raise
@@ -161,6 +164,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
         except BaseException as error:
             future.set_exception(error)
 
+    watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
         watch_client()  # after a connection that failed, the client is a new one

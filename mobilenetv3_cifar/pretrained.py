@@ -201,7 +201,7 @@ class Pretrained(nn.Module):
         """A card that states the origin of this network, and the licence of that if known."""
         origin = self.repository
         card = ""
-        if self.folder is not None:
+        if self.folder is not None and self.folder.is_dir():
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
             try:

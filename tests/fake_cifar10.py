@@ -89,13 +89,18 @@ def claiming(folder, size, kind=tarfile.REGTYPE):
     write(folder, "cifar-10-binary.tar.gz", content)
 
 
-def sparse(folder):
-    member = tarfile.TarInfo("GNUSparseFile.0/a.bin")
-    member.size = 512
-    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
-    member.pax_headers |= {"GNU.sparse.realsize": str(1 << 40), "GNU.sparse.name": "a.bin"}
+def sparse(folder, claims=(1 << 40,), filler=0):
     with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
-        archive.addfile(member, io.BytesIO(b"1\n0\n0\n" + bytes(506)))
+        for number, claimed in enumerate(claims):
+            member = tarfile.TarInfo(f"GNUSparseFile.0/{number}.bin")
+            member.size = 512
+            member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+            member.pax_headers |= {"GNU.sparse.realsize": str(claimed)}
+            member.pax_headers |= {"GNU.sparse.name": f"{number}.bin"}
+            archive.addfile(member, io.BytesIO(b"1\n0\n0\n" + bytes(506)))
+        member = tarfile.TarInfo("filler.txt")
+        member.size = filler
+        archive.addfile(member, io.BytesIO(bytes(filler)))
 
 
 def table(folder, image=None, label=0, rows=PER_BATCH):
@@ -132,6 +137,7 @@ HOSTILE = {
     "archive header of 4 GB": lambda folder: claiming(folder, 4 << 30, tarfile.XHDTYPE),
     "archive bomb": bomb,
     "archive sparse": sparse,
+    "archive of many sparse members": lambda folder: sparse(folder, [3073] * 1000, 100_000),
     "archive wrong length": lambda folder: tar(
         folder / "cifar-10-binary.tar.gz", {"a.bin": bytes(5)}
     ),

