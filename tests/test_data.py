@@ -20,6 +20,7 @@ from tests.fake_cifar10 import (
     PER_BATCH,
     npm_package,
     official_archive,
+    sparse,
     write,
 )
 from training import data, train
@@ -58,6 +59,12 @@ def test_one_changed_byte_in_any_batch_is_refused_by_name(fake, tmp_path, batch,
     official_archive(tmp_path, fake)
     with pytest.raises(DataError, match=rf"{BATCHES[batch]}\.bin does not hold CIFAR-10's"):
         read(OFFICIAL, tmp_path)
+
+
+def test_sparse_members_may_not_claim_more_than_the_archive_has(tmp_path):
+    sparse(tmp_path, claims=[60_000, 60_000], filler=100_000)
+    with pytest.raises(DataError, match=r"1\.bin claims 60,000 bytes"):
+        list(sources.members(tmp_path / OFFICIAL.files[0], ".bin"))
 
 
 def test_a_missing_batch_is_noticed(fake, tmp_path):
