@@ -1,7 +1,7 @@
 # make demo     serve the demo on http://127.0.0.1:7860
 # make test     lint, types and all tests            make fast    the same without the slow tests
 # make lock     pin requirements.txt with hashes     make audit   known vulnerabilities in the pins
-# The first four set everything up in .venv first; PYTHON names the interpreter (3.11 or newer).
+# demo, test and fast set up .venv first; PYTHON names the interpreter (3.11 or newer).
 
 PYTHON ?= python3
 BIN := .venv/bin

@@ -1,4 +1,4 @@
-"""The demo, served: python app.py"""
+"""Serve the demo."""
 
 from demo import build_demo
 from demo.serving.server import run

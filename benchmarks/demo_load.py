@@ -3,7 +3,7 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo on a port of its own and prints a line for each crowd: answers, messages (sentences
+Starts the demo on a port of its own and prints a line for each load: answers, messages (sentences
 about a full queue), failures (anything else), the median and 95th percentile in seconds, and the
 server's memory afterwards.
 """
@@ -27,7 +27,7 @@ from demo.sample import example_files
 from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
 
-CROWDS = {  # visitors, requests of each, and seconds between an answer and the next request
+LOADS = {  # visitors, requests of each, and seconds between an answer and the next request
     "warming up": (1, 50, 0),
     "1 visitor, 50 requests": (1, 50, 0),
     "8 visitors, 15 requests each": (8, 15, 0),
@@ -106,8 +106,8 @@ def main() -> None:
                 with suppress(httpx.TransportError):
                     httpx.get(url, trust_env=False)
                     break
-            for name, crowd in CROWDS.items():
-                line = asyncio.run(visit(url, variant, *crowd))
+            for name, load in LOADS.items():
+                line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
             time.sleep(2 * CLEANUP_SECONDS)  # meanwhile it returns free memory to the system
             print(f"{'nobody, for a while':36}{megabytes(server)}")

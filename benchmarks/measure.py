@@ -1,4 +1,4 @@
-"""Timing two sides in turn in one run, and writing down what came out on which machine."""
+"""Times two sides in turn in one run, and reports the results with machine and versions."""
 
 import importlib.metadata
 import os
@@ -38,7 +38,7 @@ class Comparison:
 
 @dataclass
 class Report:
-    """What is written to RESULTS.md."""
+    """The content of RESULTS.md."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # lines of Markdown

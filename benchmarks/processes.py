@@ -1,4 +1,4 @@
-"""What takes a process of its own: import, first answer, installed size, folders of images."""
+"""Benchmarks that need their own process: import, first answer, installed size, image folders."""
 
 import importlib.metadata
 import re

@@ -120,7 +120,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """What there is to say of the gradients of all depthwise shapes."""
+    """Summary of the gradient errors of all depthwise shapes."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

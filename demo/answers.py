@@ -1,4 +1,4 @@
-"""What the page asks of the networks: image and variant -> answer. Knows nothing of gradio."""
+"""Answers for the page: image and variant -> answer. Does not use gradio."""
 
 import time
 from collections.abc import Sequence
@@ -119,5 +119,5 @@ def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
 
 
 def warm_up() -> None:
-    """Do what takes seconds the first time before a visitor waits for it."""
+    """Run the default network once: the first run takes seconds that no visitor should wait."""
     answer(open_image(example_files()[0]), get_variant().name)

@@ -2,7 +2,7 @@
 
 Reads assets/conclusions.json, which `python -m training.reproduce` writes with REPRODUCTION.md: a
 list of objects with the keys `where` (in the report), `experiment`, `says`, `verdict`,
-`original_verdict` (by the rules that were fixed before the runs) and `figures`.
+`original_verdict` (by the rules of 22 November, which REPRODUCTION.md explains) and `figures`.
 """
 
 import json

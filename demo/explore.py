@@ -1,4 +1,4 @@
-"""The second tab: 300 test images, what a network predicts for them, and what it confuses."""
+"""The second tab: 300 test images, what a network predicts for them, and its confusion matrix."""
 
 from typing import Any
 

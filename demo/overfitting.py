@@ -12,7 +12,9 @@ INTRODUCTION = (
     "images too. One that **overfits** knows its training images much better than new ones: the "
     f"two curves part. In between, both curves rise together. {NOTE}"
 )
-GAP = 0.05  # training minus validation accuracy: more is called overfitting, as in the model cards
+# Training minus validation accuracy: more is called overfitting here; the model cards use the
+# validation loss.
+GAP = 0.05
 REASONS = {"Underfits": "Both are low", "Fits": "Both are close", "Overfits": "They are far apart"}
 
 

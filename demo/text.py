@@ -1,4 +1,4 @@
-"""What the page says about an answer, and the maps that it draws for it."""
+"""What the page says about an answer, and the activation maps that it draws."""
 
 import json
 from html import escape
@@ -22,7 +22,7 @@ def variant_choices() -> list[tuple[str, str]]:
 
 
 def describe(answer: Answer) -> str:
-    """HTML: the answer in a headline, then what there is to know about it."""
+    """HTML: the prediction as a headline, then details."""
     label, probability = answer.label, percent(answer.probabilities[answer.label])
     if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"

@@ -1,4 +1,4 @@
-"""The first tab: one image, asked of one network, of all networks, or changed by the visitor."""
+"""The first tab: classify an image with one network or all, or edit it."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Runs the command line: whatever happens is one clear line and an exit status.
+"""Runs the command line: every error is one line and an exit status.
 
 python -m mobilenetv3_cifar --help
 """

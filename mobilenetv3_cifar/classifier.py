@@ -100,8 +100,8 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """One image -> {label: probability}, highest first; a list of images -> a list of those.
 
-        An image larger than 32x32 is answered by the mean of the logits of three crops: the whole,
-        the centred square and the middle.
+        For images larger than 32x32, logits are averaged over three crops: the whole, the centred
+        square and the middle.
 
         Args:
             images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8

@@ -1,4 +1,4 @@
-"""What `config.json` says of a model: every argument it was built with, validated."""
+"""The contents of `config.json`: every argument that a model was built with, validated."""
 
 import dataclasses
 import json

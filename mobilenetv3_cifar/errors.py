@@ -1,4 +1,4 @@
-"""The package's own errors, and how a message quotes what a stranger wrote.
+"""The package's own errors, and how a message quotes untrusted text.
 
 Each message is one line that names what was refused and why. Text that came from a file, a name or
 a server is escaped, cut to a bounded length, and stripped of passwords in URLs.

@@ -28,8 +28,8 @@ class Explanation:
     `blank` says that the map is 0 everywhere: no positive evidence for the class. `probability` is
     the class's, in [0, 1]; `probabilities` is what `predict` gives for all classes.
 
-    An image larger than 32x32 is answered by the mean over three crops: its map is the mean of the
-    crops' maps, each laid over its part of the image.
+    For images larger than 32x32, logits are averaged over three crops, and the map is the mean of
+    the crops' maps, each laid over its part of the image.
     """
 
     heatmap: np.ndarray

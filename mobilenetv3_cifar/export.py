@@ -1,4 +1,4 @@
-"""Write a network as one ONNX file that answers: from uint8 images to probabilities and maps.
+"""Export a network as one ONNX file that maps uint8 images to probabilities and activation maps.
 
 Its inputs, outputs and metadata are described in `onnx_metadata`. Needs the extra "export".
 """
@@ -15,7 +15,7 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import digest, encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.onnx_graph import AnsweringNetwork, Outputs
+from mobilenetv3_cifar.onnx_graph import ExportedNetwork, Outputs
 from mobilenetv3_cifar.onnx_metadata import metadata
 from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
@@ -31,7 +31,7 @@ class ExportError(MobileNetV3CifarError):
 def export_onnx(
     model: MobileNetV3Cifar, path: str | os.PathLike[str], int8_images: np.ndarray | None = None
 ) -> float:
-    """Write the network to `path`; the file appears whole or not at all.
+    """Write the network to `path`; the file is written atomically.
 
     Args:
         model: is not changed.
@@ -76,7 +76,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
     program = torch.onnx.export(
-        AnsweringNetwork(network).eval(),
+        ExportedNetwork(network).eval(),
         (images, torch.zeros(2, dtype=torch.int32)),  # two: one would be taken for a constant
         input_names=["images", "target"],
         output_names=list(Outputs._fields),

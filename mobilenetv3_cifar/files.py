@@ -29,7 +29,7 @@ def open_without_waiting(path: str, flags: int) -> int:
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all of them before the first is moved into place: a full disk changes nothing.
+    """Write all files, then move them into place; on a full disk nothing changes.
 
     A link is replaced, not followed: it may point into a cache that others read.
     """

@@ -1,8 +1,8 @@
-"""What every exchange with the Hugging Face Hub needs: names, budgets, errors.
+"""Exchanges with the Hugging Face Hub: names, budgets, errors.
 
 The Hub's own client sends and stores; what a server may answer is limited here. Within `hub_errors`
-all answers together have a budget of bytes and of time, and no header that the client would make a
-file name of is anything but hexadecimal. Errors name no token, and no password of HF_ENDPOINT.
+all answers together have a budget of bytes and of time, and headers that the client uses as file
+names must be hexadecimal. Errors name no token, and no password of HF_ENDPOINT.
 """
 
 import math
@@ -46,7 +46,7 @@ ADVICE = {
     401: "the Hub does not know the token: log in with `hf auth login`, or pass token=",
     403: "the token lacks a permission: a push needs write access to the owner's repositories",
     404: "there is no such repository or revision, or it is private and needs a token",
-    409: "there is something of that name already",
+    409: "something of that name exists already",
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }
@@ -88,7 +88,7 @@ def ask_plainly(request: Any) -> None:
 def check_answer(response: Any) -> None:
     """Hook of the Hub's HTTP client: hold an answer to the budget before its body is read."""
     budget = BUDGET.get()
-    if budget is None:  # somebody else uses the client
+    if budget is None:  # a request outside hub_errors
         return
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
@@ -227,7 +227,7 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """The cache has a file of a revision's name."""
+    """A revision becomes a file name in the cache."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 
@@ -236,4 +236,4 @@ def check_token(token: str | bool | None) -> None:
     """The client would print a token that does not fit into a header."""
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
-        raise HubError("the token has characters that no token has, perhaps a line break")
+        raise HubError("the token contains invalid characters, perhaps a line break")

@@ -1,7 +1,7 @@
-"""Which files of a folder are images: the one rule of the command line and the examples.
+"""Which files of a folder are images: one rule for the command line and the examples.
 
-Hidden files and folders, and those that operating systems leave behind, are skipped without a word.
-Every other file is tried, so that what cannot be opened is reported and never left out silently.
+Hidden files and folders, and those that operating systems leave behind, are skipped silently.
+Every other file is tried, so that one that cannot be opened is reported.
 """
 
 import os
@@ -19,7 +19,7 @@ def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Pat
     """The files in a folder and its folders, sorted; links to folders are not followed.
 
     Args:
-        on_error: is told of each folder that cannot be read.
+        on_error: called for each folder that cannot be read.
     """
     found = []
     for parent, folders, files in os.walk(folder, onerror=on_error):

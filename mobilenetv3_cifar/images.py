@@ -20,7 +20,7 @@ from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_ten
 
 
 class Limits(NamedTuple):
-    """How large a stranger's image may be."""
+    """Limits for untrusted images."""
 
     megabytes: int  # of the file
     megapixels: int
@@ -117,7 +117,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
     try:
-        # A pipe or a device would block for ever, a folder has no bytes.
+        # A pipe or a device would block forever, a folder has no bytes.
         if not file.is_file():
             raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
         with file.open("rb") as opened:

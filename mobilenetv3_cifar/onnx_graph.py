@@ -1,7 +1,7 @@
-"""The network and everything around it as one module, which is what `export` traces.
+"""The module that `export` traces: the network with its pre- and postprocessing.
 
-From 32x32 uint8 images to probabilities, out-of-distribution score and Grad-CAM. The map is a
-formula of the forward pass: no gradient is computed by going backwards.
+From 32x32 uint8 images to probabilities, out-of-distribution score and Grad-CAM. Grad-CAM is
+computed in closed form, without a backward pass.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Outputs(NamedTuple):
     gradient: Tensor  # (N, K): of the target's logit at the pooled features
 
 
-class AnsweringNetwork(nn.Module):
+class ExportedNetwork(nn.Module):
     """uint8 images (N, 32, 32, 3), int32 targets (N,) -> `Outputs`.
 
     A target is the index of the class that the map is for; a negative one means the predicted.

@@ -1,4 +1,4 @@
-"""What an exported file says about itself: all that a reader in any language needs.
+"""The metadata of an exported file: all that a reader in any language needs.
 
 Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks, the rest
 comes from the config.

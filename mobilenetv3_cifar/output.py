@@ -1,6 +1,6 @@
-"""What the command line prints of predictions: one line each, whatever the names of files hold.
+"""Prints predictions for the command line: one line each, whatever the file names contain.
 
-Names of files may hold line breaks, escape codes of terminals, formulas of spreadsheets, bytes that
+File names may contain line breaks, terminal escape codes, spreadsheet formulas, bytes that
 are not UTF-8, and characters that standard output cannot encode.
 """
 

@@ -131,7 +131,7 @@ class Pretrained(nn.Module):
         self.head[-1] = last.to(weight.device, weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `config.json` and `model.safetensors`; a new folder appears whole or not at all.
+        """Write `config.json` and `model.safetensors`; a new folder is written atomically.
 
         Over an older model, a kill at any moment leaves the old one, the new one, or a folder that
         is refused as incomplete until the next save. Other files in the folder are left alone.
@@ -168,9 +168,9 @@ class Pretrained(nn.Module):
     ) -> str:
         """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
 
-        A network that is as it was loaded takes along the card, figures and measurements of its
-        folder or repository. Any other gets a plain card. A card that a person wrote is kept, and
-        so are all files that were not pushed from here.
+        An unchanged network is pushed with the card, figures and measurements of its folder or
+        repository; any other gets a plain card. Hand-written cards and files not pushed from here
+        are kept.
 
         Args:
             token: the Hub's access token; without one, that of `hf auth login`.
@@ -190,7 +190,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """Where it was loaded from, if that has a card and is still this very network."""
+        """Where it was loaded from, if that has a card and has not changed since."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:

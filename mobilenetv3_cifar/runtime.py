@@ -1,7 +1,7 @@
 """Prediction and Grad-CAM by onnxruntime, from `model.onnx` alone: nothing here imports torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
->>> model = OnnxClassifier.from_pretrained("large-cifar32")
+>>> model = OnnxClassifier.from_pretrained("small-cifar32")
 >>> model.predict("cat.png"), explain(model, "cat.png")
 """
 
@@ -28,7 +28,7 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """What MobileNetV3Cifar offers for answers, with the same results within 1e-4.
+    """Predicts and explains like MobileNetV3Cifar, with the same results within 1e-4.
 
     `explain` has every method on one layer, the last: "features".
     """

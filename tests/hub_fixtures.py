@@ -27,7 +27,7 @@ def loopback(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model folder with a card, a measurement, and things that must stay at home."""
+    """A model folder with a card, a measurement, and things that must not be pushed."""
     path = tmp_path / "folder"
     model = MobileNetV3Cifar(dropout=0.3).half()  # half the bytes to send
     model.save_pretrained(path)

@@ -302,7 +302,7 @@ def entry(path: str, content: bytes) -> dict[str, object]:
 
 
 async def forever(seconds: float) -> AsyncIterator[bytes]:
-    """Thousands of bytes at once for ever, or one after the other."""
+    """Thousands of bytes at once, forever, or one after the other."""
     while True:
         yield b"x" * (1 if seconds else 65536)
         await asyncio.sleep(seconds)

@@ -28,8 +28,8 @@ def loopback(monkeypatch, tmp_path):
 
 
 def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sample, capsys):
-    pictures, labels = sample
-    Image.fromarray(pictures[labels == 3][0]).save(tmp_path / "cat.png")
+    images, labels = sample
+    Image.fromarray(images[labels == 3][0]).save(tmp_path / "cat.png")
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     snippets = SNIPPET.findall(page)
@@ -48,21 +48,21 @@ def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sam
 
 
 def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
-    """From the ten classes to two: what can be sat in, and what cannot."""
-    pictures, labels = sample
+    """From the ten classes to two: vehicles and animals."""
+    images, labels = sample
     vehicles = np.isin(labels, [0, 1, 8, 9])
     for name, chosen in (("vehicle", vehicles), ("animal", ~vehicles)):
-        folder = tmp_path / "pictures" / name
+        folder = tmp_path / "images" / name
         folder.mkdir(parents=True)
         for index in np.flatnonzero(chosen)[:50]:
-            Image.fromarray(pictures[index]).save(folder / f"{index}.png")
+            Image.fromarray(images[index]).save(folder / f"{index}.png")
         (folder / ".DS_Store").touch()
         (folder / "notes.txt").write_text("not an image")
-    (tmp_path / "pictures" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "images" / ".ipynb_checkpoints").mkdir()
     fastest = min(list_variants(), key=lambda variant: variant.macs).name
     arguments = ["--output", "tuned", "--variant", fastest]
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "finetune.py", "pictures", *arguments],
+        [sys.executable, ROOT / "examples" / "finetune.py", "images", *arguments],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -180,7 +180,7 @@ def test_an_image_is_read_from_standard_input(cli, images, model_folder):
     assert "is empty" in err
 
 
-def test_a_photo_above_the_limits_for_strangers_is_classified(cli, tmp_path, model_folder):
+def test_a_photo_above_the_upload_limits_is_classified(cli, tmp_path, model_folder):
     Image.new("L", (5200, 5000)).save(tmp_path / "phone.jpg")
     assert cli("predict", tmp_path / "phone.jpg", "--variant", model_folder)[0] == 0
 

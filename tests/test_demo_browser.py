@@ -88,7 +88,7 @@ def answered(page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_an_example_is_answered_where_one_looks(visit, width, scheme):
+def test_the_answer_is_in_view(visit, width, scheme):
     page = visit(width, scheme)
     page.locator("#examples button").nth(5).click()
     assert answered(page)
@@ -231,7 +231,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
     answered(page)
 
 
-def test_a_click_on_a_test_image_outlives_the_restoring_of_an_address(visit):
+def test_a_click_on_a_test_image_survives_restoring_an_address(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
     page.locator("#images button").first.click()  # as soon as there is one
     expect(page.locator("#explained")).to_contain_text("Test image")
@@ -267,7 +267,7 @@ def test_every_tab_is_visible_on_a_phone(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_complain_about(visit, scheme):
+def test_axe_reports_no_violations(visit, scheme):
     page = visit(scheme=scheme, address="?image=dog")
     answered(page)
     for tab, content in TABS.items():

@@ -1,4 +1,4 @@
-"""The demo among strangers: what they may send, what they must never get, and what they leave."""
+"""The demo and untrusted visitors: what they may send, must never get, and leave behind."""
 
 import json
 import os

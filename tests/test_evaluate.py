@@ -72,7 +72,7 @@ def test_calibration_error_is_the_gap_of_confidence_and_accuracy_in_each_bin():
     assert calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-6)
 
 
-def test_sure_and_right_answers_are_perfectly_calibrated():
+def test_confident_correct_predictions_are_perfectly_calibrated():
     assert calibration_error(torch.eye(3), np.arange(3, dtype=np.uint8)) == 0
 
 

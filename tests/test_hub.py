@@ -63,7 +63,7 @@ def test_a_file_damaged_in_the_cache_is_found_and_downloaded_again(pushed, revis
     load(revision=revision, local_files_only=True)
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(pushed, tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_loads_without_caching(pushed, tmp_path, caplog):
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert load().config.dropout == 0.3
     assert "not cached" in caplog.text
@@ -246,7 +246,7 @@ def test_local_files_only_asks_nothing_of_the_hub(pushed):
 def test_a_token_of_the_environment_that_is_none_is_not_printed(loopback, folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_broken\x0bsecret")
     for use in (lambda: push.push_folder(folder, REPO_ID), lambda: open_model(REPO_ID)):
-        with pytest.raises(HubError, match="characters that no token has") as refusal:
+        with pytest.raises(HubError, match="invalid characters") as refusal:
             use()
         assert "secret" not in "".join(traceback.format_exception(refusal.value))
 

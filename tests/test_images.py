@@ -1,4 +1,4 @@
-"""Images as strangers send them: every mode and orientation exactly, every refusal by name."""
+"""Untrusted images: every mode and orientation exactly, every refusal by name."""
 
 import io
 import zlib
@@ -214,7 +214,7 @@ def test_a_name_that_the_system_refuses_is_an_image_error():
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_the_limits_for_strangers_do_not_bind_a_callers_own_images(monkeypatch):
+def test_the_upload_limits_do_not_bind_a_callers_own_images(monkeypatch):
     own = [
         encode(Image.new("L", (5001, 5000))),
         encode(Image.new("L", (600, 10))),

@@ -134,13 +134,13 @@ def test_the_cards_snippet_runs_as_printed(folder, monkeypatch, capsys):
     assert "airplane" in capsys.readouterr().out
 
 
-def test_every_picture_of_the_card_opens(folder):
+def test_every_image_of_the_card_opens(folder):
     text = (folder / "README.md").read_text()
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert set(pictures) == {name for name in FILES if name.endswith(".png")}
-    for name in pictures:
-        with Image.open(folder / name) as picture:
-            assert min(picture.size) > 200
+    images = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert set(images) == {name for name in FILES if name.endswith(".png")}
+    for name in images:
+        with Image.open(folder / name) as image:
+            assert min(image.size) > 200
 
 
 def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
@@ -182,9 +182,7 @@ def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
             model_folder.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
 
 
-def test_a_run_publishes_what_lies_on_its_way_and_names_itself_as_its_maker(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_run_also_publishes_shorter_experiments_it_contains(tmp_path, monkeypatch, capsys):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     for row in (EXPERIMENT, longer):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)

@@ -235,7 +235,7 @@ def test_metadata_that_the_hub_refuses_is_not_pushed(loopback, folder):
         ("forbidden/small", TOKEN, r"needs write access to the owner's repositories"),
         ("no-owner", TOKEN, r"'no-owner' is not a repository id: it must be owner/name"),
         ("../up", TOKEN, r"'../up' is not a repository id"),
-        (REPO_ID, "hf_broken\nsecret", r"the token has characters that no token has"),
+        (REPO_ID, "hf_broken\nsecret", r"the token contains invalid characters"),
     ],
 )
 def test_a_refused_push_says_what_to_do_and_never_the_token(

@@ -115,7 +115,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
     assert final_state(tmp_path) == before
 
 
-def test_each_epoch_sees_every_picture_once_in_another_order(tmp_path, monkeypatch):
+def test_each_epoch_sees_every_image_once_in_another_order(tmp_path, monkeypatch):
     run = tiny_run(tmp_path)
     seen = []
 

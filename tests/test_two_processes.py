@@ -47,7 +47,7 @@ def test_gradients_of_two_processes_are_those_of_one(both):
         torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=0)
 
 
-def test_the_loss_falls_alike_and_counts_every_picture_once(both):
+def test_the_loss_falls_alike_and_counts_every_image_once(both):
     one, two = (
         torch.stack([found[f"loss.{step}"] for step in range(STEPS)]) for found in both
     )  # (steps, [loss sum, correct, count])
@@ -56,11 +56,11 @@ def test_the_loss_falls_alike_and_counts_every_picture_once(both):
     assert two[:, 2].tolist() == one[:, 2].tolist() == [56.0] * STEPS
 
 
-def test_two_processes_train_save_and_validate_every_picture_once(both, root):
+def test_two_processes_train_save_and_validate_every_image_once(both, root):
     data = tiny_dataset()
     for found in both:
-        for split, pictures in (("train", len(data.train)), ("valid", len(data.validation))):
-            correct = found[f"history.{split}_accuracy"] * pictures
+        for split, images in (("train", len(data.train)), ("valid", len(data.validation))):
+            correct = found[f"history.{split}_accuracy"] * images
             torch.testing.assert_close(correct, correct.round(), atol=1e-9, rtol=0)
             losses = found[f"history.{split}_loss"]
             assert losses.isfinite().all()

@@ -1,1 +1,1 @@
-"""What made the weights: data, augmentation, the training loop, evaluation and publishing."""
+"""Training code: data, augmentation, the training loop, evaluation and publishing."""

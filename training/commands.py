@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: with one line, a non-zero exit, and nothing half done."""
+"""How commands exit on errors and signals: one line and a non-zero status."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ from mobilenetv3_cifar import MobileNetV3CifarError
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn errors that a user can act on, and signals, into a line and an exit code."""
-    # SIGTERM would end the process where it stands; as an exception it cleans up on its way.
+    # By default SIGTERM kills the process at once; as an exception it runs cleanup code.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
@@ -24,15 +24,15 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Meanwhile SIGINT and SIGTERM are put into the list instead of obeyed at once."""
-    noted: list[int] = []
+def deferred_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of handling them immediately."""
+    deferred: list[int] = []
     previous = {
-        number: signal.signal(number, lambda number, frame: noted.append(number))
+        number: signal.signal(number, lambda number, frame: deferred.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield noted
+        yield deferred
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -3,7 +3,7 @@
     python -m training.evaluate small-dropout0.7-epochs4
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
-measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON: for a
+Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON: for a
 shipped variant the `test` or `validation` object of its `metrics.json`, digit for digit on the same
 machine. Choose with validation images: the test images are for finished networks.
 """

@@ -58,7 +58,7 @@ class Experiment:
         return self.recipe.optimizer.lr * self.recipe.lr_factor(step, steps_per_epoch, self.epochs)
 
     def is_prefix_of(self, other: "Experiment") -> bool:
-        """Whether a run of `other` passes through the very states of a run of this one."""
+        """Whether a run of `other` starts with exactly the steps of this one."""
         return (
             (self.model, self.recipe) == (other.model, other.recipe)
             and not self.recipe.depends_on_length

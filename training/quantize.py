@@ -2,10 +2,10 @@
 
     python -m training.quantize small-dropout0.7-epochs4
 
-writes `model.onnx` and `model-int8.onnx` into the variant's folder, and what the latter is worth
-into `metrics.json` and the card, with the latency of the network here. An 8-bit file that is not
-faster than the float one at batch 1, or that loses more than 0.3 points of validation accuracy, is
-not kept. `--latency-only` measures the latency again and changes nothing else.
+Writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and speed of the
+8-bit file go into `metrics.json` and the card, with the latency of the network here. An 8-bit file
+that is not faster than the float one at batch 1, or that loses more than 0.3 points of
+validation accuracy, is not kept. `--latency-only` measures only the latency again.
 """
 
 import argparse

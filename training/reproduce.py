@@ -2,7 +2,7 @@
 
     python -m training.reproduce
 
-writes REPRODUCTION.md, the README's table of variants, the demo's list of conclusions, and every
+Writes REPRODUCTION.md, the README's table of variants, the demo's list of conclusions, and every
 card and curve again from the committed results. Where nothing is missing, that takes seconds and
 changes nothing.
 """

@@ -1,1 +1,1 @@
-"""How the demo faces strangers: what is refused, what is shared out, and what is deleted."""
+"""Limits, queueing and cleanup for the public demo."""

@@ -1,4 +1,4 @@
-"""What of gradio is replaced: its queue, its states of sessions, and what its errors say."""
+"""The parts of gradio that are replaced: queue, session states and error messages."""
 
 import logging
 from copy import copy
@@ -21,7 +21,7 @@ class ServedBlocks(gr.Blocks):
         super().__init__(analytics_enabled=False, **options)
 
     def queue(self, *, default_concurrency_limit: int = 1) -> "ServedBlocks":
-        """Like gradio's; how many events may wait is for the queue to say."""
+        """Like gradio's. The queue limits how many events may wait."""
         super().queue(api_open=False)
         self._queue = FairQueue(
             live_updates=True,
@@ -33,7 +33,7 @@ class ServedBlocks(gr.Blocks):
         return self
 
     async def preprocess_data(self, *args: Any, **options: Any) -> Any:
-        """Values that do not fit an input are the sender's mistake, and no traceback's worth."""
+        """Invalid inputs are the client's error and are not logged with a traceback."""
         try:
             return await super().preprocess_data(*args, **options)
         except Exception as error:

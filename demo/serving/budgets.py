@@ -1,4 +1,4 @@
-"""What one visitor may use, so that nobody can stop the others. A visitor is an address."""
+"""Limits per visitor, so that nobody can block the others. A visitor is an address."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ SHARES = {  # at a time, of all and of one: a session for streams, an address fo
     "streams": (2000, 6),
 }
 PERIOD = 300  # seconds
-MOST = {  # of one address in a period, and what it is told
+MOST = {  # per address and period, and the error message
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
     "bytes": (150e6, "Too many images came from your address: try again in a few minutes."),
 }

@@ -42,7 +42,7 @@ def open_kept(path: Path) -> Image.Image:
 
 
 class Decoder:
-    """Starts the process, and starts it again when it has ended."""
+    """Starts the process, and restarts it after it has ended."""
 
     def __init__(self) -> None:
         self.process: Process | None = None

@@ -1,4 +1,4 @@
-"""What every request passes before gradio sees it: an allow-list, and a share for each visitor."""
+"""Checks before gradio sees a request: an allow-list, and limits per visitor."""
 
 import asyncio
 import os
@@ -64,7 +64,9 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 
 
 class Guard:
-    """Refuses what is of no use to the page, too much, or from another site."""
+    """Reject requests that the page does not need, that exceed a limit, or that come from another
+    site.
+    """
 
     def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
         self.inner = inner

@@ -1,4 +1,4 @@
-"""Gradio's queue, made fair: visitors take turns, and nobody holds more of it than a share."""
+"""Gradio's queue with fair scheduling: visitors take turns, with a limit each."""
 
 import re
 import time
@@ -44,7 +44,7 @@ class FairQueue(Queue):
         try:
             replace_paths(body.data)
         except UnicodeEncodeError as error:
-            raise HTTPException(400, "A text has a character that is none.") from error
+            raise HTTPException(400, "The text contains an invalid character.") from error
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # all that a function asks of its event
         waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
@@ -85,7 +85,7 @@ class FairQueue(Queue):
                 self.event_ids_to_events.pop(event._id, None)
 
     def forget_unheard(self) -> None:
-        """Forget the answers that nobody has fetched: gradio would keep them for ever."""
+        """Forget the answers that nobody has fetched: gradio would keep them forever."""
         busy = {event.session_hash for event in self.waiting()}
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
@@ -122,7 +122,7 @@ def replace_paths(data: list[Any]) -> None:
             if isinstance(path := value.get("path"), str):
                 file = find_file(path)
                 if file is None:
-                    message = "The image is not there, or was deleted after half an hour."
+                    message = "The image does not exist, or was deleted after half an hour."
                     raise HTTPException(403, message)
                 value["path"] = str(file)
                 value.pop("url", None)

@@ -1,4 +1,4 @@
-"""How the demo is served: what `Blocks.launch` is given, and what happens until the end."""
+"""Server settings and shutdown of the demo."""
 
 import asyncio
 import ctypes
@@ -61,7 +61,7 @@ class GuardedApp(App):
         return {str(each.api_name) for each in functions if each.api_visibility == "public"}
 
     async def clean_up(self) -> None:
-        """Clean up again and again until the task is cancelled."""
+        """Clean up periodically until the task is cancelled."""
         for turn in itertools.count():
             await asyncio.to_thread(delete_old)
             self.fair_queue().forget_unheard()
@@ -73,8 +73,8 @@ class GuardedApp(App):
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Without what was sent, which FastAPI would repeat, and fail where it is not UTF-8."""
-    return JSONResponse({"detail": "The body lacks a field, or has a wrong value in one."}, 422)
+    """Do not repeat the body, as FastAPI would: that fails where it is not UTF-8."""
+    return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
 @asynccontextmanager
@@ -89,7 +89,7 @@ async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
 class Connection(H11Protocol):
     """A connection that is closed when no request begins on it for REQUEST_SECONDS.
 
-    Uvicorn would wait for ever for the first byte of a request or the end of its headers.
+    Uvicorn would wait forever for the first byte of a request or the end of its headers.
     """
 
     everyone: ClassVar[dict["Connection", None]] = {}  # the oldest first
@@ -122,8 +122,7 @@ class Connection(H11Protocol):
 def launch_options() -> dict[str, Any]:
     """The keyword arguments of `Blocks.launch`.
 
-    Where it listens is for GRADIO_SERVER_NAME and GRADIO_SERVER_PORT to say: 127.0.0.1 and 7860
-    unless they are set.
+    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT set the address (default 127.0.0.1:7860).
     """
     own_folder()
     protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
@@ -143,7 +142,7 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
-        # A font from elsewhere would be a request to elsewhere: the visitor's own serve.
+        # A web font would be a request to another server.
         "theme": Default(
             primary_hue="teal",
             neutral_hue="slate",
@@ -158,12 +157,12 @@ def launch_options() -> dict[str, Any]:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Whether a message is not one of those with which a flood of requests would fill the disk."""
+    """False for messages with which a flood of requests would fill the disk."""
     return not str(record.msg).startswith(FLOODS)
 
 
 def run(page: gr.Blocks) -> None:
-    """Serve the page until SIGTERM or Ctrl-C, delete all files, and end the process with 0."""
+    """Serve the page until SIGTERM or Ctrl-C, delete all files, and exit with status 0."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
@@ -171,5 +170,5 @@ def run(page: gr.Blocks) -> None:
     stop.wait()
     delete_own_folder()
     sys.stdout.flush()
-    # Not sys.exit: a network that is being run in a thread would abort the interpreter's end.
+    # Not sys.exit: a network still running in a thread would abort the interpreter's shutdown.
     os._exit(0)

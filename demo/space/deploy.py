@@ -1,4 +1,4 @@
-"""The demo -> a Space on the Hub, in one commit, with all that it needs to run.
+"""Deploy the demo to a Space on the Hub, in one commit, with all that it needs to run.
 
 python -m demo.space.deploy owner/name            needs a token: hf auth login
 python -m demo.space.deploy owner/name --dry-run  lists what would be sent

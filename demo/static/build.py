@@ -43,7 +43,7 @@ def build(out: Path, name: str | None = None) -> None:
 
     Raises:
         MobileNetV3CifarError: `out` exists, there is no such network, it has no ONNX file, or npm
-            cannot bring onnxruntime-web.
+            fails.
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
@@ -55,7 +55,7 @@ def build(out: Path, name: str | None = None) -> None:
         write_network(folder, page)
         fetch_runtime(page)
         finish_service_worker(page)
-        shutil.copytree(page, out)  # whole, and only now
+        shutil.copytree(page, out)  # last, so that a failed build leaves no folder
 
 
 def write_network(folder: Path, page: Path) -> None:

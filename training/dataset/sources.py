@@ -44,7 +44,7 @@ BATCH_SHA256 = (
 )
 
 
-# The name of where it was, images uint8 (N, 32, 32, 3) and labels uint8 (N,).
+# A name for messages, images uint8 (N, 32, 32, 3) and labels uint8 (N,).
 Batch = tuple[str, np.ndarray, np.ndarray]
 
 

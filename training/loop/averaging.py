@@ -34,7 +34,7 @@ class Average:
 def reestimate_batch_norm(model: MobileNetV3Cifar, images: Tensor) -> None:
     """Replace the running statistics by the mean over batches of uint8 images (N, h, h, 3).
 
-    The average of the weights never saw an image: its own statistics differ from the average of
-    those that the weights had on the way (Izmailov et al. 2018).
+    The averaged weights were never used in a forward pass: their statistics differ from the average
+    of those that the weights had on the way (Izmailov et al. 2018).
     """
     update_bn((to_inputs(batch, model) for batch in images.split(BATCH_SIZE)), model)

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mobilenetv3_cifar.files import replace_files
-from training.commands import noted_signals
+from training.commands import deferred_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
@@ -79,7 +79,7 @@ class Run:
         """
         first = self.accelerator.is_main_process
         lock = locked(self.folder) if first else contextlib.nullcontext()
-        with lock, noted_signals() as signals:
+        with lock, deferred_signals() as signals:
             self.resume()
             self.accelerator.init_trackers(f"{self.experiment.name}/{self.folder.name}")
             images, epochs = len(self.data.train), self.experiment.epochs
@@ -164,7 +164,7 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        self.save_shorter_runs()  # first: an epoch that is saved is never gone through again
+        self.save_shorter_runs()  # first: an epoch that is saved is not repeated on resume
         if self.accelerator.is_main_process:
             replace_files(self.folder, {"history.csv": to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())

@@ -1,7 +1,4 @@
-"""From a finished run to a model folder: weights, metrics, figures and card.
-
-A folder under `model_cards/` is a Hub repository exactly as it is pushed.
-"""
+"""From a finished run to a model folder: weights, metrics, figures and card."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""docs/recipe.md: every run from which the recipes of our own networks were chosen.
+"""docs/recipe.md: the published runs of our own networks.
 
 Each run is a JSON file in docs/runs/, written when it is published; file names give the order.
 """

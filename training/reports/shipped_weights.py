@@ -81,7 +81,7 @@ def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Co
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
     """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
 
-    It stays within the config's bounds: for logits that know nothing, the best would be infinite.
+    It stays within the config's bounds: for uninformative logits, the best would be infinite.
     """
     truth = torch.from_numpy(labels.astype(np.int64))
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
