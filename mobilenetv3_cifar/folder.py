@@ -2,7 +2,7 @@
 
 The config names the hash of the weights and is written last. So whatever moment a save is killed
 at, the folder holds the old model, the new one, or weights that its config does not name, which is
-refused; it never loads as a mixture. A new folder appears by one rename, whole or not at all. The
+refused; it never loads as a mixture. A new folder appears by one rename, atomically. The
 config's own hash covers all its other keys.
 """
 
