@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -265,15 +264,11 @@ def test_an_upload_that_is_not_one_whole_file_is_refused_and_leaves_nothing(http
     assert visitors_files() == before
 
 
-@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "x\0"])
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
 def test_an_upload_in_a_charset_that_is_none_is_refused(http, charset):
-    headers = {"content-type": f'{MULTIPART["content-type"]}; charset="{charset}"'}
-    body = PART.replace(b'"a"', b'"\xff.\xff"') + b"\r\n--x--\r\n"
-    try:
-        answer = http.post("/gradio_api/upload", content=body, headers=headers)
-    except httpx.LocalProtocolError:
-        pytest.skip("no client sends this header")
-    assert answer.status_code == 400
+    headers = {"content-type": f"{MULTIPART['content-type']}; charset={charset}"}
+    body = PART.replace(b'"a"', b'"\xff-\xff"') + b"\r\n--x--\r\n"
+    assert http.post("/gradio_api/upload", content=body, headers=headers).status_code == 400
 
 
 def test_the_longest_name_of_a_file_is_no_failure(http):
