@@ -59,7 +59,8 @@ def pick(event: gr.EventData) -> str:
 
 def pick_cell(event: gr.EventData) -> list[str]:
     """The true class and the prediction of a cell of the confusion matrix."""
-    return str(event.id).split(":")
+    truth, _, predicted = str(event.id).partition(":")
+    return [label if label in LABELS else ANY for label in (truth, predicted)]
 
 
 def choose(variant: str, truth: str, predicted: str) -> str:

@@ -94,7 +94,15 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 def hide(view: str, event: gr.EventData) -> Any:
     """Hide the part of the image that was clicked."""
-    return [HIDDEN_SIZE, *event.id] if view == CHANGE else gr.skip()
+    place = event.id
+    is_place = isinstance(place, list) and len(place) == 2
+    if view != CHANGE or not is_place or not all(is_fraction(each) for each in place):
+        return gr.skip()
+    return [HIDDEN_SIZE, *place]
+
+
+def is_fraction(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def ask(
@@ -106,7 +114,11 @@ def ask(
     if view == ALL:
         return show_all(answers.compare(image))
     if view == CHANGE:
-        answer = answers.answer(change(image, *changes), variant)
+        try:
+            changed = change(image, *changes)
+        except ValueError as error:
+            return describe_refusal(error)
+        answer = answers.answer(changed, variant)
         likely = bars(sorted(answer.probabilities.items()))  # which stay where they are
         return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
@@ -123,7 +135,13 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 
 
 def change(image: Image.Image, *changes: float) -> Image.Image:
-    """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES."""
+    """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES.
+
+    Raises:
+        ValueError: a value is not finite, with which Pillow would end the process.
+    """
+    if not all(map(math.isfinite, changes)):
+        raise ValueError("its changes must be finite numbers")
     rotate, zoom, across, down, blur, size, x, y = changes
     image = answers.reduce(image)
     width, height = image.size

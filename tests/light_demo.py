@@ -49,6 +49,8 @@ def build_page():
         button.click(lambda text: text, text, text, api_name="echo")
         button.click(chosen, None, text, api_name="chosen")
         button.click(fail, None, mean, api_name="fail")
+        letter = gr.Dropdown(["a", "b"])
+        button.click(lambda letter: {letter}.pop(), letter, text, api_name="choose")
     return page.queue()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradio import Dropdown, EventData
+from gradio import Dropdown, EventData, skip
 from PIL import Image
 
 from demo import answers, api, charts, conclusions, experiments, explore, overfitting, text, try_it
@@ -165,6 +165,23 @@ def test_each_view_answers_the_question_it_asks(shipped, cat):
     assert ask("change", None) == try_it.EMPTY
     assert "cannot be used" in ask("all", ImageError("it is damaged"))
     assert try_it.hide("change", EventData(None, {"id": [0.5, 0.1]})) == [0.3, 0.5, 0.1]
+    assert "must be finite" in ask("change", cat, float("nan"), *UNCHANGED[1:])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_no_change_that_would_end_the_process_reaches_pillow(cat, value):
+    for place in range(len(UNCHANGED)):
+        changes = [*UNCHANGED]
+        changes[place] = value
+        with pytest.raises(ValueError, match="finite"):
+            try_it.change(cat, *changes)
+
+
+@pytest.mark.parametrize("sent", [None, "cat", [0.5], [0.1] * 3, [float("nan")] * 2, [[], 1], {}])
+def test_a_forged_place_or_cell_changes_nothing(sent):
+    event = EventData(None, {"id": sent})
+    assert try_it.hide("change", event) == skip()
+    assert explore.pick_cell(event) in ([explore.ANY] * 2, ["cat", explore.ANY])
 
 
 def test_explore_sorts_the_sample_into_right_and_wrong(shipped):

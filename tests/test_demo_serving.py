@@ -1,23 +1,19 @@
-"""The parts of the demo's server: routes, budgets, queue, folder, decoder."""
+"""The parts of the demo's server: routes, budgets, queue, folder, log, end."""
 
 import asyncio
 import logging
 import os
+import sys
 import time
-from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
-from PIL import Image
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from demo.serving import budgets, folder, queue, server
-from demo.serving.decoder import Decoder, open_kept
+from demo.serving import budgets, folder, log, queue, server
 from demo.serving.guard import find_route, is_cross_site
 from demo.serving.queue import FairQueue
-from mobilenetv3_cifar.errors import ImageError
-from tests.light_demo import encode, noise, slow_gif
 
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 
@@ -136,7 +132,12 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["demo-alive"]
 
 
-@pytest.mark.parametrize("path", ["/files/../x", "/files/.lock", "/files", "/files/sent", "sent/a"])
+LONG = f"/files/sent/a/{'x' * 300}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/../x", "/files/.lock", "/files", "/files/sent", "sent/a", LONG]
+)
 def test_a_path_that_is_no_file_of_visitors_is_not_found(own, path):
     (own / ".lock").touch()
     assert folder.find_file(path) is None
@@ -149,30 +150,6 @@ def test_the_folder_is_hidden_in_what_is_answered(own):
     answer = ({"path": f"{own}/a.png", "url": f"http://x/gradio_api/file={own}/a.png", "n": 1}, 2)
     masked = {"path": "/files/a.png", "url": "http://x/gradio_api/file=/files/a.png", "n": 1}
     assert folder.mask(answer) == [masked, 2]
-
-
-def test_the_process_that_opens_images_is_started_again_when_it_was_killed(own, monkeypatch):
-    monkeypatch.setattr("demo.serving.decoder.SECONDS", 3)
-
-    async def visit():
-        decoder = Decoder()
-        await decoder.keep(BytesIO(encode(noise())), "a.jpg", "a")
-        started = time.monotonic()
-        refused, seconds = await decoder.keep(BytesIO(slow_gif()), "../b c.gif", "a")
-        assert time.monotonic() - started < 8
-        kept, _ = await decoder.keep(BytesIO(encode(noise((1000, 500)), "JPEG")), "", "a")
-        await decoder.stop()
-        return refused, seconds, kept
-
-    refused, seconds, kept = asyncio.run(visit())
-    assert refused.name == "b_c.png"
-    with pytest.raises(ImageError, match="too long"):
-        open_kept(refused)
-    assert seconds > 1
-    assert kept.name == "image.jpg"
-    assert Image.open(kept).size == (1000, 500)
-    assert open_kept(kept).size == (512, 256)
-    assert not list((own / "sent").glob("*/.upload"))
 
 
 def event(address, session, number=0, age=0.0):
@@ -241,8 +218,54 @@ def test_answers_that_nobody_fetched_are_forgotten(fair):
     assert set(fair.used) == set(fair.pending_event_ids_session) == {"heard", "new"}
 
 
-def test_a_flood_of_bad_requests_is_not_logged(caplog):
-    server.launch_options()
-    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
-    logging.getLogger("uvicorn.error").warning("Another warning")
-    assert caplog.messages == ["Another warning"]
+def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
+    monkeypatch.setattr(log, "seen", log.Counter())
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # a server prevents it
+    log.limit()
+    for name in ("uvicorn.error", "demo.serving.blocks", "gradio.route_utils", "asyncio"):
+        for number in range(20):
+            logging.getLogger(name).warning("%s", f"{name} {number} " + "x" * 100_000)
+        try:
+            raise RuntimeError("y" * 100_000)
+        except RuntimeError:
+            logging.getLogger(name).exception("Another place")
+    assert caplog.messages.count("Another place") == 4
+    assert len(caplog.messages) == log.MOST + 4  # the four loggers are used in one place here
+    assert len(caplog.text) < (log.MOST + 4) * 5000
+
+
+def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):
+    done = []
+
+    def fail():
+        done.append(True)
+        raise OSError("the disk is gone")
+
+    async def clean_up():
+        app = SimpleNamespace(fair_queue=lambda: SimpleNamespace(forget_unheard=fail))
+        task = asyncio.create_task(server.GuardedApp.clean_up(app))
+        while len(done) < 4 and not task.done():
+            await asyncio.sleep(0.01)
+        assert task.cancel()
+
+    monkeypatch.setattr(server, "CLEANUP_SECONDS", 1e-3)
+    monkeypatch.setattr(server, "delete_old", fail)
+    asyncio.run(clean_up())
+    assert "the disk is gone" in caplog.text
+
+
+def test_a_closed_terminal_does_not_prevent_the_end(monkeypatch):
+    def flush():
+        raise BrokenPipeError
+
+    ended = []
+    stop = SimpleNamespace(wait=lambda: None)
+    monkeypatch.setattr(server, "threading", SimpleNamespace(Event=lambda: stop))
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server, "launch_options", dict)
+    monkeypatch.setattr(server, "delete_own_folder", lambda: None)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", SimpleNamespace(flush=flush))
+        server.run(SimpleNamespace(launch=lambda **_: None))
+    assert ended == [0]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.serving import budgets, folder, guard, server
+from demo.serving import budgets, folder, guard, log, server
 from tests.light_demo import (
     build_page,
     call,
@@ -172,6 +172,21 @@ def test_the_data_of_an_event_is_an_id_or_nothing(http, sent):
     assert '"data":["None"]' in stream
 
 
+@pytest.mark.parametrize("sent", [["a"], [], None, "c", {"a": 1}])
+def test_a_choice_is_one_of_those_that_are_offered(http, sent, caplog):
+    assert call(http, "choose", "a") == ("complete", ["a"])
+    kind, answer = call(http, "choose", sent)
+    assert (kind, len(answer["error"].split()) > 3) == ("error", True)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("number", ["NaN", "[-Infinity]", '{"deep": [1e999]}'])
+def test_a_number_that_is_not_finite_is_refused(http, number):
+    body = f'{{"data": [null, {number}]}}'
+    answer = http.post("/gradio_api/call/describe", content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "A number is not finite.")
+
+
 def test_a_text_that_cannot_be_sent_back_is_refused(http):
     assert call(http, "echo", "é 🔎") == ("complete", ["é 🔎"])
     body = json.dumps({"data": [{"\ud800": 1}]})
@@ -188,6 +203,9 @@ def test_a_failure_of_the_server_is_a_sentence_that_tells_nothing(http, caplog):
     kind, answer = call(http, "fail")
     assert (kind, answer["error"]) == ("error", "Something went wrong on the server.")
     assert "a secret of the server" in caplog.text
+    for _ in range(log.MOST):
+        call(http, "fail")
+    assert caplog.text.count("A function of the page failed") <= log.MOST
 
 
 @pytest.mark.parametrize("name", ["nothing", "hidden", "v2/describe"])
@@ -246,6 +264,18 @@ def test_an_upload_that_is_not_one_whole_file_is_refused_and_leaves_nothing(http
     assert visitors_files() == before
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+def test_an_upload_in_a_charset_that_is_none_is_refused(http, charset):
+    headers = {"content-type": f"{MULTIPART['content-type']}; charset={charset}"}
+    body = PART.replace(b'"a"', b'"\xff-\xff"') + b"\r\n--x--\r\n"
+    assert http.post("/gradio_api/upload", content=body, headers=headers).status_code == 400
+
+
+def test_the_longest_name_of_a_file_is_no_failure(http):
+    path = upload(http, CAT.read_bytes(), "\U0001d538" * 80 + "x" * 300)
+    assert http.get(f"/gradio_api/file={path}").content == CAT.read_bytes()
+
+
 def test_a_body_that_does_not_arrive_is_given_up(http, monkeypatch):
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
 
@@ -262,6 +292,11 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     with client(url, "127.0.0.3") as other:
         answer = other.post("/gradio_api/upload", files={"files": b"x"})
     assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
+    before = visitors_files()
+    monkeypatch.setitem(budgets.used, ("bytes", "127.0.0.4"), budgets.MOST["bytes"][0] - 10)
+    with client(url, "127.0.0.4") as other:  # its other uploads have arrived meanwhile
+        assert other.post("/gradio_api/upload", files={"files": b"x" * 20}).status_code == 503
+    assert visitors_files() == before
     before = budgets.used["bytes", "127.0.0.1"]
     upload(http, encode(Image.new("RGB", (512, 512))))  # a small file of many pixels
     assert budgets.used["bytes", "127.0.0.1"] - before > 3 * 512 * 512

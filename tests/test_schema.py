@@ -68,7 +68,10 @@ def test_a_wrong_file_gives_one_line_with_the_key(tmp_path):
     assert wrong(lambda each: each.update(report={"accuracy": 0.7, "recall": 0.7})) == (
         "report.precision is missing"
     )
-    assert wrong(lambda each: each["int8"].update(kept=1)) == "int8.kept must be bool, not 1"
+    assert (
+        wrong(lambda each: each["int8"].update(speedup=True))
+        == "int8.speedup must be float, not True"
+    )
     assert wrong(lambda each: each["int8"].update(bytes=None)) == "int8.bytes must be int, not None"
 
 

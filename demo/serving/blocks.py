@@ -32,10 +32,14 @@ class ServedBlocks(gr.Blocks):
         )
         return self
 
-    async def preprocess_data(self, *args: Any, **options: Any) -> Any:
+    async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
         """Invalid inputs are the client's error and are not logged with a traceback."""
         try:
-            return await super().preprocess_data(*args, **options)
+            values = await super().preprocess_data(block_fn, *args, **options)
+            for block, value in zip(block_fn.inputs, values, strict=True):
+                if isinstance(block, gr.Dropdown) and not isinstance(value, str):
+                    raise TypeError("a list of choices passes gradio's own check")
+            return values
         except Exception as error:
             message = "The values that were sent do not fit this function."
             raise quiet(error.message if isinstance(error, gr.Error) else message) from error

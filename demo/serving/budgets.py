@@ -10,13 +10,14 @@ from starlette.types import Scope
 
 SHARES = {  # at a time, of all and of one: a session for streams, an address for the others
     "connections": (2500, 400),
-    "uploads": (256, 96),
+    "uploads": (256, 16),
     "streams": (2000, 6),
 }
 PERIOD = 300  # seconds
 MOST = {  # per address and period, and the error message
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    "bytes": (150e6, "Too many images came from your address: try again in a few minutes."),
+    # In the half hour that images are kept, one address cannot fill the disk space for all.
+    "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
 used: dict[tuple[str, str], float] = defaultdict(float)  # kind and address, in this period

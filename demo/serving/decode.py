@@ -6,21 +6,23 @@ Nothing of `demo` is imported: with gradio, it would start in seconds and take 2
 import io
 import json
 import math
+import os
 import resource
 import sys
 import time
 from pathlib import Path
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.images import FORMATS, damaged, open_image
 
 MAX_SIDE = 512  # pixels; a longer image is reduced
 CPU_SECONDS = 3  # of one image; the largest that is accepted takes about one
 MEMORY = 1_500_000_000  # bytes of address space; the largest image takes less than half
 SENT, PIXELS = ".upload", ".pixels"  # files of a folder: what was sent, and a BMP image of it
 TOO_COSTLY = "the image takes too long or too much memory to open"
+NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
@@ -33,7 +35,11 @@ def reduce(image: Image.Image) -> Image.Image:
 
 def main() -> None:
     """A line names a folder; a line says the image's format, or why not, and the seconds of CPU."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # by default one for each core, with memory of its own
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # damaged images would fill the server's log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
         folder, began = Path(line.rstrip("\n")), time.process_time()
@@ -42,11 +48,15 @@ def main() -> None:
         try:
             data = (folder / SENT).read_bytes()
             reduce(open_image(data)).save(folder / PIXELS, format="BMP")
-            format = Image.open(io.BytesIO(data)).format
+            format = Image.open(io.BytesIO(data), formats=FORMATS).format
         except ImageError as error:
-            reason = str(error)
+            reason = TOO_COSTLY if isinstance(error.__cause__, MemoryError) else str(error)
         except MemoryError:
             reason = TOO_COSTLY
+        except OSError:
+            reason = NO_ROOM
+        except Exception:  # of a decoder that does not expect such a file
+            reason = str(damaged("the image"))
         print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 
 

@@ -6,27 +6,31 @@ of CPU time and memory stop all of them, and the server goes on meanwhile.
 
 import asyncio
 import json
+import logging
 import os
 import re
 import shutil
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from PIL import Image
+from starlette.exceptions import HTTPException
 
-from demo.serving import decode
-from demo.serving.decode import PIXELS, SENT
+from demo.serving import budgets, decode
+from demo.serving.decode import NO_ROOM, PIXELS, SENT
 from demo.serving.folder import new_folder
 from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # of one image, on a machine that is busy with other work
 ROOT = Path(__file__).parents[2]
-UNSAFE = re.compile(r"[^\w-]+")  # in a file's name
+UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # in a file's name, whose length counts in bytes
 REFUSAL = ".refusal"  # a file beside what is shown: the sentence
+CANNOT_OPEN = "The server cannot open images: try again later."
+logger = logging.getLogger(__name__)
 
 
 def open_kept(path: Path) -> Image.Image:
@@ -49,26 +53,44 @@ class Decoder:
         self.free = asyncio.Lock()
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def keep(self, sent: BinaryIO, name: str, address: str) -> tuple[Path, float]:
+    async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
         """Keep what a visitor sent, for the page to show and for `open_kept`.
 
-        Returns: the file to show, and the seconds of CPU that it took.
+        Returns: the file to show. The seconds of CPU that it took are counted.
+
+        Raises:
+            HTTPException: the address has used too much, or the image cannot be kept.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
         folder = new_folder("sent")
+        try:
+            return await self.keep_in(folder, sent, stem, address)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.warning("An image cannot be kept: %s", error)
+            raise HTTPException(503, f"{NO_ROOM.capitalize()}.") from error
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
         with (folder / SENT).open("wb") as file:  # it waits there, not in memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
         async with turn, self.free:  # an address waits for its own images first
+            budgets.check(address)
             format, reason, seconds = await self.ask(folder)
+            budgets.used["seconds", address] += seconds
+        if reason == NO_ROOM:
+            raise OSError("the process that opens images got an OSError")
         if reason is None:
             suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())
-            return (folder / SENT).rename(folder / f"{stem}.{suffix}"), seconds
+            return (folder / SENT).rename(folder / f"{stem}.{suffix}")
         (folder / SENT).unlink()
         (folder / REFUSAL).write_text(reason, encoding="utf-8")
         shown = folder / f"{stem}.png"
         Image.new("L", (1, 1), "white").save(shown)
-        return shown, seconds
+        return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """The image's format, why it is refused, and the seconds of CPU that it took."""
@@ -80,22 +102,30 @@ class Decoder:
             async with asyncio.timeout(SECONDS):
                 process.stdin.write(f"{folder}\n".encode())
                 answer = await process.stdout.readline()
+                if not answer:
+                    await process.wait()
         if answer:
             format, reason, seconds = json.loads(answer)
             return format, reason, seconds
         await self.stop()  # it has ended, or would answer the next question with this answer
+        if process.returncode and process.returncode > 0:  # no limit has killed it: it has failed
+            logger.error("The process that opens images ended with %s", process.returncode)
+            raise HTTPException(503, CANNOT_OPEN)
         return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
     async def start(self) -> Process:
+        if self.process is not None and self.process.returncode is not None:
+            code, self.process = self.process.returncode, None
+            logger.warning("The process that opens images ended with %s while idle", code)
         if self.process is None:
+            paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # else modules beside this file would hide those of Python
                 decode.__file__,
                 stdin=PIPE,
                 stdout=PIPE,
-                stderr=DEVNULL,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=os.environ | {"PYTHONPATH": paths, "MALLOC_ARENA_MAX": "1"},
                 start_new_session=True,  # Ctrl-C is for the server
             )
         return self.process

@@ -94,7 +94,10 @@ def find_file(path: str) -> Path | None:
     """The file that a visitor's path means."""
     match = VISIBLE.fullmatch(path)
     file = own_folder() / match[1][1:] if match else None
-    return file if file and file.is_file() else None
+    with suppress(OSError):  # its name is too long
+        if file and file.is_file():
+            return file
+    return None
 
 
 def mask(value: Any) -> Any:

@@ -60,6 +60,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+NOT_ONE_FILE = "The upload is not one file, or is cut short."
 LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_found":true}'
 
 
@@ -126,16 +127,22 @@ class Guard:
         budgets.check(address)
         with one_more("uploads", address):
             request = Request(scope, limited(receive, MAX_UPLOAD_BYTES * 11 // 10))
-            async with request.form(max_files=1, max_fields=0) as form:
+            try:
+                await request.form(max_files=1, max_fields=0)
+            except ValueError as error:  # its charset is none
+                raise HTTPException(400, NOT_ONE_FILE) from error
+            async with request.form() as form:
                 file = form.get("files")
                 if not isinstance(file, UploadFile):
-                    raise HTTPException(400, "The upload is not one file, or is cut short.")
-                if (file.size or 0) > MAX_UPLOAD_BYTES:
+                    raise HTTPException(400, NOT_ONE_FILE)
+                size = file.size or 0
+                budgets.used["bytes", address] += size
+                if size > MAX_UPLOAD_BYTES:
                     raise too_long(MAX_UPLOAD_BYTES)
-                kept, seconds = await self.decoder.keep(file.file, file.filename or "", address)
-        budgets.used["seconds", address] += seconds
+                budgets.check(address)  # others of the same address have come meanwhile
+                kept = await self.decoder.keep(file.file, file.filename or "", address)
         blocks = sum(file.stat().st_blocks for file in kept.parent.iterdir())
-        budgets.used["bytes", address] += 512 * blocks
+        budgets.used["bytes", address] += 512 * blocks - size
         return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
 
 

@@ -1,5 +1,6 @@
 """Gradio's queue with fair scheduling: visitors take turns, with a limit each."""
 
+import math
 import re
 import time
 from typing import Any
@@ -110,7 +111,7 @@ def replace_paths(data: list[Any]) -> None:
     """Replace the paths of files by real ones: gradio would fetch addresses, and read any file.
 
     Raises:
-        HTTPException: a path is that of no file of this process.
+        HTTPException: a path is that of no file of this process, or a number is not finite.
         UnicodeEncodeError: a text cannot be sent back.
     """
     rest: list[Any] = [data]
@@ -129,3 +130,5 @@ def replace_paths(data: list[Any]) -> None:
             rest.extend((*value, *value.values()))
         elif isinstance(value, str):
             value.encode()
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise HTTPException(400, "A number is not finite.")

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.sample import ASSETS
-from demo.serving import budgets
+from demo.serving import budgets, log
 from demo.serving.blocks import NoStates
 from demo.serving.folder import delete_old, delete_own_folder, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
@@ -35,8 +35,8 @@ CLEANUP_SECONDS = 10  # between two cleanups; each takes milliseconds
 REQUEST_SECONDS = 15  # for the headers of a request to arrive, or for the next request to begin
 MAX_CONNECTIONS = 3000
 DESCRIPTORS = 8192  # wanted: asyncio accepts up to 2,048 connections before it asks about any
-FLOODS = ("Invalid HTTP request", "socket.accept() out of")  # in the log
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
@@ -63,13 +63,22 @@ class GuardedApp(App):
     async def clean_up(self) -> None:
         """Clean up periodically until the task is cancelled."""
         for turn in itertools.count():
-            await asyncio.to_thread(delete_old)
-            self.fair_queue().forget_unheard()
+            await asyncio.to_thread(tried, delete_old)
+            tried(self.fair_queue().forget_unheard)
             if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
                 budgets.used.clear()
+                log.seen.clear()
             with suppress(AttributeError):  # glibc would hold on to 100 MB after a burst
                 ctypes.CDLL(None).malloc_trim(0)
             await asyncio.sleep(CLEANUP_SECONDS)
+
+
+def tried(job: Callable[[], None]) -> None:
+    """A failure of one cleanup must not end the others."""
+    try:
+        job()
+    except Exception:
+        logger.exception("A cleanup failed")
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
@@ -130,8 +139,7 @@ def launch_options() -> dict[str, Any]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    for name in ("asyncio", "uvicorn.error"):
-        logging.getLogger(name).addFilter(is_rare)
+    log.limit()
     if "SPACE_ID" in os.environ:  # the Hub's proxy says whose request it is; uvicorn reads this
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
@@ -156,11 +164,6 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def is_rare(record: logging.LogRecord) -> bool:
-    """False for messages with which a flood of requests would fill the disk."""
-    return not str(record.msg).startswith(FLOODS)
-
-
 def run(page: gr.Blocks) -> None:
     """Serve the page until SIGTERM or Ctrl-C, delete all files, and exit with status 0."""
     stop = threading.Event()
@@ -169,6 +172,7 @@ def run(page: gr.Blocks) -> None:
     page.launch(prevent_thread_lock=True, **launch_options())
     stop.wait()
     delete_own_folder()
-    sys.stdout.flush()
+    with suppress(OSError, ValueError):  # the terminal is closed
+        sys.stdout.flush()
     # Not sys.exit: a network still running in a thread would abort the interpreter's shutdown.
     os._exit(0)

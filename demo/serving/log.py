@@ -1,0 +1,33 @@
+"""What the server logs: no visitor can fill the disk with it."""
+
+import logging
+from collections import Counter
+
+MOST = 5  # records of one place in the code, in a period of the budgets
+HALF = 2000  # characters: the start and the end of a longer text are kept
+LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
+seen: Counter[tuple[str, int]] = Counter()  # records of a place in this period
+
+
+def limit() -> None:
+    """Limit the loggers that exist; a filter of a logger does not see its children's records."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in LOGGERS:
+            logging.getLogger(name).addFilter(is_rare)
+
+
+def is_rare(record: logging.LogRecord) -> bool:
+    """Whether a record is one of the first of its place; its texts are cut."""
+    place = record.pathname, record.lineno
+    seen[place] += 1
+    if seen[place] > MOST:
+        return False
+    if len(text := record.getMessage()) > 2 * HALF:
+        record.msg, record.args = cut(text), ()
+    if record.exc_info:
+        record.exc_text = cut(logging.Formatter().formatException(record.exc_info))
+    return True
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= 2 * HALF else f"{text[:HALF]} [...] {text[-HALF:]}"
