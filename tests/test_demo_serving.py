@@ -132,7 +132,7 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["demo-alive"]
 
 
-LONG = f"/files/sent/a/{'x' * 300}"
+LONG = f"/files/sent/{'x' * 300}"
 
 
 @pytest.mark.parametrize(
