@@ -54,7 +54,8 @@ def build_demo() -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    return page.queue(default_concurrency_limit=1)
+    # On 2 cores, 8 visitors get their answers sooner than one at a time; threads share networks.
+    return page.queue(default_concurrency_limit=2)
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:

@@ -132,7 +132,7 @@ def test_folders_of_processes_that_ended_are_deleted_at_the_next_start(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["demo-alive"]
 
 
-LONG = f"/files/sent/a/{'x' * 300}"
+LONG = f"/files/sent/{'x' * 300}"
 
 
 @pytest.mark.parametrize(
@@ -220,18 +220,20 @@ def test_answers_that_nobody_fetched_are_forgotten(fair):
 
 def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
     monkeypatch.setattr(log, "seen", log.Counter())
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # a server prevents it
     log.limit()
-    for name in ("uvicorn.error", "demo.serving.blocks", "gradio.route_utils", "asyncio"):
+    for name in ("demo.serving.blocks", "gradio.route_utils", "asyncio"):
         for number in range(20):
             logging.getLogger(name).warning("%s", f"{name} {number} " + "x" * 100_000)
         try:
             raise RuntimeError("y" * 100_000)
         except RuntimeError:
             logging.getLogger(name).exception("Another place")
-    assert caplog.messages.count("Another place") == 4
-    assert len(caplog.messages) == log.MOST + 4  # the four loggers are used in one place here
-    assert len(caplog.text) < (log.MOST + 4) * 5000
+    assert caplog.messages.count("Another place") == 3
+    assert len(caplog.messages) == log.MOST + 3  # the loggers are used in one place here
+    assert len(caplog.text) < (log.MOST + 3) * 5000
+    assert (
+        log.is_rare in logging.getLogger("uvicorn.error").filters
+    )  # a server changes its handlers
 
 
 def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):
