@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 SHARES = {  # at a time, of all and of one: a session for streams, an address for the others
     "connections": (2500, 400),
-    "uploads": (256, 16),
+    "uploads": (256, 48),
     "streams": (2000, 6),
 }
 PERIOD = 300  # seconds
