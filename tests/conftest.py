@@ -4,8 +4,8 @@ import os
 import socket
 from pathlib import Path
 
-# Before torch: where a container may use fewer processors than it shows, or others use them too,
-# threads that wait for each other make a step of training many times slower.
+# Set before torch is imported. With more threads than free processors, as in a container with a CPU
+# limit, threads wait for each other and a training step takes several times longer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
