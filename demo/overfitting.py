@@ -65,7 +65,8 @@ def column(kind: str, name: str | None) -> str:
     metrics = read_metrics(name)
     training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
     return (
-        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on training images, {validation} "
-        f"on validation images. {REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
+        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on its "
+        f"{metrics['train']['total']:,} training images, {validation} on validation images. "
+        f"{REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
         f"{curves([name], ['accuracy'])}</section>"
     )

@@ -35,7 +35,7 @@ CHANGES = {  # least, most, step, start; of lengths, the unit is the image's sid
 }
 HIDDEN_SIZE = 0.3  # of the part that a click hides
 GREY = (127, 127, 127)  # of hidden parts, and outside the image
-EMPTY = message("", "Choose an image or take an example.")
+EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
 
 def build() -> dict[str, Any]:
@@ -70,7 +70,7 @@ def build() -> dict[str, Any]:
                 methods = [(each.title, name) for name, each in METHODS.items()]
                 method = choice("Method", methods, "method")
     examples.select(example, None, image, **LOCAL)
-    view.change(open_view, view, [changing, settings], **LOCAL)
+    view.change(open_view, view, [changing, settings, variant], **LOCAL)
     shown.change(lambda value: gr.Dropdown(visible=value != CLASSES), shown, target, **LOCAL)
     questions: list[Any] = [view, image, variant, shown, target, method]
     asked = [*questions, *sliders]
@@ -89,7 +89,11 @@ def example(event: gr.EventData) -> Path | None:
 
 
 def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
-    return [gr.Column(visible=view == CHANGE), gr.Row(visible=view == ONE)]
+    return [
+        gr.Column(visible=view == CHANGE),
+        gr.Row(visible=view == ONE),
+        gr.Dropdown(visible=view != ALL),
+    ]
 
 
 def hide(view: str, event: gr.EventData) -> Any:

@@ -214,16 +214,15 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
     assert list(found.values()) == ["small-underfit", "small-best", "small-second"]
     assert not any(overfitting.fitting("large").values())
     html = overfitting.page()
-    assert "95.00 % on training images, 70.00 % on validation images" in html
+    assert "95.00 % on its 35,000 training images, 70.00 % on validation images" in html
     assert "No shipped network of this size overfits." in html
 
 
 def test_curves_are_read_out_at_an_epoch(shipped):
     html = experiments.draw("small-best", "small-second", 50)
     assert html.count('class="train n1"') == 3  # its key, its accuracy and its loss
-    assert "Epoch 1." in html
-    assert "small-second: training 40.0 %, validation 50.0 %" in html
-    assert "Epoch 2." in experiments.draw("small-best", experiments.NONE, 100)
+    assert "small-second, epoch 1: training 40.0 %, validation 50.0 %" in html
+    assert "small-best, epoch 2:" in experiments.draw("small-best", experiments.NONE, 100)
 
 
 def test_calibration_is_said_to_be_measured_where_it_is(shipped):

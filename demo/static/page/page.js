@@ -31,7 +31,7 @@ async function showBlob(blob) {
   try {
     bitmap = await createImageBitmap(blob);
   } catch {
-    element("verdict").textContent = "This file is not an image that your browser can open.";
+    refuse("This file is not an image that your browser can open.");
     return;
   }
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
@@ -67,6 +67,12 @@ async function answer() {
   map.dataset.label = labels[index];
 }
 
+// Say why there is no answer; the bars of the answer before would look like one.
+function refuse(reason) {
+  element("verdict").textContent = reason;
+  element("bars").replaceChildren();
+}
+
 function bar(label, probability) {
   const [item, meter, percent] = ["li", "meter", "span"].map((tag) => document.createElement(tag));
   meter.value = probability;
@@ -83,7 +89,7 @@ async function startCamera() {
     video = Object.assign(document.createElement("video"), { srcObject, playsInline: true });
     await video.play();
   } catch (error) {
-    element("verdict").textContent = `The camera cannot be used: ${error.message}.`;
+    refuse(`The camera cannot be used: ${error.message}.`);
     return;
   }
   camera.textContent = "Stop camera";
@@ -122,5 +128,5 @@ target.addEventListener("change", () => video || answer());
 start().then(
   // Where it is refused, the page works all the same, but not offline.
   () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
-  (error) => (element("verdict").textContent = `The network cannot be loaded: ${error.message}`),
+  (error) => refuse(`The network cannot be loaded: ${error.message}`),
 );
