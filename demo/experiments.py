@@ -12,10 +12,10 @@ from demo.sample import sample
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "Every network was trained on CIFAR-10's training images. Validation images choose between "
-    "networks; the 10,000 test images choose nothing. Most names state the network's size, its "
-    "dropout rate and its epochs. *Input* is the side, in pixels, to which an image is resized; "
-    "*Images* is the number of training images."
+    "Every network was trained on CIFAR-10's training images. Our own settings were chosen "
+    "on validation images; the 10,000 test images only measure. Most names state the size of the "
+    "network, its dropout rate and its epochs. *Images* is the number of training images, *Input* "
+    "the side in pixels to which an image is resized."
 )
 NONE = "none"
 
@@ -25,8 +25,8 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     gr.Markdown(INTRODUCTION)
     panel(overview(), "overview")
     with gr.Row():
-        first = variant_input("Network", "first")
-        second = choice("Beside", [("no other", NONE), *names], "second", min_width=240)
+        first = variant_input("first")
+        second = choice("Compare with", [("no other", NONE), *names], "second", min_width=240)
         progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of the training", buttons=[])
     details = panel(elem_id="details")
     calibration = panel(elem_id="calibration")

@@ -10,7 +10,7 @@ from mobilenetv3_cifar.variants import list_variants
 INTRODUCTION = (
     "A network that **underfits** has learned too little: its accuracy is low on its own training "
     "images too. One that **overfits** knows its training images much better than new ones: the "
-    f"two curves part. In between, both curves rise together. {NOTE}"
+    f"two curves diverge. In between, both curves rise together. {NOTE}"
 )
 # Training minus validation accuracy: more is called overfitting here; the model cards use the
 # validation loss.

@@ -27,7 +27,8 @@ def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -
     )
 
 
-def variant_input(label: str, elem_id: str) -> gr.Dropdown:
+def variant_input(elem_id: str) -> gr.Dropdown:
+    label = "Network · validation accuracy · size"
     return choice(label, variant_choices(), elem_id, min_width=240)
 
 

@@ -51,7 +51,7 @@ def build() -> dict[str, Any]:
             )
             tiles = (button(file.stem, pixels(Image.open(file))) for file in example_files())
             examples = panel(f'<div class="tiles">{"".join(tiles)}</div>', "examples")
-            variant = variant_input("Network", "network")
+            variant = variant_input("network")
         with gr.Column(scale=3, min_width=280):
             view = gr.Radio(VIEWS, value=ONE, label="View", container=False, elem_id="view")
             with gr.Column(visible=False, elem_id="changes") as changing:
@@ -165,9 +165,9 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    crops = "".join(pixels(image, "What the network gets") for image in answer.inputs)
+    crops = "".join(pixels(image, "What the network sees") for image in answer.inputs)
     averaged = f", averaged over {len(answer.inputs)} crops" if len(answer.inputs) > 1 else ""
-    gets = f'<div class="gets">What the network gets{averaged}:<div>{crops}</div></div>'
+    gets = f'<div class="gets">What the network sees{averaged}:<div>{crops}</div></div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'

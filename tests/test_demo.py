@@ -100,7 +100,7 @@ def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monk
     text.PHOTOGRAPHS_FILE.write_text(json.dumps(measured))
     large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
     html = try_it.show_one(answers.answer(large, "small-best"))
-    for words in ("fits best", "averaged over 3 crops", "30 photographs", "66 %", "40 %"):
+    for words in ("fits best", "averaged over 3 crops", "30 photographs", "66\xa0%", "40\xa0%"):
         assert words in html
     assert "photographs" not in text.describe(answers.answer(large, "small-second"))
     html = try_it.show_one(answers.answer(small, "small-best"))
@@ -214,14 +214,14 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
     assert list(found.values()) == ["small-underfit", "small-best", "small-second"]
     assert not any(overfitting.fitting("large").values())
     html = overfitting.page()
-    assert "95.00 % on its 35,000 training images, 70.00 % on validation images" in html
+    assert "95.00\xa0% on its 35,000 training images, 70.00\xa0% on validation images" in html
     assert "No shipped network of this size overfits." in html
 
 
 def test_curves_are_read_out_at_an_epoch(shipped):
     html = experiments.draw("small-best", "small-second", 50)
     assert html.count('class="train n1"') == 3  # its key, its accuracy and its loss
-    assert "small-second, epoch 1: training 40.0 %, validation 50.0 %" in html
+    assert "small-second, epoch 1: training 40.0\xa0%, validation 50.0\xa0%" in html
     assert "small-best, epoch 2:" in experiments.draw("small-best", experiments.NONE, 100)
 
 
