@@ -2,14 +2,17 @@
 
 import json
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, variants
 from mobilenetv3_cifar.preprocessing import LABELS
 
+CAT = Path("demo/assets/cat.png")
 NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}  # validation accuracies
 TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}
 HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,seconds
@@ -57,6 +60,11 @@ def make_variant(folder, seed):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# The card\n\n![](curves.png)\n")
     (folder / "history.csv").write_text(HISTORY)
+
+
+@pytest.fixture
+def cat():
+    return Image.open(CAT).convert("RGB")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +11,6 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from demo.static import build as building
 from mobilenetv3_cifar import MobileNetV3CifarError, explain
@@ -20,10 +18,10 @@ from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
 from tests.networks import untrained
 
+pytest_plugins = ["tests.chromium"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
 SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
-CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +52,6 @@ def url(page_folder):
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=CAMERA)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
