@@ -54,7 +54,7 @@ def make_metrics(name, accuracy, model):
 
 def make_variant(folder, seed):
     torch.manual_seed(seed)
-    model = MobileNetV3Cifar(size="small")
+    model = MobileNetV3Cifar(size="small", blocks="cifar32", image_size=32)
     model.save_pretrained(folder)
     metrics = make_metrics(folder.name, NAMES[folder.name], model)
     (folder / "metrics.json").write_text(json.dumps(metrics))

@@ -94,7 +94,7 @@ def test_variants_lists_what_is_shipped(client):
     assert rows[0] == {
         "name": "small-best",
         "accuracy": 0.75,
-        "parameters": 1_836_082,
+        "parameters": 932_778,
         "macs": 59_000_000,
     }
 
