@@ -83,6 +83,10 @@ function bar(label, probability) {
 }
 
 async function startCamera() {
+  if (!navigator.mediaDevices) {
+    refuse("The camera needs a page that is served over HTTPS.");
+    return;
+  }
   const wanted = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
   try {
     const srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
