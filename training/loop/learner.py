@@ -15,6 +15,7 @@ from training.dataset.cifar10 import Split
 from training.experiments import Experiment
 from training.loop.augmentation import augment
 from training.loop.averaging import Average
+from training.loop.depthwise import use_fast_depthwise
 from training.loop.draws import Draws, Normalization
 from training.loop.losses import Loss, load_teacher
 
@@ -49,6 +50,8 @@ class Learner:
         self.network = self.model
         if self.half and self.device.type == "cuda":  # where it would wait for kernel launches
             self.network = torch.compile(self.model)
+        elif self.half and self.device.type == "cpu":
+            use_fast_depthwise(self.bare_model)
 
     @property
     def average(self) -> MobileNetV3Cifar | None:
