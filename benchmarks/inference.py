@@ -13,14 +13,15 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision import transforms
 
-from benchmarks.measure import Comparison, Report, interleave, version
+from benchmarks.measure import Comparison, Report, version
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, explain
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.runtime import run_onnx
 from training.dataset.sample import load_sample
+from training.quantize import CALIBRATION_IMAGES
+from training.timing import interleave
 
-CALIBRATION_IMAGES = 256
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),

@@ -1,4 +1,4 @@
-"""Times two sides in turn in one run, and reports the results with machine and versions."""
+"""Comparisons of two sides measured in turn, and their report with machine and versions."""
 
 import importlib.metadata
 import os
@@ -6,10 +6,12 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from training.loop.provenance import commit, processor
+from training.reports.text import table
 
 PACKAGES = ("torch", "onnxruntime", "torchvision", "timm", "transformers", "grad-cam", "gradio")
 
@@ -53,7 +55,6 @@ class Report:
 
     def write(self, path: Path, command: str) -> None:
         head = ["what", "against", "ours", "theirs", "ratio", "goal"]
-        rows = [head, ["---"] * len(head), *(each.row() for each in self.comparisons)]
         lines = [
             "# Benchmarks",
             "",
@@ -63,27 +64,11 @@ class Report:
             "",
             environment(),
             "",
-            *(f"| {' | '.join(row)} |" for row in rows),
+            table(head, [each.row() for each in self.comparisons]),
             "",
             *self.notes,
         ]
         path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-
-
-def interleave(
-    sides: Sequence[Callable[[], object]], rounds: int, repeats: int = 1
-) -> list[list[float]]:
-    """Seconds per call of each side, round by round, after one call of each that is not counted."""
-    for side in sides:
-        side()
-    seconds: list[list[float]] = [[] for _ in sides]
-    for _ in range(rounds):
-        for side, times in zip(sides, seconds, strict=True):
-            begun = time.perf_counter()
-            for _ in range(repeats):
-                side()
-            times.append((time.perf_counter() - begun) / repeats)
-    return seconds
 
 
 def shown(values: Sequence[float], unit: str) -> str:
@@ -99,8 +84,8 @@ def environment() -> str:
     versions = ", ".join(f"{name} {version(name) or '(not installed)'}" for name in PACKAGES)
     return (
         f"Machine: {processor()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at "
-        f"the end, {platform.system()} {platform.release()}. Versions: Python "
-        f"{platform.python_version()}, {versions}."
+        f"the end, {platform.system()} {platform.release()}. Versions: commit "
+        f"{commit()}, Python {platform.python_version()}, {versions}."
     )
 
 
@@ -109,14 +94,6 @@ def version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
 
 
 def run(command: Sequence[str]) -> None:

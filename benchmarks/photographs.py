@@ -12,6 +12,7 @@ photographs-development.md is the output for the photographs on which crops and 
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -27,14 +28,18 @@ import torch
 from PIL import Image
 from sklearn.metrics import recall_score, roc_auc_score
 
-from mobilenetv3_cifar import MobileNetV3Cifar, list_variants, ood
+from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError, list_variants, ood
 from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
+from training.dataset.sources import npm_pack
+from training.errors import DataError
+from training.reports.text import table
 
 HERE = Path(__file__).parent
 DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # what the page says of them
 FETCHED = Path("data/photographs")
+# What could be classified instead of the whole image: which of `crops`, their logits averaged.
 CROPS = {"whole": [0], "square": [1], "middle": [2], "whole and square": [0, 1], "all": [0, 1, 2]}
 
 
@@ -46,11 +51,12 @@ def fetch() -> Iterator[tuple[Path, str]]:
         target = FETCHED / name.replace("/", "-")
         if not target.is_dir():
             with tempfile.TemporaryDirectory() as temporary:
-                command = ["npm", "pack", "--silent", name]
-                if kind == "pip":
+                if kind == "npm":
+                    npm_pack(name, Path(temporary))
+                else:
                     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
-                subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
-                (archive,) = Path(temporary).iterdir()
+                    subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)
+                (archive,) = (path for path in Path(temporary).iterdir() if path.is_file())
                 contents = read_members(archive, files)
             target.mkdir(parents=True)
             for file, content in contents.items():
@@ -73,6 +79,8 @@ class Photographs:
         self.known: list[Image.Image] = [image for image, _ in known]
         self.labels = np.array([label for _, label in known])
         self.none = [open_image(path) for path, label in files if label == "none"]
+        if not self.known or not self.none:
+            raise DataError("there must be photographs in folders named by label and in none/")
 
     def accuracies(self, predicted: np.ndarray) -> dict[str, float]:
         present = np.unique(self.labels)
@@ -115,27 +123,31 @@ class Photographs:
         return rows
 
 
+def crops(image: Image.Image) -> Iterator[Image.Image]:
+    """The whole, the centred square, and the middle 70 % of width and height."""
+    side = min(image.size)
+    for width, height in (image.size, (side, side), (0.7 * image.width, 0.7 * image.height)):
+        left, top = (image.width - width) / 2, (image.height - height) / 2
+        box = (left, top, left + width, top + height)
+        yield image.resize((NATIVE_SIZE, NATIVE_SIZE), Image.Resampling.BILINEAR, box)
+
+
 def crop_logits(model: MobileNetV3Cifar, images: list[Image.Image]) -> torch.Tensor:
-    """Logits (N, 3, C) of the three crops of each image; a small image is its only crop."""
-    squares = [
-        scale(image.crop(box), NATIVE_SIZE)
-        for image in images
-        for box in (crops(image.size) if max(image.size) > NATIVE_SIZE else 3 * crops(image.size))
-    ]
+    """Logits (N, 3, C) of the three crops of each image."""
+    squares = [crop for image in images for crop in crops(image)]
     with torch.inference_mode():
         logits = model(torch.stack([model.preprocess(square)[0] for square in squares]))
     return logits.unflatten(0, (len(images), 3))
 
 
-def table(first: str, rows: dict[str, dict[str, float]]) -> list[str]:
+def percent_table(first: str, rows: dict[str, dict[str, float]]) -> str:
+    def cell(head: str, value: float) -> str:
+        return f"{value:.3f}" if "AUROC" in head else f"{value:.1%}"
+
     heads = [first, *next(iter(rows.values()))]
-    lines = [heads, ["---"] * len(heads)]
-    for name, row in rows.items():
-        percents = [
-            f"{value:.3f}" if "AUROC" in key else f"{value:.1%}" for key, value in row.items()
-        ]
-        lines.append([name, *percents])
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return table(
+        heads, [[name, *itertools.starmap(cell, row.items())] for name, row in rows.items()]
+    )
 
 
 def main() -> None:
@@ -152,8 +164,8 @@ def main() -> None:
         else:
             files = list(fetch())
         photographs = Photographs(files)
-    except (subprocess.CalledProcessError, OSError, KeyError) as error:
-        sys.exit(f"error: cannot get the photographs: {error}")
+    except (MobileNetV3CifarError, subprocess.CalledProcessError, OSError, KeyError) as error:
+        sys.exit(f"error: cannot read the photographs: {error}")
     names = [variant.name for variant in list_variants()][: 1 if folder else None]
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
     default = MobileNetV3Cifar.from_pretrained(names[0])
@@ -171,11 +183,11 @@ def main() -> None:
             "AUROC is the probability that a photograph of a class has a higher score than one of "
             "none.".format(**counts),
             "",
-            *table("variant, as `predict` answers", rows),
+            percent_table("variant, as `predict` answers", rows),
             "",
             f"What other crops and scores would give with `{names[0]}`:",
             "",
-            *table("choice", photographs.choices(default)),
+            percent_table("choice", photographs.choices(default)),
             "",
         ]
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import Comparison, Report, interleave, run, run_python, version
+from benchmarks.measure import Comparison, Report, run, run_python, version
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from training.dataset.sample import load_sample
+from training.timing import interleave
 
 LIGHT = ("numpy", "pillow", "onnxruntime")  # what OnnxClassifier needs
 THEIR_FIRST_ANSWER = """
@@ -184,7 +185,8 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         )
         sides = [lambda: run(command), lambda: run_python(script)]
         ours, theirs = interleave(sides, rounds)
-    what, against = f"folder of {images:,} images", "torchvision and DataLoader, 2 workers"
+    what = f"folder of {images:,} images of 96x96"
+    against = "torchvision and DataLoader, 2 workers"
     report.add(Comparison(what, against, ours, theirs, goal=2))
     few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
     report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")

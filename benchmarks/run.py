@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.inference import exported, measure_inference
-from benchmarks.measure import Comparison, Report, interleave
+from benchmarks.measure import Comparison, Report
 from benchmarks.processes import (
     measure_folder,
     measure_sizes,
@@ -22,6 +22,7 @@ from benchmarks.processes import (
 )
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from training.dataset.sample import load_sample
+from training.timing import interleave
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 FOLDER_IMAGES = 10_000

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import Comparison
 from mobilenetv3_cifar import MobileNetV3Cifar
+from training.commands import one_line_errors
 from training.dataset.sample import load_sample
 from training.experiments import EXPERIMENTS, REPORT, Experiment
 from training.loop.devices import make_accelerator
@@ -153,6 +154,11 @@ def main() -> None:
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=8, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    with one_line_errors():
+        measure_and_print(arguments)
+
+
+def measure_and_print(arguments: argparse.Namespace) -> None:
     if arguments.side:  # older checkouts know these options too
         learner = make_learner(arguments.size, 224, 64, "cpu")
         seconds_per_step(learner, 64, 3)

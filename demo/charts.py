@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from demo.markup import percent
-from mobilenetv3_cifar.variants import METRICS_FILE, get_variant
+from mobilenetv3_cifar.variants import HISTORY_FILE, METRICS_FILE, get_variant
 
-HISTORY_FILE = "history.csv"
 WIDTH, HEIGHT = 380, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 370, 12, 176  # of the area that is drawn in
 NOTE = "Training accuracy and loss are those within an epoch, with augmentation and dropout."

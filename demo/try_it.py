@@ -165,9 +165,8 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    crops = "".join(pixels(image, "What the network sees") for image in answer.inputs)
-    averaged = f", averaged over {len(answer.inputs)} crops" if len(answer.inputs) > 1 else ""
-    gets = f'<div class="gets">What the network sees{averaged}:<div>{crops}</div></div>'
+    sees = pixels(answer.input, "What the network sees")
+    gets = f'<div class="gets">What the network sees:{sees}</div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'

@@ -9,6 +9,7 @@ from mobilenetv3_cifar.errors import VariantError, quote
 from mobilenetv3_cifar.files import read_file
 
 METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.csv"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 INT8_FILE = "model-int8.onnx"

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.measure import Comparison, Report, interleave
+from benchmarks.measure import Comparison, Report
 from benchmarks.photographs import Photographs
 from benchmarks.processes import installed_bytes, peak_memory, write_images
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.sample import load_sample
+from training.timing import interleave
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios():
@@ -76,4 +77,4 @@ def test_photographs_are_told_apart_by_label(tmp_path):
     assert photographs.auroc(np.array([0.9, 0.4]), np.array([0.5])) == 0.5
     model = MobileNetV3Cifar.from_pretrained("small-cifar32")
     measured, choices = photographs.measure(model), photographs.choices(model)
-    assert measured["accuracy"] == choices["crops: all"]["accuracy"]
+    assert measured["accuracy"] == choices["crops: whole"]["accuracy"]

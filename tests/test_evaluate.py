@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
-from training.dataset.sample import tiny_dataset
 from training.loop.averaging import reestimate_batch_norm
 from training.loop.validation import correct_and_loss, split_logits
 from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies

@@ -12,9 +12,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from tests.tiny import EXPERIMENT, RECIPE
+from tests.tiny import EXPERIMENT, RECIPE, tiny_dataset
 from training import publish, train
-from training.dataset.sample import tiny_dataset
 from training.errors import CheckpointError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State

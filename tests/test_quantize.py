@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ import torch
 from mobilenetv3_cifar import OnnxClassifier, push
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import variants_folder
+from tests.tiny import tiny_dataset
 from training import quantize
-from training.dataset.sample import tiny_dataset
 
 NAME = "small-cifar32"
 
@@ -73,15 +72,11 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
     assert "| onnxruntime, 8 bits |" not in text
 
 
-def test_the_latency_can_be_measured_again(copied, monkeypatch):
-    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+def test_latency_is_measured_on_one_thread_for_every_runtime_and_batch(copied, monkeypatch):
     monkeypatch.setattr(quantize, "ROUNDS", 2)
-    monkeypatch.setattr(quantize, "get_variant", lambda name: SimpleNamespace(folder=copied))
-    monkeypatch.setattr("sys.argv", ["quantize", NAME, "--latency-only"])
     threads = torch.get_num_threads()
-    quantize.main()
+    latency = quantize.measure_latency(copied)
     assert torch.get_num_threads() == threads
-    latency = metrics_of(copied)["latency"]
     assert [(each["runtime"], each["batch"]) for each in latency] == [
         (runtime, batch)
         for batch in (1, 64)
@@ -89,7 +84,3 @@ def test_the_latency_can_be_measured_again(copied, monkeypatch):
     ]
     assert all(each["milliseconds"] > 0 and "1 threads" in each["device"] for each in latency)
     assert latency[3]["milliseconds"] > latency[0]["milliseconds"]
-    after = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
-    changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"metrics.json", "README.md"}
-    assert "| latency with |" in after["README.md"].decode()

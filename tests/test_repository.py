@@ -3,6 +3,8 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from mobilenetv3_cifar import __version__
 from tests.conftest import SLOW
+from training.commands import REQUIRED
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -99,6 +102,20 @@ def test_every_path_in_a_document_exists(name):
     paths = [path for path in [*linked, *quoted] if "://" not in path]
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_a_command_names_what_the_extra_training_lacks():
+    script = (
+        "import importlib.util; real = importlib.util.find_spec; "
+        "importlib.util.find_spec = lambda name: None if name == 'jinja2' else real(name); "
+        "import training.train"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    needed = "error: training needs jinja2: pip install 'mobilenetv3-cifar[training]'\n"
+    assert (done.returncode, done.stderr) == (1, needed)
+    extra = {re.split("[><=]", each)[0] for each in PROJECT["optional-dependencies"]["training"]}
+    modules = {name.replace("scikit-learn", "sklearn") for name in extra if "[" not in name}
+    assert modules < set(REQUIRED)
 
 
 def test_every_module_marked_slow_exists():

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
-from tests.tiny import EXPERIMENT, final_state, tiny_run
-from training.dataset.sample import tiny_dataset
+from tests.tiny import EXPERIMENT, final_state, tiny_dataset, tiny_run
 from training.errors import DeviceError, TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance
@@ -138,7 +137,7 @@ def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1", "cuda:99"])
 def test_a_device_that_is_not_here_is_named(tmp_path, device):
-    with pytest.raises(DeviceError, match=f"no {device} device here"):
+    with pytest.raises(DeviceError, match=f"device {device} is not available"):
         Run(EXPERIMENT, tiny_dataset(), tmp_path, device=device)
 
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from tests.tiny import tiny_run
+from tests.tiny import tiny_dataset, tiny_run
 from training.dataset.cifar10 import Split
-from training.dataset.sample import tiny_dataset
 from training.loop.validation import split_logits
 from training.reports import shipped_weights
 

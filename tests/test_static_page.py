@@ -21,7 +21,7 @@ from tests.networks import untrained
 pytest_plugins = ["tests.chromium"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
-SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
+SLOW_MACHINE = 10  # how much slower the machine of the tests may be, for other work on it
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +85,9 @@ def shown(page):
     )
 
 
-def answers_soon(page):
-    """Whether the page as it was loaded did; it is loaded again."""
-    seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
-    page.reload()
-    page.wait_for_selector("#bars li")
-    return seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
-
-
 def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
-    assert any(answers_soon(page) for _ in range(4))  # other work may slow some of them down
+    seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
+    assert seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
 
 
@@ -116,14 +109,14 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
     target = next(label for label in other if not explain(model, image, target=label).blank)
     page.select_option("#target", label=target)
     wait_for(page, f"document.getElementById('map').dataset.label === '{target}'")
-    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(64, 64, 4)[..., :3]
+    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(32, 32, 4)[..., :3]
     heatmap = Image.fromarray(explain(model, image, target=target).heatmap)
-    levels = np.asarray(heatmap.resize((64, 64), Image.Resampling.BILINEAR))
+    levels = np.asarray(heatmap.resize((32, 32), Image.Resampling.BILINEAR))
     assert np.abs(found - colour(levels)).mean() < 10
 
 
 PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
-    .getImageData(0, 0, 64, 64).data])"""
+    .getImageData(0, 0, 32, 32).data])"""
 
 
 def test_the_camera_is_classified_live(page):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import EXPERIMENT, final_state, started, tiny_run
-from training.dataset.sample import tiny_dataset
+from tests.tiny import EXPERIMENT, final_state, started, tiny_dataset, tiny_run
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint

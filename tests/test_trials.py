@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.tiny import EXPERIMENT
+from tests.tiny import EXPERIMENT, tiny_dataset
 from training import train
-from training.dataset.sample import tiny_dataset
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance
 

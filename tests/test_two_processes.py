@@ -9,9 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.tiny import EXPERIMENT
+from tests.tiny import EXPERIMENT, tiny_dataset
 from tests.two_processes import STEPS
-from training.dataset.sample import tiny_dataset
 from training.loop import checkpoint
 
 ROOT = Path(__file__).parent.parent

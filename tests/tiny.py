@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.dataset.sample import tiny_dataset
+from training.dataset.cifar10 import Cifar10
+from training.dataset.sample import load_sample
 from training.experiments import Experiment
 from training.loop import checkpoint, run
 from training.loop.augmentation import EnlargeRotate, Flip
@@ -25,6 +26,13 @@ RECIPE = Recipe(augmentations=(Flip(), EnlargeRotate(10.0, 64)))
 EXPERIMENT = Experiment("tiny", {"size": "small", "dropout": 0.2, "image_size": 64}, 2, RECIPE)
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120  # seconds that a process may take to import torch, or to end
+
+
+def tiny_dataset(train_images: int = 192) -> Cifar10:
+    """The first images train; the last 100 both validate and test."""
+    sample = load_sample()
+    held_out = sample.take(slice(-100, None))
+    return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
 
 
 def tiny_run(folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192) -> run.Run:

@@ -1,11 +1,20 @@
-"""How commands exit on errors and signals: one line and a non-zero status."""
+"""How commands exit on errors and signals: one line and a non-zero status.
 
+Every command imports this module before those that need the extra `training`.
+"""
+
+import importlib.util
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mobilenetv3_cifar import MobileNetV3CifarError
+
+REQUIRED = ("accelerate", "filelock", "jinja2", "matplotlib", "onnxruntime", "pyarrow", "sklearn")
+if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is None]:
+    names = ", ".join(missing)
+    sys.exit(f"error: training needs {names}: pip install 'mobilenetv3-cifar[training]'")
 
 
 @contextmanager

@@ -12,14 +12,13 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
-
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.commands import one_line_errors
 from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
+from training.loop.devices import make_accelerator
 from training.loop.losses import from_checkpoint
 from training.loop.validation import split_logits
 from training.reports.metrics import measure
@@ -51,7 +50,8 @@ def main() -> None:
             raise DataError(f"{arguments.model} has other classes than CIFAR-10")
         data = load(arguments.data_dir, dataset_split(arguments.model))
         images = getattr(data, arguments.split)
-        logits = split_logits(model.to(torch.device(arguments.device)), images, arguments.split)
+        device = make_accelerator(arguments.device).device
+        logits = split_logits(model.to(device), images, arguments.split)
         print(json.dumps(measure(model.config, logits, images.labels), indent=2))
 
 

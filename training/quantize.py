@@ -5,19 +5,18 @@
 Writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and speed of the
 8-bit file go into `metrics.json` and the card, with the latency of the network here. An 8-bit file
 that is not faster than the float one at batch 1, or that loses more than 0.3 points of
-validation accuracy, is not kept. `--latency-only` measures only the latency again.
+validation accuracy, is not kept.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from tqdm import tqdm
 
@@ -34,12 +33,13 @@ from training.reports import card
 from training.reports.metrics import summarize
 from training.reports.schema import Latency, read_metrics
 from training.reports.text import percent, points, to_json
+from training.timing import interleave
 
 CALIBRATION_IMAGES = 256
 BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
 MAX_LOSS = 0.003  # of validation accuracy
-ROUNDS, IMAGES_PER_ROUND = 15, 20  # of the timing
-LATENCY_BATCHES = (1, 64)
+ROUNDS = 14  # of the timing
+REPEATS = {1: 20, 64: 1}  # calls per round, by batch
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
@@ -49,7 +49,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
     The validation images alone decide whether the 8-bit file is kept.
 
     Returns:
-        What came of the 8-bit file, for people.
+        A sentence on the 8-bit file's speed and accuracy, and whether it is kept.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
@@ -70,7 +70,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
         "bytes": coarse.stat().st_size,
         "speedup": ratio,
         "calibration_images": CALIBRATION_IMAGES,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": version("onnxruntime"),
         "device": device_name(torch.device("cpu")),
     }
     report(folder, int8=int8, latency=latency)
@@ -80,7 +80,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
 def report(folder: Path, **measured: Any) -> None:
     """Add to the folder's metrics and write its card again."""
     metrics = {**read_metrics(folder / METRICS_FILE), **measured}
-    if "latency" in measured and not (folder / INT8_FILE).exists():
+    if not (folder / INT8_FILE).exists():
         metrics.pop("int8", None)
     replace_files(folder, {METRICS_FILE: to_json(metrics)})
     card.write_card(folder)
@@ -98,45 +98,27 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_latency(folder: Path) -> list[Latency]:
-    """Of PyTorch from prepared inputs to logits, and of the ONNX files that there are from uint8
-    images to all outputs, each on one thread."""
+    """Of PyTorch from prepared inputs to logits, and of the ONNX files from uint8 images to all
+    outputs, each on one thread."""
     model = MobileNetV3Cifar.from_pretrained(folder)
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
-    sessions = {
-        name: open_session(path.read_bytes(), threads=1)
-        for name, path in files.items()
-        if path.exists()
-    }
+    sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}
     size, threads = model.config.image_size, torch.get_num_threads()
     torch.set_num_threads(1)
     device, latencies = device_name(torch.device("cpu")), []
-    for batch in LATENCY_BATCHES:
+    for batch, repeats in REPEATS.items():
         images = np.zeros((batch, 32, 32, 3), np.uint8)
         runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
         runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
-        for name, seconds in zip(runs, median_seconds(list(runs.values()), batch), strict=True):
-            milliseconds = round(1000 * seconds, 3)
+        # Processor time: other work on the machine does not lengthen it much.
+        times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
+        for name, seconds in zip(runs, times, strict=True):
+            milliseconds = round(1000 * statistics.median(seconds), 3)
             latencies.append(
                 Latency(runtime=name, device=device, batch=batch, milliseconds=milliseconds)
             )
     torch.set_num_threads(threads)
     return latencies
-
-
-def median_seconds(runs: list[Callable[[], object]], batch: int) -> list[float]:
-    """Median time of one call of each, over rounds in which all take turns.
-
-    The time is that of the processor, which other work on the machine does not lengthen much.
-    """
-    seconds: list[list[float]] = [[] for _ in runs]
-    repeats = max(1, IMAGES_PER_ROUND // batch)
-    for _ in range(ROUNDS):
-        for run, times in zip(runs, seconds, strict=True):
-            begun = time.process_time()
-            for _ in range(repeats):
-                run()
-            times.append((time.process_time() - begun) / repeats)
-    return [statistics.median(times[1:]) for times in seconds]  # the first warms up
 
 
 def main() -> None:
@@ -147,12 +129,9 @@ def main() -> None:
     )
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
-    parser.add_argument("--latency-only", action="store_true", help="keep the files")
     arguments = parser.parse_args()
     with one_line_errors():
         folder = get_variant(arguments.name).folder
-        if arguments.latency_only:
-            return report(folder, latency=measure_latency(folder))
         data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
         print(f"{arguments.name}, 8 bits: {quantize(folder, data)}")
 

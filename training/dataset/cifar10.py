@@ -57,7 +57,7 @@ def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
     """Train, validation and test images from the cache that `python -m training.data` made.
 
     Raises:
-        DataError: there is no cache, its bytes are not CIFAR-10's, or no split has that name.
+        DataError: the cache is missing or not CIFAR-10, or the split is unknown.
     """
     train, validation = split_indices(split)
     rows = read_cache(data_dir)
@@ -74,7 +74,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     the pinned hashes would tell if it ever changed.
     """
     if split not in SPLITS:
-        raise DataError(f"no split is called {split!r}; there are: {', '.join(SPLITS)}")
+        raise DataError(f"unknown split {split!r}; known are: {', '.join(SPLITS)}")
     order = np.random.RandomState(SPLIT_SEED).permutation(50_000).astype("<i8")
     if split == "35k/15k":
         train, validation = order[:35_000], order[35_000:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.dataset.cifar10 import Cifar10, Split
+from training.dataset.cifar10 import Split
 
 PATH = Path(__file__).with_name("sample.npy")
 
@@ -15,10 +15,3 @@ PATH = Path(__file__).with_name("sample.npy")
 def load_sample() -> Split:
     rows = np.load(PATH, allow_pickle=False)
     return Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
-
-
-def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """The first images train; the last 100 both validate and test."""
-    sample = load_sample()
-    held_out = sample.take(slice(-100, None))
-    return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")

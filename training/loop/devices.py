@@ -38,7 +38,7 @@ def make_accelerator(
     kind, _, index = (device or "").partition(":")
     if index:
         if index not in map(str, range(torch.cuda.device_count())) or kind != "cuda":
-            raise DeviceError(f"no {device} device here")
+            raise DeviceError(f"device {device} is not available")
         torch.cuda.set_device(int(index))
     accelerator = Accelerator(
         cpu=kind == "cpu",
@@ -49,7 +49,8 @@ def make_accelerator(
     if index and accelerator.num_processes > 1:
         raise DeviceError(f"{device} is one device, but {accelerator.num_processes} processes run")
     if kind not in ("", accelerator.device.type):
-        raise DeviceError(f"no {device} device here; the best is {accelerator.device.type}")
+        best = accelerator.device.type
+        raise DeviceError(f"device {device} is not available; the best here is {best}")
     if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory: returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)

@@ -47,8 +47,11 @@ def device_name(device: torch.device) -> str:
         driver = search(r"NVRM version:.*?(\d+\.[\d.]+)", "/proc/driver/nvidia/version")
         name, cudnn = torch.cuda.get_device_name(device), torch.backends.cudnn.version()
         return f"{name}, driver {driver}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
-    processor = search(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.machine()
-    return f"{device.type}: {processor}, {torch.get_num_threads()} threads"
+    return f"{device.type}: {processor()}, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    return search(r"model name\s*: (.+)", "/proc/cpuinfo") or platform.machine()
 
 
 def search(pattern: str, path: str) -> str:

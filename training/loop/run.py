@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.variants import HISTORY_FILE
 from training.commands import deferred_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
@@ -166,7 +167,7 @@ class Run:
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
         self.save_shorter_runs()  # first: an epoch that is saved is not repeated on resume
         if self.accelerator.is_main_process:
-            replace_files(self.folder, {"history.csv": to_csv(state.history)})
+            replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
             bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
         rate = len(self.data.train) / row["seconds"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE
+from mobilenetv3_cifar.variants import HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import CheckpointError
 from training.experiments import Experiment
@@ -78,9 +78,7 @@ def make_model_folder(
             write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
-        replace_files(
-            folder, {METRICS_FILE: to_json(metrics), "history.csv": to_csv(state.history)}
-        )
+        replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(state.history)})
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
         predicted = test.argmax(1).numpy()

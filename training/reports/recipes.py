@@ -4,7 +4,7 @@ Each run is a JSON file in docs/runs/, written when it is published; file names 
 """
 
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from mobilenetv3_cifar.files import replace_files
 from training.reports.schema import read_json
@@ -20,10 +20,9 @@ class RecipeRun(TypedDict):
     device: str
     seconds: float  # of training and validation
     images: int  # trained on, repetitions counted
-    validation_accuracy: float | None  # of the last averaged weights; None without validation
+    validation_accuracy: float  # of the weights as shipped
     history: list[dict[str, float]]  # the rows of history.csv
-    commit: NotRequired[str]
-    note: NotRequired[str]  # what the run was to find out
+    commit: str
 
 
 def write_recipes(docs: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mobilenetv3_cifar.variants import METRICS_FILE
+from mobilenetv3_cifar.variants import HISTORY_FILE, METRICS_FILE
 from training.experiments import EXPERIMENTS, Experiment
 from training.reports.schema import Metrics, read_metrics
 
@@ -66,7 +66,7 @@ def read(folder: Path) -> Results:
     Raises:
         ResultsError: a file of results is missing or wrong.
     """
-    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))
     return Results(read_metrics(folder / METRICS_FILE), rows, [*map(read_metrics, seeds)])
