@@ -21,7 +21,7 @@ from tests.networks import untrained
 pytest_plugins = ["tests.chromium"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
-SLOW_MACHINE = 10  # how much slower the machine of the tests may be, for other work on it
+SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,16 @@ def shown(page):
     )
 
 
-def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
+def answers_soon(page):
+    """Whether the page as it was loaded did; it is loaded again."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
-    assert seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
+    page.reload()
+    page.wait_for_selector("#bars li")
+    return seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
+
+
+def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
+    assert any(answers_soon(page) for _ in range(4))  # other work may slow some of them down
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
 
 
