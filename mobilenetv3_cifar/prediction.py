@@ -6,6 +6,8 @@ mode) changes results, and threads may share a network: no hook is set and no st
 
 import copy
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     Squares,
     batches,
+    check_counts,
     open_squares,
     run_crops,
 )
@@ -38,7 +41,11 @@ class TorchClassifier(Classifier):
     def run(self: "MobileNetV3Cifar", squares: Squares) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
         inputs = to_batch(network, squares)
-        with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
+        with (
+            replaced_layers_named(self),
+            torch.inference_mode(),
+            torch.autocast(inputs.device.type, enabled=False),
+        ):
             features = network.forward_features(inputs)
             return to_outputs(network.forward_head(features), features)
 
@@ -73,6 +80,7 @@ class TorchClassifier(Classifier):
         They are float32, on the CPU, and the mean over the crops of an image that has several.
         Images and errors are those of `predict`.
         """
+        check_counts(None, batch_size)
         several = is_batch(images)
         rows = [np.empty((0, self.num_features), np.float32)]
         for group in batches(images if several else [images], batch_size):
@@ -80,6 +88,16 @@ class TorchClassifier(Classifier):
             rows.append(run_crops(self, squares, batch_size).features)
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
+
+
+@contextmanager
+def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
+    """If the network fails since its layers were replaced, a ModelFolderError that says which."""
+    try:
+        yield
+    except RuntimeError:
+        model.check_layers()
+        raise
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
