@@ -322,7 +322,7 @@ def test_an_interrupt_is_one_line(cli, monkeypatch):
         ("variants", "| true", 0, ""),
         ("--help", "| true", 0, ""),
         ("predict -", "<&-", 1, "error: -: the image is empty"),
-        ("evaluate $(printf 'a\\nb')", "", 1, r"error: a\nb: No such file or directory"),
+        ('evaluate "$(printf "a\\nb")"', "", 1, r"error: a\nb: No such file or directory"),
     ],
 )
 def test_streams_that_are_closed_or_full_and_missing_folders_are_one_line(
