@@ -31,7 +31,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 from mobilenetv3_cifar import MobileNetV3Cifar, MobileNetV3CifarError, list_variants, ood
 from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, crops, scale
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 from training.dataset.sources import npm_pack
 from training.errors import DataError
 from training.reports.text import table
@@ -39,6 +39,7 @@ from training.reports.text import table
 HERE = Path(__file__).parent
 DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # what the page says of them
 FETCHED = Path("data/photographs")
+# What could be classified instead of the whole image: which of `crops`, their logits averaged.
 CROPS = {"whole": [0], "square": [1], "middle": [2], "whole and square": [0, 1], "all": [0, 1, 2]}
 
 
@@ -122,13 +123,18 @@ class Photographs:
         return rows
 
 
+def crops(image: Image.Image) -> Iterator[Image.Image]:
+    """The whole, the centred square, and the middle 70 % of width and height."""
+    side = min(image.size)
+    for width, height in (image.size, (side, side), (0.7 * image.width, 0.7 * image.height)):
+        left, top = (image.width - width) / 2, (image.height - height) / 2
+        box = (left, top, left + width, top + height)
+        yield image.resize((NATIVE_SIZE, NATIVE_SIZE), Image.Resampling.BILINEAR, box)
+
+
 def crop_logits(model: MobileNetV3Cifar, images: list[Image.Image]) -> torch.Tensor:
-    """Logits (N, 3, C) of the three crops of each image; a small image is its only crop."""
-    squares = [
-        scale(image.crop(box), NATIVE_SIZE)
-        for image in images
-        for box in (crops(image.size) if max(image.size) > NATIVE_SIZE else 3 * crops(image.size))
-    ]
+    """Logits (N, 3, C) of the three crops of each image."""
+    squares = [crop for image in images for crop in crops(image)]
     with torch.inference_mode():
         logits = model(torch.stack([model.preprocess(square)[0] for square in squares]))
     return logits.unflatten(0, (len(images), 3))

@@ -185,8 +185,8 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         )
         sides = [lambda: run(command), lambda: run_python(script)]
         ours, theirs = interleave(sides, rounds)
-    what = f"folder of {images:,} images of 96x96, three crops an image on our side"
-    against = "torchvision and DataLoader, 2 workers, one crop"
+    what = f"folder of {images:,} images of 96x96"
+    against = "torchvision and DataLoader, 2 workers"
     report.add(Comparison(what, against, ours, theirs, goal=2))
     few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
     report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")

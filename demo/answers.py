@@ -15,7 +15,7 @@ from mobilenetv3_cifar.classifier import Classifier
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, crops, to_square
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
 from mobilenetv3_cifar.variants import get_variant
 
 PREDICTED = "predicted"  # as a target: the class that the network predicts
@@ -46,9 +46,9 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     @property
-    def inputs(self) -> list[Image.Image]:
-        """The crops over which the answer is averaged, as sharp as the network gets them."""
-        return [to_square(self.image.crop(box), NATIVE_SIZE) for box in crops(self.image.size)]
+    def input(self) -> Image.Image:
+        """The image as sharp as the network gets it."""
+        return to_square(self.image, NATIVE_SIZE)
 
     def heatmaps(self) -> list[np.ndarray | None]:
         """One map per explanation, None where it is blank; those of one layer share one scale."""

@@ -16,7 +16,6 @@ from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
 from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
-from mobilenetv3_cifar.preprocessing import crops
 from mobilenetv3_cifar.variants import get_variant, list_variants
 
 MIN_OVERLAY = 256  # pixels of the longer side of an overlay
@@ -70,9 +69,8 @@ def classify(
     """Classify an image: the probability of every class, the image under its map, and details.
 
     method: gradcam, gradcam++, layercam, hirescam or eigencam. target: a class, or "predicted".
-    opacity: of the map, from 0 to 1. The details: `boxes` of the crops (left, top, right, bottom as
-    fractions of the image), the `layer` whose map it is, whether the map is `blank`, `ood_score`,
-    and whether the image is `probably_none` of the ten classes.
+    opacity: of the map, from 0 to 1. The details: the `layer` whose map it is, whether the map is
+    `blank`, `ood_score`, and whether the image is `probably_none` of the ten classes.
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -81,9 +79,7 @@ def classify(
         answer = answers.answer(opened, variant, method, [target])
     except (VariantError, ValueError) as error:
         raise refusal(str(error)) from error
-    boxes = np.array(crops(answer.image.size)) / (answer.image.size * 2)
     details = {
-        "boxes": boxes.tolist(),
         "layer": answer.layers[0],
         "blank": answer.explanations[0].blank,
         "ood_score": answer.probabilities.ood_score,

@@ -161,9 +161,8 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    crops = "".join(pixels(image, "What the network gets") for image in answer.inputs)
-    averaged = f", averaged over {len(answer.inputs)} crops" if len(answer.inputs) > 1 else ""
-    gets = f'<div class="gets">What the network gets{averaged}:<div>{crops}</div></div>'
+    drawn_input = pixels(answer.input, "What the network gets")
+    gets = f'<div class="gets">What the network gets:<div>{drawn_input}</div></div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'

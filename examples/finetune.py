@@ -30,6 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     labels = [folder.name for folder in class_folders(arguments.images)]
+    torch.manual_seed(0)  # for the new head and the order of the images
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_images(model, arguments.images, labels)

@@ -1,7 +1,7 @@
 """From images to labelled probabilities, whatever runs the network: torch or another runtime.
 
-A runtime is a `Classifier` with a few methods of its own; reading images, crops, batches and
-averages are the same for all. Importing this module does not import torch.
+A runtime is a `Classifier` with a few methods of its own; reading images and batches is the same
+for all. Importing this module does not import torch.
 """
 
 from abc import abstractmethod
@@ -17,10 +17,9 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.inputs import ImageInput, is_batch
-from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, crops, to_square
+from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, to_square
 
 Item = TypeVar("Item")
-Squares = list[Image.Image]  # the crops of one image, each as the network gets it
 
 
 class Prediction(dict[str, float]):
@@ -43,19 +42,19 @@ class Prediction(dict[str, float]):
 
 
 class Outputs(NamedTuple):
-    """What a network computes of N inputs; of an image with several crops, the means over them."""
+    """What a network computes of N images."""
 
     logits: np.ndarray  # float32 (N, C)
     features: np.ndarray  # float32 (N, F), pooled
 
 
 class Evidence(NamedTuple):
-    """What a class activation map is made of, for the n crops of one image."""
+    """What a class activation map of one image is made of."""
 
-    outputs: Outputs  # of each crop
+    outputs: Outputs  # N = 1
     target: int  # the class
-    activations: np.ndarray  # float32 (n, K, h, w), of a layer
-    gradients: np.ndarray  # the same shape: of the target's logit of each crop
+    activations: np.ndarray  # float32 (K, h, w), of a layer
+    gradients: np.ndarray  # the same shape: of the target's logit
 
 
 class Classifier:
@@ -64,12 +63,12 @@ class Classifier:
     config: Config
 
     @abstractmethod
-    def run(self, squares: Squares) -> Outputs:
+    def run(self, squares: list[Image.Image]) -> Outputs:
         """RGB images of `square_size` pixels a side -> the outputs of each."""
 
     @abstractmethod
-    def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
-        """Of one image's crops; the target None is the class that the mean of the logits gives."""
+    def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
+        """Of one image; the target None is the predicted class."""
 
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
@@ -100,14 +99,13 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """One image -> {label: probability}, highest first; a list of images -> a list of those.
 
-        For images larger than 32x32, logits are averaged over three crops: the whole, the centred
-        square and the middle.
+        A larger image than 32x32 is reduced to 32x32 first, whatever its shape.
 
         Args:
             images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
                 tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) is a list.
             top_k: how many labels; None for all.
-            batch_size: crops in one pass through the network.
+            batch_size: images in one pass through the network.
 
         Raises:
             ImageError: an image cannot be opened; `index` says which of a list, and `predictions`
@@ -117,8 +115,7 @@ class Classifier:
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
-            squares = open_squares(images, self.square_size)
-            return self.label(run_crops(self, [squares], batch_size), top_k)[0]
+            return self.label(self.run([open_square(images, self.square_size)]), top_k)[0]
         predictions: list[Prediction] = []
         for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
             if isinstance(result, ImageError):
@@ -138,11 +135,10 @@ class Classifier:
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
             prepared = [prepare(image, self.square_size) for image in group]
-            opened = [squares for squares in prepared if not isinstance(squares, ImageError)]
-            outputs = run_crops(self, opened, batch_size) if opened else None
-            predictions = iter(self.label(outputs, top_k) if outputs else ())
-            for squares in prepared:
-                yield squares if isinstance(squares, ImageError) else next(predictions)
+            opened = [square for square in prepared if not isinstance(square, ImageError)]
+            predictions = iter(self.label(self.run(opened), top_k) if opened else ())
+            for square in prepared:
+                yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
         """The prediction of each row.
@@ -181,30 +177,16 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def prepare(image: ImageInput, size: int) -> Squares | ImageError:
+def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:
     try:
-        return open_squares(image, size)
+        return open_square(image, size)
     except ImageError as error:
         return error
 
 
-def open_squares(image: ImageInput, size: int) -> Squares:
-    """The crops of an image, each as the network gets it; or an ImageError."""
-    return to_squares(open_image(image, limits=None), size)
-
-
-def to_squares(image: Image.Image, size: int) -> Squares:
-    return [to_square(image.crop(box), size) for box in crops(image.size)]
-
-
-def run_crops(network: Classifier, images: list[Squares], batch_size: int) -> Outputs:
-    """The outputs of at least one image whose crops are given: the means over each one's crops."""
-    squares = [square for image in images for square in image]
-    parts = [network.run(batch) for batch in batches(squares, batch_size)]
-    counts = np.array([len(image) for image in images])
-    starts = np.cumsum(counts) - counts
-    sums = (np.add.reduceat(np.concatenate(rows), starts) for rows in zip(*parts, strict=True))
-    return Outputs(*(rows / counts.astype(np.float32)[:, None] for rows in sums))
+def open_square(image: ImageInput, size: int) -> Image.Image:
+    """The image as the network gets it."""
+    return to_square(open_image(image, limits=None), size)
 
 
 def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     batches = argparse.ArgumentParser(add_help=False)
     batches.add_argument(
-        "--batch-size", type=int, default=64, help="crops in one pass of the network; default: 64"
+        "--batch-size", type=int, default=64, help="images in one pass of the network; default: 64"
     )
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -4,17 +4,17 @@ The maps are computed from one layer's activations and the gradients of the clas
 which the network's runtime gives (`Classifier.evidence`); here is the arithmetic, in numpy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from mobilenetv3_cifar.classifier import Classifier, Prediction, to_squares
+from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.inputs import ImageInput
-from mobilenetv3_cifar.preprocessing import Box, crops
+from mobilenetv3_cifar.preprocessing import to_square
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 
@@ -27,9 +27,6 @@ class Explanation:
     that 1 stands for, so that `peak * heatmap` puts the maps of several classes on one scale.
     `blank` says that the map is 0 everywhere: no positive evidence for the class. `probability` is
     the class's, in [0, 1]; `probabilities` is what `predict` gives for all classes.
-
-    For images larger than 32x32, logits are averaged over three crops, and the map is the mean of
-    the crops' maps, each laid over its part of the image.
     """
 
     heatmap: np.ndarray
@@ -65,12 +62,11 @@ def explain(
         if value not in choices:
             raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
     wanted = None if target is None else class_index(target, labels)
-    squares = to_squares(rgb, model.square_size)
-    evidence = model.evidence(squares, wanted, layer)
-    outputs = type(evidence.outputs)(*(rows.mean(0, keepdims=True) for rows in evidence.outputs))
-    (probabilities,) = model.label(outputs)
-    maps = METHODS[method].compute(evidence.activations, evidence.gradients)
-    heatmap = paste_maps(maps.clip(min=0), crops(rgb.size), rgb.size)
+    evidence = model.evidence(to_square(rgb, model.square_size), wanted, layer)
+    (probabilities,) = model.label(evidence.outputs)
+    values = METHODS[method].compute(evidence.activations, evidence.gradients).clip(min=0)
+    enlarged = Image.fromarray(values.astype(np.float32))
+    heatmap = np.array(enlarged.resize(rgb.size, Image.Resampling.BILINEAR))
     peak = float(heatmap.max())
     return Explanation(
         heatmap=heatmap / np.float32(peak) if peak > 0 else heatmap,
@@ -82,16 +78,6 @@ def explain(
     )
 
 
-def paste_maps(maps: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
-    """Maps (n, h, w) of the n boxes of an image of that width and height -> their mean (H, W)."""
-    heatmap = np.zeros(size[::-1], np.float32)
-    for values, (left, top, right, bottom) in zip(maps, boxes, strict=True):
-        part = Image.fromarray(values.astype(np.float32))
-        part = part.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-        heatmap[top:bottom, left:right] += np.asarray(part)
-    return heatmap / np.float32(len(boxes))
-
-
 def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     if isinstance(target, str) and target in labels:
         return labels.index(target)
@@ -100,31 +86,31 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-# The methods. Each takes activations and gradients (n, K, h, w) and gives maps (n, h, w), of which
+# The methods. Each takes activations and gradients (K, h, w) and gives a map (h, w), of which
 # negative values are then set to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Channels weighted by the means of their gradients."""
-    return weighted(activations, gradients.mean(axis=(2, 3)))
+    return weighted(activations, gradients.mean(axis=(1, 2)))
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Channels weighted by their positive gradients, each by the paper's equation 19."""
-    sums = activations.sum(axis=(2, 3), keepdims=True)
+    sums = activations.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradients**2 + sums * gradients**3 + 1e-6
     shares = np.where(gradients != 0, gradients**2 / below, 0)
-    return weighted(activations, (gradients.clip(min=0) * shares).sum(axis=(2, 3)))
+    return weighted(activations, (gradients.clip(min=0) * shares).sum(axis=(1, 2)))
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Each activation weighted by its own gradient, where that is positive."""
-    return (gradients.clip(min=0) * activations).sum(axis=1)
+    return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
 def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Each activation weighted by its own gradient."""
-    return (gradients * activations).sum(axis=1)
+    return (gradients * activations).sum(axis=0)
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -132,18 +118,18 @@ def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
     NOTE: its sign is arbitrary; here it grows with the activations.
     """
-    n, channels, height, width = activations.shape
-    places = activations.transpose(0, 2, 3, 1).reshape(-1, channels)
+    channels, height, width = activations.shape
+    places = activations.reshape(channels, -1).T
     centred = places - places.mean(axis=0)
     component = np.linalg.svd(centred, full_matrices=False)[2][0]  # (K,)
     projected = centred @ component
     if projected @ places.sum(axis=1) < 0:
         projected = -projected
-    return projected.reshape(n, height, width)
+    return projected.reshape(height, width)
 
 
 def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.einsum("nkhw,nk->nhw", activations, weights)
+    return np.einsum("khw,k->hw", activations, weights)
 
 
 class CamMethod(NamedTuple):

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from mobilenetv3_cifar.config import Config
-from mobilenetv3_cifar.preprocessing import MIDDLE, NATIVE_SIZE
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
 PREDICTED = -1  # as a target
 FORMAT = 2  # of the inputs, outputs and metadata; 1 had one input, `image`, already normalised
@@ -36,14 +36,6 @@ DESCRIPTION: dict[str, Any] = {
     ),
     "interpolation": "bilinear",
     "native_size": NATIVE_SIZE,
-    "crops": {
-        "rule": (
-            "An image with a side above 32 is answered by three crops: the whole, the centred "
-            "square, and the centred part of middle times width and height, rounded half to even. "
-            "Each is reduced to 32x32 by itself; logits and features are averaged over the three."
-        ),
-        "middle": MIDDLE,
-    },
     "ood_formulas": {
         "confidence": "the largest probability",
         "energy": "log(sum(exp(logits)))",

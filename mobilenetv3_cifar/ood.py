@@ -1,8 +1,7 @@
 """Out-of-distribution scores: how likely an image shows one of the classes at all.
 
 Written once for numpy, which `predict` uses, and for torch, which the exported graph is traced
-with: the functions used here are in both. For an image answered by several crops, logits are the
-means over its crops.
+with: the functions used here are in both.
 """
 
 from typing import Any

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.classifier import (
     Classifier,
     Evidence,
     Outputs,
-    Squares,
     batches,
     check_counts,
-    open_squares,
-    run_crops,
+    open_square,
 )
 from mobilenetv3_cifar.inputs import is_batch
 from mobilenetv3_cifar.preprocessing import to_input
@@ -36,9 +35,7 @@ FINEST_LAYERS = 4  # resolutions; finer maps show edges, and EigenCAM's cost gro
 class TorchClassifier(Classifier):
     """What `Classifier` asks of a runtime, for a MobileNetV3Cifar."""
 
-    num_features: int
-
-    def run(self: "MobileNetV3Cifar", squares: Squares) -> Outputs:  # type: ignore[misc]
+    def run(self: "MobileNetV3Cifar", squares: list[Image.Image]) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
         inputs = to_batch(network, squares)
         with (
@@ -50,11 +47,11 @@ class TorchClassifier(Classifier):
             return to_outputs(network.forward_head(features), features)
 
     def evidence(  # type: ignore[misc]
-        self: "MobileNetV3Cifar", squares: Squares, target: int | None, layer: str
+        self: "MobileNetV3Cifar", square: Image.Image, target: int | None, layer: str
     ) -> Evidence:
         network = in_evaluation_mode(self, differentiable=True)
         before, after = split_at(network.features, layer)
-        inputs = to_batch(network, squares)
+        inputs = to_batch(network, [square])
         with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
                 start = before(inputs.clone())
@@ -63,10 +60,10 @@ class TorchClassifier(Classifier):
                 features = after(activations)
                 logits = network.forward_head(features)
                 if target is None:
-                    target = int(logits.mean(dim=0).argmax())
+                    target = int(logits.argmax())
                 # autograd.grad leaves the .grad of the network's parameters alone.
-                (gradients,) = torch.autograd.grad(logits[:, target].sum(), activations)
-        maps = (values.detach().float().cpu().numpy() for values in (activations, gradients))
+                (gradients,) = torch.autograd.grad(logits[0, target], activations)
+        maps = (values[0].detach().float().cpu().numpy() for values in (activations, gradients))
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self: "MobileNetV3Cifar") -> list[str]:  # type: ignore[misc]
@@ -74,18 +71,19 @@ class TorchClassifier(Classifier):
         last = [name for (name, _), (_, following) in pairs if strided(following)]
         return [*last, "features"][-FINEST_LAYERS:]
 
-    def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
+    def extract_features(  # type: ignore[misc]
+        self: "MobileNetV3Cifar", images: Any, batch_size: int = 64
+    ) -> Tensor:
         """Pooled features before the head: (F,) of one image, (N, F) of a list; F is num_features.
 
-        They are float32, on the CPU, and the mean over the crops of an image that has several.
-        Images and errors are those of `predict`.
+        They are float32, on the CPU. Images and errors are those of `predict`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
         rows = [np.empty((0, self.num_features), np.float32)]
         for group in batches(images if several else [images], batch_size):
-            squares = [open_squares(image, self.square_size) for image in group]
-            rows.append(run_crops(self, squares, batch_size).features)
+            squares = [open_square(image, self.square_size) for image in group]
+            rows.append(self.run(squares).features)
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
 
@@ -106,7 +104,7 @@ def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
     return Outputs(*(values.detach().float().cpu().numpy() for values in (logits, pooled)))
 
 
-def to_batch(network: "MobileNetV3Cifar", squares: Squares) -> Tensor:
+def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
     """The network's input (N, 3, S, S), on its device and of its type."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)

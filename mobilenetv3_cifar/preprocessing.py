@@ -2,7 +2,7 @@
 
 A CIFAR-10 image is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
 with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, the sharpness
-of the training images, crop by crop. Importing this module does not import torch.
+of the training images. Importing this module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -35,11 +35,8 @@ NATIVE_SIZE = 32  # pixels, the side of a CIFAR-10 image
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
-MIDDLE = 0.7  # of a photograph's width and height
-
 Resize = Literal["via_32", "direct"]
 FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
-Box = tuple[int, int, int, int]  # pixels: left, top, and right and bottom just outside
 
 
 def scale(image: Image.Image, size: int) -> Image.Image:
@@ -60,26 +57,6 @@ def check_resize(resize: str) -> Resize:
     if (current := FORMER_NAMES.get(resize, resize)) not in get_args(Resize):
         raise ValueError(f"resize must be 'via_32' or 'direct', not {resize!r}")
     return current  # type: ignore[return-value]
-
-
-def crops(size: tuple[int, int]) -> list[Box]:
-    """The crops of an image of that width and height whose outputs are averaged.
-
-    The subject fills a CIFAR-10 image; in a photograph it may fill the middle only. So an image
-    larger than 32x32 has three: the whole, the centred square, and the middle 70 % each way.
-    """
-    width, height = size
-    whole = (0, 0, width, height)
-    if max(size) <= NATIVE_SIZE:
-        return [whole]
-    side = min(size)
-    middle = max(1, round(MIDDLE * width)), max(1, round(MIDDLE * height))
-    return [whole, centred(size, (side, side)), centred(size, middle)]
-
-
-def centred(size: tuple[int, int], part: tuple[int, int]) -> Box:
-    left, top = (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
-    return left, top, left + part[0], top + part[1]
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":

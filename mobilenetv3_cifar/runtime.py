@@ -13,8 +13,9 @@ from typing import Self
 
 import numpy as np
 import onnxruntime
+from PIL import Image
 
-from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, Squares
+from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs
 from mobilenetv3_cifar.config import read_config, select_settings
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
@@ -78,25 +79,23 @@ class OnnxClassifier(Classifier):
     def square_size(self) -> int:
         return NATIVE_SIZE  # the file enlarges images itself
 
-    def run(self, squares: Squares) -> Outputs:
+    def run(self, squares: list[Image.Image]) -> Outputs:
         return Outputs(*self.compute(["logits", "features"], squares))
 
-    def evidence(self, squares: Squares, target: int | None, layer: str) -> Evidence:
+    def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
         names = ["logits", "features", "feature_map", "gradient"]
         wanted = PREDICTED if target is None else target
-        logits, features, activations, gradient = self.compute(names, squares, wanted)
+        logits, features, (activations,), (gradient,) = self.compute(names, [square], wanted)
         if target is None:
-            target = int(logits.mean(axis=0).argmax())
-            if (logits.argmax(axis=1) != target).any():  # a crop alone is taken for another class
-                (gradient,) = self.compute(["gradient"], squares, target)
-        height, width = activations.shape[2:]
+            target = int(logits.argmax())
+        height, width = activations.shape[1:]
         gradients = np.broadcast_to(
-            gradient[:, :, None, None] / np.float32(height * width), activations.shape
+            gradient[:, None, None] / np.float32(height * width), activations.shape
         )
         return Evidence(Outputs(logits, features), target, activations, gradients)
 
     def compute(
-        self, names: Sequence[str], squares: Squares, target: int = PREDICTED
+        self, names: Sequence[str], squares: list[Image.Image], target: int = PREDICTED
     ) -> list[np.ndarray]:
         images = np.stack([np.asarray(square) for square in squares])
         return list(run_onnx(self.session, images, target, names).values())

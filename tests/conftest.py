@@ -117,6 +117,6 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photograph():
-    """150 x 96 pixels of blurred colours, so that its crops differ."""
+    """150 x 96 pixels of blurred colours."""
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

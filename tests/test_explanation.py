@@ -158,27 +158,17 @@ def test_colours_grow_lighter_evenly_and_are_matplotlibs_inferno():
     assert np.abs(ramp - theirs).max() < 10
 
 
-BOXES = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
-
-
 @pytest.mark.parametrize("target", [0, 3, 8])
-def test_the_map_of_a_photograph_is_that_of_the_averaged_answer(photograph, target):
-    """Grad-CAM of the mean of the crops' logits, each crop's part laid over the whole image."""
+def test_the_map_is_laid_over_the_whole_photograph(photograph, target):
     model = MobileNetV3Cifar.from_pretrained("small-dropout0.7-epochs4")
-    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in BOXES])
-    features = model.forward_features(inputs).detach().requires_grad_()
-    model.forward_head(features).mean(0)[target].backward()
+    features = model.forward_features(model.preprocess(photograph)).detach().requires_grad_()
+    model.forward_head(features)[0, target].backward()
     weights = features.grad.mean(dim=(2, 3), keepdim=True)
-    maps = (weights * features.detach()).sum(1).relu().numpy()
-    expected = np.zeros((96, 150), np.float32)
-    for values, (left, top, right, bottom) in zip(maps, BOXES, strict=True):
-        size = (right - left, bottom - top)
-        part = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)
-        expected[top:bottom, left:right] += np.asarray(part)
+    values = (weights * features.detach()).sum(1)[0].relu().numpy()
+    expected = np.asarray(Image.fromarray(values).resize((150, 96), Image.Resampling.BILINEAR))
     found = explain(model, photograph, target=target)
     np.testing.assert_allclose(found.heatmap, expected / expected.max(), atol=1e-5)
     assert found.peak == pytest.approx(expected.max(), rel=1e-4)
-    assert found.heatmap.max() == pytest.approx(1)
 
 
 LIBRARY = {
@@ -193,11 +183,11 @@ LIBRARY = {
 @pytest.mark.parametrize("method", LIBRARY)
 @pytest.mark.parametrize("layer", ["features", "features.blocks.7"])
 def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
-    squares, targets = [Image.fromarray(sample[0][0]).resize((224, 224))], [None]
-    found = model.evidence(squares, 3, layer)
+    square = Image.fromarray(sample[0][0]).resize((224, 224))
+    found = model.evidence(square, 3, layer)
     ours = METHODS[method].compute(found.activations, found.gradients)
     network, targets = deepcopy(model), [ClassifierOutputTarget(3)]
-    inputs = to_input(squares, model.config.mean, model.config.std)
+    inputs = to_input([square], model.config.mean, model.config.std)
     module = network.get_submodule(layer)
     with LIBRARY[method](model=network, target_layers=[module]) as cam, torch.enable_grad():
         cam(input_tensor=inputs, targets=targets)
@@ -207,7 +197,7 @@ def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
         theirs = cam.get_cam_image(inputs, module, targets, activations, gradients, False)
     if method == "eigencam" and (ours * theirs).sum() < 0:
         theirs = -theirs  # its sign is arbitrary
-    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+    np.testing.assert_allclose(ours, theirs[0], atol=1e-4 * np.abs(theirs).max())
 
 
 def test_networks_of_any_number_of_strides_can_be_explained(image, monkeypatch):

@@ -86,7 +86,6 @@ def test_every_value_of_the_metadata_is_json_and_complete(model, path):
         assert tuple(facts[name]) == getattr(model.config, name)
     assert facts["interpolation"] == "bilinear"
     assert facts["native_size"] == 32
-    assert facts["crops"]["middle"] == 0.7
     graph = onnx.load(path).graph
     assert facts["inputs"].keys() == {each.name for each in graph.input}
     assert facts["outputs"].keys() == {each.name for each in graph.output}

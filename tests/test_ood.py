@@ -45,16 +45,3 @@ def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):
         assert explain(model, sample[0][0]).probabilities.probably_none == flagged
     copied = pickle.loads(pickle.dumps(found))
     assert (copied, copied.ood_score) == (found, found.ood_score)
-
-
-@pytest.mark.parametrize("score", ["confidence", "energy"])
-def test_the_score_of_a_photograph_is_that_of_its_mean_logits(score, photograph):
-    model = MobileNetV3Cifar(blocks="cifar32", ood_score=score, temperature=1.5).eval()
-    boxes = [(0, 0, 150, 96), (27, 0, 123, 96), (22, 14, 127, 81)]
-    inputs = torch.cat([model.preprocess(photograph.crop(box)) for box in boxes])
-    with torch.inference_mode():
-        features = model.forward_features(inputs).mean((2, 3)).mean(0)
-        logits = model(inputs).mean(0, keepdim=True)
-    expected = ood.score(torch, score, logits, 1.5).item()
-    assert model.predict(photograph).ood_score == pytest.approx(expected, rel=1e-4)
-    assert torch.allclose(model.extract_features(photograph), features, atol=1e-5)

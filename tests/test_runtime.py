@@ -19,7 +19,7 @@ def pair(exported):
 
 @pytest.fixture(scope="module")
 def images(sample):
-    """One that is answered as it is, and one by three crops that differ."""
+    """A small one and a larger one."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
     return [sample[0][7], Image.fromarray(large)]
 

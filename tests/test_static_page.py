@@ -22,7 +22,7 @@ from tests.networks import untrained
 
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
-SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
+SLOW_MACHINE = 10  # how much slower the machine of the tests may be, for other work on it
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
@@ -122,14 +122,14 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
     target = next(label for label in other if not explain(model, image, target=label).blank)
     page.select_option("#target", label=target)
     wait_for(page, f"document.getElementById('map').dataset.label === '{target}'")
-    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(64, 64, 4)[..., :3]
+    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(32, 32, 4)[..., :3]
     heatmap = Image.fromarray(explain(model, image, target=target).heatmap)
-    levels = np.asarray(heatmap.resize((64, 64), Image.Resampling.BILINEAR))
+    levels = np.asarray(heatmap.resize((32, 32), Image.Resampling.BILINEAR))
     assert np.abs(found - colour(levels)).mean() < 10
 
 
 PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
-    .getImageData(0, 0, 64, 64).data])"""
+    .getImageData(0, 0, 32, 32).data])"""
 
 
 def test_the_camera_is_classified_live(page):

@@ -1,6 +1,6 @@
 // The page: takes images from the camera or a file, and shows answers.
 
-import { MAP_SIZE, Network } from "./network.js";
+import { Network } from "./network.js";
 
 const SHOWN = 3; // classes
 const LONGEST_SIDE = 2048; // pixels: larger photographs are reduced first, to save memory
@@ -8,7 +8,6 @@ const element = (id) => document.getElementById(id);
 const [image, map, camera, target] = ["image", "map", "camera", "target"].map(element);
 const imageContext = image.getContext("2d", { willReadFrequently: true });
 const mapContext = map.getContext("2d");
-[map.width, map.height] = [MAP_SIZE, MAP_SIZE];
 
 let network;
 let video = null; // while the camera runs
@@ -53,7 +52,8 @@ function draw(source, left, top, width, height, toWidth, toHeight) {
 
 async function answer() {
   const pixels = imageContext.getImageData(0, 0, image.width, image.height);
-  const { probabilities, probablyNone, map: values, index } = await network.answer(pixels, Number(target.value));
+  const found = await network.answer(pixels, Number(target.value));
+  const { probabilities, probablyNone, index } = found;
   const { labels, colours } = network.facts;
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   const [best] = order;
@@ -61,8 +61,9 @@ async function answer() {
     ? `Probably none of the ten classes; ${labels[best]} fits best.`
     : labels[best];
   element("bars").replaceChildren(...order.slice(0, SHOWN).map((i) => bar(labels[i], probabilities[i])));
-  const colouring = mapContext.createImageData(MAP_SIZE, MAP_SIZE);
-  values.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
+  map.width = map.height = found.mapSize;
+  const colouring = mapContext.createImageData(found.mapSize, found.mapSize);
+  found.map.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
   mapContext.putImageData(colouring, 0, 0);
   map.dataset.label = labels[index];
 }
