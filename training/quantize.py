@@ -8,7 +8,6 @@ that is not faster than the float one at batch 1, or that loses more than 0.3 po
 validation accuracy, is not kept.
 """
 
-import argparse
 import statistics
 import time
 from functools import partial
@@ -25,7 +24,7 @@ from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE, get_variant
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
@@ -121,19 +120,15 @@ def measure_latency(folder: Path) -> list[Latency]:
     return latencies
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.quantize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("training.quantize", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    with one_line_errors():
-        folder = get_variant(arguments.name).folder
-        data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
-        print(f"{arguments.name}, 8 bits: {quantize(folder, data)}")
+    folder = get_variant(arguments.name).folder
+    data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
+    print(f"{arguments.name}, 8 bits: {quantize(folder, data)}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
@@ -23,7 +23,7 @@ from training.reports.model_folder import make_model_folder
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Of the command line, or of `argv` in its place."""
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best here")
@@ -76,10 +76,9 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 
+@one_line_errors()
 def main() -> None:
-    arguments = parse_arguments()
-    with one_line_errors():
-        train_and_publish(arguments)
+    train_and_publish(parse_arguments())
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def compare(
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
     if one.row.report and other.row.report and measure is test_accuracy:
-        theirs = points(one.row.report.accuracy - other.row.report.accuracy)
+        theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
     return found
 

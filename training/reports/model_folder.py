@@ -67,7 +67,7 @@ def make_model_folder(
             "macs": count_macs(model),
             "weights": weights | {"sha256": read_config(folder)[1]},
             **measurements(model, twin, experiment, data, test),
-            "report": vars(experiment.report) if experiment.report else None,
+            "report": experiment.report,
             "training": {
                 "command": command,
                 "images": len(data.train) * len(state.history),

@@ -26,11 +26,7 @@ class RecipeRun(TypedDict):
 
 
 def write_recipes(docs: Path) -> None:
-    """Write docs/recipe.md from docs/runs/, if there are any runs.
-
-    Raises:
-        ResultsError: a file is not valid; the message names it.
-    """
+    """Write docs/recipe.md from docs/runs/, if there are any runs."""
     runs = [read_json(path, RecipeRun) for path in sorted((docs / "runs").glob("*.json"))]
     if runs:
         names = dict.fromkeys(name for run in runs for name in run["setting"])

@@ -50,18 +50,16 @@ def runs_by_dropout(results: ResultsByName) -> list[Results]:
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
     """Our mean test accuracy beside the report's, for each experiment that has both."""
     rows = []
-    for name, each in results.items():
+    for each in results.values():
         if each.row.report:
-            found = [test_accuracy(run) for run in each.runs]
             gain = difference_to_report(each, results)
-            known = math.isfinite(gain.margin)
             rows.append(
                 {
-                    "name": name,
-                    "report": each.row.report.accuracy,
-                    "found": found,
+                    "name": each.name,
+                    "report": each.row.report["accuracy"],
+                    "found": [test_accuracy(run) for run in each.runs],
                     "gain": gain,
-                    "known": known,
+                    "known": (known := math.isfinite(gain.margin)),
                     "within": known and abs(gain.value) <= gain.margin,
                     "outside": known and abs(gain.value) > 2 * gain.deviation,
                 }
@@ -93,7 +91,7 @@ def comparison_table(results: ResultsByName) -> str:
     for name, each in results.items():
         cells, report = [name], each.row.report
         for kind, key in keys.items():
-            ours, theirs = measure("test", key)(each.metrics), getattr(report, kind, None)
+            ours, theirs = measure("test", key)(each.metrics), report and report[kind]
             absent = "not printed" if each.row.section else "none"
             cells += [absent if theirs is None else percent(theirs), percent(ours)]
             cells.append("" if theirs is None else points(ours - theirs))

@@ -61,11 +61,7 @@ def gap(metrics: Metrics) -> float:
 
 
 def read(folder: Path) -> Results:
-    """The results in one model folder.
-
-    Raises:
-        ResultsError: a file of results is missing or wrong.
-    """
+    """The results in one model folder."""
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))
