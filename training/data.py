@@ -47,9 +47,8 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
 
 def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
     downloads = data_dir / DOWNLOADS
-    local = [s for s in SOURCES if all((data_dir / name).exists() for name in s.files)]
-    remote = [s for s in SOURCES if s.fetch]
-    for source, folder in [*((s, data_dir) for s in local), *((s, downloads) for s in remote)]:
+    local = [(s, data_dir) for s in SOURCES if all((data_dir / name).exists() for name in s.files)]
+    for source, folder in [*local, *((s, downloads) for s in SOURCES if s.fetch)]:
         say(f"trying {source.name}{f' in {folder}' if folder == data_dir else ''}")
         try:
             if source.fetch and folder == downloads:

@@ -18,7 +18,7 @@ from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
 from training.loop.devices import make_accelerator
-from training.loop.losses import from_checkpoint
+from training.loop.losses import from_run
 from training.loop.validation import split_logits
 from training.reports.metrics import measure
 
@@ -26,7 +26,7 @@ from training.reports.metrics import measure
 def open_network(name: str) -> MobileNetV3Cifar:
     """A shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
     if any(Path(name).glob("step-*.json")):
-        return from_checkpoint(Path(name))
+        return from_run(Path(name))
     return MobileNetV3Cifar.from_pretrained(name)
 
 

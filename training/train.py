@@ -7,8 +7,8 @@ A finished run becomes a folder under `model_cards/`; a trial never does.
 """
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -47,22 +47,20 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment = EXPERIMENTS[arguments.name]
+    experiment, trial = EXPERIMENTS[arguments.name], ""
     data = load(arguments.data_dir, experiment.recipe.split)
-    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
-    trial = ""
     if arguments.limit:
         part = slice(arguments.limit)
         data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
         trial += f"-limit{arguments.limit}"
     if arguments.epochs:
-        experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
+        experiment = replace(experiment, epochs=arguments.epochs)
         trial += f"-epochs{arguments.epochs}"
     if arguments.precision:
-        recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
-        experiment = dataclasses.replace(experiment, recipe=recipe)
+        recipe = replace(experiment.recipe, precision=arguments.precision)
+        experiment = replace(experiment, recipe=recipe)
         trial += f"-{arguments.precision}"
-    path = path.with_name(f"{path.name}{trial}")
+    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
     run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
     run.train()

@@ -55,11 +55,7 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Train, validation and test images from the cache that `python -m training.data` made.
-
-    Raises:
-        DataError: the cache is missing or not CIFAR-10, or the split is unknown.
-    """
+    """Train, validation and test images from the cache that `python -m training.data` made."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
     return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)

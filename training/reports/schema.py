@@ -115,20 +115,16 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    return cast(Metrics, read_json(path, Metrics))
-
-
-def read_json(path: Path, schema: type) -> Any:
-    """Read a JSON file that must be of `schema`, a TypedDict; errors name the first wrong key."""
+    """The content of a `metrics.json`; errors name the file and the first key that is wrong."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    for problem in problems(content, schema):
+    for problem in problems(content, Metrics):
         raise ResultsError(f"{path}: {problem}")
-    return content
+    return cast(Metrics, content)
 
 
 def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
