@@ -85,8 +85,6 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
 
     for path in paths:
         with parquet.ParquetFile(path) as table:
-            if table.metadata.num_rows not in (BATCH_ROWS, 5 * BATCH_ROWS):
-                raise DataError(f"{path.name} has {table.metadata.num_rows} rows")
             blocks = table.iter_batches(BATCH_ROWS, columns=["img", "label"])
             for number, block in enumerate(tqdm(blocks, desc=path.name, leave=False)):
                 images = block.column("img").field("bytes")
@@ -134,15 +132,12 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
         raise DataError("it unpacks to far more than CIFAR-10")
-    left = len(content)
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
-            if member.isfile() and member.name.endswith(suffixes):
-                left -= member.size
-                if left < 0:  # a sparse file may claim any size
-                    raise DataError(f"{member.name[:100]} claims {member.size:,} bytes")
-                if extracted := archive.extractfile(member):
-                    yield member.name, extracted.read()
+            # A sparse file may claim any size.
+            wanted = member.name.endswith(suffixes) and not member.issparse()
+            if wanted and (extracted := archive.extractfile(member)):
+                yield member.name, extracted.read()
 
 
 def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:

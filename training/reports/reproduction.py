@@ -5,11 +5,13 @@ from collections import Counter
 from typing import Any
 
 from training.reports import checks, curves
-from training.reports.claims import CLAIMS, OURS, compare_order, judge
-from training.reports.results import Results, ResultsByName, measure, test_accuracy
+from training.reports.claims import CLAIMS, L3, L5, L10, OURS, S3, S5, S10, compare_order, judge
+from training.reports.results import ResultsByName, measure, test_accuracy
 from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
 from training.reports.variation import difference_to_report, shared_runs
+
+LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size and dropout rate
 
 
 def document(results: ResultsByName) -> bytes:
@@ -31,20 +33,10 @@ def document(results: ResultsByName) -> bytes:
         pairs=pairs,
         order=Counter(verdict for _, _, verdict, _ in pairs),
         comparison=comparison_table(results),
-        runs_by_dropout=runs_by_dropout(results),
+        runs_by_dropout=[results[name] for name in LONGEST if name in results],
         checks=checks,
         curves=curves,
     )
-
-
-def runs_by_dropout(results: ResultsByName) -> list[Results]:
-    """The report's longest run for each network and dropout rate."""
-    longest = {
-        (each.row.size != "small", each.row.dropout): each
-        for each in sorted(results.values(), key=lambda each: each.row.epochs)
-        if each.row.kind == "report"
-    }
-    return [each for _, each in sorted(longest.items())]
 
 
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
