@@ -5,7 +5,7 @@
 
 Starts the demo on a port of its own and prints a line for each load: answers, messages (sentences
 about a full queue), failures (anything else), the median and 95th percentile in seconds, and the
-server's memory afterwards.
+server's memory afterwards. Each visitor has an address of its own. Needs Linux.
 """
 
 import asyncio
@@ -15,9 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -53,13 +52,23 @@ async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str
     return next((name for sign, name in known.items() if sign in answer.text), answer.text)
 
 
+def visitor(url: str, number: int) -> httpx.AsyncClient:
+    """A client with an address of its own, since the server gives each address a share."""
+    # The server closes idle connections after five seconds: close them earlier.
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
+    transport = httpx.AsyncHTTPTransport(
+        verify=False, limits=limits, local_address=f"127.0.1.{number + 1}"
+    )
+    return httpx.AsyncClient(base_url=url, timeout=120, transport=transport)
+
+
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
     """Each visitor asks again after the answer and `think` seconds; what came of it, in a line."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
 
-    async def one(number: int) -> None:
+    async def one(number: int, client: httpx.AsyncClient) -> None:
         await asyncio.sleep(think * number / visitors)  # they do not all arrive together
         for turn in range(requests):
             started = time.perf_counter()
@@ -69,11 +78,9 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
                 seconds.append(time.perf_counter() - started)
             await asyncio.sleep(think)
 
-    # The server closes idle connections after five seconds: close them earlier.
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
-    options: dict[str, Any] = {"timeout": 120, "trust_env": False, "limits": limits}
-    async with httpx.AsyncClient(base_url=url, **options) as client:
-        await asyncio.gather(*(one(number) for number in range(visitors)))
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(visitor(url, n)) for n in range(visitors)]
+        await asyncio.gather(*map(one, range(visitors), clients))
     middle, late = np.percentile(seconds, [50, 95]) if seconds else (0, 0)
     answers, messages = outcomes.pop("answer", 0), outcomes.pop("message", 0)
     return (

@@ -82,16 +82,16 @@ def curves(
             keys.append(f"<span>{line} {name}, {words}</span>")
             for measure in measures:
                 lines[measure][style] = [(row["epoch"], row[f"{split}_{measure}"]) for row in rows]
-        if epoch and epoch <= len(rows):
-            train, valid = (percent(rows[epoch - 1][f"{s}_accuracy"]) for s in ("train", "valid"))
-            readings.append(f"{name}: training {train}, validation {valid}")
+        row = rows[min(epoch, len(rows)) - 1]
+        train, valid = (percent(row[f"{split}_accuracy"]) for split in ("train", "valid"))
+        readings.append(f"{name}, epoch {row['epoch']:.0f}: training {train}, validation {valid}.")
     charts = []
     for measure, drawn in lines.items():
         most = max(y for points in drawn.values() for _, y in points)
         top = 1 if measure == "accuracy" else math.ceil(most)
         cursor = {"cursor": [(epoch, 0), (epoch, top)]} if epoch else {}
         charts.append(chart(measure.capitalize(), "epoch", drawn | cursor, top))
-    reading = f"<p>Epoch {epoch}. {'; '.join(readings)}.</p>" if epoch else ""
+    reading = f"<p>{'<br>'.join(readings)}</p>" if epoch else ""
     return (
         f'<div class="keys">{"".join(keys)}</div><div class="panels">{"".join(charts)}</div>'
         f"{reading}"
@@ -99,8 +99,8 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: of (probability, right or not), how often those of about one probability are right."""
+    """SVG: how often predictions of about one probability are correct."""
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}
-    return chart("Fraction that is right", "mean probability of the prediction", lines)
+    return chart("Fraction of correct predictions", "mean probability of the prediction", lines)

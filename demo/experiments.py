@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.answers import sample_answers
+from demo.answers import load, sample_answers
 from demo.charts import NOTE, curves, read_history, read_metrics, reliability
 from demo.markup import percent, table
 from demo.parts import ASK, LOCAL, choice, panel, variant_input
@@ -12,10 +12,10 @@ from demo.sample import sample
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "Every network learned from CIFAR-10's training images; validation images choose between "
-    "networks, and 10,000 test images were kept for the end. A name says the network's size, its "
-    "dropout rate and its epochs; *cifar32* networks read 32 by 32 pixels directly, the others "
-    "first enlarge them to 224 by 224."
+    "Every network was trained on CIFAR-10's training images. Our own settings were chosen "
+    "on validation images; the 10,000 test images only measure. Most names state the size of the "
+    "network, its dropout rate and its epochs. *Images* is the number of training images, *Input* "
+    "the side in pixels to which an image is resized."
 )
 NONE = "none"
 
@@ -25,8 +25,8 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     gr.Markdown(INTRODUCTION)
     panel(overview(), "overview")
     with gr.Row():
-        first = variant_input("Network", "first")
-        second = choice("Beside", [("no other", NONE), *names], "second")
+        first = variant_input("first")
+        second = choice("Compare with", [("no other", NONE), *names], "second", min_width=240)
         progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of the training", buttons=[])
     details = panel(elem_id="details")
     calibration = panel(elem_id="calibration")
@@ -38,7 +38,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 def overview() -> str:
     """HTML: all networks, on their training images and on new ones."""
-    head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference", "MACs"]
+    head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference"]
     rows = []
     for variant in list_variants():
         metrics = read_metrics(variant.name)
@@ -48,8 +48,10 @@ def overview() -> str:
             report = metrics["report"]["accuracy"]
             compared = [percent(report, 2), f"{100 * (measured[-1] - report):+.2f} points"]
         shown = [percent(each, 2) for each in measured]
-        rows.append([variant.name, *shown, *compared, f"{variant.macs / 1e6:.0f} M"])
-    return table(head, rows, "Accuracy of every network")
+        size = load(variant.name).config.image_size
+        facts = [f"{metrics['train']['total']:,}", str(size), f"{variant.macs / 1e6:.0f} M"]
+        rows.append([variant.name, *shown, *compared, *facts])
+    return table([*head, "Images", "Input", "MACs"], rows, "Accuracy of every network")
 
 
 def draw(first: str, second: str, progress: float) -> str:

@@ -29,7 +29,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     """Fill `tab`; its images come when it is opened, since classifying them takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
-        variant = variant_input("Network", "explorer")
+        variant = variant_input("explorer")
         truth = choice("True class", [("any", ANY), *LABELS], "truth")
         outcomes = [("wrong", WRONG), ("right", RIGHT), ("any", ANY), *LABELS]
         predicted = choice("Prediction", outcomes, "predicted")

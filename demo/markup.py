@@ -28,7 +28,7 @@ class Map(NamedTuple):
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    return f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def message(headline: str, text: str) -> str:

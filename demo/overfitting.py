@@ -10,7 +10,7 @@ from mobilenetv3_cifar.variants import list_variants
 INTRODUCTION = (
     "A network that **underfits** has learned too little: its accuracy is low on its own training "
     "images too. One that **overfits** knows its training images much better than new ones: the "
-    f"two curves part. In between, both curves rise together. {NOTE}"
+    f"two curves diverge. In between, both curves rise together. {NOTE}"
 )
 # Training minus validation accuracy: more is called overfitting here; the model cards use the
 # validation loss.
@@ -65,7 +65,8 @@ def column(kind: str, name: str | None) -> str:
     metrics = read_metrics(name)
     training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
     return (
-        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on training images, {validation} "
-        f"on validation images. {REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
+        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on its "
+        f"{metrics['train']['total']:,} training images, {validation} on validation images. "
+        f"{REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
         f"{curves([name], ['accuracy'])}</section>"
     )

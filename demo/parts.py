@@ -19,16 +19,17 @@ LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # runs 
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 
-def choice(label: str, options: list[Any], elem_id: str) -> gr.Dropdown:
+def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -> gr.Dropdown:
     """A dropdown that starts with its first option and cannot be left empty."""
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
     return gr.Dropdown(
-        options, value=first, label=label, filterable=False, min_width=150, elem_id=elem_id
+        options, value=first, label=label, filterable=False, min_width=min_width, elem_id=elem_id
     )
 
 
-def variant_input(label: str, elem_id: str) -> gr.Dropdown:
-    return choice(label, variant_choices(), elem_id)
+def variant_input(elem_id: str) -> gr.Dropdown:
+    label = "Network · validation accuracy · size"
+    return choice(label, variant_choices(), elem_id, min_width=240)
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:

@@ -10,6 +10,7 @@ from gradio.data_classes import ImageData
 from PIL import Image
 
 from demo.serving.decoder import open_kept
+from demo.serving.folder import GONE
 from mobilenetv3_cifar.errors import ImageError
 
 Opened = Image.Image | ImageError | None
@@ -36,6 +37,6 @@ class SafeImage(gr.Image, metaclass=WithoutStub):
         try:
             return open_kept(Path(payload.path))
         except FileNotFoundError:
-            return ImageError("the image was deleted after half an hour: choose it again")
+            return ImageError(GONE)
         except ImageError as error:
             return error

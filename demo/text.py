@@ -48,8 +48,8 @@ def describe_photographs(variant: str) -> str:
     known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
     return (
         f"{words} It classifies {percent(row['accuracy'], 0)} of {measured['photographs']} "
-        f"photographs of the classes correctly. It calls {percent(known, 0)} of them, and "
-        f"{percent(none, 0)} of {measured['none']} other photographs, none of the ten."
+        f"photographs of the classes correctly. It says “probably none” for {percent(known, 0)} of "
+        f"them, and for {percent(none, 0)} of {measured['none']} photographs of other things."
     )
 
 

@@ -35,7 +35,7 @@ CHANGES = {  # least, most, step, start; of lengths, the unit is the image's sid
 }
 HIDDEN_SIZE = 0.3  # of the part that a click hides
 GREY = (127, 127, 127)  # of hidden parts, and outside the image
-EMPTY = message("", "Choose an image or take an example.")
+EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
 
 def build() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def build() -> dict[str, Any]:
             )
             tiles = (button(file.stem, pixels(Image.open(file))) for file in example_files())
             examples = panel(f'<div class="tiles">{"".join(tiles)}</div>', "examples")
-            variant = variant_input("Network", "network")
+            variant = variant_input("network")
         with gr.Column(scale=3, min_width=280):
             view = gr.Radio(VIEWS, value=ONE, label="View", container=False, elem_id="view")
             with gr.Column(visible=False, elem_id="changes") as changing:
@@ -70,7 +70,7 @@ def build() -> dict[str, Any]:
                 methods = [(each.title, name) for name, each in METHODS.items()]
                 method = choice("Method", methods, "method")
     examples.select(example, None, image, **LOCAL)
-    view.change(open_view, view, [changing, settings], **LOCAL)
+    view.change(open_view, view, [changing, settings, variant], **LOCAL)
     shown.change(lambda value: gr.Dropdown(visible=value != CLASSES), shown, target, **LOCAL)
     questions: list[Any] = [view, image, variant, shown, target, method]
     asked = [*questions, *sliders]
@@ -89,7 +89,11 @@ def example(event: gr.EventData) -> Path | None:
 
 
 def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
-    return [gr.Column(visible=view == CHANGE), gr.Row(visible=view == ONE)]
+    return [
+        gr.Column(visible=view == CHANGE),
+        gr.Row(visible=view == ONE),
+        gr.Dropdown(visible=view != ALL),
+    ]
 
 
 def hide(view: str, event: gr.EventData) -> Any:
@@ -161,8 +165,8 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    drawn_input = pixels(answer.input, "What the network gets")
-    gets = f'<div class="gets">What the network gets:<div>{drawn_input}</div></div>'
+    sees = pixels(answer.input, "What the network sees")
+    gets = f'<div class="gets">What the network sees:{sees}</div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'

@@ -1,4 +1,4 @@
-"""Fine-tune a trained network on your own images: about a minute on a CPU for 600 of them.
+"""Fine-tune a trained network on your own images.
 
     python examples/finetune.py IMAGES --output my-model
 

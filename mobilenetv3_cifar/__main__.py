@@ -6,12 +6,14 @@ python -m mobilenetv3_cifar --help
 import os
 import sys
 
-from mobilenetv3_cifar.errors import MobileNetV3CifarError
+from mobilenetv3_cifar.errors import MobileNetV3CifarError, escape
 
 
 def main() -> None:
     if sys.stderr is None:  # closed; print(file=None) would write to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
     if sys.stdout is None:
         sys.exit("error: standard output is closed")
     try:
@@ -24,7 +26,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         status = 130
-    except (MobileNetV3CifarError, ValueError, OSError) as error:
+    except OSError as error:
+        where = f"{escape(str(error.filename))}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        status = 1
+    except (MobileNetV3CifarError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
     sys.exit(status)

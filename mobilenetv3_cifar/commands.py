@@ -191,7 +191,7 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     content = BytesIO()
     explanation.overlay(image, found.heatmap).save(content, image_format(output))
     if not output.parent.is_dir():
-        raise ImageError(f"{output} cannot be written: there is no folder {output.parent}")
+        raise ImageError(f"{output} cannot be written: {output.parent} is not a folder")
     replace_files(output.parent, {output.name: content.getvalue()})
     blank = ", blank map: no positive evidence for the class" if found.blank else ""
     print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}")
@@ -201,8 +201,7 @@ def image_format(output: Path) -> str:
     """Pillow's name of the format that the file's ending asks for."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
-        ending = output.suffix or "no ending"
-        raise ImageError(f"{output}: {ending} is not an image format that can be written")
+        raise ImageError(f"{output} must end in an image format that can be written, such as .png")
     return found
 
 

@@ -1,20 +1,31 @@
-"""The contents of `config.json`: every argument that a model was built with, validated."""
+"""The contents of `config.json`: every argument that a model was built with, validated.
+
+The file also names the SHA-256 of the weights that belong to it, and its own, which covers all
+other keys.
+"""
 
 import dataclasses
+import hashlib
 import json
 import math
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
+from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
+from mobilenetv3_cifar.variants import CONFIG_FILE
 
 Size = Literal["small", "large"]
 Blocks = Literal["report", "paper", "cifar32"]
 OodScore = Literal["confidence", "energy"]
 
 CONFIG_VERSION = 1
+MAX_CONFIG_BYTES = 2**20
 MAX_CLASSES = 10_000  # bounds what a config can make us allocate
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
@@ -76,6 +87,12 @@ def require(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
+def plain(value: Any) -> Any:
+    """Numbers and arrays of numpy and torch as Python's, lists as tuples."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """The arguments of MobileNetV3Cifar; a value out of bounds raises ValueError naming it."""
@@ -95,7 +112,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in RULES:
-            require(name, getattr(self, name))
+            value = plain(getattr(self, name))
+            require(name, value)
+            object.__setattr__(self, name, value)
         if len(self.labels) != self.num_classes:
             raise ValueError(f"labels must be {self.num_classes}, not {len(self.labels)}")
 
@@ -127,12 +146,89 @@ class Config(Settings):
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     """`labels` as a tuple; without any, CIFAR-10's ten, or "class 0", "class 1" and so on."""
     if labels is not None:
-        names: Any = tuple(labels) if isinstance(labels, list) else labels
+        names = plain(labels)
         require("labels", names)
         return names
     return LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
 
 
 def numbered_labels(num_classes: int) -> tuple[str, ...]:
-    require("num_classes", num_classes)
+    require("num_classes", plain(num_classes))
     return tuple(f"class {index}" for index in range(num_classes))
+
+
+FIELDS = {field.name: field.default for field in dataclasses.fields(Config)}
+REQUIRED = {name for name, default in FIELDS.items() if default is dataclasses.MISSING}
+OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below"}
+
+
+def read_content(path: Path, limit: int) -> bytes:
+    """A file of a model folder."""
+    try:
+        return read_file(path, limit)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ModelFolderError(f"{path} is missing; every model folder has it") from error
+    except OSError as error:
+        raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_config(folder: Path) -> tuple[Config, str]:
+    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it."""
+    return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
+
+
+def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
+    """As `read_config`; `folder` is for the messages."""
+    try:
+        values = json.loads(content.decode("utf-8"))
+        check_keys(values)
+        sha256 = hash_values(values)
+        if "unsure_below" in values:  # the name in the first release
+            values["ood_threshold"] = values.pop("unsure_below")
+        config = select_settings(values)
+        if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
+            raise ValueError(
+                "damaged or edited, it does not match its config_sha256; to change a setting, "
+                "load with from_pretrained(..., NAME=VALUE) and save again"
+            )
+        return config, values["weights_sha256"]
+    except (ValueError, RecursionError) as error:
+        raise ModelFolderError(f"{folder / CONFIG_FILE} is refused: {error}") from error
+
+
+def select_settings(values: dict[str, Any]) -> Config:
+    """The config from its keys in `values`; other keys are ignored."""
+    return Config(**{name: values[name] for name in FIELDS.keys() & values.keys()})
+
+
+def check_keys(values: Any) -> None:
+    """Check the version and the keys; Config checks the settings."""
+    if not isinstance(values, dict):
+        raise ValueError("it is not a JSON object")
+    version = values.get("config_version", CONFIG_VERSION)
+    if version != CONFIG_VERSION or isinstance(version, bool):
+        raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
+    if missing := (REQUIRED | {"weights_sha256"}) - values.keys():
+        raise ValueError(f"missing keys: {', '.join(sorted(missing))}")
+    if unknown := values.keys() - FIELDS.keys() - OTHER_KEYS:
+        names = printable(", ".join(sorted(unknown)))
+        raise ValueError(f"unknown keys: {names}; a newer mobilenetv3-cifar may read it")
+    if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
+        raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
+
+
+def hash_values(values: dict[str, Any]) -> str:
+    """SHA-256 of a config's values, all but this hash itself, as compact JSON with sorted keys."""
+    covered = {key: value for key, value in values.items() if key != "config_sha256"}
+    return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
+
+
+def encode_config(config: Config, sha256: str) -> bytes:
+    values = dataclasses.asdict(config)
+    values |= {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
+    values["config_sha256"] = hash_values(values)
+    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

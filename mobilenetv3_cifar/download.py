@@ -14,8 +14,9 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
+from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
-from mobilenetv3_cifar.folder import CONFIG_FILE, ModelFolder, read_config, read_folder
+from mobilenetv3_cifar.folder import ModelFolder, read_folder
 from mobilenetv3_cifar.hub import (
     COMMIT,
     check_revision,
@@ -26,7 +27,7 @@ from mobilenetv3_cifar.hub import (
     is_repo_id,
     require_hub,
 )
-from mobilenetv3_cifar.variants import WEIGHTS_FILE, get_variant, shipped_folder
+from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4
 
@@ -80,7 +81,7 @@ def load(
         download(WEIGHTS_FILE, revision=folder.name)  # the cache names a snapshot by its commit
         return read_folder(folder)
 
-    with hub_errors(f"there is no folder {name}; loading it from the Hub"):
+    with hub_errors(f"loading {name} from the Hub"):
         if not cached:
             require_hub()
         try:

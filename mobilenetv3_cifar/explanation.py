@@ -53,7 +53,7 @@ def explain(
 
     Raises:
         ImageError: the image cannot be opened.
-        ValueError: there is no such method, target or layer; the message lists those there are.
+        ValueError: the method, target or layer is unknown; the message lists the known ones.
     """
     rgb = open_image(image, limits=None)
     names, labels = model.layers(), model.config.labels

@@ -4,6 +4,7 @@ Its inputs, outputs and metadata are described in `onnx_metadata`. Needs the ext
 """
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import onnx
 import torch
 from PIL import Image
 
+from mobilenetv3_cifar.config import digest
 from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
-from mobilenetv3_cifar.folder import digest, encode_weights
+from mobilenetv3_cifar.folder import encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from mobilenetv3_cifar.onnx_graph import ExportedNetwork, Outputs
+from mobilenetv3_cifar.onnx_graph import ExportedNetwork, GraphOutputs
 from mobilenetv3_cifar.onnx_metadata import metadata
 from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
@@ -48,8 +50,9 @@ def export_onnx(
             1e-4 in that measure.
     """
     target = Path(path)
-    if not target.parent.is_dir():  # before the work of a minute
-        raise ExportError(f"{path} cannot be written: there is no folder {target.parent}")
+    if target.is_dir() or not target.parent.is_dir():  # before the work of a minute
+        why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
+        raise ExportError(f"{path} cannot be written: {why}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
         proto = trace(network)
@@ -75,15 +78,17 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
     """The file in float32, without metadata, of a network in evaluation mode."""
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
-        ExportedNetwork(network).eval(),
-        (images, torch.zeros(2, dtype=torch.int32)),  # two: one would be taken for a constant
-        input_names=["images", "target"],
-        output_names=list(Outputs._fields),
-        dynamic_shapes=({0: batch}, {0: batch}),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():  # both inputs have the same axis, as they should
+        warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
+        program = torch.onnx.export(
+            ExportedNetwork(network).eval(),
+            (images, torch.zeros(2, dtype=torch.int32)),  # two: one would be taken for a constant
+            input_names=["images", "target"],
+            output_names=list(GraphOutputs._fields),
+            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None  # it is with dynamo=True
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):

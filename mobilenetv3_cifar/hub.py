@@ -45,8 +45,8 @@ ADVICE = {
     400: "the Hub refuses what was sent",
     401: "the Hub does not know the token: log in with `hf auth login`, or pass token=",
     403: "the token lacks a permission: a push needs write access to the owner's repositories",
-    404: "there is no such repository or revision, or it is private and needs a token",
-    409: "something of that name exists already",
+    404: "repository or revision not found, or it is private and needs a token",
+    409: "that name is taken",
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }

@@ -132,7 +132,7 @@ def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
-        raise ImageError(f"{name} is not an image of these formats: {formats}") from error
+        raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
     except TOO_LARGE as error:
         raise too_many_pixels(name, limits) from error
     except DAMAGED as error:

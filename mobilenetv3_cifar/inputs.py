@@ -66,8 +66,8 @@ def from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
-def wrong_array(array: "np.ndarray | Tensor") -> ImageError:
-    return ImageError(
+def wrong_array(array: "np.ndarray | Tensor") -> ImageTypeError:
+    return ImageTypeError(
         "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape (3, H, W), "
         f"not {array.dtype} of shape {tuple(array.shape)}"
     )

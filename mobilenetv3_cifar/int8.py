@@ -1,10 +1,10 @@
 """The exported network in 8-bit integers, in operations that onnxruntime runs faster than float.
 
-What makes it fast, measured by profiling single nodes at batch 1:
-- 1x1 convolutions of many channels gain two to four times, those of few hardly anything; depthwise
-  ones on 16x16 maps lose (78 us against 24), and hardswish, which float convolutions include, is
-  several operations. So 8 bits begin at the first wide bottleneck, which is the fastest place; what
-  comes before, the last pooling and the head stay in float.
+What makes it fast, by onnxruntime's profile of single nodes at batch 1:
+- 1x1 convolutions of many channels become faster, those of few hardly; depthwise ones on 16x16 maps
+  become slower, and hardswish, which float convolutions include, is several operations. So 8 bits
+  begin at the first wide bottleneck, which is the fastest place; what comes before, the last
+  pooling and the head stay in float.
 - Between two integer convolutions nothing may be float. Onnxruntime has no integer hardsigmoid, but
   x / 6 + 1/2, cut to [0, 1] by the limits of 8 bits, is a multiplication and an addition.
 - Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication.

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
-from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels
+from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels, plain
 from mobilenetv3_cifar.inputs import ImageInput
 from mobilenetv3_cifar.prediction import TorchClassifier
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize
@@ -53,16 +53,16 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         ood_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        names = fill_labels(labels, num_classes)
+        default_size = 32 if blocks == "cifar32" else 224
         self.config = Config(
             size=size,
             blocks=blocks,
             dropout=dropout,
             num_classes=num_classes,
-            labels=names,
-            image_size=image_size or (32 if blocks == "cifar32" else 224),
-            mean=tuple(mean),
-            std=tuple(std),
+            labels=fill_labels(labels, num_classes),
+            image_size=default_size if image_size is None else image_size,
+            mean=plain(mean),
+            std=plain(std),
             temperature=temperature,
             ood_score=ood_score,
             ood_threshold=ood_threshold,
@@ -70,7 +70,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of forward_features
         self.features = build_features(layout, STYLES[blocks])
-        self.head = build_head(layout, dropout, num_classes)
+        self.head = build_head(layout, self.config.dropout, self.config.num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> the last feature map, (N, num_features, h, w)."""

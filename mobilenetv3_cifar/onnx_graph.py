@@ -14,7 +14,7 @@ from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import pillow_resize
 
 
-class Outputs(NamedTuple):
+class GraphOutputs(NamedTuple):
     """N images, C classes, S = image_size, K channels of the last feature map, (h, w)."""
 
     probabilities: Tensor  # (N, C)
@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
 
 class ExportedNetwork(nn.Module):
-    """uint8 images (N, 32, 32, 3), int32 targets (N,) -> `Outputs`.
+    """uint8 images (N, 32, 32, 3), int32 targets (N,) -> `GraphOutputs`.
 
     A target is the index of the class that the map is for; a negative one means the predicted.
     """
@@ -39,14 +39,14 @@ class ExportedNetwork(nn.Module):
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (config.mean, config.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
-    def forward(self, images: Tensor, target: Tensor) -> Outputs:
+    def forward(self, images: Tensor, target: Tensor) -> GraphOutputs:
         config = self.config
         pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size).float()
         feature_map = self.network.forward_features(pixels * self.scale + self.shift)
         features = feature_map.mean(dim=(2, 3))
         logits = self.network.forward_head(feature_map)
         gradient = self.head_gradient(features, torch.where(target < 0, logits.argmax(1), target))
-        return Outputs(
+        return GraphOutputs(
             (logits / config.temperature).softmax(dim=1),
             logits,
             ood.score(torch, config.ood_score, logits, config.temperature),

@@ -17,7 +17,7 @@ def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
         logits: (N, C).
 
     Raises:
-        ValueError: there is no such score.
+        ValueError: the score's name is unknown.
     """
     top = xp.amax(logits, 1)
     gaps = top[:, None] - logits  # (N, C), 0 for the predicted class

@@ -6,6 +6,8 @@ mode) changes results, and threads may share a network: no hook is set and no st
 
 import copy
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs, batches, open_square
+from mobilenetv3_cifar.classifier import (
+    Classifier,
+    Evidence,
+    Outputs,
+    batches,
+    check_counts,
+    open_square,
+)
 from mobilenetv3_cifar.inputs import is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
@@ -29,7 +38,11 @@ class TorchClassifier(Classifier):
     def run(self: "MobileNetV3Cifar", squares: list[Image.Image]) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
         inputs = to_batch(network, squares)
-        with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
+        with (
+            replaced_layers_named(self),
+            torch.inference_mode(),
+            torch.autocast(inputs.device.type, enabled=False),
+        ):
             features = network.forward_features(inputs)
             return to_outputs(network.forward_head(features), features)
 
@@ -65,6 +78,7 @@ class TorchClassifier(Classifier):
 
         They are float32, on the CPU. Images and errors are those of `predict`.
         """
+        check_counts(None, batch_size)
         several = is_batch(images)
         rows = [np.empty((0, self.num_features), np.float32)]
         for group in batches(images if several else [images], batch_size):
@@ -72,6 +86,16 @@ class TorchClassifier(Classifier):
             rows.append(self.run(squares).features)
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
+
+
+@contextmanager
+def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
+    """If the network fails since its layers were replaced, a ModelFolderError that says which."""
+    try:
+        yield
+    except RuntimeError:
+        model.check_layers()
+        raise
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:

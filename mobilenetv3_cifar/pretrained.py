@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,8 +128,9 @@ class Pretrained(nn.Module):
         )
         weight = next(self.features.parameters())
         layout = LAYOUTS[self.config.size, self.config.blocks]
-        last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
-        self.head[-1] = last.to(weight.device, weight.dtype)
+        with torch.inference_mode(False), weight.device:  # whatever the caller's are
+            last = conv(layout.hidden or layout.last, self.config.num_classes, 1, bias=True)
+        self.head[-1] = last.to(weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder is written atomically.
@@ -144,18 +146,20 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Refuse a network whose layers were replaced: the config describes the original ones."""
+        """Raise ModelFolderError if layers were replaced: loading would build the original ones."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
-            "this network cannot be saved, its layers are not those of its config "
-            "(reset_classifier changes the classes)"
+            "this network has other layers than its config says (to change the classes, call "
+            "reset_classifier)"
         )
         weights.check_fit(self.state_dict(), original.state_dict(), refused)
-        kinds, originals = layer_kinds(self), layer_kinds(original)
-        for name, kind in kinds.items():
-            if kind != originals.get(name, kind):
-                raise ModelFolderError(f"{refused}: {quote(name)} is {kind}, not {originals[name]}")
+        layers, originals = describe_layers(self), describe_layers(original)
+        for name in [*originals, *layers]:
+            given = layers.get(name, "missing")
+            wanted = originals.get(name, "part of this network")
+            if given != wanted:
+                raise ModelFolderError(f"{refused}: {quote(name)} is {given}, not {wanted}")
 
     def push_to_hub(
         self,
@@ -186,7 +190,8 @@ class Pretrained(nn.Module):
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
-                (folder / CARD_FILE).write_text(self.plain_card(repo_id, token), encoding="utf-8")
+                card = plain_card(self.config, repo_id, *self.find_origin(token))
+                (folder / CARD_FILE).write_text(card, encoding="utf-8")
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
@@ -197,8 +202,8 @@ class Pretrained(nn.Module):
             download.complete_snapshot(self.repository, self.folder, token, push.is_published)
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
-    def plain_card(self, repo_id: str, token: str | bool | None) -> str:
-        """A card that states the origin of this network, and the licence of that if known."""
+    def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
+        """The repository or shipped variant that this was made from, and its card or ""."""
         origin = self.repository
         card = ""
         if self.folder is not None and self.folder.is_dir():
@@ -212,16 +217,18 @@ class Pretrained(nn.Module):
                 card = read_card(self.folder)
             except (ModelFolderError, HubError):
                 pass  # the licence stays unknown
-        return plain_card(self.config, repo_id, origin, card)
+        return origin, card
 
 
-def layer_kinds(module: nn.Module) -> dict[str, str]:
-    """The class of each layer that has no layers inside, by name; those that an answer needs.
+def describe_layers(module: nn.Module) -> dict[str, str]:
+    """Class and settings of each layer that has no layers inside, by name.
 
-    Dropout has no effect on answers, and SyncBatchNorm there is the same as batch norm.
+    What has no effect on answers is left out: dropout, momentum, and whether batch norm is
+    synchronised or an activation works in place.
     """
+    ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {
-        name: type(part).__name__.replace("SyncBatchNorm", "BatchNorm2d")
+        name: ignored.sub("", repr(part))
         for name, part in module.named_modules()
-        if not list(part.children()) and not isinstance(part, nn.Dropout)
+        if not list(part.children()) and not isinstance(part, nn.Dropout | nn.Identity)
     }

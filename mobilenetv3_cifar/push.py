@@ -16,9 +16,10 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
+from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
-from mobilenetv3_cifar.folder import CONFIG_FILE, MAX_BYTES, read_config, read_folder
+from mobilenetv3_cifar.folder import MAX_BYTES, read_folder
 from mobilenetv3_cifar.hub import (
     check_repo_id,
     check_token,
@@ -27,6 +28,7 @@ from mobilenetv3_cifar.hub import (
     require_hub,
 )
 from mobilenetv3_cifar.variants import (
+    CONFIG_FILE,
     INT8_FILE,
     MAX_METRICS_BYTES,
     METRICS_FILE,

@@ -5,26 +5,24 @@
 >>> model.predict("cat.png"), explain(model, "cat.png")
 """
 
-import dataclasses
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Evidence, Outputs
-from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.config import read_config, select_settings
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.onnx_metadata import FORMAT, PREDICTED
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, shipped_folder
 
-CONFIG_FILE = "config.json"
 MAX_BYTES = 2**27
 
 
@@ -50,7 +48,7 @@ class OnnxClassifier(Classifier):
             self.metadata = {name: json.loads(value) for name, value in stored.items()}
             if self.metadata.get("format") != FORMAT:
                 raise ValueError(f"its format is {self.metadata.get('format')}, not {FORMAT}")
-            self.config = config_of(self.metadata)
+            self.config = select_settings(self.metadata)
         except OSError as error:
             raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
         except Exception as error:  # onnxruntime's errors have no base of their own
@@ -62,8 +60,7 @@ class OnnxClassifier(Classifier):
 
         Raises:
             VariantError: `name` is none of these; lists the variants.
-            ModelFolderError: there is no such file, or it belongs to other weights than
-                `config.json` names.
+            ModelFolderError: the file is missing, or of other weights than `config.json` names.
         """
         path = Path(name)
         if path.is_file():
@@ -72,7 +69,7 @@ class OnnxClassifier(Classifier):
         if not folder.is_dir():
             get_variant(os.fspath(name))  # raises, and lists the variants
         model = cls(folder / ONNX_FILE, threads)
-        if model.metadata.get("weights_sha256") != weights_sha256(folder):
+        if model.metadata.get("weights_sha256") != read_config(folder)[1]:
             raise ModelFolderError(
                 f"{folder / ONNX_FILE} was exported from other weights than {folder} has"
             )
@@ -122,19 +119,3 @@ def run_onnx(
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = names or [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))
-
-
-def config_of(metadata: dict[str, Any]) -> Config:
-    names = {field.name for field in dataclasses.fields(Config)} & metadata.keys()
-    values = {name: metadata[name] for name in names}
-    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return Config(**values)
-
-
-def weights_sha256(folder: Path) -> str:
-    """The hash in a folder's `config.json`, of the weights that belong to it."""
-    path = folder / CONFIG_FILE
-    try:
-        return json.loads(read_file(path, 2**20))["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFolderError(f"{path} is missing or damaged") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from mobilenetv3_cifar.errors import VariantError, quote
 from mobilenetv3_cifar.files import read_file
 
+CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.csv"
 WEIGHTS_FILE = "model.safetensors"
@@ -56,8 +57,8 @@ def list_variants() -> list[Variant]:
     """
     if not variants_folder().is_dir():
         raise VariantError(
-            f"there are no shipped variants in {variants_folder()}: "
-            "install the package from its wheel, and not inside a zip file"
+            f"{variants_folder()} is missing: install the package from its wheel, and not inside a "
+            "zip file"
         )
     variants = map(read_variant, shipped_folders())
     return sorted(variants, key=lambda variant: (-variant.accuracy, variant.name))
@@ -67,7 +68,7 @@ def get_variant(name: str | None = None) -> Variant:
     """The shipped variant of that name; without one, that with the best validation accuracy.
 
     Raises:
-        VariantError: there is no such variant; the message lists those there are.
+        VariantError: the name is unknown; the message lists the shipped variants.
     """
     variants = list_variants()
     for variant in variants:
@@ -75,9 +76,8 @@ def get_variant(name: str | None = None) -> Variant:
             return variant
     names = [variant.name for variant in variants]
     close = difflib.get_close_matches(str(name)[:100], names, n=1)
-    hint = f"did you mean {close[0]}? There" if close else "there"
-    listed = ", ".join(names) or "none is shipped"
-    raise VariantError(f"no variant is called {quote(name)}; {hint} are: {listed}")
+    hint = f"did you mean {close[0]}? Shipped" if close else "shipped"
+    raise VariantError(f"unknown variant {quote(name)}; {hint}: {', '.join(names) or 'none'}")
 
 
 def read_variant(folder: Path) -> Variant:

@@ -35,6 +35,8 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
             raise ValueError(
                 f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
             )
+        if tensor.is_meta:
+            raise ValueError(f"{quote(name)} is on the device meta and has no values")
     packed = {name: pack(tensor.detach().cpu()) for name, tensor in tensors.items()}
     check_finite(packed)
     return save(packed, metadata={"format": "pt"})
@@ -101,7 +103,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def describe(tensor: Tensor | None, none: str) -> str:
-    if tensor is None:
-        return none
+    if not isinstance(tensor, Tensor):  # quantized layers have other things in their state
+        return none if tensor is None else type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

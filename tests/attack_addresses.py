@@ -33,6 +33,7 @@ PREFIXES = (
     "/static/",
     "/assets/",
 )
+FILES = ("/etc/passwd", "app.py", "../x", "file:///etc/passwd", "\\\\host\\share", "/files/.lock")
 fetched = []
 
 
@@ -82,7 +83,8 @@ def send(host, port):
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]
-    values += [value | meta for value in values[:-1]] + [{"video": {"path": address}}]
+    values += [value | meta for value in values[:-1]] + [{"deep": [{"path": address}]}]
+    values += [{"path": path} for path in FILES]
     with httpx.Client(base_url=f"http://{host}", timeout=60, trust_env=False) as session:
         for value in values:
             answer = session.post("/gradio_api/call/describe", json={"data": [value, 0]})
@@ -90,6 +92,10 @@ def send(host, port):
                 session.get(f"/gradio_api/call/describe/{answer.json()['event_id']}")
             elif answer.status_code != 403:
                 yield f"{value}: {answer.text}"
+            joined = {"data": [value, 0], "fn_index": 0, "session_hash": "x"}
+            answer = session.post("/gradio_api/queue/join", json=joined)
+            if "path" in str(value) and "None" not in str(value) and answer.status_code != 403:
+                yield f"{value} joins: {answer.text}"
 
 
 def main():

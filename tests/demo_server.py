@@ -2,14 +2,17 @@
 
 import json
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, variants
 from mobilenetv3_cifar.preprocessing import LABELS
 
+CAT = Path("demo/assets/cat.png")
 NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}  # validation accuracies
 TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}
 HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,seconds
@@ -31,7 +34,7 @@ def make_metrics(name, accuracy, model):
         "epochs": 4,
         "parameters": sum(each.numel() for each in model.parameters()),
         "macs": 59_000_000,
-        "train": {"accuracy": TRAINING[name], "loss": 0.9},
+        "train": {"accuracy": TRAINING[name], "loss": 0.9, "total": 35_000},
         "validation": measured,
         "test": measured
         | {
@@ -51,12 +54,17 @@ def make_metrics(name, accuracy, model):
 
 def make_variant(folder, seed):
     torch.manual_seed(seed)
-    model = MobileNetV3Cifar(size="small")
+    model = MobileNetV3Cifar(size="small", blocks="cifar32", image_size=32)
     model.save_pretrained(folder)
     metrics = make_metrics(folder.name, NAMES[folder.name], model)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# The card\n\n![](curves.png)\n")
     (folder / "history.csv").write_text(HISTORY)
+
+
+@pytest.fixture
+def cat():
+    return Image.open(CAT).convert("RGB")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError
-from mobilenetv3_cifar.folder import digest, encode_config, read_folder, write_folder
+from mobilenetv3_cifar.config import digest, encode_config
+from mobilenetv3_cifar.folder import read_folder, write_folder
 
 CONFIG = MobileNetV3Cifar(dropout=0.7).config
 TENSORS = {

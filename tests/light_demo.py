@@ -22,6 +22,8 @@ from demo.sample import write_png
 from demo.serving.blocks import ServedBlocks
 from demo.serving.server import run
 
+JSON = {"content-type": "application/json"}
+
 
 def describe(image, wait):
     if not isinstance(image, Image.Image):
@@ -101,7 +103,8 @@ def file_at(path):
 
 def call(http, name, *values):
     """Call a function: ("complete", its results), ("error", its message) or (status, details)."""
-    joined = http.post(f"/gradio_api/call/{name}", json={"data": values})
+    body = json.dumps({"data": values})  # httpx cannot write every text
+    joined = http.post(f"/gradio_api/call/{name}", content=body, headers=JSON)
     if joined.status_code != 200:
         return joined.status_code, joined.text
     lines = http.get(f"/gradio_api/call/{name}/{joined.json()['event_id']}").text.splitlines()

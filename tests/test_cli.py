@@ -138,8 +138,9 @@ def test_variants_lists_every_shipped_one_best_first(cli):
         (["predict", "a.png", "--top-k", "0"], ["top_k", "0"]),
         (["explain", "nowhere.png"], ["nowhere.png", "does not exist"]),
         (["explain", "a.png", "--output", "overlay.xyz"], [".xyz"]),
-        (["explain", "a.png", "--output", "overlay.psd"], [".psd"]),
-        (["export", "--output", "nowhere/model.onnx"], ["nowhere/model.onnx", "no folder"]),
+        (["explain", "a.png", "--output", "overlay.psd"], ["must end in", "such as .png"]),
+        (["export", "--output", "tests"], ["tests", "it is a folder"]),
+        (["export", "--output", "nowhere/model.onnx"], ["nowhere/model.onnx", "nowhere is not"]),
         (["explain", "a.png", "--target", "whale"], ["whale", "truck"]),
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
     ],
@@ -320,9 +321,13 @@ def test_an_interrupt_is_one_line(cli, monkeypatch):
         ("variants", "> /dev/full", 1, "No space left on device"),
         ("variants", "| true", 0, ""),
         ("--help", "| true", 0, ""),
+        ("predict -", "<&-", 1, "error: -: the image is empty"),
+        ('evaluate "$(printf "a\\nb")"', "", 1, r"error: a\nb: No such file or directory"),
     ],
 )
-def test_a_standard_output_that_takes_nothing(command, redirection, status, words):
+def test_streams_that_are_closed_or_full_and_missing_folders_are_one_line(
+    command, redirection, status, words
+):
     line = f"{sys.executable} -m mobilenetv3_cifar {command} {redirection}"
     done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status

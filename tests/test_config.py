@@ -42,7 +42,7 @@ def folder(tmp_path):
         ({"config_version": 2}, "config_version 2 is not the 1 read here"),
         ({"weights_sha256": "0" * 63}, "weights_sha256 must be 64 hexadecimal digits"),
         ({"weights_sha256": None}, "weights_sha256 must be 64 hexadecimal digits"),
-        ({"auto_map": {}, "width": 2}, "it has an unknown auto_map, width"),
+        ({"auto_map": {}, "width": 2}, "unknown keys: auto_map, width"),
     ],
 )
 def test_a_config_that_is_not_valid_is_refused_by_name(folder, changes, cause):
@@ -57,7 +57,7 @@ def test_a_config_without_a_required_key_is_refused_by_name(folder):
     for key in ("size", "blocks", "dropout", "num_classes", "labels", "image_size"):
         rest = {name: value for name, value in values.items() if name != key}
         (folder / CONFIG_JSON).write_text(json.dumps(rest))
-        with pytest.raises(ModelFolderError, match=f"it has no {key}"):
+        with pytest.raises(ModelFolderError, match=f"missing keys: {key}"):
             read_folder(folder)
 
 

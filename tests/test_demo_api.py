@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,20 +13,15 @@ from PIL import Image
 from demo import api
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from mobilenetv3_cifar.preprocessing import LABELS
+from tests.demo_server import CAT
 
 pytest_plugins = ["tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
-CAT = Path("demo/assets/cat.png")
 
 
 @pytest.fixture(scope="module")
 def client(url):
     return Client(url, verbose=False)
-
-
-@pytest.fixture
-def cat():
-    return Image.open(CAT).convert("RGB")
 
 
 def test_classify_answers_with_every_label_and_an_overlay(client, shipped):
@@ -99,7 +93,7 @@ def test_variants_lists_what_is_shipped(client):
     assert rows[0] == {
         "name": "small-best",
         "accuracy": 0.75,
-        "parameters": 1_836_082,
+        "parameters": 932_778,
         "macs": 59_000_000,
     }
 

@@ -1,32 +1,20 @@
-"""The demo in a real browser, used as a visitor uses it. Without Chromium these tests fail."""
+"""The demo in a real browser, used as a visitor uses it."""
 
 import base64
 import re
-import shutil
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from demo.sample import ASSETS
 
-pytest_plugins = ["tests.demo_server"]
+pytest_plugins = ["tests.chromium", "tests.demo_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
 EXAMPLE = ASSETS / "dog.png"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
-FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
 SLOW = 30_000  # milliseconds, for a busy machine
 TABS = {  # and what is there once the tab has been filled
@@ -37,18 +25,6 @@ TABS = {  # and what is there once the tab has been filled
     "Conclusions": "#conclusions details",
 }
 expect.set_options(timeout=SLOW)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing: install the package chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=chromium, args=[*CHROMIUM_FLAGS, *FAKE_CAMERA]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

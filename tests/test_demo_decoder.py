@@ -65,14 +65,25 @@ def test_the_process_is_started_again_when_it_was_killed(own, monkeypatch):
     assert not list((own / "sent").glob("*/.upload"))
 
 
-def test_the_process_is_started_again_when_it_ended_while_idle(own, caplog):
+@pytest.mark.parametrize("known", [True, False])
+def test_the_process_is_started_again_when_it_was_killed_while_idle(own, caplog, known):
     async def kill(started):
         started.process.kill()
-        await started.process.wait()
+        if known:
+            await started.process.wait()
 
     _, _, kept, _ = visit(keep(), kill, keep(), keep())
     assert open_kept(kept).size == (32, 32)
     assert [record.args for record in caplog.records] == [(-9,)]
+
+
+def test_an_image_that_kills_the_process_twice_is_refused(own, monkeypatch, caplog):
+    deadly = own / "deadly.py"
+    deadly.write_text("import os; input(); os.abort()")
+    monkeypatch.setattr(decode, "__file__", str(deadly))
+    with pytest.raises(ImageError, match="too long"):
+        open_kept(*visit(keep()))
+    assert [record.args for record in caplog.records] == [(-6,)] * 2
 
 
 def test_a_process_that_cannot_start_is_not_the_image_s_fault(own, monkeypatch, capfd):

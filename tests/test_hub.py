@@ -44,7 +44,7 @@ def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_clie
 def test_a_download_damaged_on_its_way_is_repeated(pushed, fault, caplog):
     pushed.faults[fault] = 1
     if fault == "short":  # the client itself counts the bytes
-        with pytest.raises(HubError, match=r"no folder someone/small; loading it .* failed"):
+        with pytest.raises(HubError, match="loading someone/small from the Hub failed"):
             load()
     assert load().config.dropout == 0.3
     assert fault == "short" or "it is downloaded again" in caplog.text
@@ -197,7 +197,7 @@ def test_a_revision_that_is_not_one_is_refused_before_it_names_a_file(loopback, 
 
 def test_a_missing_revision_or_repository_is_named(pushed):
     for arguments in ({"name": REPO_ID, "revision": "v9"}, {"name": "someone/else"}):
-        with pytest.raises(HubError, match="there is no such repository or revision"):
+        with pytest.raises(HubError, match="repository or revision not found"):
             load(**arguments, token=TOKEN)
 
 
@@ -252,7 +252,7 @@ def test_a_token_of_the_environment_that_is_none_is_not_printed(loopback, folder
 
 
 def test_a_bare_unknown_name_never_goes_online(loopback):
-    with pytest.raises(VariantError, match="no variant is called 'smal'; there are: "):
+    with pytest.raises(VariantError, match="unknown variant 'smal'; shipped: "):
         load("smal")
     assert loopback.requests == []
 

@@ -67,7 +67,7 @@ def test_every_allowed_format_is_read(format):
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "EPS", "PDF", "JPEG2000"])
 def test_other_formats_are_refused_with_the_list_of_those_that_are_read(format):
-    with pytest.raises(ImageError, match="not an image of these formats: PNG, JPEG"):
+    with pytest.raises(ImageError, match="not an image in one of these formats: PNG, JPEG"):
         open_image(encode(Image.new("RGB", (32, 32)), format))
 
 

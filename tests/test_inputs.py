@@ -103,7 +103,7 @@ def test_a_list_with_something_else_than_images_says_where(model, samples, image
     ],
 )
 def test_an_array_or_tensor_of_another_shape_or_type_is_refused(array):
-    with pytest.raises(ImageError, match=r"must be uint8 of shape .*, not .* of shape"):
+    with pytest.raises(ImageTypeError, match=r"must be uint8 of shape .*, not .* of shape"):
         open_image(array)
 
 

@@ -6,10 +6,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from mobilenetv3_cifar import MobileNetV3Cifar, VariantError, list_variants
+from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError, VariantError, list_variants
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
@@ -120,7 +121,7 @@ def test_a_fresh_head_keeps_the_trained_body(tmp_path):
     [
         ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
         ({"num_classes": "3"}, "num_classes must be a whole number"),
-        ({"num_classes": 2.0}, "num_classes must be a whole number"),
+        ({"num_classes": np.float64(2)}, "num_classes must be a whole number"),
         ({"labels": 5}, "labels must be different printable texts"),
         ({"labels": "ab"}, "labels must be different printable texts"),
         ({"labels": ["a"], "num_classes": 2}, "labels must be 2, not 1"),
@@ -154,7 +155,7 @@ def test_torch_hub_loads_the_network(tmp_path):
     MobileNetV3Cifar(dropout=0.4).save_pretrained(tmp_path / "model")
     model = torch.hub.load(str(ROOT), "mobilenetv3_cifar", tmp_path / "model", source="local")
     assert model.config.dropout == 0.4
-    with pytest.raises(VariantError, match="no variant is called 'nonsense'"):
+    with pytest.raises(VariantError, match="unknown variant 'nonsense'"):
         torch.hub.load(str(ROOT), "mobilenetv3_cifar", "nonsense", source="local")
 
 
@@ -188,6 +189,16 @@ def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
     assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config == model.config
 
 
+def test_numbers_of_numpy_and_torch_are_taken_as_pythons(tmp_path):
+    model = MobileNetV3Cifar(num_classes=np.int64(2), dropout=np.float32(0.5))
+    model.save_pretrained(tmp_path / "model")
+    mean, labels = torch.full((3,), 0.5), np.array(["a", "b", "c"])
+    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model", mean=mean, labels=labels)
+    assert (loaded.config.labels, loaded.config.mean) == (("a", "b", "c"), (0.5, 0.5, 0.5))
+    loaded.reset_classifier(np.int64(4))
+    assert loaded.head[3].out_channels == loaded.config.num_classes == 4
+
+
 def test_settings_can_be_changed_at_load(tmp_path):
     MobileNetV3Cifar(temperature=2.0).save_pretrained(tmp_path / "model")
     model = MobileNetV3Cifar.from_pretrained(
@@ -211,6 +222,9 @@ def test_predict_names_what_is_wrong_with_a_network(sample):
     model.head[3].bias.data[4] = float("nan")
     with pytest.raises(ValueError, match="logits are not finite"):
         model.predict([sample[0][0]])
+    model.head[3] = torch.nn.Linear(1280, 10)
+    with pytest.raises(ModelFolderError, match=r"'head\.3\.weight' is float \(10, 1280\), not"):
+        model.predict(sample[0][0])
 
 
 def test_pretrained_cfg_is_timms_dictionary():
@@ -225,7 +239,7 @@ def test_pretrained_cfg_is_timms_dictionary():
 
 def test_a_name_that_is_nearly_a_variants_is_answered_with_that():
     name = list_variants()[0].name
-    with pytest.raises(VariantError, match=f"did you mean {name}[?] There are: "):
+    with pytest.raises(VariantError, match=f"did you mean {name}[?] Shipped: "):
         MobileNetV3Cifar.from_pretrained(name[:-1])
     with pytest.raises(VariantError) as refusal:
         MobileNetV3Cifar.from_pretrained("\x1b[31m\n" + "x" * 10**6)

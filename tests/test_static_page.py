@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +11,6 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from demo.static import build as building
 from mobilenetv3_cifar import MobileNetV3CifarError, explain
@@ -20,10 +18,10 @@ from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
 from tests.networks import untrained
 
+pytest_plugins = ["tests.chromium"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
-SLOW_MACHINE = 10  # how much slower the machine of the tests may be, for other work on it
-CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +52,6 @@ def url(page_folder):
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=CAMERA)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -96,11 +85,16 @@ def shown(page):
     )
 
 
+def answers_soon(page):
+    """Whether the page as it was loaded did; it is loaded again."""
+    seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
+    page.reload()
+    page.wait_for_selector("#bars li")
+    return seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
+
+
 def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
-    seconds = page.evaluate(
-        """() => performance.getEntriesByName("first answer")[0].startTime / 1000"""
-    )
-    assert seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
+    assert any(answers_soon(page) for _ in range(4))  # other work may slow some of them down
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
 
 
@@ -134,9 +128,8 @@ PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
 
 def test_the_camera_is_classified_live(page):
     page.click("#camera")
-    page.wait_for_timeout(2500)
-    rate = float(page.inner_text("#speed").split()[0])
-    assert rate > FRAMES_PER_SECOND / SLOW_MACHINE
+    rate = "parseFloat(document.getElementById('speed').textContent)"
+    wait_for(page, f"{rate} > {FRAMES_PER_SECOND / SLOW_MACHINE}")
     assert page.inner_text("#camera") == "Stop camera"
     page.click("#camera")
     assert page.inner_text("#camera") == "Start camera"

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
@@ -94,29 +95,30 @@ class Decoder:
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """The image's format, why it is refused, and the seconds of CPU that it took."""
-        process = await self.start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answer = b""
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(SECONDS):
-                process.stdin.write(f"{folder}\n".encode())
-                answer = await process.stdout.readline()
-                if not answer:
-                    await process.wait()
-        if answer:
-            format, reason, seconds = json.loads(answer)
-            return format, reason, seconds
-        await self.stop()  # it has ended, or would answer the next question with this answer
-        if process.returncode and process.returncode > 0:  # no limit has killed it: it has failed
-            logger.error("The process that opens images ended with %s", process.returncode)
-            raise HTTPException(503, CANNOT_OPEN)
+        for _ in range(2):  # a process that was killed may have been idle: ask another one once
+            process = await self.start()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            answer = b""
+            with suppress(TimeoutError, ConnectionError):
+                async with asyncio.timeout(SECONDS):
+                    process.stdin.write(f"{folder}\n".encode())
+                    answer = await process.stdout.readline()
+                    if not answer:
+                        await process.wait()
+            if answer:
+                format, reason, seconds = json.loads(answer)
+                return format, reason, seconds
+            code = process.returncode
+            await self.stop()  # it has ended, or would answer the next question with this answer
+            if code in (None, -signal.SIGXCPU):  # a limit of time
+                break
+            logger.warning("The process that opens images ended with %s", code)
+            if code > 0:  # nothing has killed it: it has failed
+                raise HTTPException(503, CANNOT_OPEN)
         return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
     async def start(self) -> Process:
-        if self.process is not None and self.process.returncode is not None:
-            code, self.process = self.process.returncode, None
-            logger.warning("The process that opens images ended with %s while idle", code)
         if self.process is None:
             paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self.process = await asyncio.create_subprocess_exec(

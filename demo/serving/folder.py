@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+GONE = "the image was not found, or was deleted after half an hour: choose it again"
 MASK = "/files"  # what visitors see in place of the folder's path
 PREFIX = "demo-"
 LOCK = ".lock"  # held as long as the process lives

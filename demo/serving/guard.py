@@ -99,7 +99,7 @@ class Guard:
             raise HTTPException(403, "Other sites may not use this page.")
         del headers["origin"]  # gradio would reflect it
         if parts.get("name", "") not in {"", *self.app.public_names()}:
-            raise HTTPException(404, "There is no such function.")
+            raise HTTPException(404, "Unknown function.")
         response: ASGIApp = self.inner
         with ExitStack() as stack:
             stack.enter_context(one_more("connections", address_of(scope)))
@@ -129,7 +129,7 @@ class Guard:
             request = Request(scope, limited(receive, MAX_UPLOAD_BYTES * 11 // 10))
             try:
                 await request.form(max_files=1, max_fields=0)
-            except ValueError as error:  # its charset is none
+            except ValueError as error:  # an unknown charset
                 raise HTTPException(400, NOT_ONE_FILE) from error
             async with request.form() as form:
                 file = form.get("files")
@@ -208,6 +208,6 @@ def file_response(path: str) -> FileResponse:
     """
     file = find_file(path)
     if file is None:
-        raise HTTPException(403, "There is no such image.")
+        raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")
     return FileResponse(file, media_type=f"image/{kind}", headers={"cache-control": "private"})

@@ -11,7 +11,7 @@ from gradio.queueing import Event, Queue
 from starlette.exceptions import HTTPException
 
 from demo.serving.budgets import address_of, under_way
-from demo.serving.folder import find_file
+from demo.serving.folder import GONE, find_file
 
 MAX_WAITING = 256  # events of all visitors
 MAX_OF_ADDRESS = 96
@@ -39,7 +39,7 @@ class FairQueue(Queue):
         """
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
-            raise HTTPException(404, "There is no such function.")
+            raise HTTPException(404, "Unknown function.")
         if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
             raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
         try:
@@ -123,8 +123,7 @@ def replace_paths(data: list[Any]) -> None:
             if isinstance(path := value.get("path"), str):
                 file = find_file(path)
                 if file is None:
-                    message = "The image does not exist, or was deleted after half an hour."
-                    raise HTTPException(403, message)
+                    raise HTTPException(403, f"{GONE.capitalize()}.")
                 value["path"] = str(file)
                 value.pop("url", None)
             rest.extend((*value, *value.values()))

@@ -42,8 +42,8 @@ def build(out: Path, name: str | None = None) -> None:
         name: a shipped variant, by default the best, or a model folder.
 
     Raises:
-        MobileNetV3CifarError: `out` exists, there is no such network, it has no ONNX file, or npm
-            fails.
+        MobileNetV3CifarError: `out` exists, the network is unknown, its ONNX file is missing, or
+            npm fails.
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.files import replace_files
-from mobilenetv3_cifar.folder import read_config
-from mobilenetv3_cifar.variants import HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
+from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import Experiment
@@ -129,7 +129,7 @@ def install_folder(staged: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(staged, target)
         return
-    ordered = sorted(staged.iterdir(), key=lambda path: path.name == "config.json")
+    ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
     for name in (ONNX_FILE, INT8_FILE):  # made of the weights that were there before
         (target / name).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ async function showBlob(blob) {
   try {
     bitmap = await createImageBitmap(blob);
   } catch {
-    element("verdict").textContent = "This file is not an image that your browser can open.";
+    refuse("This file is not an image that your browser can open.");
     return;
   }
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
@@ -68,6 +68,12 @@ async function answer() {
   map.dataset.label = labels[index];
 }
 
+// Say why there is no answer; the bars of the answer before would look like one.
+function refuse(reason) {
+  element("verdict").textContent = reason;
+  element("bars").replaceChildren();
+}
+
 function bar(label, probability) {
   const [item, meter, percent] = ["li", "meter", "span"].map((tag) => document.createElement(tag));
   meter.value = probability;
@@ -78,13 +84,17 @@ function bar(label, probability) {
 }
 
 async function startCamera() {
+  if (!navigator.mediaDevices) {
+    refuse("The camera needs a page that is served over HTTPS.");
+    return;
+  }
   const wanted = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
   try {
     const srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
     video = Object.assign(document.createElement("video"), { srcObject, playsInline: true });
     await video.play();
   } catch (error) {
-    element("verdict").textContent = `The camera cannot be used: ${error.message}.`;
+    refuse(`The camera cannot be used: ${error.message}.`);
     return;
   }
   camera.textContent = "Stop camera";
@@ -123,5 +133,5 @@ target.addEventListener("change", () => video || answer());
 start().then(
   // Where it is refused, the page works all the same, but not offline.
   () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
-  (error) => (element("verdict").textContent = `The network cannot be loaded: ${error.message}`),
+  (error) => refuse(`The network cannot be loaded: ${error.message}`),
 );

@@ -1,0 +1,78 @@
+"""The demo's queue: visitors take turns, and what nobody listens for is forgotten."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from demo.serving import budgets, queue
+from demo.serving.queue import FairQueue
+
+pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
+
+
+def event(address, session, number=0, age=0.0):
+    scope = {"client": (address, 1)}
+    return SimpleNamespace(
+        _id=f"{address}-{session}-{number}",
+        request=SimpleNamespace(scope=scope),
+        session_hash=session,
+        enqueue_time=time.monotonic() - age + number / 1000,
+    )
+
+
+@pytest.fixture
+def fair():
+    """A queue with one place, and no server."""
+    made = FairQueue(
+        live_updates=False,
+        concurrency_count=1,
+        update_intervals=1,
+        blocks=SimpleNamespace(fns={0: SimpleNamespace(queue=True)}),
+        default_concurrency_limit=1,
+    )
+    made.event_queue_per_concurrency_id["network"] = SimpleNamespace(
+        queue=[], concurrency_limit=1, current_concurrency=0
+    )
+    return made
+
+
+def waiting(fair):
+    return fair.event_queue_per_concurrency_id["network"].queue
+
+
+def test_addresses_and_then_sessions_take_turns(fair):
+    waiting(fair).extend(event("a", "flood", number) for number in range(5))
+    waiting(fair).extend([event("a", "other", 6), event("b", "one", 7)])
+    order = [fair.get_events()[0][0] for _ in range(4)]
+    assert [each.session_hash for each in order] == ["flood", "one", "other", "flood"]
+
+
+def test_an_event_that_nobody_listens_for_is_dropped(fair):
+    heard, unheard, new = event("a", "x", age=60), event("a", "y", age=60), event("a", "z")
+    waiting(fair).extend([unheard, heard, new])
+    with budgets.one_more("streams", "x"):
+        assert [fair.get_events()[0][0] for _ in range(2)] == [heard, new]
+    assert fair.get_events() is None
+
+
+def test_a_session_has_a_share_of_the_queue(fair):
+    for number in range(queue.MAX_OF_SESSION):
+        fair.event_ids_to_events[f"{number}"] = event("a", "x", number)
+    body = SimpleNamespace(session_hash="x", fn_index=0, data=[], event_data=None)
+    request = SimpleNamespace(scope={"client": ("a", 1)})
+    done, message, kind = asyncio.run(fair.push(body, request, None))
+    assert (done, kind) == (False, "queue_full")
+    assert "Too many of your requests" in message
+
+
+def test_answers_that_nobody_fetched_are_forgotten(fair):
+    for session in ("old", "heard", "new"):
+        fair.pending_messages_per_session[session] = asyncio.Queue()
+        fair.pending_event_ids_session[session] = {"x"}
+        fair.used[session] = time.monotonic() - (0 if session == "new" else 1000)
+    with budgets.one_more("streams", "heard"):
+        fair.forget_unheard()
+    assert set(fair.pending_messages_per_session) == {"heard", "new"}
+    assert set(fair.used) == set(fair.pending_event_ids_session) == {"heard", "new"}
