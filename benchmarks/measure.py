@@ -34,7 +34,8 @@ class Report:
         goal: float | None = None,
     ) -> None:
         """Time two sides in turn, ours first."""
-        self.add(what, against, *interleave(sides, rounds, repeats), goal=goal)
+        ours, theirs = interleave(sides, rounds, repeats)
+        self.add(what, against, ours, theirs, goal=goal)
 
     def add(
         self,

@@ -53,8 +53,10 @@ def fetch() -> Iterator[tuple[Path, str]]:
                     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
                     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
                 (archive,) = (path for path in folder.iterdir() if path.is_file())
-                form = "zip" if archive.suffix == ".whl" else "gztar"
-                shutil.unpack_archive(archive, folder / "all", form, filter="data")
+                if archive.suffix == ".whl":
+                    shutil.unpack_archive(archive, folder / "all", "zip")
+                else:
+                    shutil.unpack_archive(archive, folder / "all", "gztar", filter="data")
                 (folder / "listed").mkdir()
                 for file in files:
                     shutil.copy(folder / "all" / file, folder / "listed" / file.replace("/", "-"))

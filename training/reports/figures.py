@@ -61,8 +61,9 @@ def curves(one: Results) -> Figure:
 def confusion_matrices(one: Results) -> Figure:
     """Counts on validation and test images: rows true classes, columns predicted ones."""
     figure = Figure(figsize=(12.8, 6), layout="constrained")
-    for axes, split in zip(figure.subplots(1, 2), ("validation", "test"), strict=True):
-        table = np.array(one.metrics[split]["confusion_matrix"])
+    splits = {"validation": one.metrics["validation"], "test": one.metrics["test"]}
+    for axes, (split, measured) in zip(figure.subplots(1, 2), splits.items(), strict=True):
+        table = np.array(measured["confusion_matrix"])
         shares = table / table.sum(axis=1, keepdims=True).clip(1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set(title=f"{split} images", xlabel="predicted", ylabel="true")

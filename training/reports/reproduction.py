@@ -81,9 +81,10 @@ def comparison_table(results: ResultsByName) -> str:
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []
     for name, each in results.items():
-        cells, report = [name], each.row.report
+        cells = [name]
+        report: dict[str, Any] = {**(each.row.report or {})}
         for kind, key in keys.items():
-            ours, theirs = measure("test", key)(each.metrics), report and report[kind]
+            ours, theirs = measure("test", key)(each.metrics), report.get(kind)
             absent = "not printed" if each.row.section else "none"
             cells += [absent if theirs is None else percent(theirs), percent(ours)]
             cells.append("" if theirs is None else points(ours - theirs))
