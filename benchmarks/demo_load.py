@@ -8,7 +8,6 @@ about a full queue), failures (anything else), the median and 95th percentile in
 server's memory afterwards. Each visitor has an address of its own. Needs Linux.
 """
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -25,6 +24,7 @@ import numpy as np
 from demo.sample import example_files
 from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
+from training.commands import command_parser, one_line_errors
 
 LOADS = {  # visitors, requests of each, and seconds between an answer and the next request
     "warming up": (1, 50, 0),
@@ -94,8 +94,9 @@ def megabytes(server: subprocess.Popen[bytes]) -> str:
     return f"{pages * os.sysconf('SC_PAGE_SIZE') / 1e6:7.0f} MB"
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_load")
+    parser = command_parser("benchmarks.demo_load", __doc__)
     parser.add_argument("--port", default="7899")
     parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Predictions and maps: the ONNX file against torchvision, timm, transformers and grad-cam."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision import transforms
 
-from benchmarks.measure import Comparison, Report, version
+from benchmarks.measure import Report, version
 from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, explain
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.runtime import run_onnx
-from training.dataset.sample import load_sample
+from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
-from training.timing import interleave
 
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
@@ -35,33 +34,21 @@ def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds
     runtime = exported(model)
     integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
 
-    def compare(
-        what: str,
-        against: str,
-        sides: Sequence[Callable[[], object]],
-        repeats: int,
-        goal: float | None = None,
-    ) -> None:
-        ours, theirs = interleave(sides, rounds, repeats)
-        report.add(Comparison(f"{name}: {what}", against, ours, theirs, goal=goal))
-
     others = other_libraries(model)
     for count, (repeats, goal, integer_goal) in BATCHES.items():
-        part, what = images[:count], f"prediction, batch {count}"
+        part, what = images[:count], f"{name}: prediction, batch {count}"
         for other, predict in others.items():
             sides = [partial(runtime.predict, part), partial(predict, part)]
-            compare(what, other, sides, repeats, goal if other.startswith("torchvision") else None)
-        pixels = load_sample().images[:count]
+            wanted = goal if other.startswith("torchvision") else None
+            report.compare(what, other, sides, rounds, repeats, wanted)
+        pixels, what = load_sample().images[:count], f"{name}: 8 bits, batch {count}"
         sides = [partial(run_onnx, each.session, pixels) for each in (integers, runtime)]
-        compare(f"8 bits, batch {count}", "our float file", sides, 3 * repeats, integer_goal)
-    one = images[0]
-    map_of: dict[str, Callable[[], object]] = {
-        "our own torch path": partial(explain, model, one),
-        "grad-cam on torchvision's network": partial(ordinary_grad_cam, model, one),
-    }
-    for other, side in map_of.items():
-        wanted = 8 if other.startswith("grad-cam") else None
-        compare("prediction + Grad-CAM", other, [partial(explain, runtime, one), side], 5, wanted)
+        report.compare(what, "our float file", sides, rounds, 3 * repeats, integer_goal)
+    what, ours = f"{name}: prediction + Grad-CAM", partial(explain, runtime, images[0])
+    sides = [ours, partial(explain, model, images[0])]
+    report.compare(what, "our own torch path", sides, rounds, 5)
+    sides = [ours, partial(ordinary_grad_cam, model, images[0])]
+    report.compare(what, "grad-cam on torchvision's network", sides, rounds, 5, 8)
 
 
 def exported(model: MobileNetV3Cifar, int8_images: Any = None) -> OnnxClassifier:

@@ -6,65 +6,68 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.loop.provenance import commit, processor
 from training.reports.text import table
+from training.timing import interleave
 
 PACKAGES = ("torch", "onnxruntime", "torchvision", "timm", "transformers", "grad-cam", "gradio")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The seconds of both sides, round by round; `unit` "MB" means sizes instead."""
-
-    what: str
-    against: str
-    ours: Sequence[float]
-    theirs: Sequence[float]
-    unit: str = "ms"
-    goal: float | None = None  # of the ratio
-
-    @property
-    def ratio(self) -> float:
-        """The median over rounds of the other side's time over ours."""
-        return statistics.median(b / a for a, b in zip(self.ours, self.theirs, strict=True))
-
-    def row(self) -> list[str]:
-        goal = "" if self.goal is None else f"≥ {self.goal:g}"
-        sides = [shown(self.ours, self.unit), shown(self.theirs, self.unit)]
-        return [self.what, self.against, *sides, f"{self.ratio:.2f}", goal]
 
 
 @dataclass
 class Report:
     """The content of RESULTS.md."""
 
-    comparisons: list[Comparison] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)  # of the table
     notes: list[str] = field(default_factory=list)  # lines of Markdown
 
-    def add(self, comparison: Comparison) -> None:
-        self.comparisons.append(comparison)
-        print(" | ".join(comparison.row()), flush=True)
+    def compare(
+        self,
+        what: str,
+        against: str,
+        sides: Sequence[Callable[[], object]],
+        rounds: int,
+        repeats: int = 1,
+        goal: float | None = None,
+    ) -> None:
+        """Time two sides in turn, ours first."""
+        ours, theirs = interleave(sides, rounds, repeats)
+        self.add(what, against, ours, theirs, goal=goal)
+
+    def add(
+        self,
+        what: str,
+        against: str,
+        ours: Sequence[float],
+        theirs: Sequence[float],
+        unit: str = "ms",
+        goal: float | None = None,
+    ) -> None:
+        """A row: seconds round by round, or megabytes, and the median of the rounds' ratios."""
+        ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+        wanted = "" if goal is None else f"≥ {goal:g}"
+        row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]
+        self.rows.append(row)
+        print(" | ".join(row), flush=True)
 
     def note(self, line: str) -> None:
         self.notes.append(line)
         print(line, flush=True)
 
-    def write(self, path: Path, command: str) -> None:
-        head = ["what", "against", "ours", "theirs", "ratio", "goal"]
+    def write(self, path: Path) -> None:
         lines = [
             "# Benchmarks",
             "",
-            f"Written by `{command}`. Medians over rounds in which both sides ran in turn, and in "
-            "parentheses the fastest and slowest round; the ratio is the median of the rounds' "
-            "ratios, above 1 where ours is faster or smaller.",
+            "Written by `python -m benchmarks.run`. Medians over rounds in which both sides ran in "
+            "turn, and in parentheses the fastest and slowest round; the ratio is the median of "
+            "the rounds' ratios, above 1 where ours is faster or smaller.",
             "",
             environment(),
             "",
-            table(head, [each.row() for each in self.comparisons]),
+            table(["what", "against", "ours", "theirs", "ratio", "goal"], self.rows),
             "",
             *self.notes,
         ]

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import Comparison, Report, run, run_python, version
+from benchmarks.measure import Report, run, run_python, version
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.model import MobileNetV3Cifar
-from training.dataset.sample import load_sample
-from training.timing import interleave
+from training.dataset.cifar10 import load_sample
 
 LIGHT = ("numpy", "pillow", "onnxruntime")  # what OnnxClassifier needs
 THEIR_FIRST_ANSWER = """
@@ -39,7 +38,6 @@ network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
 transform = t.Compose([t.Resize((224, 224)), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)])
 """,
 }
-OUR_IMPORT, THEIR_IMPORT = "import mobilenetv3_cifar", "import torchvision"
 OUR_FIRST_ANSWER = """
 from mobilenetv3_cifar import OnnxClassifier
 OnnxClassifier({file!r}).predict({image!r})
@@ -76,7 +74,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as t
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.dataset.sample import load_sample
+from training.dataset.cifar10 import load_sample
 class Images(Dataset):
     data = load_sample()
     transform = t.Compose([t.Resize(({pixels}, {pixels})), t.RandomHorizontalFlip(),
@@ -107,22 +105,17 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
         export_onnx(model, file)
         Image.fromarray(load_sample().images[0]).save(image)
         answer = OUR_FIRST_ANSWER.format(file=str(file), image=str(image))
-        pairs: list[tuple[str, str, str, str, float | None]] = [
-            ("Python and import", "torchvision", OUR_IMPORT, THEIR_IMPORT, None)
-        ]
+        what = "Python, import, load and first answer"
         for name, create in CREATE.items():
-            other = THEIR_FIRST_ANSWER.format(
-                create=create.format(size=model.config.size), image=str(image)
-            )
-            limit = 4 if name == "timm" else None
-            pairs.append(("Python, import, load and first answer", name, answer, other, limit))
-        for what, name, our_script, their_script, goal in pairs:
             if not version(name):
                 report.note(f"- {what}: {name} is not installed here.")
                 continue
-            sides = [partial(run_python, script) for script in (our_script, their_script)]
-            ours, theirs = interleave(sides, rounds)
-            report.add(Comparison(what, name, ours, theirs, goal=goal))
+            create = create.format(size=model.config.size)
+            other = THEIR_FIRST_ANSWER.format(create=create, image=str(image))
+            sides = [partial(run_python, answer), partial(run_python, other)]
+            report.compare(what, name, sides, rounds, goal=4 if name == "timm" else None)
+    sides = [partial(run_python, f"import {name}") for name in ("mobilenetv3_cifar", "torchvision")]
+    report.compare("Python and import", "torchvision", sides, rounds)
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
@@ -137,9 +130,7 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
                     command = [sys.executable, "-c", script.format(**names)]
                     side.append(float(subprocess.check_output(command, text=True)))
             what = f"training step of 64 images of {pixels}x{pixels}, {size}"
-            report.add(
-                Comparison(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
-            )
+            report.add(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
 
 
 def measure_sizes(report: Report) -> None:
@@ -149,7 +140,7 @@ def measure_sizes(report: Report) -> None:
         if version(name):
             theirs = installed_bytes((name,)) / MEGABYTE
             what = f"installed size: {', '.join(LIGHT)}"
-            report.add(Comparison(what, f"{name} with torch", [light], [theirs], unit="MB"))
+            report.add(what, f"{name} with torch", [light], [theirs], unit="MB")
 
 
 def installed_bytes(names: tuple[str, ...]) -> int:
@@ -183,11 +174,9 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         script = THEIR_FOLDER.format(
             folder=str(folder), size=model.config.size, input=model.config.image_size
         )
-        sides = [lambda: run(command), lambda: run_python(script)]
-        ours, theirs = interleave(sides, rounds)
-    what = f"folder of {images:,} images of 96x96"
-    against = "torchvision and DataLoader, 2 workers"
-    report.add(Comparison(what, against, ours, theirs, goal=2))
+        sides = [partial(run, command), partial(run_python, script)]
+        what, against = f"folder of {images:,} images of 96x96", "torchvision and DataLoader"
+        report.compare(what, f"{against}, 2 workers", sides, rounds, goal=2)
     few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
     report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")
 

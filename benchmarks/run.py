@@ -6,23 +6,17 @@
 Run it when nothing else does. timm and transformers are compared where they are installed.
 """
 
-import argparse
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
 from benchmarks.inference import exported, measure_inference
-from benchmarks.measure import Comparison, Report
-from benchmarks.processes import (
-    measure_folder,
-    measure_sizes,
-    measure_start,
-    measure_training,
-)
+from benchmarks.measure import Report
+from benchmarks.processes import measure_folder, measure_sizes, measure_start, measure_training
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
-from training.dataset.sample import load_sample
-from training.timing import interleave
+from training.commands import command_parser, one_line_errors
+from training.dataset.cifar10 import load_sample
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 FOLDER_IMAGES = 10_000
@@ -32,8 +26,8 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
     """The best network for 32x32 images against the best of those for 224x224."""
     classifiers = [exported(MobileNetV3Cifar.from_pretrained(name)) for name in (native, enlarged)]
     image = load_sample().images[0]
-    ours, theirs = interleave([partial(each.predict, image) for each in classifiers], rounds, 10)
-    report.add(Comparison(f"{native}: prediction, batch 1", enlarged, ours, theirs, goal=5))
+    sides = [partial(each.predict, image) for each in classifiers]
+    report.compare(f"{native}: prediction, batch 1", enlarged, sides, rounds, 10, goal=5)
 
 
 def measure_demo(report: Report, busy: bool) -> None:
@@ -44,12 +38,9 @@ def measure_demo(report: Report, busy: bool) -> None:
     report.note(f"```\n{done.stdout.strip()}\n```")
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("benchmarks.run", __doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds; write nothing")
     quick = parser.parse_args().quick
     rounds, report = (2 if quick else 15), Report()
@@ -71,7 +62,7 @@ def main() -> None:
     if not quick:
         for busy in (False, True):
             measure_demo(report, busy)
-        report.write(RESULTS, "python -m benchmarks.run")
+        report.write(RESULTS)
 
 
 if __name__ == "__main__":

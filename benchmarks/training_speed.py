@@ -1,18 +1,13 @@
 """Speed and correctness of training steps on a CPU or GPU; run it before a long training.
 
     python -m benchmarks.training_speed --device cuda
-    python -m benchmarks.training_speed --before CHECKOUT
 
-The first prints a table of whole training steps, and compares the gradients of every depthwise
-convolution with float64: some versions of cuDNN are wrong for some shapes. The second times this
-trainer at 224x224 in turn with that of an older checkout of this repository.
+Prints a table of whole training steps, and compares the gradients of every depthwise convolution
+with float64: some versions of cuDNN are wrong for some shapes.
 """
 
-import argparse
 import dataclasses
 import itertools
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import Comparison
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.commands import one_line_errors
-from training.dataset.sample import load_sample
+from training.commands import command_parser, one_line_errors
+from training.dataset.cifar10 import load_sample
 from training.experiments import EXPERIMENTS, REPORT, Experiment
 from training.loop.devices import make_accelerator
 from training.loop.learner import Learner
@@ -121,7 +115,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """Summary of the gradient errors of all depthwise shapes."""
+    """The largest gradient error, and which are too large."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()
@@ -131,45 +125,14 @@ def check_gradients(device: str) -> str:
     return "\n".join([f"largest gradient error: {max(errors.values()):.2g} of the limit", *wrong])
 
 
-def compare(size: str, before: Path, rounds: int = 5, steps: int = 8) -> Comparison:
-    """This trainer and the one in another checkout, each in a process of its own, in turn."""
-    command = [sys.executable, "-m", "benchmarks.training_speed", size, "--side", "ours"]
-    command += ["--steps", str(steps)]
-
-    def seconds(folder: Path) -> float:
-        done = subprocess.run(
-            command, cwd=folder, input="\n", stdout=subprocess.PIPE, text=True, check=True
-        )
-        return float(done.stdout.split()[-1]) / steps
-
-    ours, theirs = zip(*((seconds(Path()), seconds(before)) for _ in range(rounds)), strict=True)
-    return Comparison(f"training step of 64 images, {size}", str(before), ours, theirs, goal=0.97)
-
-
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_speed")
-    parser.add_argument("size", choices=["small", "large"], nargs="?", default="small")
+    parser = command_parser("benchmarks.training_speed", __doc__)
     parser.add_argument("--device", choices=list(BATCHES), default="cpu")
-    parser.add_argument("--before", type=Path, help="a checkout to compare with, at 224x224")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    parser.add_argument("--steps", type=int, default=8, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    with one_line_errors():
-        measure_and_print(arguments)
-
-
-def measure_and_print(arguments: argparse.Namespace) -> None:
-    if arguments.side:  # older checkouts know these options too
-        learner = make_learner(arguments.size, 224, 64, "cpu")
-        seconds_per_step(learner, 64, 3)
-        print(arguments.steps * seconds_per_step(learner, 64, arguments.steps))
-    elif arguments.before:
-        print(" | ".join(compare(arguments.size, arguments.before).row()))
-    else:
-        device = make_accelerator(arguments.device).device
-        print(f"{device_name(device)}, PyTorch {torch.__version__}", check_gradients(device.type))
-        for row in table(device.type):
-            print(" | ".join(map(str, row)), flush=True)
+    device = make_accelerator(parser.parse_args().device).device
+    print(f"{device_name(device)}, PyTorch {torch.__version__}", check_gradients(device.type))
+    for row in table(device.type):
+        print(" | ".join(map(str, row)), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from tests.networks import untrained
-from training.dataset.sample import load_sample
+from training.dataset.cifar10 import load_sample
 
 # Tests may be started from any directory; their subprocesses need the repository on their path.
 os.chdir(Path(__file__).parent.parent)

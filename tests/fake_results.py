@@ -1,6 +1,10 @@
 """Results of experiments that nobody ran, for the tests of tables, cards and claims."""
 
+import dataclasses
+
+from mobilenetv3_cifar.folder import encode_config, read_config
 from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.variants import variants_folder
 from training.experiments import EXPERIMENTS
 from training.reports.results import Results
 
@@ -36,7 +40,7 @@ def metrics(name, test, train=0.76, valid=0.74, seed=0):
         "train": {"correct": 1, "total": 35_000, "accuracy": train, "loss": 0.6},
         "validation": split(valid),
         "test": split(test),
-        "report": vars(row.report) if row.report else None,
+        "report": row.report,
         "training": {
             "command": f"python -m training.train {name}",
             "seconds": 60.5,
@@ -48,6 +52,12 @@ def metrics(name, test, train=0.76, valid=0.74, seed=0):
             "data_sha256": "d",
         },
     }
+
+
+def config(**settings):
+    """The content of a config.json."""
+    shipped = read_config(variants_folder() / "small-overfit")[0]
+    return encode_config(dataclasses.replace(shipped, **settings), "0" * 64)
 
 
 def int8(accuracy):

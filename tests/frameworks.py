@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.dataset.sample import load_sample
+from training.dataset.cifar10 import load_sample
 
 STEPS, BATCH = 24, 32
 LABELS = ["animal", "vehicle"]

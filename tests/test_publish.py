@@ -8,13 +8,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import EXPERIMENT, RECIPE, tiny_dataset
 from training import publish, train
-from training.errors import CheckpointError
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
 from training.loop.run import Run
@@ -40,6 +41,10 @@ FILES = {
 }
 
 
+def publish_run(folder, row, cards, data):
+    model_folder.make_model_folder(folder, row, data, cards, COMMAND, torch.device("cpu"))
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """The shortest experiment, in miniature, with a second seed: runs and cards folders."""
@@ -47,7 +52,7 @@ def published(tmp_path_factory):
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"
         Run(MINIATURE, tiny_dataset(64), folder, seed=seed, device="cpu").train()
-        model_folder.make_model_folder(folder, MINIATURE, tiny_dataset(64), root / "cards", COMMAND)
+        publish_run(folder, MINIATURE, root / "cards", tiny_dataset(64))
     return root
 
 
@@ -177,8 +182,8 @@ def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
     longer = dataclasses.replace(MINIATURE, epochs=4)
     run = published / "runs" / NAME / "seed-0"
     for folder, row in ((tmp_path, MINIATURE), (run, longer)):
-        with pytest.raises(CheckpointError, match="has not ended"):
-            model_folder.make_model_folder(folder, row, tiny_dataset(), tmp_path / "cards", COMMAND)
+        with pytest.raises(TrainingError, match="has not ended"):
+            publish_run(folder, row, tmp_path / "cards", tiny_dataset())
 
 
 def test_a_run_also_publishes_shorter_experiments_it_contains(tmp_path, monkeypatch, capsys):

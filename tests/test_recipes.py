@@ -2,9 +2,6 @@
 
 import json
 
-import pytest
-
-from training.errors import ResultsError
 from training.reports import recipes
 
 RUN = {
@@ -33,28 +30,20 @@ def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
         "name": "averaged",
         "setting": RUN["setting"] | {"ema": "0.999"},
         "validation_accuracy": 0.921,
-        "note": "does averaging help?",
     }
-    final = RUN | {"name": "final", "split": "50k", "validation_accuracy": None}
+    final = RUN | {"name": "final", "split": "50k"}
     write(tmp_path, **{"02-averaged": averaged, "01-baseline": RUN, "03-final": final})
     recipes.write_recipes(tmp_path)
     text = (tmp_path / "recipe.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     assert lines == [
         "| `baseline` | ema `0.0` | 20 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
-        "| `averaged`: does averaging help? | ema `0.999` | 20 | 45k/5k | 0 | a GPU | 0.50 "
-        "| 900,000 | 92.10 % |",
-        "| `final` | ema `0.0` | 20 | 50k | 0 | a GPU | 0.50 | 900,000 | none |",
+        "| `averaged` | ema `0.999` | 20 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 92.10 % |",
+        "| `final` | ema `0.0` | 20 | 50k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
         "| `optimizer` | `Muon(lr=0.02)` |",
         "| `schedule` | `'linear'` |",
     ]
     assert "In total: 1.5 hours for 2,700,000 images." in text
-
-
-def test_a_wrong_run_is_named(tmp_path):
-    write(tmp_path, broken={**RUN, "epochs": "twenty"})
-    with pytest.raises(ResultsError, match=r"broken\.json: epochs must be int, not 'twenty'"):
-        recipes.write_recipes(tmp_path)
 
 
 def test_without_runs_nothing_is_written(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
-from tests.fake_results import history, metrics
+from tests.fake_results import config, history, metrics
 from training import reproduce
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
@@ -33,7 +33,7 @@ def published(tmp_path, monkeypatch):
         folder = cards / name
         (folder / "seeds").mkdir(parents=True)
         write_json(folder / "metrics.json", metrics(name, test))
-        write_json(folder / "config.json", {"temperature": 1.1, "unsure_below": 0.4})
+        (folder / "config.json").write_bytes(config())
         (folder / "history.csv").write_bytes(to_csv(history(EXPERIMENTS[name].epochs)))
         (folder / "model.safetensors").write_bytes(b"x" * 1_500_000)
     for seed, test in ((1, 0.752), (2, 0.748)):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import StepLR
 
 from tests.tiny import EXPERIMENT, final_state, tiny_dataset, tiny_run
-from training.errors import DeviceError, TrainingError
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance
 from training.loop.augmentation import Flip
@@ -47,7 +47,7 @@ def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("step-*.json"):
         path.write_text("{")
-    with pytest.raises(checkpoint.CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(checkpoint.TrainingError, match="no whole checkpoint"):
         checkpoint.read(tmp_path)
 
 
@@ -131,19 +131,19 @@ def test_a_flipped_bit_in_a_manifest_is_noticed(uninterrupted, tmp_path):
 )
 def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(DeviceError, match=f"{name}={value.lower()} is not supported"):
+    with pytest.raises(TrainingError, match=f"{name}={value.lower()} is not supported"):
         tiny_run(tmp_path)
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1", "cuda:99"])
 def test_a_device_that_is_not_here_is_named(tmp_path, device):
-    with pytest.raises(DeviceError, match=f"device {device} is not available"):
+    with pytest.raises(TrainingError, match=f"device {device} is not available"):
         Run(EXPERIMENT, tiny_dataset(), tmp_path, device=device)
 
 
 def test_logs_without_tensorboard_are_refused_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DeviceError, match=r"pip install 'mobilenetv3-cifar\[logging\]'"):
+    with pytest.raises(TrainingError, match=r"pip install 'mobilenetv3-cifar\[logging\]'"):
         Run(EXPERIMENT, tiny_dataset(), tmp_path, device="cpu", log_dir=tmp_path)
 
 

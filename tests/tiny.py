@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.dataset.cifar10 import Cifar10
-from training.dataset.sample import load_sample
+from training.dataset.cifar10 import Cifar10, load_sample
 from training.experiments import Experiment
 from training.loop import checkpoint, run
 from training.loop.augmentation import EnlargeRotate, Flip

@@ -1,10 +1,12 @@
-"""How commands exit on errors and signals: one line and a non-zero status.
+"""What commands share: their parser, and one line with a non-zero status on errors and signals.
 
 Every command imports this module before those that need the extra `training`.
 """
 
+import argparse
 import importlib.util
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +19,26 @@ if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is No
     sys.exit(f"error: training needs {names}: pip install 'mobilenetv3-cifar[training]'")
 
 
+def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help keeps the lines of the description, a module's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn errors that a user can act on, and signals, into a line and an exit code."""
+    """Decorates a command: turns errors that a user can act on, and signals, into a line and an
+    exit code."""
     # By default SIGTERM kills the process at once; as an exception it runs cleanup code.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except (MobileNetV3CifarError, OSError) as error:
+    except (MobileNetV3CifarError, OSError, subprocess.SubprocessError) as error:
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,6 @@
 python -m training.data
 """
 
-import argparse
 import io
 import shutil
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mobilenetv3_cifar.files import replace_files
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import CACHE, read_cache
 from training.dataset.sources import OFFICIAL_PAGE, SOURCES, assemble
 from training.errors import DataError
@@ -48,9 +47,8 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
 
 def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
     downloads = data_dir / DOWNLOADS
-    local = [s for s in SOURCES if all((data_dir / name).exists() for name in s.files)]
-    remote = [s for s in SOURCES if s.fetch]
-    for source, folder in [*((s, data_dir) for s in local), *((s, downloads) for s in remote)]:
+    local = [(s, data_dir) for s in SOURCES if all((data_dir / name).exists() for name in s.files)]
+    for source, folder in [*local, *((s, downloads) for s in SOURCES if s.fetch)]:
         say(f"trying {source.name}{f' in {folder}' if folder == data_dir else ''}")
         try:
             if source.fetch and folder == downloads:
@@ -71,12 +69,12 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
     )
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.data", description=prepare.__doc__)
+    parser = command_parser("training.data", prepare.__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     data_dir = parser.parse_args().data_dir
-    with one_line_errors():
-        print(f"{prepare(data_dir)}: 50,000 training and 10,000 test images, verified")
+    print(f"{prepare(data_dir)}: 50,000 training and 10,000 test images, verified")
 
 
 if __name__ == "__main__":

@@ -7,16 +7,8 @@ class DataError(MobileNetV3CifarError):
     """CIFAR-10 is missing, damaged or cannot be fetched."""
 
 
-class CheckpointError(MobileNetV3CifarError):
-    """A run has no usable checkpoint; the message names the file and the cause."""
-
-
 class TrainingError(MobileNetV3CifarError):
-    """A run cannot start or continue; the message says why and what is kept."""
-
-
-class DeviceError(MobileNetV3CifarError):
-    """The requested device or launch option is not available."""
+    """A run cannot start or continue, for example for its device, options or checkpoints."""
 
 
 class ResultsError(MobileNetV3CifarError):

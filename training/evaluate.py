@@ -8,18 +8,17 @@ shipped variant the `test` or `validation` object of its `metrics.json`, digit f
 machine. Choose with validation images: the test images are for finished networks.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
 from training.loop.devices import make_accelerator
-from training.loop.losses import from_checkpoint
+from training.loop.losses import from_run
 from training.loop.validation import split_logits
 from training.reports.metrics import measure
 
@@ -27,7 +26,7 @@ from training.reports.metrics import measure
 def open_network(name: str) -> MobileNetV3Cifar:
     """A shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
     if any(Path(name).glob("step-*.json")):
-        return from_checkpoint(Path(name))
+        return from_run(Path(name))
     return MobileNetV3Cifar.from_pretrained(name)
 
 
@@ -37,22 +36,22 @@ def dataset_split(name: str) -> str:
     return next((row.recipe.split for row in rows), "35k/15k")
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser = command_parser("training.evaluate", __doc__)
     parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a variant, model folder or run")
     parser.add_argument("--split", choices=["test", "validation"], default="test")
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    with one_line_errors():
-        model = open_network(arguments.model)
-        if model.config.labels != LABELS:
-            raise DataError(f"{arguments.model} has other classes than CIFAR-10")
-        data = load(arguments.data_dir, dataset_split(arguments.model))
-        images = getattr(data, arguments.split)
-        device = make_accelerator(arguments.device).device
-        logits = split_logits(model.to(device), images, arguments.split)
-        print(json.dumps(measure(model.config, logits, images.labels), indent=2))
+    model = open_network(arguments.model)
+    if model.config.labels != LABELS:
+        raise DataError(f"{arguments.model} has other classes than CIFAR-10")
+    data = load(arguments.data_dir, dataset_split(arguments.model))
+    images = getattr(data, arguments.split)
+    device = make_accelerator(arguments.device).device
+    logits = split_logits(model.to(device), images, arguments.split)
+    print(json.dumps(measure(model.config, logits, images.labels), indent=2))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@
 A folder under `model_cards/` is a Hub repository exactly as it is pushed.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from mobilenetv3_cifar import HubError, hub, push
 from mobilenetv3_cifar.variants import get_variant
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.experiments import EXPERIMENTS
 
 
@@ -34,18 +33,18 @@ def print_plan(folder: Path, repo_id: str) -> None:
         print(f"  {name}  kept: no push sent it")
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
+    parser = command_parser("training.publish", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME")
     parser.add_argument("--dry-run", action="store_true", help="only list what a push would do")
     arguments = parser.parse_args()
-    with one_line_errors():
-        folder = get_variant(arguments.name).folder
-        if arguments.dry_run:
-            print_plan(folder, arguments.repo_id)
-        else:
-            print(push.push_folder(folder, arguments.repo_id))
+    folder = get_variant(arguments.name).folder
+    if arguments.dry_run:
+        print_plan(folder, arguments.repo_id)
+    else:
+        print(push.push_folder(folder, arguments.repo_id))
 
 
 if __name__ == "__main__":

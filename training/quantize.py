@@ -8,13 +8,11 @@ that is not faster than the float one at batch 1, or that loses more than 0.3 po
 validation accuracy, is not kept.
 """
 
-import argparse
 import statistics
 import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +23,13 @@ from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE, get_variant
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
 from training.reports import card
 from training.reports.metrics import summarize
-from training.reports.schema import Latency, read_metrics
+from training.reports.schema import Int8, Latency, read_metrics
 from training.reports.text import percent, points, to_json
 from training.timing import interleave
 
@@ -44,12 +42,9 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
-    """Write both files into a model folder; measure them and report it there.
+    """Write both files into a model folder, measure them, report it there and in a sentence.
 
     The validation images alone decide whether the 8-bit file is kept.
-
-    Returns:
-        A sentence on the 8-bit file's speed and accuracy, and whether it is kept.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
@@ -61,29 +56,26 @@ def quantize(folder: Path, data: Cifar10) -> str:
     validation = summarize(onnx_logits(coarse, data.validation), data.validation.labels)
     change = validation["accuracy"] - metrics["validation"]["accuracy"]
     outcome = f"{ratio:.2f} times as fast as float, {points(change)} points on validation images"
-    if ratio <= 1 or change < -MAX_LOSS:
+    if ratio > 1 and change >= -MAX_LOSS:
+        metrics["int8"] = Int8(
+            **summarize(onnx_logits(coarse, data.test), data.test.labels),
+            validation_change=change,
+            bytes=coarse.stat().st_size,
+            speedup=ratio,
+            calibration_images=CALIBRATION_IMAGES,
+            onnxruntime=version("onnxruntime"),
+            device=device_name(torch.device("cpu")),
+        )
+        outcome += f", {percent(metrics['int8']['accuracy'])} test accuracy: {INT8_FILE} is kept"
+    else:
         coarse.unlink()
-        report(folder, latency=[each for each in latency if each["runtime"] != INT8])
-        return f"{outcome}: {INT8_FILE} is not kept"
-    int8 = summarize(onnx_logits(coarse, data.test), data.test.labels) | {
-        "validation_change": change,
-        "bytes": coarse.stat().st_size,
-        "speedup": ratio,
-        "calibration_images": CALIBRATION_IMAGES,
-        "onnxruntime": version("onnxruntime"),
-        "device": device_name(torch.device("cpu")),
-    }
-    report(folder, int8=int8, latency=latency)
-    return f"{outcome}, {percent(int8['accuracy'])} test accuracy: {INT8_FILE} is kept"
-
-
-def report(folder: Path, **measured: Any) -> None:
-    """Add to the folder's metrics and write its card again."""
-    metrics = {**read_metrics(folder / METRICS_FILE), **measured}
-    if not (folder / INT8_FILE).exists():
         metrics.pop("int8", None)
+        latency = [each for each in latency if each["runtime"] != INT8]
+        outcome += f": {INT8_FILE} is not kept"
+    metrics["latency"] = latency
     replace_files(folder, {METRICS_FILE: to_json(metrics)})
     card.write_card(folder)
+    return outcome
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
@@ -91,9 +83,8 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
-    return torch.from_numpy(
-        np.concatenate([run_onnx(session, each)["logits"] for each in progress])
-    )
+    logits = [run_onnx(session, each)["logits"] for each in progress]
+    return torch.from_numpy(np.concatenate(logits))
 
 
 @torch.inference_mode()
@@ -113,27 +104,22 @@ def measure_latency(folder: Path) -> list[Latency]:
         # Processor time: other work on the machine does not lengthen it much.
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
-            milliseconds = round(1000 * statistics.median(seconds), 3)
-            latencies.append(
-                Latency(runtime=name, device=device, batch=batch, milliseconds=milliseconds)
-            )
+            median = round(1000 * statistics.median(seconds), 3)
+            each = Latency(runtime=name, device=device, batch=batch, milliseconds=median)
+            latencies.append(each)
     torch.set_num_threads(threads)
     return latencies
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.quantize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("training.quantize", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    with one_line_errors():
-        folder = get_variant(arguments.name).folder
-        data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
-        print(f"{arguments.name}, 8 bits: {quantize(folder, data)}")
+    folder = get_variant(arguments.name).folder
+    data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
+    print(f"{arguments.name}, 8 bits: {quantize(folder, data)}")
 
 
 if __name__ == "__main__":

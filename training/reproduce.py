@@ -7,7 +7,6 @@ card and curve again from the committed results. Where nothing is missing, that 
 changes nothing.
 """
 
-import argparse
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
 from training import train
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.reports import card, recipes, reproduction
@@ -73,25 +72,21 @@ def insert_variants(readme: str) -> str:
     return re.sub(".*?".join(MARKERS), lambda match: block, readme, flags=re.DOTALL)
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.reproduce", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="default: the report's experiments and the controls",
-    )
+    parser = command_parser("training.reproduce", __doc__)
+    default = "default: the report's experiments and the controls"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=default)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
     for name in set(arguments.names) - EXPERIMENTS.keys():
         parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
-    with one_line_errors():
-        if not arguments.tables_only:
-            folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
-            train_missing(arguments.names or REPRODUCED, folders)
-        print(write_tables())
+    if not arguments.tables_only:
+        folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
+        train_missing(arguments.names or REPRODUCED, folders)
+    print(write_tables())
 
 
 if __name__ == "__main__":

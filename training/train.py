@@ -7,12 +7,12 @@ A finished run becomes a folder under `model_cards/`; a trial never does.
 """
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from training.commands import one_line_errors
+from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
@@ -23,7 +23,7 @@ from training.reports.model_folder import make_model_folder
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Of the command line, or of `argv` in its place."""
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best here")
@@ -47,22 +47,20 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment = EXPERIMENTS[arguments.name]
+    experiment, trial = EXPERIMENTS[arguments.name], ""
     data = load(arguments.data_dir, experiment.recipe.split)
-    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}"
-    trial = ""
     if arguments.limit:
         part = slice(arguments.limit)
         data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
         trial += f"-limit{arguments.limit}"
     if arguments.epochs:
-        experiment = dataclasses.replace(experiment, epochs=arguments.epochs)
+        experiment = replace(experiment, epochs=arguments.epochs)
         trial += f"-epochs{arguments.epochs}"
     if arguments.precision:
-        recipe = dataclasses.replace(experiment.recipe, precision=arguments.precision)
-        experiment = dataclasses.replace(experiment, recipe=recipe)
+        recipe = replace(experiment.recipe, precision=arguments.precision)
+        experiment = replace(experiment, recipe=recipe)
         trial += f"-{arguments.precision}"
-    path = path.with_name(f"{path.name}{trial}")
+    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
     run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
@@ -76,10 +74,9 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 
+@one_line_errors()
 def main() -> None:
-    arguments = parse_arguments()
-    with one_line_errors():
-        train_and_publish(arguments)
+    train_and_publish(parse_arguments())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mobilenetv3_cifar.files import read_file
 from training.errors import DataError
 
 CACHE = "cifar10.npy"
+SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
@@ -54,16 +55,19 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Train, validation and test images from the cache that `python -m training.data` made.
-
-    Raises:
-        DataError: the cache is missing or not CIFAR-10, or the split is unknown.
-    """
+    """Train, validation and test images from the cache that `python -m training.data` made."""
     train, validation = split_indices(split)
-    rows = read_cache(data_dir)
-    everything = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
-    parts = [everything.take(part) for part in (train, validation, TEST)]
-    return Cifar10(parts[0], parts[1], parts[2], DATA_SHA256, split)
+    every = split_rows(read_cache(data_dir))
+    return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)
+
+
+def load_sample() -> Split:
+    """600 training images that ship with the repository, 60 of each class, for what needs few."""
+    return split_rows(np.load(SAMPLE, allow_pickle=False))
+
+
+def split_rows(rows: np.ndarray) -> Split:
+    return Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mobilenetv3_cifar.files import replace_files
-from training.errors import CheckpointError
+from training.errors import TrainingError
 
 KEPT = 2  # newest checkpoints
 
@@ -66,7 +66,7 @@ def unpack(
     for name, value in part_of(tensors, "optimizer").items():
         path, slot = name.rsplit(".", 1)
         if path not in parameters:
-            raise CheckpointError(f"the checkpoint has optimizer state of no parameter: {path}")
+            raise TrainingError(f"the checkpoint has optimizer state of no parameter: {path}")
         parameter = parameters[path]
         # Averages must lie in memory as their parameter does (channels last).
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
@@ -113,10 +113,7 @@ def digest(facts: dict[str, Any]) -> str:
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
     """The newest whole checkpoint: tensors, state, settings, and a line for each damaged one.
 
-    Returns None where there is no checkpoint at all.
-
-    Raises:
-        CheckpointError: there are checkpoints, and none is whole.
+    None where there is no checkpoint at all; an error where there are some, and none is whole.
     """
     damaged: list[str] = []
     for manifest in manifests(folder):
@@ -131,7 +128,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[s
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged.append(f"{manifest.name} is damaged and skipped: {error}")
     if damaged:
-        raise CheckpointError(f"no whole checkpoint in {folder}: {'; '.join(damaged)}")
+        raise TrainingError(f"no whole checkpoint in {folder}: {'; '.join(damaged)}")
     return None
 
 

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from training.errors import DeviceError
+from training.errors import TrainingError
 from training.recipe import Precision
 
 # Launch options that would change a recipe silently: variable -> the values that change nothing.
@@ -32,13 +32,13 @@ def make_accelerator(
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
         if value not in allowed:
-            raise DeviceError(f"{name}={value} is not supported: it would change the recipe")
+            raise TrainingError(f"{name}={value} is not supported: it would change the recipe")
     if log_dir and not importlib.util.find_spec("tensorboard"):
-        raise DeviceError("--log-dir needs TensorBoard: pip install 'mobilenetv3-cifar[logging]'")
+        raise TrainingError("--log-dir needs TensorBoard: pip install 'mobilenetv3-cifar[logging]'")
     kind, _, index = (device or "").partition(":")
     if index:
         if index not in map(str, range(torch.cuda.device_count())) or kind != "cuda":
-            raise DeviceError(f"device {device} is not available")
+            raise TrainingError(f"device {device} is not available")
         torch.cuda.set_device(int(index))
     accelerator = Accelerator(
         cpu=kind == "cpu",
@@ -47,10 +47,12 @@ def make_accelerator(
         project_dir=str(log_dir) if log_dir else None,
     )
     if index and accelerator.num_processes > 1:
-        raise DeviceError(f"{device} is one device, but {accelerator.num_processes} processes run")
+        raise TrainingError(
+            f"{device} is one device, but {accelerator.num_processes} processes run"
+        )
     if kind not in ("", accelerator.device.type):
         best = accelerator.device.type
-        raise DeviceError(f"device {device} is not available; the best here is {best}")
+        raise TrainingError(f"device {device} is not available; the best here is {best}")
     if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory: returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)
@@ -64,7 +66,7 @@ def make_accelerator(
 def set_up_cuda(precision: Precision) -> None:
     """float32 means float32, without TF32; bfloat16 needs a GPU that computes in it."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise DeviceError("this GPU has no bfloat16; train with --precision float32")
+        raise TrainingError("this GPU has no bfloat16; train with --precision float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     # Deterministic kernels cost little in float32; bfloat16 recipes take the fastest instead.
     torch.backends.cudnn.deterministic = precision == "float32"

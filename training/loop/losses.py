@@ -48,32 +48,21 @@ def load_teacher(
     if name in [variant.name for variant in list_variants()]:
         teacher = MobileNetV3Cifar.from_pretrained(name)
     else:
-        teacher = from_run(name, runs / name / "seed-0")
+        teacher = from_run(runs / name / "seed-0", ended=True)
     for field in ("image_size", "mean", "std", "labels"):
         if getattr(teacher.config, field) != getattr(student, field):
             raise TrainingError(f"the teacher {name} has another {field} than its student")
     return teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def from_run(name: str, folder: Path) -> MobileNetV3Cifar:
-    """The network at the end of an experiment's run, in evaluation mode."""
-    newest = checkpoint.read(folder) if name in EXPERIMENTS else None
-    if newest is None or len(newest[1].history) < EXPERIMENTS[name].epochs:
-        raise TrainingError(f"the teacher {name} is not shipped, and no run in {folder} has ended")
-    return from_checkpoint(folder)
-
-
-def from_checkpoint(folder: Path) -> MobileNetV3Cifar:
-    """The network of the newest checkpoint of a run, in evaluation mode.
-
-    Raises:
-        CheckpointError: there is no whole checkpoint.
-        TrainingError: the run is not of an experiment.
-    """
+def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
+    """The network of the newest checkpoint of a run, in evaluation mode; `ended`: of its last."""
     newest = checkpoint.read(folder)
-    name = folder.resolve().parent.name
-    if newest is None or name not in EXPERIMENTS:
-        raise TrainingError(f"{folder} is not the run of an experiment, runs/NAME/seed-N")
-    model = MobileNetV3Cifar(**EXPERIMENTS[name].model)
+    row = EXPERIMENTS.get(folder.resolve().parent.name)
+    if newest is None or row is None:
+        raise TrainingError(f"there is no run of an experiment in {folder}, as runs/NAME/seed-N")
+    if ended and len(newest[1].history) < row.epochs:
+        raise TrainingError(f"the run in {folder} has not ended")
+    model = MobileNetV3Cifar(**row.model)
     model.load_state_dict(checkpoint.final_weights(newest[0]), strict=True)
     return model.eval()

@@ -72,12 +72,7 @@ class Run:
         }
 
     def train(self) -> None:
-        """Train to the end; the folder then holds the final state.
-
-        Raises:
-            SystemExit: a signal came; the state is saved.
-            TrainingError: it cannot start or go on; the message says why.
-        """
+        """Train to the end, or until a signal, which saves the state and exits."""
         first = self.accelerator.is_main_process
         lock = locked(self.folder) if first else contextlib.nullcontext()
         with lock, deferred_signals() as signals:

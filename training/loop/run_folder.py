@@ -33,9 +33,6 @@ def newest(
     """The tensors and state of the newest checkpoint; no tensors where there is none.
 
     `settings` are what a resumed run must share with its beginning; `environment` should be.
-
-    Raises:
-        TrainingError: it was made with other settings; the message names them.
     """
     found = checkpoint.read(folder)
     if found is None:

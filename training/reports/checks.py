@@ -82,7 +82,7 @@ def compare(
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
     if one.row.report and other.row.report and measure is test_accuracy:
-        theirs = points(one.row.report.accuracy - other.row.report.accuracy)
+        theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
     return found
 
@@ -188,8 +188,8 @@ def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measur
 
 def normalized_inputs(results: ResultsByName) -> Measured:
     """How far the report's constants, ImageNet's, are from giving mean 0 and deviation 1."""
-    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
-    means, deviations = (CIFAR10_MEAN - mean) / std, CIFAR10_STD / std
+    means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
+    deviations = np.array(CIFAR10_STD) / IMAGENET_STD
     figures = (
         f"with ImageNet's constants, CIFAR-10's channels have means from {means.min():.2f} to "
         f"{means.max():.2f} and standard deviations from {deviations.min():.2f} to "

@@ -141,7 +141,7 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     Clearly: the reported accuracies differ by more than two single runs of ours would by chance.
     Ours agree, disagree, or tie ("not decidable") by the rule for two settings.
     """
-    printed = [(each.row.report.accuracy, each) for each in results.values() if each.row.report]
+    printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)
     pairs = []
     for (higher, one), (lower, other) in combinations(printed, 2):

@@ -50,13 +50,11 @@ def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndar
 
 def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
     """Accuracy (0 to 1) on a split at each severity, by the corruption's name."""
-
-    def accuracy(corruption: Corruption, level: float) -> float:
-        corrupted = Split(corrupt(test.images, corruption, level), test.labels)
-        logits = split_logits(model, corrupted, corruption.__name__)
-        return correct_and_loss(logits, test.labels)[0] / len(test)
-
-    return {
-        corruption.__name__: [accuracy(corruption, level) for level in levels]
-        for corruption, levels in CORRUPTIONS.items()
-    }
+    accuracies: dict[str, list[float]] = {}
+    for corruption, levels in CORRUPTIONS.items():
+        name = corruption.__name__
+        for level in levels:
+            corrupted = Split(corrupt(test.images, corruption, level), test.labels)
+            correct, _ = correct_and_loss(split_logits(model, corrupted, name), test.labels)
+            accuracies.setdefault(name, []).append(correct / len(test))
+    return accuracies

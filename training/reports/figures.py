@@ -11,11 +11,13 @@ from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.preprocessing import LABELS
 from training.dataset.cifar10 import Split
 from training.loop.augmentation import augment
 from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
 from training.reports import results
+from training.reports.results import Results
 
 matplotlib.use("Agg")  # files only, no window
 
@@ -26,15 +28,8 @@ BATCH_IMAGES = 16
 def draw_curves_and_matrices(folder: Path) -> None:
     """The figures that need no more than the model folder's own files."""
     one = results.read(folder)
-    how = ["augmented"] if one.row.recipe.augmentations else []
-    how += ["with dropout"] if one.row.dropout else []
-    curves(one.history, one.name, ", ".join(["training", *how]), folder / "curves.png")
-    labels = tuple(one.metrics["test"]["per_class"])
-    matrices = {
-        f"{split} images": one.metrics[split]["confusion_matrix"]
-        for split in ("validation", "test")
-    }
-    confusion_matrices(matrices, labels, folder / "confusion_matrix.png")
+    save(curves(one), folder / "curves.png")
+    save(confusion_matrices(one), folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -42,45 +37,42 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
-def curves(history: list[dict[str, float]], title: str, training: str, path: Path) -> None:
-    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11).
-
-    `training` names the former's curve and says how it was measured.
-    """
-    epochs = [row["epoch"] for row in history]
-    ticks = epochs if len(epochs) <= 30 else epochs[4::5]
+def curves(one: Results) -> Figure:
+    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11)."""
+    how = ["augmented"] if one.row.recipe.augmentations else []
+    how += ["with dropout"] if one.row.dropout else []
+    epochs = [row["epoch"] for row in one.history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure, name in (
         (loss, "loss", "cross entropy"),
         (accuracy, "accuracy", "accuracy"),
     ):
-        for split, label in (("train", training), ("valid", "validation")):
-            axes.plot(epochs, [row[f"{split}_{measure}"] for row in history], "o-", label=label)
+        for split, label in (("train", ", ".join(["training", *how])), ("valid", "validation")):
+            axes.plot(epochs, [row[f"{split}_{measure}"] for row in one.history], "o-", label=label)
+        ticks = epochs if len(epochs) <= 30 else epochs[4::5]
         axes.set(xlabel="epoch", ylabel=name, xticks=ticks)
         axes.grid(alpha=0.3)
     accuracy.legend(loc="lower right", fontsize="small")
-    figure.suptitle(title)
-    save(figure, path)
+    figure.suptitle(one.name)
+    return figure
 
 
-def confusion_matrices(
-    matrices: dict[str, list[list[int]]], labels: tuple[str, ...], path: Path
-) -> None:
-    """A panel for each named matrix of counts: rows true classes, columns predicted ones."""
-    figure = Figure(figsize=(6.4 * len(matrices), 6), layout="constrained")
-    panels = figure.subplots(1, len(matrices), squeeze=False)[0]
-    for axes, (name, counts) in zip(panels, matrices.items(), strict=True):
-        table = np.array(counts)
+def confusion_matrices(one: Results) -> Figure:
+    """Counts on validation and test images: rows true classes, columns predicted ones."""
+    figure = Figure(figsize=(12.8, 6), layout="constrained")
+    splits = {"validation": one.metrics["validation"], "test": one.metrics["test"]}
+    for axes, (split, measured) in zip(figure.subplots(1, 2), splits.items(), strict=True):
+        table = np.array(measured["confusion_matrix"])
         shares = table / table.sum(axis=1, keepdims=True).clip(1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set(title=name, xlabel="predicted", ylabel="true")
-        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set(title=f"{split} images", xlabel="predicted", ylabel="true")
+        axes.set_xticks(range(len(LABELS)), LABELS, rotation=45, ha="right")
+        axes.set_yticks(range(len(LABELS)), LABELS)
         for (row, column), count in np.ndenumerate(table):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, count, ha="center", va="center", color=colour, fontsize="small")
-    save(figure, path)
+    return figure
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:

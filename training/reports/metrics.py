@@ -11,11 +11,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from mobilenetv3_cifar import MobileNetV3Cifar, ood
 from mobilenetv3_cifar.config import Config
 from training.loop.validation import correct_and_loss
+from training.reports.schema import Summary
 
 ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
 
 
-def summarize(logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
+def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
     """Counts, accuracy (0-1) and mean cross entropy (natural logarithm, before any temperature)."""
     correct, loss = correct_and_loss(logits, labels)
     total = len(labels)
@@ -33,7 +34,8 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
         labels, predicted, labels=classes, zero_division=0
     )
     top5 = metrics.top_k_accuracy_score(labels, logits.numpy(), k=5, labels=list(classes))
-    return summarize(logits, labels) | {
+    return {
+        **summarize(logits, labels),
         "precision_macro": float(per_class[0].mean()),
         "recall_macro": float(per_class[1].mean()),
         "f1_macro": float(per_class[2].mean()),

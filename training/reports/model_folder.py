@@ -13,74 +13,64 @@ from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
-from training.errors import CheckpointError
+from training.errors import TrainingError
 from training.experiments import Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
-from training.reports import card, figures
+from training.reports import card, figures, recipes
 from training.reports.corruptions import corrupted_accuracies
 from training.reports.metrics import count_macs, flip_averaged, measure, summarize
 from training.reports.shipped_weights import save_weights
 from training.reports.text import to_json
 
-CPU = torch.device("cpu")
-
 
 def make_model_folder(
-    run: Path,
-    experiment: Experiment,
-    data: Cifar10,
-    cards: Path,
-    command: str,
-    device: torch.device = CPU,
+    run: Path, row: Experiment, data: Cifar10, cards: Path, command: str, device: torch.device
 ) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
 
     `command` is what made the run: that of a longer one, where this one is its beginning.
-
-    Raises:
-        CheckpointError: the run has no whole checkpoint, or has not ended.
     """
     newest = checkpoint.read(run)
-    if newest is None or len(newest[1].history) < experiment.epochs:
-        raise CheckpointError(f"the run in {run} has not ended")
+    if newest is None or len(newest[1].history) < row.epochs:
+        raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
-    target, twin = cards / experiment.name, None
-    if experiment.validated_by:  # the same network trained without the validation images
-        twin_run = run.parent.parent / experiment.validated_by / run.name
-        twin = from_run(experiment.validated_by, twin_run).to(device)
+    target, twin = cards / row.name, None
+    if row.validated_by:  # the same network trained without the validation images
+        twin_run = run.parent.parent / row.validated_by / run.name
+        twin = from_run(twin_run, ended=True).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
-        folder = Path(staging) / experiment.name
+        folder = Path(staging) / row.name
         exact = checkpoint.final_weights(tensors)
-        weights = save_weights(folder, exact, experiment, data, device, twin)
+        weights = save_weights(folder, exact, row, data, device, twin)
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
         metrics = {
-            "name": experiment.name,
-            "kind": experiment.kind,
+            "name": row.name,
+            "kind": row.kind,
             "seed": settings["seed"],
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "macs": count_macs(model),
             "weights": weights | {"sha256": read_config(folder)[1]},
-            **measurements(model, twin, experiment, data, test),
-            "report": vars(experiment.report) if experiment.report else None,
+            **measurements(model, twin or model, row, data, test),
+            "report": row.report,
             "training": {
                 "command": command,
                 "images": len(data.train) * len(state.history),
                 **provenance_of(state, settings),
             },
         }
-        if experiment.kind == "own":
-            write_run_record(cards.parent / "docs" / "runs", experiment, metrics, state)
+        if row.kind == "own":
+            recipes.write_record(cards.parent / "docs", row, metrics, state.history)
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
         replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(state.history)})
         figures.draw_curves_and_matrices(folder)
-        figures.batch(data.train, model.config, experiment.recipe, folder / "batch.png")
+        figures.batch(data.train, model.config, row.recipe, folder / "batch.png")
         predicted = test.argmax(1).numpy()
         figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
         install_folder(folder, target)
@@ -89,23 +79,18 @@ def make_model_folder(
 
 
 def measurements(
-    model: MobileNetV3Cifar,
-    twin: MobileNetV3Cifar | None,
-    experiment: Experiment,
-    data: Cifar10,
-    test: Tensor,
+    model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
     """What is measured on the dataset splits; each test image is used for this once."""
-    validation = split_logits(twin or model, data.validation, "validation")
-    train_logits = split_logits(model, data.train, "train")
+    validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
-        "train": summarize(train_logits, data.train.labels),
+        "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
         "validation": measure(model.config, validation, data.validation.labels),
         "test": measure(model.config, test, data.test.labels),
     }
-    if twin:
-        measured["validation"]["run"] = experiment.validated_by
-    if experiment.kind == "own":
+    if row.validated_by:
+        measured["validation"]["run"] = row.validated_by
+    if row.kind == "own":
         mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
         measured["flip_averaged"] = flip_averaged(test, mirrored, data.test.labels)
         measured["corruptions"] = corrupted_accuracies(model, data.test)
@@ -133,25 +118,6 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
             for key in ("device", "torch", "commit")
         },
     }
-
-
-def write_run_record(
-    folder: Path, experiment: Experiment, metrics: dict[str, Any], state: State
-) -> None:
-    """`docs/runs/NAME-seed-N.json`, from which docs/recipe.md is generated."""
-    model = {name: repr(value) for name, value in experiment.model.items()}
-    record = {
-        "name": experiment.name,
-        "setting": model | experiment.recipe.settings(),
-        "epochs": experiment.epochs,
-        "split": experiment.recipe.split,
-        "seed": metrics["seed"],
-        **{key: metrics["training"][key] for key in ("device", "commit", "seconds", "images")},
-        "validation_accuracy": metrics["validation"]["accuracy"],
-        "history": state.history,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_files(folder, {f"{experiment.name}-seed-{metrics['seed']}.json": to_json(record)})
 
 
 def install_folder(staged: Path, target: Path) -> None:

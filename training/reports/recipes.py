@@ -3,35 +3,36 @@
 Each run is a JSON file in docs/runs/, written when it is published; file names give the order.
 """
 
+import json
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 from mobilenetv3_cifar.files import replace_files
-from training.reports.schema import read_json
-from training.reports.text import render
+from training.experiments import Experiment
+from training.reports.text import render, to_json
 
 
-class RecipeRun(TypedDict):
-    name: str
-    setting: dict[str, str]  # the recipe, and whatever of the network varies between runs
-    epochs: int
-    split: str  # of the training images, for example "45k/5k"
-    seed: int
-    device: str
-    seconds: float  # of training and validation
-    images: int  # trained on, repetitions counted
-    validation_accuracy: float  # of the weights as shipped
-    history: list[dict[str, float]]  # the rows of history.csv
-    commit: str
+def write_record(
+    docs: Path, row: Experiment, metrics: dict[str, Any], history: list[dict[str, float]]
+) -> None:
+    """Write `docs/runs/NAME-seed-N.json`."""
+    record = {
+        "name": row.name,
+        "setting": {name: repr(value) for name, value in row.model.items()} | row.recipe.settings(),
+        "epochs": row.epochs,
+        "split": row.recipe.split,
+        "seed": metrics["seed"],
+        **{key: metrics["training"][key] for key in ("device", "commit", "seconds", "images")},
+        "validation_accuracy": metrics["validation"]["accuracy"],
+        "history": history,
+    }
+    (docs / "runs").mkdir(parents=True, exist_ok=True)
+    replace_files(docs / "runs", {f"{row.name}-seed-{metrics['seed']}.json": to_json(record)})
 
 
 def write_recipes(docs: Path) -> None:
-    """Write docs/recipe.md from docs/runs/, if there are any runs.
-
-    Raises:
-        ResultsError: a file is not valid; the message names it.
-    """
-    runs = [read_json(path, RecipeRun) for path in sorted((docs / "runs").glob("*.json"))]
+    """Write docs/recipe.md from docs/runs/, if there are any runs."""
+    runs = [json.loads(path.read_text("utf-8")) for path in sorted((docs / "runs").glob("*.json"))]
     if runs:
         names = dict.fromkeys(name for run in runs for name in run["setting"])
         values = {name: {run["setting"].get(name, "none") for run in runs} for name in names}

@@ -5,11 +5,13 @@ from collections import Counter
 from typing import Any
 
 from training.reports import checks, curves
-from training.reports.claims import CLAIMS, OURS, compare_order, judge
-from training.reports.results import Results, ResultsByName, measure, test_accuracy
+from training.reports.claims import CLAIMS, L3, L5, L10, OURS, S3, S5, S10, compare_order, judge
+from training.reports.results import ResultsByName, measure, test_accuracy
 from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
 from training.reports.variation import difference_to_report, shared_runs
+
+LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size and dropout rate
 
 
 def document(results: ResultsByName) -> bytes:
@@ -31,37 +33,25 @@ def document(results: ResultsByName) -> bytes:
         pairs=pairs,
         order=Counter(verdict for _, _, verdict, _ in pairs),
         comparison=comparison_table(results),
-        runs_by_dropout=runs_by_dropout(results),
+        runs_by_dropout=[results[name] for name in LONGEST if name in results],
         checks=checks,
         curves=curves,
     )
 
 
-def runs_by_dropout(results: ResultsByName) -> list[Results]:
-    """The report's longest run for each network and dropout rate."""
-    longest = {
-        (each.row.size != "small", each.row.dropout): each
-        for each in sorted(results.values(), key=lambda each: each.row.epochs)
-        if each.row.kind == "report"
-    }
-    return [each for _, each in sorted(longest.items())]
-
-
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
     """Our mean test accuracy beside the report's, for each experiment that has both."""
     rows = []
-    for name, each in results.items():
+    for each in results.values():
         if each.row.report:
-            found = [test_accuracy(run) for run in each.runs]
             gain = difference_to_report(each, results)
-            known = math.isfinite(gain.margin)
             rows.append(
                 {
-                    "name": name,
-                    "report": each.row.report.accuracy,
-                    "found": found,
+                    "name": each.name,
+                    "report": each.row.report["accuracy"],
+                    "found": [test_accuracy(run) for run in each.runs],
                     "gain": gain,
-                    "known": known,
+                    "known": (known := math.isfinite(gain.margin)),
                     "within": known and abs(gain.value) <= gain.margin,
                     "outside": known and abs(gain.value) > 2 * gain.deviation,
                 }
@@ -91,9 +81,10 @@ def comparison_table(results: ResultsByName) -> str:
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []
     for name, each in results.items():
-        cells, report = [name], each.row.report
+        cells = [name]
+        report: dict[str, Any] = {**(each.row.report or {})}
         for kind, key in keys.items():
-            ours, theirs = measure("test", key)(each.metrics), getattr(report, kind, None)
+            ours, theirs = measure("test", key)(each.metrics), report.get(kind)
             absent = "not printed" if each.row.section else "none"
             cells += [absent if theirs is None else percent(theirs), percent(ours)]
             cells.append("" if theirs is None else points(ours - theirs))

@@ -2,7 +2,7 @@
 
 import csv
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,17 +61,15 @@ def gap(metrics: Metrics) -> float:
 
 
 def read(folder: Path) -> Results:
-    """The results in one model folder.
-
-    Raises:
-        ResultsError: a file of results is missing or wrong.
-    """
+    """The results in one model folder."""
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))
     return Results(read_metrics(folder / METRICS_FILE), rows, [*map(read_metrics, seeds)])
 
 
-def read_all(cards: Path, names: Iterable[str] = EXPERIMENTS) -> dict[str, Results]:
+def read_all(cards: Path) -> dict[str, Results]:
     """The results of those experiments that have any, in the order of the experiments' rows."""
-    return {name: read(cards / name) for name in names if (cards / name / METRICS_FILE).exists()}
+    return {
+        name: read(cards / name) for name in EXPERIMENTS if (cards / name / METRICS_FILE).exists()
+    }

@@ -7,6 +7,7 @@ or by runs that do not have them.
 
 import json
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import (
     Any,
@@ -21,7 +22,7 @@ from typing import (
 )
 
 from training.errors import ResultsError
-from training.experiments import Kind
+from training.experiments import Kind, Reported
 
 
 class Counts(TypedDict):
@@ -60,14 +61,6 @@ class Weights(TypedDict):
     precision: str
     validation_change: float  # validation accuracy as shipped, minus that at the end of training
     sha256: str  # of model.safetensors
-
-
-class Reported(TypedDict):
-    """What the report prints for this experiment."""
-
-    accuracy: float
-    precision: float
-    recall: float
 
 
 class Training(TypedDict):
@@ -122,51 +115,45 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    return cast(Metrics, read_json(path, Metrics))
-
-
-def read_json(path: Path, schema: type) -> Any:
-    """Read a JSON file that must be of `schema`, a TypedDict.
-
-    Raises:
-        ResultsError: the file is missing, not JSON, or not of the schema; the message names the
-            file and the first key that is wrong.
-    """
+    """The content of a `metrics.json`; errors name the file and the first key that is wrong."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    if problem := find_problem(content, schema):
+    for problem in problems(content, Metrics):
         raise ResultsError(f"{path}: {problem}")
-    return content
+    return cast(Metrics, content)
 
 
-def find_problem(value: Any, schema: Any, key: str = "") -> str | None:
-    """The first thing in `value` that is not of the type `schema`, as a message, or None."""
+def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
+    """A message for each part of `value` that is not of the type `schema`."""
     origin, arguments = get_origin(schema), get_args(schema)
     if origin is Literal:
-        return None if value in arguments else f"{key} must be one of {arguments}, not {value!r}"
+        if value not in arguments:
+            yield f"{key} must be one of {arguments}, not {value!r}"
+        return
     if origin is types.UnionType:  # X | None
-        return None if value is None else find_problem(value, arguments[0], key)
+        if value is not None:
+            yield from problems(value, arguments[0], key)
+        return
     plain = dict if is_typeddict(schema) else origin or schema
     # JSON has one kind of number, and Python counts True as an int.
     accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
-        return f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
-    prefix = f"{key}." if key else ""
-    items: list[tuple[str, Any, Any]] = []
-    if is_typeddict(schema):
-        hints = get_type_hints(schema)
-        if missing := schema.__required_keys__ - value.keys():
-            return f"{prefix}{min(missing)} is missing"
-        if unknown := value.keys() - hints.keys():
-            return f"{prefix}{min(unknown)} is not a known key"
-        items = [(f"{prefix}{name}", item, hints[name]) for name, item in value.items()]
+        yield f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
+    elif is_typeddict(schema):
+        hints, prefix = get_type_hints(schema), f"{key}." if key else ""
+        yield from (
+            f"{prefix}{name} is missing" for name in schema.__required_keys__ - value.keys()
+        )
+        yield from (f"{prefix}{name} is not a known key" for name in value.keys() - hints.keys())
+        for name in value.keys() & hints.keys():
+            yield from problems(value[name], hints[name], f"{prefix}{name}")
     elif plain is dict:
-        items = [(f"{prefix}{name}", item, arguments[1]) for name, item in value.items()]
+        for name, item in value.items():
+            yield from problems(item, arguments[1], f"{key}.{name}")
     elif plain is list:
-        items = [(f"{key}[{at}]", item, arguments[0]) for at, item in enumerate(value)]
-    problems = (find_problem(item, of, name) for name, item, of in items)
-    return next(filter(None, problems), None)
+        for at, item in enumerate(value):
+            yield from problems(item, arguments[0], f"{key}[{at}]")

@@ -5,12 +5,15 @@ are fitted on validation images alone, with the weights as shipped.
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import optimize
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ood
 from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
@@ -84,15 +87,10 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
     It stays within the config's bounds: for uninformative logits, the best would be infinite.
     """
     truth = torch.from_numpy(labels.astype(np.int64))
-    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = torch.nn.functional.cross_entropy(logits.double() / log_temperature.exp(), truth)
-        value.backward()
-        return value
+    def loss(log_temperature: float) -> float:
+        return float(cross_entropy(logits.double() / math.exp(log_temperature), truth))
 
-    optimizer.step(loss)
-    fitted = float(log_temperature.detach().exp())
-    return round(min(max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE), 4)
+    bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+    fitted = optimize.minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-7}).x
+    return round(math.exp(fitted), 4)

@@ -12,12 +12,10 @@ import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
+from scipy import stats
+
 from training.reports.results import Measure, Results, ResultsByName, test_accuracy
 
-# Student's t, 97.5 % quantile, for 1, 2, ... degrees of freedom: a two-sided 95 % interval is the
-# estimate plus and minus so many standard deviations. From ten on, the last.
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-Z_QUANTILE = 1.960  # the same for a normal distribution
 STILL_LR = 1e-6
 
 Column = Callable[[dict[str, float]], float]  # of a row of the history
@@ -32,8 +30,8 @@ class Estimate(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half the width of the 95 % interval."""
-        return T_QUANTILES[min(self.df, len(T_QUANTILES)) - 1] * self.deviation
+        """Half the width of the 95 % interval, by Student's t distribution."""
+        return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
         """Another value, with `factor` times this deviation."""
@@ -110,7 +108,7 @@ def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
 def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
     """Our mean minus the report's accuracy, which is one run and varies as one of ours."""
     assert one.row.report
-    report = variation(one, results).of(one.row.report.accuracy)
+    report = variation(one, results).of(one.row.report["accuracy"])
     return estimate(one, results).minus(report)
 
 
@@ -126,12 +124,3 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
         if len(still) >= 3:
             return spread(still).of(0, math.sqrt(2))
     return Estimate(0)
-
-
-def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy over the choice of test images (Wilson 1927)."""
-    accuracy, z = correct / total, Z_QUANTILE
-    centre = accuracy + z**2 / (2 * total)
-    half = z * math.sqrt(accuracy * (1 - accuracy) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return (centre - half) / scale, (centre + half) / scale
