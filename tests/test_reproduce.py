@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,10 +12,11 @@ from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import config, history, metrics
 from training import reproduce
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
-from training.reports.claims import S4, S5, S10
+from training.reports.claims import L3, S4, S5, S10
 from training.reports.text import to_json
 
 MAX_SHIPPED_BYTES = 75_000_000
@@ -137,16 +140,49 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
     )
 
 
+class FakeTraining:
+    """Stands for a process of training.train: it waits until as many run as there are devices."""
+
+    def __init__(self, devices, failing=""):
+        self.started, self.stopped, self.failing = [], [], failing
+        self.together = threading.Barrier(devices)
+
+    def __call__(self, command):
+        self.started.append(command[3:])
+        process = SimpleNamespace(wait=lambda: self.wait(command))
+        process.terminate = lambda: self.stopped.append(command[3])
+        return process
+
+    def wait(self, command):
+        self.together.wait(10)
+        return int(command[3] == self.failing)
+
+
 def test_what_is_missing_is_trained_and_the_longer_run_first(published, monkeypatch):
     (published / "model_cards" / S4 / "metrics.json").unlink()
-    asked = []
-    monkeypatch.setattr(reproduce.train, "train_and_publish", asked.append)
+    training = FakeTraining(1)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", training)
     reproduce.train_missing([S4, S5], ["--runs-dir", "elsewhere"])
-    assert [(each.name, each.seed, str(each.runs_dir)) for each in asked] == [
-        (S5, 1, "elsewhere"),
-        (S5, 2, "elsewhere"),
-        (S4, 0, "elsewhere"),
-    ]
+    options = ["--runs-dir", "elsewhere"]
+    expected = [(S4, "0"), (S5, "1"), (S5, "2")]
+    assert training.started == [[name, "--seed", seed, *options] for name, seed in expected]
+
+
+def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
+    training = FakeTraining(2)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", training)
+    reproduce.train_missing([S5, S10, L3], [], ["cuda:0", "cuda:1"])
+    assert len(training.started) == 4  # two of the three seeds of S5 are missing
+    devices = [command[-2:] for command in training.started]
+    assert sorted(map(tuple, devices[:2])) == [("--device", "cuda:0"), ("--device", "cuda:1")]
+
+
+def test_a_run_that_fails_stops_the_others(published, monkeypatch):
+    training = FakeTraining(2, failing=S10)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", training)
+    with pytest.raises(TrainingError, match=f"{S10} with seed 0 failed"):
+        reproduce.train_missing([S10, L3], [], ["cuda:0", "cuda:1"])
+    assert set(training.stopped) == {S10, L3}
 
 
 def test_an_unknown_experiment_is_refused_by_name(monkeypatch, capsys):

@@ -1,20 +1,25 @@
 """All experiments of the report: train what is missing, compare with the report.
 
     python -m training.reproduce
+    python -m training.reproduce --devices cuda:0 cuda:1     # a run on each at a time
 
 Writes REPRODUCTION.md, the README's table of variants, the demo's list of conclusions, and every
 card and curve again from the committed results. Where nothing is missing, that takes seconds and
 changes nothing.
 """
 
+import queue
 import re
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
-from training import train
 from training.commands import command_parser, one_line_errors
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.reports import card, recipes, reproduction
@@ -27,15 +32,48 @@ REPRODUCED = [row.name for row in EXPERIMENTS.values() if row.kind != "own"]
 MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /variants -->")
 
 
-def train_missing(names: Iterable[str], options: list[str]) -> None:
-    """Train every seed that has no results yet, longest runs of a setting first: a run of five
-    epochs publishes the one of four with the same seed as well."""
+def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
+    """Train every seed that has no results yet, one run at a time on each device; "" is the best.
+
+    Runs of one setting and seed follow each other, the longest first: it publishes the others too.
+
+    Raises:
+        TrainingError: a run failed; the others were stopped, and can be resumed.
+    """
+    settings: dict[object, list[list[str]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
         for seed in row.seeds:
-            results = CARDS / row.name / (f"seeds/{seed}.json" if seed else "metrics.json")
-            if not results.exists():
-                command = [row.name, "--seed", str(seed), *options]
-                train.train_and_publish(train.parse_arguments(command))
+            runs = settings.setdefault((repr(row.model), row.recipe, seed), [])
+            runs.append([row.name, "--seed", str(seed), *options])
+    free: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for device in devices:
+        free.put(device)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def train(runs: list[list[str]]) -> None:
+        device = free.get()
+        try:
+            for name, flag, seed, *rest in runs:
+                folder = CARDS / name
+                results = folder / ("metrics.json" if seed == "0" else f"seeds/{seed}.json")
+                if results.exists():
+                    continue
+                command = [sys.executable, "-m", "training.train", name, flag, seed, *rest]
+                process = subprocess.Popen([*command, *(["--device", device] if device else [])])
+                processes.append(process)
+                if process.wait():
+                    raise TrainingError(f"training {name} with seed {seed} failed: see above")
+        finally:
+            free.put(device)
+
+    with ThreadPoolExecutor(len(devices)) as pool:
+        try:
+            list(pool.map(train, settings.values()))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            raise
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
@@ -79,13 +117,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=default)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs-dir", default="runs")
+    parser.add_argument("--devices", nargs="+", default=[""], help="such as cuda:0 cuda:1")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
     for name in set(arguments.names) - EXPERIMENTS.keys():
         parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
     if not arguments.tables_only:
         folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
-        train_missing(arguments.names or REPRODUCED, folders)
+        train_missing(arguments.names or REPRODUCED, folders, arguments.devices)
     print(write_tables())
 
 
