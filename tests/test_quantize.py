@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from mobilenetv3_cifar import OnnxClassifier, push
+from mobilenetv3_cifar import MobileNetV3Cifar, OnnxClassifier, push
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import variants_folder
 from tests.tiny import tiny_dataset
@@ -32,7 +32,7 @@ def latencies(ratio):
 
 
 def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(1.5))
+    monkeypatch.setattr(quantize, "measure_latency", lambda model, folder: latencies(1.5))
     monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # 100 images tell little
     said = quantize.quantize(copied, tiny_dataset())
     found = metrics_of(copied)["int8"]
@@ -54,7 +54,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
 
 @pytest.mark.parametrize(("ratio", "loss"), [(0.9, 1), (1.5, -1)])
 def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio, loss):
-    monkeypatch.setattr(quantize, "measure_latency", lambda folder: latencies(ratio))
+    monkeypatch.setattr(quantize, "measure_latency", lambda model, folder: latencies(ratio))
     monkeypatch.setattr(quantize, "MAX_LOSS", loss)
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
     measured = []
@@ -75,7 +75,7 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
 def test_latency_is_measured_on_one_thread_for_every_runtime_and_batch(copied, monkeypatch):
     monkeypatch.setattr(quantize, "ROUNDS", 2)
     threads = torch.get_num_threads()
-    latency = quantize.measure_latency(copied)
+    latency = quantize.measure_latency(MobileNetV3Cifar.from_pretrained(copied), copied)
     assert torch.get_num_threads() == threads
     assert [(each["runtime"], each["batch"]) for each in latency] == [
         (runtime, batch)

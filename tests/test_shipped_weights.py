@@ -37,7 +37,7 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
             "round_to_half",
             lambda exact: {name: 0 * value for name, value in exact.items()},
         )
-        exact = shipped_weights.build_model(weights, {"size": "small"})
+        exact = shipped_weights.build_network(run.experiment, weights)
         predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
         assert predicted.any()  # not all of the first class
         data = data._replace(validation=Split(data.validation.images, predicted))

@@ -50,7 +50,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
-    latency = measure_latency(folder)
+    latency = measure_latency(model, folder)
     single = {each["runtime"]: each["milliseconds"] for each in latency if each["batch"] == 1}
     ratio = single[FLOAT] / single[INT8]
     validation = summarize(onnx_logits(coarse, data.validation), data.validation.labels)
@@ -88,10 +88,9 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def measure_latency(folder: Path) -> list[Latency]:
+def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
     """Of PyTorch from prepared inputs to logits, and of the ONNX files from uint8 images to all
     outputs, each on one thread."""
-    model = MobileNetV3Cifar.from_pretrained(folder)
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
     sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}
     size, threads = model.config.image_size, torch.get_num_threads()

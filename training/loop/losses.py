@@ -9,7 +9,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.variants import list_variants
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.recipe import Distillation, Recipe
 
@@ -63,6 +63,11 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
         raise TrainingError(f"there is no run of an experiment in {folder}, as runs/NAME/seed-N")
     if ended and len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {folder} has not ended")
+    return build_network(row, checkpoint.final_weights(newest[0]))
+
+
+def build_network(row: Experiment, weights: dict[str, Tensor]) -> MobileNetV3Cifar:
+    """The network of an experiment with these weights, in evaluation mode."""
     model = MobileNetV3Cifar(**row.model)
-    model.load_state_dict(checkpoint.final_weights(newest[0]), strict=True)
+    model.load_state_dict(weights, strict=True)
     return model.eval()

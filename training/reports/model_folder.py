@@ -44,8 +44,8 @@ def make_model_folder(
         twin = from_run(twin_run, ended=True).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / row.name
-        exact = checkpoint.final_weights(tensors)
-        weights = save_weights(folder, exact, row, data, device, twin)
+        final = checkpoint.final_weights(tensors)
+        weights = save_weights(folder, final, row, data, device, twin)
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
         metrics = {

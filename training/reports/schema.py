@@ -7,22 +7,13 @@ or by runs that do not have them.
 
 import json
 import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    NotRequired,
-    TypedDict,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, NotRequired, TypedDict, cast
 
 from training.errors import ResultsError
-from training.experiments import Kind, Reported
+from training.experiments import Reported
 
 
 class Counts(TypedDict):
@@ -97,7 +88,7 @@ class Latency(TypedDict):
 
 class Metrics(TypedDict):
     name: str
-    kind: NotRequired[Kind]
+    kind: NotRequired[str]
     seed: int
     epochs: int
     parameters: int
@@ -122,34 +113,29 @@ def read_metrics(path: Path) -> Metrics:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    for problem in problems(content, Metrics):
+    if problem := next(problems(content, Metrics), None):
         raise ResultsError(f"{path}: {problem}")
     return cast(Metrics, content)
 
 
 def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
     """A message for each part of `value` that is not of the type `schema`."""
-    origin, arguments = get_origin(schema), get_args(schema)
-    if origin is Literal:
-        if value not in arguments:
-            yield f"{key} must be one of {arguments}, not {value!r}"
-        return
+    origin, arguments = typing.get_origin(schema), typing.get_args(schema)
     if origin is types.UnionType:  # X | None
         if value is not None:
             yield from problems(value, arguments[0], key)
         return
-    plain = dict if is_typeddict(schema) else origin or schema
+    plain = dict if typing.is_typeddict(schema) else origin or schema
     # JSON has one kind of number, and Python counts True as an int.
     accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         yield f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"
-    elif is_typeddict(schema):
-        hints, prefix = get_type_hints(schema), f"{key}." if key else ""
-        yield from (
-            f"{prefix}{name} is missing" for name in schema.__required_keys__ - value.keys()
-        )
-        yield from (f"{prefix}{name} is not a known key" for name in value.keys() - hints.keys())
-        for name in value.keys() & hints.keys():
+    elif typing.is_typeddict(schema):
+        hints, prefix = typing.get_type_hints(schema), f"{key}." if key else ""
+        missing, unknown = schema.__required_keys__ - value.keys(), value.keys() - hints.keys()
+        yield from (f"{prefix}{name} is missing" for name in sorted(missing))
+        yield from (f"{prefix}{name} is not a known key" for name in sorted(unknown))
+        for name in filter(hints.__contains__, value):
             yield from problems(value[name], hints[name], f"{prefix}{name}")
     elif plain is dict:
         for name, item in value.items():

@@ -19,6 +19,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar, ood
 from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
 from training.dataset.cifar10 import Cifar10
 from training.experiments import Experiment
+from training.loop.losses import build_network
 from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
@@ -28,8 +29,8 @@ FLAGGED = 0.05  # of the validation images are flagged as probably none of the c
 
 def save_weights(
     folder: Path,
-    exact: dict[str, Tensor],
-    experiment: Experiment,
+    weights: dict[str, Tensor],
+    row: Experiment,
     data: Cifar10,
     device: torch.device,
     twin: MobileNetV3Cifar | None,
@@ -40,26 +41,18 @@ def save_weights(
     the validation images. Both precisions are measured in float32.
     """
 
-    def accuracy(weights: dict[str, Tensor]) -> float:
-        model = build_model(weights, experiment.model).to(device)
+    def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:
+        model = build_network(row, weights).to(device)
         logits = split_logits(model, data.validation, "validation")
-        return summarize(logits, data.validation.labels)["accuracy"]
+        return model, summarize(logits, data.validation.labels)["accuracy"]
 
-    weights, precision = round_to_half(exact), "float16, batch-norm statistics float32"
-    change = accuracy(weights) - accuracy(exact)
+    (model, rounded), (full, exact) = measured(round_to_half(weights)), measured(weights)
+    precision, change = "float16, batch-norm statistics float32", rounded - exact
     if abs(change) > HALF_TOLERANCE:
-        weights, precision, change = exact, "float32", 0.0
-    model = build_model(weights, experiment.model).to(device)
-    config = fit_decisions(twin or model, experiment.ood_score, data)
-    model.config = config
+        model, precision, change = full, "float32", 0.0
+    model.config = fit_decisions(twin or model, row.ood_score, data)
     model.save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
-
-
-def build_model(weights: dict[str, Tensor], arguments: dict[str, Any]) -> MobileNetV3Cifar:
-    model = MobileNetV3Cifar(**arguments).eval()
-    model.load_state_dict(weights, strict=True)
-    return model
 
 
 def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
