@@ -67,7 +67,7 @@ def test_opacity_0_gives_the_image_and_another_target_another_map(client, cat):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variant": "../../etc"}, "No variant is called '../../etc'"),
+        ({"variant": "../../etc"}, "Unknown variant '../../etc'"),
         ({"method": "magic"}, "Method must be one of gradcam"),
         ({"target": "unicorn"}, "Target must be one of airplane"),
         ({"opacity": 7}, "Opacity must be a number from 0 to 1, not 7"),

@@ -83,4 +83,4 @@ def test_the_documented_reader_reads_both(
     exec(reader, names)
     expected = network.predict(image, top_k=None)
     assert names["probabilities"] == pytest.approx(expected, abs=tolerance)
-    assert names["maps"].max() == pytest.approx(1, abs=1e-3)
+    assert names["heatmap"].max() == pytest.approx(1, abs=1e-3)
