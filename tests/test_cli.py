@@ -9,63 +9,20 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, __version__, list_variants
-from mobilenetv3_cifar.__main__ import main
 from mobilenetv3_cifar.runtime import OnnxClassifier
 
+pytest_plugins = ["tests.command_line"]
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model") / "fresh"
-    MobileNetV3Cifar().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def images(tmp_path, sample):
-    """A folder with two images, one of them in a folder of its own, and a file that is none."""
-    folder = tmp_path / "images"
-    (folder / "more").mkdir(parents=True)
-    Image.fromarray(sample[0][0]).save(folder / "a.png")
-    Image.fromarray(sample[0][1]).resize((300, 200)).save(folder / "more" / "b.jpg")
-    (folder / "two\nnotes\x1b[31m.txt").write_text("not an image")
-    return folder
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 def run(*arguments):
     command = [sys.executable, "-m", "mobilenetv3_cifar", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-@pytest.fixture
-def cli(monkeypatch, capsysbinary):
-    """Runs a command in this process, which saves the import of torch: status, stdout, stderr."""
-
-    def call(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["mobilenetv3-cifar", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsysbinary.readouterr()
-        return Done(ended.value.code or 0, out.decode("utf-8", "surrogateescape"), err.decode())
-
-    return call
 
 
 def test_csv_has_a_row_for_each_rank_of_each_image(cli, images, model_folder):
@@ -209,63 +166,6 @@ def test_variants_as_json_are_those_of_list_variants(cli):
     assert rows[0]["test_accuracy"] == list_variants()[0].test_accuracy
 
 
-@pytest.fixture
-def labelled(tmp_path, sample):
-    """A folder per label with three images each, and what people's folders have besides."""
-    folder = tmp_path / "labelled"
-    for label, index in (("cat", 3), ("ship", 8)):
-        (folder / label).mkdir(parents=True)
-        for number, pixels in enumerate(sample[0][sample[1] == index][:3]):
-            Image.fromarray(pixels).save(folder / label / f"{number}.png")
-        (folder / label / ".DS_Store").touch()
-    (folder / ".git").mkdir()
-    (folder / "README.txt").touch()
-    return folder
-
-
-def test_evaluate_counts_the_right_ones_of_a_labelled_folder(cli, labelled):
-    variant = list_variants()[0].name
-    model = MobileNetV3Cifar.from_pretrained(variant)
-    right = {
-        label: sum(
-            label in model.predict(path, top_k=1) for path in (labelled / label).glob("*.png")
-        )
-        for label in ("cat", "ship")
-    }
-    status, out, err = cli("evaluate", labelled, "--json", "--variant", variant)
-    assert (status, err) == (0, "")
-    scores = json.loads(out)
-    assert {label: each["correct"] for label, each in scores["per_class"].items()} == right
-    assert (scores["correct"], scores["total"]) == (sum(right.values()), 6)
-    assert scores["accuracy"] == sum(right.values()) / 6
-    table = cli("evaluate", labelled, "--variant", variant)[1]
-    assert f"{sum(right.values()) / 6:.2%}" in table
-    assert len(table.splitlines()) == 5
-
-
-def test_evaluate_refuses_folders_that_are_not_labels(cli, labelled, model_folder):
-    (labelled / "lorry").mkdir()
-    status, _, err = cli("evaluate", labelled, "--variant", model_folder)
-    assert (status, len(err.splitlines())) == (1, 1)
-    assert "'lorry', which is not a label" in err
-    status, _, err = cli("evaluate", labelled / "cat", "--variant", model_folder)
-    assert (status, "has no folders" in err) == (1, True)
-    (labelled / "cat" / "broken.png").write_bytes(b"not an image")
-    (labelled / "lorry").rmdir()
-    status, out, err = cli("evaluate", labelled, "--variant", model_folder, "--json")
-    assert (status, json.loads(out)["total"]) == (1, 6)
-    assert "broken.png" in err
-
-
-def test_explain_of_a_folder_writes_a_map_for_each_image(cli, images, model_folder, tmp_path):
-    output = tmp_path / "maps"
-    status, out, err = cli("explain", images, "--variant", model_folder, "--output", output)
-    written = sorted(path.relative_to(output) for path in output.rglob("*.png"))
-    assert written == [Path("a.png.png"), Path("more/b.jpg.png")]
-    assert (status, len(out.splitlines())) == (1, 2)
-    assert "notes" in err
-
-
 def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
     asked = {}
 
@@ -286,22 +186,6 @@ def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
         "local_files_only": True,
         "device": "cpu",
     }
-
-
-def test_int8_export_is_calibrated_with_the_images_of_a_folder(
-    cli, monkeypatch, images, model_folder, tmp_path
-):
-    def export_onnx(model, path, int8_images):
-        assert (int8_images.dtype, int8_images.shape) == (np.uint8, (2, 32, 32, 3))
-        path.write_bytes(b"onnx")
-
-    monkeypatch.setattr("mobilenetv3_cifar.export.export_onnx", export_onnx)
-    output = tmp_path / "int8.onnx"
-    status, out, err = cli(
-        "export", "--variant", model_folder, "--output", output, "--int8", images
-    )
-    assert (status, out) == (1, f"{output}: 4 bytes\n")
-    assert "notes" in err
 
 
 def test_an_interrupt_is_one_line(cli, monkeypatch):

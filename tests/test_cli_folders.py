@@ -1,0 +1,85 @@
+"""Commands over folders of images: evaluate, explain, and the calibration of an 8-bit export."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+
+pytest_plugins = ["tests.command_line"]
+
+
+@pytest.fixture
+def labelled(tmp_path, sample):
+    """A folder per label with three images each, and what people's folders have besides."""
+    folder = tmp_path / "labelled"
+    for label, index in (("cat", 3), ("ship", 8)):
+        (folder / label).mkdir(parents=True)
+        for number, pixels in enumerate(sample[0][sample[1] == index][:3]):
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+        (folder / label / ".DS_Store").touch()
+    (folder / ".git").mkdir()
+    (folder / "README.txt").touch()
+    return folder
+
+
+def test_evaluate_counts_the_right_ones_of_a_labelled_folder(cli, labelled):
+    variant = list_variants()[0].name
+    model = MobileNetV3Cifar.from_pretrained(variant)
+    right = {
+        label: sum(
+            label in model.predict(path, top_k=1) for path in (labelled / label).glob("*.png")
+        )
+        for label in ("cat", "ship")
+    }
+    status, out, err = cli("evaluate", labelled, "--json", "--variant", variant)
+    assert (status, err) == (0, "")
+    scores = json.loads(out)
+    assert {label: each["correct"] for label, each in scores["per_class"].items()} == right
+    assert (scores["correct"], scores["total"]) == (sum(right.values()), 6)
+    assert scores["accuracy"] == sum(right.values()) / 6
+    table = cli("evaluate", labelled, "--variant", variant)[1]
+    assert f"{sum(right.values()) / 6:.2%}" in table
+    assert len(table.splitlines()) == 5
+
+
+def test_evaluate_refuses_folders_that_are_not_labels(cli, labelled, model_folder):
+    (labelled / "lorry").mkdir()
+    status, _, err = cli("evaluate", labelled, "--variant", model_folder)
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "'lorry', which is not a label" in err
+    status, _, err = cli("evaluate", labelled / "cat", "--variant", model_folder)
+    assert (status, "has no folders" in err) == (1, True)
+    (labelled / "cat" / "broken.png").write_bytes(b"not an image")
+    (labelled / "lorry").rmdir()
+    status, out, err = cli("evaluate", labelled, "--variant", model_folder, "--json")
+    assert (status, json.loads(out)["total"]) == (1, 6)
+    assert "broken.png" in err
+
+
+def test_explain_of_a_folder_writes_a_map_for_each_image(cli, images, model_folder, tmp_path):
+    output = tmp_path / "maps"
+    status, out, err = cli("explain", images, "--variant", model_folder, "--output", output)
+    written = sorted(path.relative_to(output) for path in output.rglob("*.png"))
+    assert written == [Path("a.png.png"), Path("more/b.jpg.png")]
+    assert (status, len(out.splitlines())) == (1, 2)
+    assert "notes" in err
+
+
+def test_int8_export_is_calibrated_with_the_images_of_a_folder(
+    cli, monkeypatch, images, model_folder, tmp_path
+):
+    def export_onnx(model, path, int8_images):
+        assert (int8_images.dtype, int8_images.shape) == (np.uint8, (2, 32, 32, 3))
+        path.write_bytes(b"onnx")
+
+    monkeypatch.setattr("mobilenetv3_cifar.export.export_onnx", export_onnx)
+    output = tmp_path / "int8.onnx"
+    status, out, err = cli(
+        "export", "--variant", model_folder, "--output", output, "--int8", images
+    )
+    assert (status, out) == (1, f"{output}: 4 bytes\n")
+    assert "notes" in err
