@@ -86,8 +86,8 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-# The methods. Each takes activations and gradients (K, h, w) and gives a map (h, w), of which
-# negative values are then set to 0.
+# The methods. Each takes activations and gradients (K, h, w) and returns a map (h, w); `explain`
+# then sets its negative values to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ SLOW = {
     "test_export",
     "test_frameworks",
     "test_hub",
+    "test_hub_faults",
     "test_int8",
     "test_package",
     "test_packaging",

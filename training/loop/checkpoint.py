@@ -66,7 +66,9 @@ def unpack(
     for name, value in part_of(tensors, "optimizer").items():
         path, slot = name.rsplit(".", 1)
         if path not in parameters:
-            raise TrainingError(f"the checkpoint has optimizer state of no parameter: {path}")
+            raise TrainingError(
+                f"the checkpoint has optimizer state for an unknown {path}"
+            )
         parameter = parameters[path]
         # Averages must lie in memory as their parameter does (channels last).
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
@@ -113,7 +115,7 @@ def digest(facts: dict[str, Any]) -> str:
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
     """The newest whole checkpoint: tensors, state, settings, and a line for each damaged one.
 
-    None where there is no checkpoint at all; an error where there are some, and none is whole.
+    Returns None if the folder has no checkpoint, and raises TrainingError if all are damaged.
     """
     damaged: list[str] = []
     for manifest in manifests(folder):

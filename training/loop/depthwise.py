@@ -1,8 +1,8 @@
 """Depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
-There, PyTorch 2.14 computes the input gradient of a strided depthwise convolution and the weight
-gradient of a 5x5 one many times slower than the forward pass. Here the first is a forward pass, and
-the second is put together from weight gradients of 3x3 convolutions, which are fast.
+PyTorch 2.14 computes two of them many times slower than the forward pass: the input gradient of a
+strided convolution and the weight gradient of a 5x5 one. Here the first is a forward pass, and the
+second is put together from weight gradients of 3x3 convolutions, which are fast.
 """
 
 from typing import Any
@@ -34,14 +34,14 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution of stride 1 of the gradient, spread out with zeros, with the turned kernel."""
+    """The gradient, with zeros inserted, convolved with the flipped kernel at stride 1."""
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
     return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """In parts of 3x3: those at the four corners of a 5x5 kernel cover it."""
+    """Computed in 3x3 parts: those at the four corners of a 5x5 kernel cover it."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})
@@ -65,7 +65,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module) -> None:
-    """Let the model's depthwise convolutions, none of which has a bias, compute gradients so."""
+    """Make the model's depthwise convolutions, which have no bias, compute gradients this way."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             module.__class__ = FastDepthwise

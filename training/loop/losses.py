@@ -60,7 +60,7 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:
-        raise TrainingError(f"there is no run of an experiment in {folder}, as runs/NAME/seed-N")
+        raise TrainingError(f"{folder} is not the folder of a run, runs/NAME/seed-N")
     if ended and len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {folder} has not ended")
     return build_network(row, checkpoint.final_weights(newest[0]))
