@@ -138,5 +138,5 @@ def test_state_of_an_unknown_parameter_is_refused():
     model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     tensors = checkpoint.pack(model, optimizer) | {"optimizer.other.momentum_buffer": torch.ones(2)}
-    with pytest.raises(TrainingError, match="no parameter: other"):
+    with pytest.raises(TrainingError, match="the unknown parameter other in"):
         checkpoint.unpack(tensors, model, optimizer)
