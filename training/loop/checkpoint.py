@@ -66,7 +66,7 @@ def unpack(
     for name, value in part_of(tensors, "optimizer").items():
         path, slot = name.rsplit(".", 1)
         if path not in parameters:
-            raise TrainingError(f"optimizer state of the unknown parameter {path} in the checkpoint")
+            raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
         parameter = parameters[path]
         # Averages must lie in memory as their parameter does (channels last).
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
