@@ -74,16 +74,18 @@ def cifar32_net(size: str) -> dict[str, Any]:
     return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
-# For a CPU: few epochs, so light augmentation, and small crops at first.
+# For a CPU: moderate augmentation but for the last epochs, and small crops at first.
 CPU32 = Recipe(
     optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
     schedule="linear",
-    warmup_epochs=2,
+    warmup_epochs=3,
     batch_size=250,
     augmentations=(
         Flip("alternating"),
-        Crop(4, sizes=((0.5, 24), (0.7, 28))),
+        AffineColour(0.25, during=(0.0, 0.9)),
+        Crop(4, sizes=((0.6, 24), (0.75, 28))),
         Cutout(10, probability=0.5),
+        CutMix(0.3, during=(0.0, 0.85)),
     ),
     ema=0.998,
     split="45k/5k",
@@ -146,7 +148,7 @@ ROWS = [
     Experiment("small-overfit", cifar32_net("small"), 60, OVERFIT, "control",
                claim="what does it look like when a network overfits, with 1,000 images, no "
                      "augmentation and a training accuracy of about 100 %?"),
-    Experiment("small-cifar32", cifar32_net("small"), 30, CPU32, "own", ood_score="fdbd"),
+    Experiment("small-cifar32", cifar32_net("small"), 100, CPU32, "own", ood_score="fdbd"),
     Experiment("large-cifar32", cifar32_net("large"), 150, GPU32, "own", ood_score="fdbd"),
 ]
 # fmt: on
