@@ -11,7 +11,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "yaml
 def mobilenetv3_cifar(
     variant: str | None = None, *, pretrained: bool = True, **options: _Any
 ) -> _MobileNetV3Cifar:
-    """The shipped variant of that name, or the best one.
+    """Load a shipped variant by name, by default the best one.
 
     Args:
         pretrained: False gives an untrained network of the variant's architecture.

@@ -3,9 +3,9 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo on a port of its own and prints a line for each load: answers, messages (sentences
-about a full queue), failures (anything else), the median and 95th percentile in seconds, and the
-server's memory afterwards. Each visitor has an address of its own. Needs Linux.
+Starts the demo on a free port and prints a line for each load: predictions, messages ("the queue is
+full"), failures (anything else), the median and 95th percentile of response times in seconds, and
+the server's memory afterwards. Each visitor has its own address. Needs Linux.
 """
 
 import asyncio
@@ -53,8 +53,8 @@ async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str
 
 
 def visitor(url: str, number: int) -> httpx.AsyncClient:
-    """A client with an address of its own, since the server gives each address a share."""
-    # The server closes idle connections after five seconds: close them earlier.
+    """A client with its own address, because the server limits each address."""
+    # Close idle connections before the server does, after five seconds.
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
     transport = httpx.AsyncHTTPTransport(
         verify=False, limits=limits, local_address=f"127.0.1.{number + 1}"
@@ -63,7 +63,7 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Each visitor asks again after the answer and `think` seconds; what came of it, in a line."""
+    """Run visitors that wait `think` seconds between requests; return a line with the outcome."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
@@ -117,7 +117,7 @@ def main() -> None:
             for name, load in LOADS.items():
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
-            time.sleep(2 * CLEANUP_SECONDS)  # meanwhile it returns free memory to the system
+            time.sleep(2 * CLEANUP_SECONDS)  # so that it returns free memory to the system
             print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()

@@ -29,7 +29,7 @@ Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Ours is `OnnxClassifier` on 32x32 images as PIL opens them; the others get the same."""
+    """Ours is `OnnxClassifier` on 32x32 PIL images; the others get the same images."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     runtime = exported(model)
     integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
@@ -55,7 +55,7 @@ def exported(model: MobileNetV3Cifar, int8_images: Any = None) -> OnnxClassifier
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "model.onnx")
         export_onnx(model, path, int8_images=int8_images)
-        return OnnxClassifier(path, threads=0)  # all cores, as torch takes
+        return OnnxClassifier(path, threads=0)  # all cores, like torch
 
 
 def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
@@ -103,7 +103,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """It has no MobileNetV3; MobileNetV2 is the nearest."""
+    """transformers has no MobileNetV3; MobileNetV2 is the most similar."""
     import transformers
 
     size = model.config.image_size

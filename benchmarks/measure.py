@@ -1,4 +1,4 @@
-"""Comparisons of two sides measured in turn, and their report with machine and versions."""
+"""Time two implementations in turn, and report the results with machine and versions."""
 
 import importlib.metadata
 import os
@@ -46,7 +46,7 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """A row: seconds round by round, or megabytes, and the median of the rounds' ratios."""
+        """A row of the table: the seconds of each round, or megabytes, and the median ratio."""
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

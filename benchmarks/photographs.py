@@ -1,12 +1,12 @@
-"""Accuracy on photographs, and how well photographs of none of the classes are told apart.
+"""Accuracy on photographs, and how well photographs of other things are recognised as such.
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
     python -m benchmarks.photographs FOLDER     the default network on those in FOLDER/LABEL/ and
                                                 FOLDER/none/; prints the same table
 
-The photographs that are fetched ship inside packages of npm and PyPI, as demos and test files;
-`photographs.json` names each with what it shows. They are few, and birds are most of them, so
-accuracies are also given as the mean over the classes that there are.
+The photographs come from packages on npm and PyPI, where they are demos and test files;
+`photographs.json` lists them with their labels. They are few and most show birds, so accuracies are
+also given as the mean over the classes.
 
 photographs-development.md is the output for the photographs on which crops and
 score were chosen.
@@ -39,7 +39,7 @@ FETCHED = Path("data/photographs")
 
 
 def fetch() -> Iterator[tuple[Path, str]]:
-    """Every photograph of the list, downloaded once, and its label."""
+    """Every listed photograph with its label; each package is downloaded once."""
     listed = json.loads((HERE / "photographs.json").read_text(encoding="utf-8"))
     for package, files in listed.items():
         kind, name = package.split(":", 1)
@@ -70,7 +70,7 @@ class Photographs(NamedTuple):
     none: list[Image.Image]
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
-        """What users of `predict` get, by the heads of the table's columns."""
+        """The results of `predict`, keyed by the column headings of the table."""
         known, none = model.predict(self.known), model.predict(self.none)
         predicted = [next(iter(each)) for each in known]
         present = sorted(set(self.labels))

@@ -1,4 +1,4 @@
-"""Benchmarks that need their own process: import, first answer, installed size, image folders."""
+"""Benchmarks that start processes: import, first prediction, installed size, image folders."""
 
 import importlib.metadata
 import re
@@ -99,7 +99,7 @@ MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """From the start of Python to the first answer."""
+    """From the start of Python to the first prediction."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -119,7 +119,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Whole training steps of 64 images, each side in processes of its own."""
+    """Whole training steps of 64 images; the two sides run in separate processes."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
@@ -134,7 +134,7 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Megabytes of what is installed, by the records of the installed packages."""
+    """Installed size in megabytes, from the packages' file lists."""
     light = installed_bytes(LIGHT) / MEGABYTE
     for name in ("torchvision", "timm"):
         if version(name):
@@ -144,7 +144,7 @@ def measure_sizes(report: Report) -> None:
 
 
 def installed_bytes(names: tuple[str, ...]) -> int:
-    """Of these packages and all that they require."""
+    """These packages and all their dependencies."""
     wanted, seen, total = list(names), set(), 0
     while wanted:
         name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
@@ -191,7 +191,7 @@ def write_images(folder: Path, count: int) -> Path:
 
 
 def peak_memory(command: list[str]) -> int:
-    """Bytes. A small process starts the command: the system counts from its starter's size."""
+    """Peak memory in bytes. A small process starts the command, as a fork counts its parent's."""
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "

@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_speed --device cuda
 
-Prints a table of whole training steps, and compares the gradients of every depthwise convolution
-with float64: some versions of cuDNN are wrong for some shapes.
+Times whole training steps, and compares the gradients of every depthwise convolution with float64:
+some versions of cuDNN compute wrong gradients for some shapes.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the netwo
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """At 224 pixels with the report's recipe; at 32 with that of our networks for the device."""
+    """Uses the report's recipe at 224 pixels, and at 32 our own recipe for the device."""
     own = EXPERIMENTS["small-cifar32" if device == "cpu" else "large-cifar32"].recipe
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -54,7 +54,7 @@ def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
-    """A row of COLUMNS; the share outside the network is that of augmentation and averaging."""
+    """A row of COLUMNS; the share outside the network is augmentation and weight averaging."""
     learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
     learner.network = torch.compile(learner.model) if compiled else learner.model
     seconds_per_step(learner, batch, max(2, steps // 3))
@@ -115,7 +115,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """The largest gradient error, and which are too large."""
+    """A line with the largest gradient error and the shapes whose error is too large."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

@@ -8,9 +8,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Read by torch when it is imported: each call of a network takes one thread. With torch's default,
-# a call's threads wait for each other: beside nine busy processes a prediction took 73 to 247 ms,
-# and 9 ms with one thread.
+# Read by torch when it is imported: a network runs on one thread. With more threads than free cores
+# they wait for each other, and a prediction can take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

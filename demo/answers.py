@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def probabilities(self) -> Prediction:
-        """Those of all classes, highest first."""
+        """The probabilities of all classes, highest first."""
         return self.explanations[0].probabilities
 
     @property
@@ -47,11 +47,11 @@ class Answer:
 
     @property
     def input(self) -> Image.Image:
-        """The image as sharp as the network gets it."""
+        """The image reduced to the network's resolution."""
         return to_square(self.image, NATIVE_SIZE)
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, None where it is blank; those of one layer share one scale."""
+        """One map per explanation, None if blank; maps of the same layer share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -89,13 +89,13 @@ def answer(
 
 
 def compare(image: Image.Image) -> list[Answer]:
-    """The answer of every shipped variant, the best variant first."""
+    """The answers of all shipped variants, best variant first."""
     return [answer(image, variant.name) for variant in list_variants()]
 
 
 @cache
 def load(name: str) -> Classifier:
-    """By onnxruntime where the variant has a file for it: that is several times faster."""
+    """A variant run by onnxruntime if it has an ONNX file, which is several times faster."""
     try:
         from mobilenetv3_cifar.runtime import OnnxClassifier
 
@@ -106,7 +106,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """A network that has maps of every layer."""
+    """A variant run by torch, which can explain every layer."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
@@ -119,7 +119,7 @@ def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
 
 
 def warm_up() -> None:
-    """Run every network once: the first visitors do not wait, and memory hardly grows later.
+    """Run every network once, so that the first visitors do not wait and memory hardly grows.
 
     Raises:
         VariantError: no variant is shipped.

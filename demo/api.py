@@ -1,4 +1,4 @@
-"""The API beside the page: three typed functions, with examples to copy at the foot of the page."""
+"""The demo's API: three typed functions, with examples to copy at the foot of the page."""
 
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ print(answer["label"], details["probably_none"], overlay)
 
 
 def build() -> gr.Markdown:
-    """The functions, and the examples at the foot of the page, which is returned.
+    """Add the functions, and the examples at the foot of the page, which are returned.
 
-    The components are invisible: through them gradio checks a caller's files as a visitor's.
+    The components are invisible; gradio checks a caller's files by them, like a visitor's.
     """
     image = SafeImage(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
@@ -55,7 +55,7 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """An example that runs as it stands against the demo at `url`."""
+    """An example that runs unchanged against the demo at `url`."""
     code = PYTHON.format(url=url, variant=get_variant().name)
     return (
         "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
@@ -69,8 +69,8 @@ def classify(
     """Classify an image: the probability of every class, the image under its map, and details.
 
     method: gradcam, gradcam++, layercam, hirescam or eigencam. target: a class, or "predicted".
-    opacity: of the map, from 0 to 1. The details: the `layer` whose map it is, whether the map is
-    `blank`, `ood_score`, and whether the image is `probably_none` of the ten classes.
+    opacity: of the map, from 0 to 1. The details are the map's `layer`, whether it is `blank`, the
+    `ood_score`, and whether the image is `probably_none` of the ten classes.
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -90,7 +90,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """The image under its map, a small one enlarged; a blank map leaves the image alone."""
+    """The image, enlarged if it is small, under its map unless that is blank."""
     factor = max(1, MIN_OVERLAY / max(answer.image.size))
     size = (round(answer.image.width * factor), round(answer.image.height * factor))
     image = answer.image.resize(size, Image.Resampling.BICUBIC)
@@ -101,7 +101,7 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
-    """Ask every variant about an image: the likeliest class of each, the best variant first."""
+    """Classify an image with every variant: the top class of each, best variant first."""
     return [
         {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
         for one in answers.compare(require(image))
@@ -109,7 +109,7 @@ def compare(image: Opened) -> list[dict[str, Any]]:
 
 
 def variants() -> list[dict[str, Any]]:
-    """The shipped variants with their validation accuracy as a fraction, the best first."""
+    """The shipped variants with their validation accuracy as a fraction, best first."""
     return [
         {key: getattr(each, key) for key in ("name", "accuracy", "parameters", "macs")}
         for each in list_variants()

@@ -1,6 +1,6 @@
-"""The measured figures of the shipped networks, and line charts of them.
+"""The measurements of the shipped networks, and line charts of them.
 
-The page's own style sheet draws the charts, so that both themes are readable.
+Colours come from the page's style sheet, so that the charts are readable in both themes.
 """
 
 import csv
@@ -17,8 +17,8 @@ from demo.markup import percent
 from mobilenetv3_cifar.variants import HISTORY_FILE, METRICS_FILE, get_variant
 
 WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 370, 12, 176  # of the area that is drawn in
-NOTE = "Training accuracy and loss are those within an epoch, with augmentation and dropout."
+LEFT, RIGHT, TOP, BOTTOM = 44, 370, 12, 176  # edges of the plot area
+NOTE = "Training accuracy and loss are means over an epoch, with augmentation and dropout."
 Points = Sequence[tuple[float, float]]
 
 
@@ -29,7 +29,7 @@ def read_metrics(name: str) -> dict[str, Any]:
 
 @cache
 def read_history(name: str) -> list[dict[str, float]]:
-    """The epochs of a network's training; empty where its folder has no history."""
+    """The history of a network's training, a dict per epoch; empty if its folder has none."""
     path = get_variant(name).folder / HISTORY_FILE
     if not path.exists():
         return []
@@ -69,7 +69,7 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
 def curves(
     names: Sequence[str], measures: Sequence[str] = ("accuracy", "loss"), epoch: int = 0
 ) -> str:
-    """HTML: accuracy and loss over the epochs of one or two networks; `epoch` is read out."""
+    """HTML: accuracy and loss of one or two networks by epoch; the values of `epoch` in words."""
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
     for number, name in enumerate(names):
@@ -99,7 +99,7 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: how often predictions of about one probability are correct."""
+    """SVG: a reliability diagram, the fraction of correct predictions by their probability."""
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}

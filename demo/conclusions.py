@@ -21,7 +21,7 @@ from mobilenetv3_cifar.variants import list_variants
 FILE = ASSETS / "conclusions.json"
 INTRODUCTION = (
     "The report *Classification of the CIFAR-10 dataset using MobileNetV3* draws conclusions from "
-    "its experiments. We ran them again. Open a conclusion to see the figures."
+    "its experiments. We repeated them. Open a conclusion to see our numbers."
 )
 
 
@@ -43,7 +43,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """One conclusion and its verdict; the figures show when it is opened."""
+    """One conclusion and its verdict; opening it shows the numbers."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):

@@ -1,4 +1,4 @@
-"""The fourth tab: all networks beside the report, and the curves of any two of them."""
+"""The fourth tab: all networks compared with the report, and the curves of any two."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
     "Every network was trained on CIFAR-10's training images. Our own settings were chosen "
-    "on validation images; the 10,000 test images only measure. Most names state the size of the "
-    "network, its dropout rate and its epochs. *Images* is the number of training images, *Input* "
-    "the side in pixels to which an image is resized."
+    "on validation images; test images were never used to choose. Most names state the size of "
+    "the network, its dropout rate and its epochs. *Images* is the number of training images, "
+    "*Input* the side in pixels to which an image is resized."
 )
 NONE = "none"
 
@@ -27,7 +27,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         first = variant_input("first")
         second = choice("Compare with", [("no other", NONE), *names], "second", min_width=240)
-        progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of the training", buttons=[])
+        progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of training", buttons=[])
     details = panel(elem_id="details")
     calibration = panel(elem_id="calibration")
     asked: list[Any] = [first, second, progress]
@@ -37,13 +37,13 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def overview() -> str:
-    """HTML: all networks, on their training images and on new ones."""
+    """HTML: the training, validation and test accuracy of all networks."""
     head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference"]
     rows = []
     for variant in list_variants():
         metrics = read_metrics(variant.name)
         measured = [metrics[split]["accuracy"] for split in ("train", "validation", "test")]
-        compared = ["", ""]  # the report does not print every one
+        compared = ["", ""]  # the report prints no accuracy for some experiments
         if metrics["report"]:
             report = metrics["report"]["accuracy"]
             compared = [percent(report, 2), f"{100 * (measured[-1] - report):+.2f} points"]
@@ -55,7 +55,7 @@ def overview() -> str:
 
 
 def draw(first: str, second: str, progress: float) -> str:
-    """HTML: the curves of one or two networks, read out at an epoch of the longer training."""
+    """HTML: the curves of one or two networks, and their values at the chosen epoch."""
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
     return f"{curves(names, epoch=epoch)}<p>{NOTE}</p>"
@@ -73,7 +73,7 @@ def describe_calibration(name: str) -> str:
         else ""
     )
     return (
-        "<h2>Can its probabilities be trusted?</h2><p>A point on the diagonal is honest: of the "
+        "<h2>Can its probabilities be trusted?</h2><p>For a point on the diagonal they can: of the "
         "predictions with a probability of 80 %, 80 % are right. A point below it is "
         f"overconfident.{measured} The diagram shows the {len(rows)} images of the tab "
         f'"Test images" in five groups of equal size.</p>{reliability(rows)}'

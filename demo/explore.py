@@ -14,7 +14,7 @@ from mobilenetv3_cifar.preprocessing import LABELS
 
 INTRODUCTION = (
     "The first thirty test images of each class. No network was trained on them. Choose one to see "
-    "the evidence for its prediction; choose a cell of the table to see the images it counts."
+    "the evidence for its prediction; choose a cell of the confusion matrix to filter the images."
 )
 MATRIX = (
     "<h2>Confusion matrix of all 10,000 test images</h2><p>Rows: the true class. Columns: the "
@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`; its images come when it is opened, since classifying them takes seconds."""
+    """Fill `tab`. Its images appear when it is opened, since classifying them takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -77,7 +77,7 @@ def choose(variant: str, truth: str, predicted: str) -> str:
 
 
 def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
-    """The predictions of the sample's images that pass the filters, by their keys."""
+    """The sample's images that pass the filters: {key: predicted label}."""
     return {
         key: label
         for key, (label, _) in sample_answers(variant).items()
@@ -103,7 +103,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: the answer for one image; for a mistake, the maps of both classes on one scale."""
+    """HTML: the answer for one image; if it is wrong, maps of both classes on one scale."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -1,7 +1,7 @@
 """HTML for the page: activation maps over an image, probability bars, image tiles, tables.
 
-Images are data URLs, so nothing that a browser fetches is ever rewritten. The browser blends a map
-with its image (assets/page.js), so the opacity slider needs no server.
+Images are data URLs, so the browser fetches no files for them. It blends a map with its image
+(assets/page.js), so the opacity slider needs no server.
 """
 
 import base64
@@ -15,7 +15,7 @@ from PIL import Image
 
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
-PHOTO_SIDE = 360  # pixels of the longer side of an image under a map
+PHOTO_SIDE = 360  # pixels on the longer side of an image under a map
 MAP_SIDE = 96  # of a map: it is smooth, and the browser interpolates
 
 
@@ -32,13 +32,13 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """An answer, or what is in its place: read aloud when it changes."""
+    """An answer, or a message instead; screen readers announce changes."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
 
 def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
-    """An image of at most `longest` pixels a side: a small one exactly, a larger one as JPEG."""
+    """The image, reduced to `longest` pixels on its longer side: small as PNG, larger as JPEG."""
     reduced = image.copy()
     reduced.thumbnail((longest, longest))
     format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
@@ -64,7 +64,7 @@ def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
 
 
 def legend() -> str:
-    """What the colours of a map mean, and how strongly they are drawn."""
+    """A key to the colours of a map, and the slider of its opacity."""
     gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in COLOURS)
     return (
         '<div class="legend"><span>no evidence</span>'
@@ -86,7 +86,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """A click on it sends `key` to the server; `words`, by default the key, are read aloud."""
+    """A button that sends `key` to the server; screen readers read `words`, or else the key."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
@@ -97,7 +97,7 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """The first column to the left, the others, which are numbers, to the right."""
+    """A table with its first column left-aligned, and the numbers in the others to the right."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

@@ -1,4 +1,4 @@
-"""The page: its head, a file per tab, its API, and the address that says what is shown."""
+"""The page: its heading, its tabs, its API, and the URL that contains its state."""
 
 import warnings
 from typing import Any
@@ -25,12 +25,12 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """The whole page, ready to answer.
+    """The whole page, with all networks loaded.
 
     Raises:
         VariantError: no trained variant is shipped.
     """
-    # Pillow warns about damaged images besides refusing them, gradio about its own use of pandas.
+    # Pillow warns about damaged images, which are refused anyway; gradio about its use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
@@ -54,12 +54,12 @@ def build_demo() -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    # On 2 cores, 8 visitors get their answers sooner than one at a time; threads share networks.
+    # Two at a time serve 8 visitors on 2 cores faster than one at a time; threads share networks.
     return page.queue(default_concurrency_limit=2)
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
-    """Every choice goes into the address (assets/page.js); opening an address restores them."""
+    """Put every choice into the URL (assets/page.js), and restore them when a URL is opened."""
     for key, component in shown.items():
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
@@ -75,7 +75,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """The value that an address gives each component; what it does not name stays as it is."""
+    """Each component's value from a URL; components that it does not name stay unchanged."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()
@@ -84,7 +84,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """A value for the component, or None where the component knows no such value."""
+    """A value for the component, or None if the component does not have it."""
     if key == "image":
         return file_of(value)
     if key == "tab":

@@ -1,4 +1,4 @@
-"""Components and arguments of events that several tabs use."""
+"""Components and event arguments that several tabs use."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import gradio as gr
 
 from demo.text import variant_choices
 
-NETWORK = "network"  # the queue of everything that runs a network, so that visitors take turns
+NETWORK = "network"  # the queue shared by all events that run a network
 SELECT = """element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-id]");
     if (chosen) trigger("select", { id: chosen.dataset.id });
@@ -35,6 +35,6 @@ def variant_input(elem_id: str) -> gr.Dropdown:
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
     """HTML; a click on an element with a `data-id`, or on a map, triggers `select`.
 
-    The function reads `event.id`; of a map, it is [across, down], from 0 to 1.
+    The event's `id` is the `data-id`, or the position [across, down] on a map, from 0 to 1.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

@@ -1,4 +1,4 @@
-"""An image input that opens the pixels which the server keeps of an upload, never the upload."""
+"""An image input that opens the pixels decoded from an upload, never the upload itself."""
 
 from abc import ABCMeta
 from pathlib import Path
@@ -17,19 +17,19 @@ Opened = Image.Image | ImageError | None
 
 
 class WithoutStub(ComponentMeta):
-    """Gradio's own metaclass would write a .pyi file beside this file."""
+    """Avoids gradio's metaclass, which would write a .pyi file beside this file."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
         return ABCMeta.__new__(mcs, name, bases, attributes)
 
 
 class SafeImage(gr.Image, metaclass=WithoutStub):
-    """Passes a PIL image, RGB and upright, to its function, or the error that says why not.
+    """Passes an upright RGB image to the event's function, or an ImageError that says why not.
 
-    The error is a value: raised here, it would show a red "Error" over the whole page.
+    The error is passed, not raised: raised, it would show a red "Error" over the whole page.
     """
 
-    is_template = True  # to the browser it is gradio's own image input
+    is_template = True  # so that the browser uses gradio's own image input
 
     def preprocess(self, payload: ImageData | None) -> Opened:  # type: ignore[override]
         if payload is None or payload.path is None:

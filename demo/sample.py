@@ -1,8 +1,8 @@
 """The test images that ship with the demo: ten examples, and a sample of 300 to explore.
 
-The examples were chosen by eye for being easy to recognise, whatever a network predicts for them:
-in the order of the classes, test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The sample is
-the first thirty test images of each class.
+The examples were chosen by eye, because they are easy to recognise, and not by their predictions.
+In the order of the classes, they are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The
+sample is the first thirty test images of each class.
 """
 
 import json
@@ -27,13 +27,13 @@ class SampleImage(NamedTuple):
 
 
 def example_files() -> list[Path]:
-    """One file a class, in the order of the classes."""
+    """One file per class, in the order of the classes."""
     return [ASSETS / f"{label}.png" for label in LABELS]
 
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """The images by their keys, which name them on the page and in its address: "test-90"."""
+    """The images by key, such as "test-90"; the page and its URL use the keys."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)
@@ -46,14 +46,14 @@ def sample() -> dict[str, SampleImage]:
 
 
 def file_of(key: str) -> Path | None:
-    """A file with the example ("cat") or test image ("test-90") of that key; None if unknown."""
+    """A file with the image of a key, such as "cat" or "test-90"; None if the key is unknown."""
     if key in LABELS:
         return ASSETS / f"{key}.png"
     return write_png(sample()[key].image, f"{key}.png") if key in sample() else None
 
 
 def write_png(image: Image.Image, name: str) -> Path:
-    """A file in a folder of its own, so that none is ever written again while it is served."""
+    """Write a PNG file into a new folder, so that no file is overwritten while it is served."""
     path = new_folder("made") / name
     image.save(path, compress_level=1)  # a quarter of the time, a little larger
     return path

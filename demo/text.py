@@ -1,4 +1,4 @@
-"""What the page says about an answer, and the activation maps that it draws."""
+"""The page's text for an answer, and the captions of its activation maps."""
 
 import json
 from html import escape
@@ -10,11 +10,11 @@ from demo.markup import Map, maps, message, percent
 from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
 
-PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # by `python -m benchmarks.photographs`
+PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # written by `python -m benchmarks.photographs`
 
 
 def variant_choices() -> list[tuple[str, str]]:
-    """Each variant as the page shows it, and its name."""
+    """The variants for a dropdown: (text to show, name)."""
     return [
         (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
         for each in list_variants()
@@ -29,17 +29,17 @@ def describe(answer: Answer) -> str:
         detail = f"Of the ten, <b>{escape(label)}</b> fits best ({probability})."
     elif answer.is_photograph:
         headline = f"{escape(label).capitalize()} fits best"
-        detail = f"Of the ten classes, at {probability}."
+        detail = f"The likeliest of the ten classes, with a probability of {probability}."
     else:
         headline = f"{'An' if label[0] in 'aeiou' else 'A'} <b>{escape(label)}</b>"
-        detail = f"The network gives it {probability}."
+        detail = f"The network predicts it with a probability of {probability}."
     if answer.is_photograph:
         detail += f" {describe_photographs(answer.variant)}"
     return message(headline, f"{detail} Computed in {1000 * answer.seconds:.0f} ms.")
 
 
 def describe_photographs(variant: str) -> str:
-    """How reliable a network is on photographs, as measured."""
+    """How accurate a network is on photographs, by the benchmark."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
@@ -54,7 +54,7 @@ def describe_photographs(variant: str) -> str:
 
 
 def describe_refusal(error: Exception) -> str:
-    """HTML: why there is no answer, where the answer would be."""
+    """HTML: why there is no answer, to show in its place."""
     return message("This image cannot be used", escape(as_sentence(str(error))))
 
 
@@ -78,7 +78,7 @@ def map_of(answer: Answer, index: int, heatmap: np.ndarray | None) -> Map:
     caption = f"<b>{label}</b> {percent(explained.probability)}"
     shows = f"a region is evidence for {label}"
     if answer.method == "eigencam":
-        caption = "The strongest pattern, whatever the class"
+        caption = "The strongest pattern, independent of the class"
         shows = "a region is part of the strongest pattern"
     if len(set(answer.layers)) > 1:
         caption += f"<br>layer {index + 1} of {len(answer.layers)}"

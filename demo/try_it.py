@@ -22,8 +22,8 @@ from mobilenetv3_cifar.preprocessing import LABELS
 ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
-SHOWN = [("of one class", CLASS), ("of the likeliest three", CLASSES), ("at every layer", LAYERS)]
-CHANGES = {  # least, most, step, start; of lengths, the unit is the image's side
+SHOWN = [("of one class", CLASS), ("of the three likeliest", CLASSES), ("at every layer", LAYERS)]
+CHANGES = {  # least, most, step, start; lengths are fractions of the image's side
     "Rotate": (-180, 180, 1, 0),
     "Zoom": (0.5, 4, 0.05, 1),
     "Shift across": (-0.5, 0.5, 0.01, 0),
@@ -33,13 +33,13 @@ CHANGES = {  # least, most, step, start; of lengths, the unit is the image's sid
     "Hide: across": (0, 1, 0.01, 0.5),
     "Hide: down": (0, 1, 0.01, 0.5),
 }
-HIDDEN_SIZE = 0.3  # of the part that a click hides
-GREY = (127, 127, 127)  # of hidden parts, and outside the image
+HIDDEN_SIZE = 0.3  # diameter of the part that a click hides
+GREY = (127, 127, 127)  # for hidden parts, and outside the image
 EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
 
 def build() -> dict[str, Any]:
-    """Fill the tab; return the components whose values the address of the page holds."""
+    """Fill the tab; return the components whose values the page's URL contains."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             image = SafeImage(
@@ -75,7 +75,7 @@ def build() -> dict[str, Any]:
     questions: list[Any] = [view, image, variant, shown, target, method]
     asked = [*questions, *sliders]
     gr.on([each.change for each in questions], ask, asked, result, **ASK)
-    # No progress is shown, since the bars are to move while a slider does.
+    # Show no progress, so that the bars move along with a slider.
     quiet = ASK | {"show_progress": "hidden"}
     gr.on([each.change for each in sliders], ask, asked, result, **quiet)
     undo.click(lambda: [start for *_, start in CHANGES.values()], None, sliders, **LOCAL)
@@ -123,7 +123,7 @@ def ask(
         except ValueError as error:
             return describe_refusal(error)
         answer = answers.answer(changed, variant)
-        likely = bars(sorted(answer.probabilities.items()))  # which stay where they are
+        likely = bars(sorted(answer.probabilities.items()))  # each bar stays in place
         return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
 
@@ -142,7 +142,7 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES.
 
     Raises:
-        ValueError: a value is not finite, with which Pillow would end the process.
+        ValueError: a value is not finite; Pillow would crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("its changes must be finite numbers")
@@ -150,7 +150,7 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
     image = answers.reduce(image)
     width, height = image.size
     cos, sin = (f(math.radians(rotate)) / zoom for f in (math.cos, math.sin))
-    left, top = width * (0.5 + across), height * (0.5 + down)  # where the image's centre goes
+    left, top = width * (0.5 + across), height * (0.5 + down)  # where the image's centre moves to
     inverse = (
         *(cos, sin, width / 2 - cos * left - sin * top),
         *(-sin, cos, height / 2 + sin * left - cos * top),
@@ -182,5 +182,5 @@ def show_all(found: list[Answer]) -> str:
         none = ", probably none" if each.probabilities.probably_none else ""
         caption = f"{one.caption}{none}<br>{escape(each.variant)}"
         drawn.append(one._replace(caption=caption, alt=f"{each.variant}: {one.alt}"))
-    note = "The same image, every network, the best first. Each map has its own scale."
+    note = "All networks on the same image, best network first. Each map has its own scale."
     return message(summary, note) + maps(found[0].image, drawn)

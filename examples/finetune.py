@@ -3,7 +3,7 @@
     python examples/finetune.py IMAGES --output my-model
 
 IMAGES holds one folder per class, such as IMAGES/cat/1.png. Every fifth image is held out, and
-the accuracy on those is printed. The result is a model folder like any other:
+the accuracy on these images is printed. The result is a model folder like any other:
 `MobileNetV3Cifar.from_pretrained("my-model")`.
 """
 

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def run() -> int:
-    # Imported here so that Ctrl-C is handled from the first moment on.
+    # Imported here so that Ctrl-C is handled during the import too.
     from mobilenetv3_cifar.cli import make_parser
     from mobilenetv3_cifar.output import make_encodable
 

@@ -63,7 +63,7 @@ SMALL = [
     Row( 96, 5, 576,  96, True,  HS, 1),
 ]
 # Our own layouts for 32x32 images: the paper's rows with fewer strides, so that the last map
-# is 4x4. The stem does not stride either (Layout.stem_stride).
+# is 4x4. The stem has stride 1 too (Layout.stem_stride).
 #   inputs  k  exp  out   SE     NL  s
 LARGE_CIFAR32 = [
     *LARGE_PAPER[:3],

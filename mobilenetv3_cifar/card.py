@@ -1,4 +1,4 @@
-"""Model cards: checked before a push, merged with what a person wrote, or generated."""
+"""Model cards: checked before a push, merged with hand-written ones, or generated."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ Classes: {labels}.
 
 
 def read_card(folder: Path) -> str:
-    """The card of a model folder; ModelFolderError without one, or with invalid metadata."""
+    """The card of a model folder; ModelFolderError if it is missing or its metadata is invalid."""
     path = folder / CARD_FILE
     try:
         text = read_file(path, MAX_CARD_BYTES).decode("utf-8")
@@ -48,7 +48,7 @@ def read_card(folder: Path) -> str:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, YAMLError) as error:
         raise ModelFolderError(
-            f"{path} is refused, its metadata is not valid: {printable(str(error), 300)}"
+            f"{path} is refused, its metadata is invalid: {printable(str(error), 300)}"
         ) from error
     return text
 
@@ -59,10 +59,10 @@ def is_generated(card: str) -> bool:
 
 
 def merge_cards(local: str, remote: str) -> str:
-    """The card to push: `local` is the folder's, `remote` the repository's, empty if it has none.
+    """The card to push, from the folder's card and the repository's, which may be empty.
 
-    A generated card is replaced, except for the notes in it. One that a person wrote is kept; keys
-    and tags missing from its metadata are added.
+    A generated card is replaced, except for the notes in it. A hand-written one is kept; missing
+    keys and tags are added to its metadata.
     """
     notes = NOTES.search(remote)
     if notes is None:
@@ -73,7 +73,7 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """The remote card; byte for byte if nothing is missing or its metadata cannot be read."""
+    """The remote card; unchanged if nothing is missing or its metadata cannot be read."""
     try:
         card, new = ModelCard(remote), ModelCard(local).data
     except (ValueError, TypeError, YAMLError):
@@ -88,11 +88,11 @@ def add_metadata(remote: str, local: str) -> str:
 
 
 def plain_card(config: Config, repo_id: str, origin: str | None = None, base: str = "") -> str:
-    """A card for a network of which only its config and its origin are known.
+    """A card for a network without measurements, from its config and origin.
 
     Args:
         origin: the repository or shipped variant that it was made from.
-        base: the card of that; the new card states its licence.
+        base: the card of `origin`; the new card states its licence.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

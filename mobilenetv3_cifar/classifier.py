@@ -1,7 +1,7 @@
-"""From images to labelled probabilities, whatever runs the network: torch or another runtime.
+"""From images to labelled probabilities, independent of what runs the network.
 
-A runtime is a `Classifier` with a few methods of its own; reading images and batches is the same
-for all. Importing this module does not import torch.
+Each runtime, such as torch, is a subclass of `Classifier` with a few methods; reading images and
+forming batches is common to all. Importing this module does not import torch.
 """
 
 from abc import abstractmethod
@@ -42,33 +42,33 @@ class Prediction(dict[str, float]):
 
 
 class Outputs(NamedTuple):
-    """What a network computes of N images."""
+    """A network's outputs for N images."""
 
     logits: np.ndarray  # float32 (N, C)
     features: np.ndarray  # float32 (N, F), pooled
 
 
 class Evidence(NamedTuple):
-    """What a class activation map of one image is made of."""
+    """The data from which a class activation map of one image is computed."""
 
     outputs: Outputs  # N = 1
     target: int  # the class
-    activations: np.ndarray  # float32 (K, h, w), of a layer
-    gradients: np.ndarray  # the same shape: of the target's logit
+    activations: np.ndarray  # float32 (K, h, w), the layer's activations
+    gradients: np.ndarray  # the same shape, of the target's logit
 
 
 class Classifier:
-    """What every runtime offers, given `config` and the abstract methods."""
+    """The interface of all runtimes, built on `config` and the abstract methods."""
 
     config: Config
 
     @abstractmethod
     def run(self, squares: list[Image.Image]) -> Outputs:
-        """RGB images of `square_size` pixels a side -> the outputs of each."""
+        """RGB images of `square_size` pixels per side -> their outputs."""
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """Of one image; the target None is the predicted class."""
+        """The evidence for one image; the target None is the predicted class."""
 
     def layers(self) -> list[str]:
         """The feature maps that can be explained: the last of each resolution, fine to coarse."""
@@ -76,7 +76,7 @@ class Classifier:
 
     @property
     def square_size(self) -> int:
-        """Pixels a side of what `run` and `evidence` take."""
+        """Pixels per side of the images that `run` and `evidence` take."""
         return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
@@ -99,7 +99,7 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """One image -> {label: probability}, highest first; a list of images -> a list of those.
 
-        A larger image than 32x32 is reduced to 32x32 first, whatever its shape.
+        An image larger than 32x32 is first reduced to 32x32, without keeping its aspect ratio.
 
         Args:
             images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
@@ -108,9 +108,9 @@ class Classifier:
             batch_size: images in one pass through the network.
 
         Raises:
-            ImageError: an image cannot be opened; `index` says which of a list, and `predictions`
-                has those of the images before it.
-            ImageTypeError: an object is not an image; this is an ImageError and a TypeError.
+            ImageError: an image cannot be opened; in a list, `index` is its position, and
+                `predictions` are those of the images before it.
+            ImageTypeError: an object is not an image; it is also a TypeError.
             ValueError: top_k or batch_size is not at least 1.
         """
         check_counts(top_k, batch_size)
@@ -128,9 +128,9 @@ class Classifier:
     def predict_each(
         self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
     ) -> Iterator[Prediction | ImageError]:
-        """For one image after another its prediction, or why it cannot be opened.
+        """Yield the prediction of each image, or the ImageError that says why there is none.
 
-        No more than a batch is held in memory. Arguments as those of `predict`.
+        At most one batch of images is in memory. Arguments are those of `predict`.
         """
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
@@ -144,8 +144,8 @@ class Classifier:
         """The prediction of each row.
 
         Raises:
-            ValueError: the network has another number of classes than its config, or its answer is
-                not finite.
+            ValueError: the number of logits differs from the config's number of classes, or a
+                logit is not finite.
         """
         check_logits(outputs.logits, self.config.num_classes)
         probabilities = to_probabilities(outputs.logits, self.config.temperature)
@@ -185,7 +185,7 @@ def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:
 
 
 def open_square(image: ImageInput, size: int) -> Image.Image:
-    """The image as the network gets it."""
+    """The image at the network's resolution."""
     return to_square(open_image(image, limits=None), size)
 
 
@@ -196,7 +196,7 @@ def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last as long as is left (itertools.batched comes with 3.12)."""
+    """Lists of `size` items; the last may be shorter (itertools.batched needs Python 3.12)."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

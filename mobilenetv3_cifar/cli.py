@@ -15,7 +15,7 @@ from mobilenetv3_cifar.output import FORMATS
 
 DESCRIPTION = "List the shipped variants, classify images, show activation maps, export."
 VARIANT = "a shipped variant, a folder, or owner/name on the Hub; default: the best shipped"
-OUTPUT = "the file to write, or the folder for a folder; default: overlay.png, or overlays"
+OUTPUT = "the file to write, or a folder if PATH is one; default: overlay.png, or overlays"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
     option("--revision", help="a branch, tag or commit of the Hub repository")
     option("--token", help="access token; default: the one of `hf auth login`")
-    option("--local-files-only", action="store_true", help="use the Hub's cache, never go online")
+    option("--local-files-only", action="store_true", help="use only the cache, never go online")
 
     batches = argparse.ArgumentParser(add_help=False)
     batches.add_argument(
@@ -53,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--top-k", type=int, default=3, help="labels per image; default: 3")
     option("--format", choices=FORMATS, default="table")
 
-    option = add("evaluate", "accuracy over a folder per label", network, batches, as_json)
+    option = add("evaluate", "accuracy on folders named after labels", network, batches, as_json)
     option("folder", type=Path, metavar="FOLDER", help="such as FOLDER/cat/1.png")
 
     option = add("explain", "write images under their activation maps", network)
@@ -69,6 +69,6 @@ def make_parser() -> argparse.ArgumentParser:
         "--int8",
         type=Path,
         metavar="FOLDER",
-        help="8-bit integers, calibrated with the images of this folder (some hundred)",
+        help="8-bit integers, calibrated on this folder of a few hundred images",
     )
     return parser

@@ -1,6 +1,6 @@
 """The commands of the command line, each from parsed arguments to an exit status.
 
-What takes long to import, torch above all, is imported where it is used.
+Slow imports, above all torch, are done where they are needed.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
-LONG_WORK = 100  # images that deserve a progress bar
+LONG_WORK = 100  # a progress bar is shown from this many images on
 STDIN = Path("-")
 
 
 class Refused:
-    """Reports each file that cannot be used on stderr; `status` is 1 if there was one."""
+    """Reports each unusable file on stderr; `status` is 1 after the first."""
 
     status = 0
 
@@ -43,10 +43,10 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """The `Classifier` asked for; with `onnx`, by onnxruntime if possible, which starts faster."""
+    """The requested `Classifier`; with `onnx`, run by onnxruntime if possible: it starts faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
-    # Only torch has other devices and layers; only a repository on the Hub has revisions.
+    # Other devices and layers need torch; a revision needs the Hub.
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
     if onnx and (folder / ONNX_FILE).is_file():
@@ -55,7 +55,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is not installed, or the file is of other weights
+            pass  # onnxruntime is missing, or model.onnx has other weights
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     return MobileNetV3Cifar.from_pretrained(
@@ -88,7 +88,7 @@ def variants(arguments: Namespace) -> int:
 
 
 def predict(arguments: Namespace) -> int:
-    """Classify files, folders and standard input; what cannot be read is reported, exit 1."""
+    """Classify files, folders and standard input; report unreadable images and exit with 1."""
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
     answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
@@ -97,7 +97,7 @@ def predict(arguments: Namespace) -> int:
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """A file as named, and every image of a folder."""
+    """The files given by name, and all image files of the folders."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -109,7 +109,7 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
-    """The prediction of each image; what cannot be read is reported."""
+    """The prediction of each image; unreadable images are reported."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
     results = model.predict_each(sources, top_k, batch_size)
     # On a terminal the predictions themselves show progress.
@@ -122,7 +122,7 @@ def classify(
 
 
 def evaluate(arguments: Namespace) -> int:
-    """Accuracy over a folder that has a folder of images per label."""
+    """Print the accuracy on a folder that has one subfolder of images per label."""
     folders = class_folders(arguments.folder)
     model, refused = load(arguments), Refused()
     labels = model.config.labels
@@ -161,7 +161,7 @@ def evaluate(arguments: Namespace) -> int:
 
 
 def explain(arguments: Namespace) -> int:
-    """Write an image, or each of a folder, under its activation map."""
+    """Write an image, or each image of a folder, under its activation map."""
     path, output, refused = arguments.path, arguments.output, Refused()
     if path.is_dir():
         output = output or Path("overlays")
@@ -172,7 +172,7 @@ def explain(arguments: Namespace) -> int:
     else:
         output = output or Path("overlay.png")
         targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
-        image_format(targets[path])  # refused before the work
+        image_format(targets[path])  # check before the work
     model = load(arguments)
     for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         try:
@@ -198,7 +198,7 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
 
 
 def image_format(output: Path) -> str:
-    """Pillow's name of the format that the file's ending asks for."""
+    """Pillow's name of the image format for the file's extension."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
         raise ImageError(f"{output} must end in an image format that can be written, such as .png")
@@ -221,7 +221,7 @@ def export(arguments: Namespace) -> int:
 
 
 def calibration_images(folder: Path, refused: Refused) -> np.ndarray:
-    """The images of a folder that can be read, reduced to uint8 (N, 32, 32, 3)."""
+    """The readable images of a folder, reduced to uint8 (N, 32, 32, 3)."""
     images = []
     for file in files_of(folder, refused):
         try:

@@ -1,7 +1,6 @@
 """The contents of `config.json`: every argument that a model was built with, validated.
 
-The file also names the SHA-256 of the weights that belong to it, and its own, which covers all
-other keys.
+The file also contains the SHA-256 of its weights, and one of its own other keys.
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ OodScore = Literal["confidence", "energy"]
 
 CONFIG_VERSION = 1
 MAX_CONFIG_BYTES = 2**20
-MAX_CLASSES = 10_000  # bounds what a config can make us allocate
+MAX_CLASSES = 10_000  # limits the memory that a config can make us allocate
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 
@@ -40,12 +39,12 @@ def is_whole(value: Any, low: int, high: int) -> bool:
 
 
 def is_channels(value: Any, low: float) -> bool:
-    """Whether it is one number up to 1 for each of red, green and blue."""
+    """Whether it is three numbers, each at most 1, for red, green and blue."""
     return isinstance(value, tuple) and len(value) == 3 and all(is_number(v, low, 1) for v in value)
 
 
 def are_labels(value: Any) -> bool:
-    """Printable leaves out control characters, and lone surrogates that UTF-8 cannot write."""
+    """`isprintable` excludes control characters, and lone surrogates, which UTF-8 cannot encode."""
     return (
         isinstance(value, tuple)
         and all(isinstance(v, str) and v.isprintable() and 0 < len(v) <= MAX_LABEL for v in value)
@@ -61,7 +60,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f"a whole number from 1 to {MAX_CLASSES}",
         lambda value: is_whole(value, 1, MAX_CLASSES),
     ),
-    "labels": ("different printable texts, one a class", are_labels),
+    "labels": ("different printable texts, one per class", are_labels),
     "image_size": ("a whole number from 32 to 512", lambda value: is_whole(value, 32, 512)),
     "mean": ("three numbers from 0 to 1", lambda value: is_channels(value, 0)),
     "std": ("three numbers above 0, at most 1", lambda value: is_channels(value, math.ulp(0))),
@@ -81,21 +80,21 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def require(name: str, value: Any) -> None:
-    """Raise ValueError naming the setting unless its value is within bounds."""
+    """Raise a ValueError that names the setting unless its value is valid."""
     rule, holds = RULES[name]
     if not holds(value):  # shortened: it may be megabytes
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
 def plain(value: Any) -> Any:
-    """Numbers and arrays of numpy and torch as Python's, lists as tuples."""
+    """Convert numbers and arrays of numpy and torch to Python's, and lists to tuples."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The arguments of MobileNetV3Cifar; a value out of bounds raises ValueError naming it."""
+    """The arguments of MobileNetV3Cifar; an invalid value raises a ValueError that names it."""
 
     size: Size
     blocks: Blocks
@@ -103,7 +102,7 @@ class Settings:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    # Keys with a default were added later; a config.json without them means the default.
+    # Keys with a default were added later; a config.json without one gets the default.
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
@@ -130,10 +129,10 @@ class Settings:
 
 
 class Config(Settings):
-    """Settings on which training frameworks may leave attributes of their own.
+    """A Config to which training frameworks may add attributes.
 
     transformers' Trainer sets `config.use_cache`, and its loggers call the two methods. Fields stay
-    frozen: only the frozen dataclass itself refuses other names, not its subclasses.
+    frozen: a frozen dataclass refuses other names, but a subclass of it does not.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,7 +162,7 @@ OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below
 
 
 def read_content(path: Path, limit: int) -> bytes:
-    """A file of a model folder."""
+    """The content of a file in a model folder."""
     try:
         return read_file(path, limit)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -173,12 +172,12 @@ def read_content(path: Path, limit: int) -> bytes:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """The config in a folder, and the SHA-256 (64 hex digits) of the weights that belong to it."""
+    """A folder's config, and the SHA-256 (64 hex digits) that it gives for the weights."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """As `read_config`; `folder` is for the messages."""
+    """As `read_config`, from the file's content; `folder` is only for messages."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
@@ -218,7 +217,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of a config's values, all but this hash itself, as compact JSON with sorted keys."""
+    """SHA-256 of a config's values, without this hash, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,7 +1,7 @@
-"""From a name to a checked model folder: a shipped variant, a folder, or a repository of the Hub.
+"""From a name to a checked model folder: a shipped variant, a folder, or a Hub repository.
 
-Repositories are kept in the cache of the Hub's client. They are checked by the hashes in
-config.json at every load, and downloaded again if damaged.
+Repositories are kept in the cache of the Hub's client. Each load checks them against the hashes in
+config.json, and downloads damaged ones again.
 """
 
 import logging
@@ -41,7 +41,7 @@ def open_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> ModelFolder:
-    """The arguments of `MobileNetV3Cifar.from_pretrained`, and its errors."""
+    """Arguments and errors are those of `MobileNetV3Cifar.from_pretrained`."""
     folder = shipped_folder(os.fspath(name)) or (Path(name) if os.path.isdir(name) else None)
     if folder is not None:
         if revision is not None:
@@ -60,7 +60,7 @@ def open_model(
 def load(
     name: str, revision: str | None, cache: Path, token: str | bool | None, local: bool
 ) -> ModelFolder:
-    """A model from the cache or the Hub; `local`: from the cache alone."""
+    """A model from the cache or the Hub; with `local`, only from the cache."""
     try:
         cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
     except (OSError, ValueError):  # the cache is damaged
@@ -77,7 +77,7 @@ def load(
         where = {"cache_dir": cache, "local_files_only": local, "force_download": force}
         download = partial(hf_hub_download, name, token=token, **where)
         folder = Path(download(CONFIG_FILE, revision=revision)).parent
-        read_config(folder)  # first: the weights of another kind of model can be large
+        read_config(folder)  # first, because a model of another kind may have large weights
         download(WEIGHTS_FILE, revision=folder.name)  # the cache names a snapshot by its commit
         return read_folder(folder)
 
@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Add to a snapshot in the cache the `wanted` files of its commit."""
+    """Download the `wanted` files of a cached snapshot's commit into it."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

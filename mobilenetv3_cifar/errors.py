@@ -13,7 +13,7 @@ PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class MobileNetV3CifarError(Exception):
-    """Base of all of them."""
+    """Base class of all errors of the package."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, MAX_MESSAGE))
@@ -22,8 +22,8 @@ class MobileNetV3CifarError(Exception):
 class ImageError(MobileNetV3CifarError, ValueError):
     """An image that cannot or must not be opened.
 
-    When it is one of a list given to `predict`, `index` is its position in the list and
-    `predictions` are those of the images before it.
+    If `predict` was given a list, `index` is the image's position in it, and `predictions` are
+    those of the images before it.
     """
 
     index: int | None = None
@@ -39,7 +39,7 @@ class VariantError(MobileNetV3CifarError, ValueError):
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):
-    """A model folder that is incomplete, damaged or not what its config says."""
+    """A model folder is incomplete, damaged or does not match its config."""
 
 
 class HubError(MobileNetV3CifarError):
@@ -47,7 +47,7 @@ class HubError(MobileNetV3CifarError):
 
 
 def quote(value: object) -> str:
-    """The repr of a value of any size, cut to `MAX_QUOTED` characters."""
+    """The repr of a value, cut to `MAX_QUOTED` characters."""
     return shorten(repr(value), MAX_QUOTED)
 
 

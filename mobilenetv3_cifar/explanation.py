@@ -1,7 +1,7 @@
 """Class activation maps: where in the image a network found its evidence for a class.
 
-The maps are computed from one layer's activations and the gradients of the class's logit there,
-which the network's runtime gives (`Classifier.evidence`); here is the arithmetic, in numpy.
+The network's runtime gives one layer's activations and the gradients of the class's logit there
+(`Classifier.evidence`). This module computes the maps from them, in numpy.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 class Explanation:
     """A map over one image for one class.
 
-    `heatmap` is float32 (H, W), of the image's own size, 0 to 1; `peak` is the value before scaling
-    that 1 stands for, so that `peak * heatmap` puts the maps of several classes on one scale.
-    `blank` says that the map is 0 everywhere: no positive evidence for the class. `probability` is
-    the class's, in [0, 1]; `probabilities` is what `predict` gives for all classes.
+    `heatmap` is float32 (H, W), of the image's own size, 0 to 1; `peak` is the largest value before
+    scaling, so that `peak * heatmap` puts the maps of several classes on one scale. `blank` says
+    that the map is 0 everywhere: no positive evidence for the class. `probability` is that of the
+    class, in [0, 1]; `probabilities` are those of all classes, as `predict` returns them.
     """
 
     heatmap: np.ndarray
@@ -49,7 +49,7 @@ def explain(
     Args:
         method: a key of `METHODS`.
         target: a label, or its index.
-        layer: one of `model.layers()`; by default the last, whose features mean most.
+        layer: one of `model.layers()`; by default the last, which is the most specific to classes.
 
     Raises:
         ImageError: the image cannot be opened.
@@ -114,9 +114,9 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The first principal component of the activations, whatever the class.
+    """The first principal component of the activations, independent of the class.
 
-    NOTE: its sign is arbitrary; here it grows with the activations.
+    NOTE: its sign is arbitrary; here it is that of the activations.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -147,14 +147,14 @@ METHODS: dict[Method, CamMethod] = {
 }
 
 
-# matplotlib's "inferno" at equal steps from 0 to 1: its lightness rises evenly, so the peak stays
-# the strongest place in grey and for colour-blind readers.
+# matplotlib's "inferno" at equal steps from 0 to 1. Its lightness rises evenly, so the peak is the
+# brightest point also in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> uint8 (H, W, 3), from black over red to light yellow."""
+    """(H, W) in [0, 1] -> uint8 (H, W, 3), from black through red to light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)
@@ -167,6 +167,6 @@ def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Ima
     Args:
         image: the image that was explained, or another of the heatmap's size.
         heatmap: (H, W) in [0, 1].
-        opacity: of the map, in [0, 1].
+        opacity: opacity of the map, in [0, 1].
     """
     return Image.blend(open_image(image, limits=None), Image.fromarray(colour(heatmap)), opacity)

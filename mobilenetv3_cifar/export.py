@@ -23,11 +23,11 @@ from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-TOLERANCE = 1e-4  # between the logits of the file and of the network; see `compare`
+TOLERANCE = 1e-4  # for the difference that `compare` returns
 
 
 class ExportError(MobileNetV3CifarError):
-    """The file cannot be written, or does not compute what the network computes."""
+    """The file cannot be written, or its outputs differ from the network's."""
 
 
 def export_onnx(
@@ -36,28 +36,28 @@ def export_onnx(
     """Write the network to `path`; the file is written atomically.
 
     Args:
-        model: is not changed.
-        path: of the ONNX file; its folder must exist.
+        model: the network; it is not changed.
+        path: the ONNX file to write; its folder must exist.
         int8_images: uint8 (N, 32, 32, 3), some hundred training images. With them, most weights and
             activations become 8-bit integers, scaled by the ranges they have on these images.
 
     Returns:
-        The largest difference between a logit of the file and of the network, over the largest
-        logit where that is above 1, on random images in batches of one and of three.
+        The largest difference between the logits of file and network, divided by the largest logit
+        if that is above 1, on random images in batches of one and of three.
 
     Raises:
-        ExportError: the file cannot be written, or a logit of the float32 file differs by more than
-            1e-4 in that measure.
+        ExportError: the file cannot be written, or this difference of the float32 file is more
+            than 1e-4.
     """
     target = Path(path)
-    if target.is_dir() or not target.parent.is_dir():  # before the work of a minute
+    if target.is_dir() or not target.parent.is_dir():  # check before a minute of work
         why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
         raise ExportError(f"{path} cannot be written: {why}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
         proto = trace(network)
     else:
-        from mobilenetv3_cifar.int8 import quantize  # on use: its import takes a second
+        from mobilenetv3_cifar.int8 import quantize  # imported here because it takes a second
 
         proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
@@ -75,30 +75,30 @@ def export_onnx(
 
 
 def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
-    """The file in float32, without metadata, of a network in evaluation mode."""
+    """The ONNX file of a network in evaluation mode, in float32 and without metadata."""
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():  # both inputs have the same axis, as they should
+    with warnings.catch_warnings():  # expected: both inputs have the same batch axis
         warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(
             ExportedNetwork(network).eval(),
-            (images, torch.zeros(2, dtype=torch.int32)),  # two: one would be taken for a constant
+            (images, torch.zeros(2, dtype=torch.int32)),  # two: 1 would become a constant
             input_names=["images", "target"],
             output_names=list(GraphOutputs._fields),
             dynamic_shapes=({0: batch}, {0: batch}),
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # it is with dynamo=True
+    assert program is not None  # never None with dynamo=True
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):
-        del part.metadata_props[:]  # stack traces, with the paths of this machine
+        del part.metadata_props[:]  # stack traces, which contain local paths
         part.doc_string = ""
     return proto
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """The largest difference of a logit, over the largest logit where that is above 1."""
+    """The largest difference of logits, divided by the largest logit if that is above 1."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

@@ -1,4 +1,4 @@
-"""Reading a file of bounded size, and atomic writes: a file is the old one or the new one."""
+"""Reading files of limited size, and atomic writes: a reader sees the old file or the new."""
 
 import errno
 import os
@@ -24,14 +24,14 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Opening a FIFO waits for a writer, unless told otherwise; Windows has neither."""
+    """Opening a FIFO would wait for a writer; Windows has neither FIFOs nor this flag."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all files, then move them into place; on a full disk nothing changes.
+    """Write all files, then move them into place; if the disk is full, nothing changes.
 
-    A link is replaced, not followed: it may point into a cache that others read.
+    A link is replaced, not followed: it may point into a shared cache.
     """
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
@@ -48,5 +48,5 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """A name beside `path` that no other save uses."""
+    """A unique temporary name beside `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -1,8 +1,8 @@
 """A model folder: `config.json` and `model.safetensors`, tied together by SHA-256.
 
-The config names the hash of the weights and is written last. So whatever moment a save is killed
-at, the folder holds the old model, the new one, or weights that its config does not name, which is
-refused; it never loads as a mixture. A new folder appears by one rename, atomically.
+The config contains the hash of the weights and is written last. So if a save is interrupted, the
+folder holds the old model, the new one, or weights that do not match the config, which are refused;
+it never loads as a mixture. A new folder appears with one atomic rename.
 """
 
 import os
@@ -30,7 +30,7 @@ MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: weights.MAX_BYTES}
 
 
 class ModelFolder(NamedTuple):
-    """What a model folder holds."""
+    """The content of a model folder."""
 
     path: Path
     config: Config
@@ -39,18 +39,18 @@ class ModelFolder(NamedTuple):
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder; ModelFolderError says what is wrong with which file."""
+    """Read and check a model folder; a ModelFolderError names the file and what is wrong."""
     return decode_folder(
         folder, {name: read_content(folder / name, MAX_BYTES[name]) for name in MAX_BYTES}
     )
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Check the two files' contents; `folder`, which need not exist, is for the messages."""
+    """Check the contents of the two files; `folder` is only for messages and need not exist."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_kind(content)  # first: a Git LFS pointer should be named as such
+        weights.check_kind(content)  # first, to report a Git LFS pointer as such
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
@@ -59,13 +59,13 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 
 
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
-    """Write a model folder, new or over an old one; other files there are left alone.
+    """Write a model folder, new or over an old one; other files in it are left alone.
 
-    A kill may leave a hidden `.NAME.*.partial` behind, which nothing reads.
+    A kill may leave a hidden `.NAME.*.partial` behind, which is never read.
 
     Raises:
         ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would
-            refuse the result; then nothing is written.
+            refuse the result. Nothing is written then.
     """
     content = encode_weights(tensors)
     files = {WEIGHTS_FILE: content, CONFIG_FILE: encode_config(config, digest(content))}

@@ -1,8 +1,8 @@
-"""Exchanges with the Hugging Face Hub: names, budgets, errors.
+"""Requests to the Hugging Face Hub: repository ids, limits, errors.
 
-The Hub's own client sends and stores; what a server may answer is limited here. Within `hub_errors`
-all answers together have a budget of bytes and of time, and headers that the client uses as file
-names must be hexadecimal. Errors name no token, and no password of HF_ENDPOINT.
+The Hub's own client sends and stores; this module limits the responses. Within `hub_errors`, all
+responses together have a budget of bytes and time, and headers that the client uses as file names
+must be hexadecimal. Errors contain no token, and no password of HF_ENDPOINT.
 """
 
 import math
@@ -33,10 +33,10 @@ from mobilenetv3_cifar.errors import (
     quote,
 )
 
-MAX_BYTES = 128 * 2**20  # of all answers of one exchange; a model folder has 40 MB at most
-SECONDS = 600.0  # for one exchange
-SECONDS_OF_RATE = 30.0  # after which the rate so far counts
-SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever where none answers
+MAX_BYTES = 128 * 2**20  # of all responses of a load or push; a model folder has at most 40 MB
+SECONDS = 600.0  # for a load or push
+SECONDS_OF_RATE = 30.0  # before the rate is checked
+SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever without a reply
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # git's hash, or SHA-256
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits for all answers of one exchange: bytes, seconds (by `in_time`), bytes per second."""
+    """Limits of one load or push: bytes, seconds (see `in_time`) and bytes per second."""
 
     def __init__(
         self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
@@ -80,20 +80,20 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Hook of the Hub's HTTP client: a compressed answer could grow beyond the budget."""
+    """Hook of the Hub's HTTP client: a compressed response could expand beyond the budget."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
 
 def check_answer(response: Any) -> None:
-    """Hook of the Hub's HTTP client: hold an answer to the budget before its body is read."""
+    """Hook of the Hub's HTTP client: apply the budget to a response before its body is read."""
     budget = BUDGET.get()
     if budget is None:  # a request outside hub_errors
         return
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    headers.pop("x-xet-hash", None)  # large files by HTTP: the other transport has no hook
+    headers.pop("x-xet-hash", None)  # download large files by HTTP: xet has no hook
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
         raise HubError(
@@ -107,7 +107,7 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """The stream, spending the budget; of the same type, since the HTTP client checks that."""
+    """The stream, counted against the budget; of a type that the HTTP client accepts."""
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -133,9 +133,9 @@ def watch_client() -> None:
 
 @contextmanager
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
-    """One exchange with the Hub: within a budget, and whatever the client raises is a HubError.
+    """Requests to the Hub within a budget; all errors of the client become a HubError.
 
-    A malformed answer makes the client raise KeyError, TypeError, AssertionError and others.
+    A malformed response makes the client raise KeyError, TypeError, AssertionError and others.
     """
     before = BUDGET.set(budget or Budget())
     try:
@@ -143,7 +143,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     except MobileNetV3CifarError:
         raise
     except Exception as error:
-        # A traceback would show the causes too, and their messages the URL.
+        # A traceback would also show the causes, whose messages contain the URL.
         cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
         raise HubError(f"{doing} failed: {explain_error(error)}") from cause
     finally:
@@ -151,12 +151,12 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
 
 
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
-    """The result of `work`, in a thread: looking up a host or reading headers may hang."""
+    """Run `work` in a thread with a time limit: looking up a host or reading headers may hang."""
     future: Future[T] = Future()
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
     if seconds is None and budget is not None:
-        budget.deadline = deadline  # an abandoned thread ends too
+        budget.deadline = deadline  # so that an abandoned thread ends too
 
     def run() -> None:
         try:
@@ -167,7 +167,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
-        watch_client()  # after a connection that failed, the client is a new one
+        watch_client()  # the client is replaced after a failed connection
         if time.monotonic() > deadline:
             raise HubError(TOO_SLOW)
     return future.result()
@@ -177,7 +177,7 @@ def hub_answers(seconds: float) -> bool:
     """Whether the Hub answers one request in time."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
-    except Exception:  # whatever the HTTP client raises, also for an invalid HF_ENDPOINT
+    except Exception:  # any error of the HTTP client, also for an invalid HF_ENDPOINT
         return False
     return True
 
@@ -197,7 +197,7 @@ def explain_error(error: BaseException) -> str:
         return explain_error(error.__cause__)
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of a private repository
+    if isinstance(error, RepositoryNotFoundError):  # or private, without a token
         return ADVICE[404]
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
@@ -213,7 +213,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether it is "owner/name", by the client's rule, in ASCII."""
+    """Whether it is "owner/name" by the client's rule, in ASCII."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -227,13 +227,13 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """A revision becomes a file name in the cache."""
+    """Check a revision, which becomes a file name in the cache."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 
 
 def check_token(token: str | bool | None) -> None:
-    """The client would print a token that does not fit into a header."""
+    """Check a token: the client would print one that is not valid in a header."""
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token contains invalid characters, perhaps a line break")

@@ -1,4 +1,4 @@
-"""Which files of a folder are images: one rule for the command line and the examples.
+"""Which files of a folder are images; used by the command line and the examples.
 
 Hidden files and folders, and those that operating systems leave behind, are skipped silently.
 Every other file is tried, so that one that cannot be opened is reported.
@@ -16,7 +16,7 @@ def is_stray(name: str) -> bool:
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
-    """The files in a folder and its folders, sorted; links to folders are not followed.
+    """The files in a folder and its subfolders, sorted; links to folders are not followed.
 
     Args:
         on_error: called for each folder that cannot be read.
@@ -29,5 +29,5 @@ def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Pat
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, each named after the label of the images in it; sorted."""
+    """The subfolders of a folder, sorted; each is named after the label of its images."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))

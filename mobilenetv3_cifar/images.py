@@ -1,7 +1,7 @@
-"""Opening an image from any source -> RGB, upright; or an ImageError.
+"""Open an image from any source as upright RGB, or raise an ImageError.
 
-Size and shape are checked against `Limits` before a pixel is decoded. A file can still be made so
-that decoding takes long: a server opens its visitors' files in a process with limits of its own.
+Size and shape are checked against `Limits` before a pixel is decoded. A malicious file can still
+take long to decode, so a server should open its visitors' files in a process with resource limits.
 Colour profiles are not applied: CIFAR-10 has none.
 """
 
@@ -63,12 +63,12 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     The first frame of an animation is taken; transparent pixels are laid over white.
 
     Args:
-        limits: None for a caller's own images: files are then bound by Pillow's own
-            `Image.MAX_IMAGE_PIXELS` alone.
+        limits: None for a caller's own images: then only Pillow's own `Image.MAX_IMAGE_PIXELS`
+            limits their size.
 
     Raises:
-        ImageError: it cannot or must not be opened; one sentence with the file's name and why.
-        ImageTypeError: it is none of those; this is an ImageError and a TypeError.
+        ImageError: it cannot or must not be opened; the message names the file and the reason.
+        ImageTypeError: it has none of these types; it is also a TypeError.
     """
     name = "the image"
     if isinstance(source, Image.Image):
@@ -86,7 +86,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
-    """The whole file, unless it is empty or too long."""
+    """The content of the file, unless it is empty or too large."""
     size = -1 if limits is None else limits.megabytes * 1_000_000 + 1
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -112,12 +112,12 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
 
 
 def read_path(path: str, name: str, size: int) -> bytes:
-    """At most `size` bytes of a file; all of it if that is -1."""
+    """At most `size` bytes of a file; all of them if `size` is -1."""
     if URL.match(path):
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
     try:
-        # A pipe or a device would block forever, a folder has no bytes.
+        # A pipe or a device would block forever; a folder has no content.
         if not file.is_file():
             raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
         with file.open("rb") as opened:
@@ -127,7 +127,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
 
 
 def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
-    """What the file says it is; no pixel is decoded yet."""
+    """Read the file's header and check it; no pixel is decoded yet."""
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -152,19 +152,19 @@ def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
 
 
 def decode(image: Image.Image, name: str) -> Image.Image:
-    """All pixels as RGB, turned upright by the orientation that the camera noted."""
+    """All pixels as RGB, turned upright by the EXIF orientation."""
     try:
         image.load()
         rgb = to_rgb(image)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DAMAGED as error:
         raise damaged(name) from error
-    rgb.info = {}  # so that what was turned upright is not turned again when it is opened again
+    rgb.info = {}  # so that a saved copy is not turned a second time
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Every mode to RGB; Pillow's own `convert` would clip what has more than 8 bits."""
+    """Convert any mode to RGB; Pillow's own `convert` would clip values of more than 8 bits."""
     if image.mode in ("I", "F"):
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I;16"):
@@ -178,9 +178,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """(H, W) of a mode without a full scale -> uint8, by the smallest usual one that holds it.
+    """(H, W) of a mode without a defined white -> uint8.
 
-    The usual ones are 1, 255 and 65,535; beyond those the largest value becomes white.
+    White is the smallest of 1, 255 and 65,535 that no value exceeds, else the largest value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

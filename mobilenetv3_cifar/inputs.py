@@ -1,6 +1,6 @@
-"""What callers may pass as images: one or several, and arrays and tensors as PIL images.
+"""The types that callers may pass as images, and arrays and tensors as PIL images.
 
-Importing this module does not import torch: without torch in memory no object is a tensor.
+Importing this module does not import torch: until torch is imported, no object is a tensor.
 """
 
 import os
@@ -24,7 +24,7 @@ ImageInput: TypeAlias = (
 
 
 def is_batch(images: object) -> bool:
-    """Whether several images are meant.
+    """Whether this is a list of images rather than one.
 
     Raises:
         ImageTypeError: it is neither an image nor a list of them.
@@ -44,7 +44,7 @@ def is_batch(images: object) -> bool:
 
 
 def is_tensor(source: object) -> "TypeGuard[Tensor]":
-    torch = sys.modules.get("torch")  # without it in memory there is no tensor either
+    torch = sys.modules.get("torch")  # until torch is imported, no object is a tensor
     return torch is not None and isinstance(source, torch.Tensor)
 
 

@@ -1,12 +1,11 @@
 """The exported network in 8-bit integers, in operations that onnxruntime runs faster than float.
 
-What makes it fast, by onnxruntime's profile of single nodes at batch 1:
-- 1x1 convolutions of many channels become faster, those of few hardly; depthwise ones on 16x16 maps
-  become slower, and hardswish, which float convolutions include, is several operations. So 8 bits
-  begin at the first wide bottleneck, which is the fastest place; what comes before, the last
-  pooling and the head stay in float.
-- Between two integer convolutions nothing may be float. Onnxruntime has no integer hardsigmoid, but
-  x / 6 + 1/2, cut to [0, 1] by the limits of 8 bits, is a multiplication and an addition.
+Design decisions, from onnxruntime's profile of single nodes at batch 1:
+- 1x1 convolutions are faster in 8 bits if they have many channels. Depthwise ones on 16x16 maps are
+  slower, and hardswish, which float convolutions include, takes several operations. So the layers
+  before the first wide bottleneck, the last pooling and the head stay in float.
+- No operation between two integer convolutions may be float. Onnxruntime has no integer
+  hardsigmoid, but x / 6 + 1/2, clipped to [0, 1] by the limits of 8 bits, needs only integers.
 - Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication.
 """
 
@@ -27,11 +26,11 @@ from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
-WIDE = 480  # channels inside a bottleneck, from which on integers pay
+WIDE = 480  # channels inside a bottleneck from which integers are faster
 
 
 class Calibration(CalibrationDataReader):
-    """Feeds images to onnxruntime, which asks for one batch after another."""
+    """Feeds batches of images to onnxruntime's calibration."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.batches = batches(images, BATCH_SIZE)
@@ -43,21 +42,21 @@ class Calibration(CalibrationDataReader):
 
 
 def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
-    """The 8-bit file, without metadata.
+    """The 8-bit ONNX file, without metadata.
 
     Args:
         network: in evaluation mode; its modules are replaced.
-        images: uint8 (N, 32, 32, 3), which the ranges of the activations are taken from.
+        images: uint8 (N, 32, 32, 3), from which the ranges of the activations are measured.
     """
     first = use_integer_operations(network)
     proto = trace(network)
     graph = proto.graph
     for node in graph.node:
         keeps = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
-        if node.op_type == "ReduceMean" and keeps:  # only this name has an integer operation
+        if node.op_type == "ReduceMean" and keeps:  # the only name with an integer operation
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
-    add_pre_process_metadata(proto)  # else onnxruntime warns: the exporter has optimised it
+    add_pre_process_metadata(proto)  # else onnxruntime warns, although the graph is optimised
     begin = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"][first]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
     nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
@@ -79,10 +78,10 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """Replace what has no integer operation from the first wide bottleneck on, in place.
+    """From the first wide bottleneck on, replace modules without integer operations, in place.
 
     Returns:
-        How many convolutions come before.
+        The number of convolutions before it.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())

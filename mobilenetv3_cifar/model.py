@@ -17,19 +17,19 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
     """MobileNetV3 for small images: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
 
     Args:
-        size: "small" (1.8 M parameters) or "large" (4.2 M), figure 1 of the report.
+        size: "small" or "large" (figure 1 of the report).
         blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al., "cifar32"
             for the latter with strides for 32x32 images and a head of one linear layer.
         dropout: probability of dropping a hidden unit of the head, in [0, 1).
         num_classes: number of classes.
-        labels: one name a class; CIFAR-10's where there are ten classes and none are given.
+        labels: one name per class; by default CIFAR-10's if there are ten classes.
         image_size: height and width in pixels of the network's input; by default 32 with "cifar32"
             blocks, else 224.
-        mean: of red, green and blue in [0, 1], subtracted from the network's input.
-        std: standard deviations, which divide it.
-        temperature: divides the logits before the softmax of `predict`; 1 leaves them as trained.
-        ood_score: the score of `ood_threshold`: "confidence" (the top probability) or "energy";
-            higher means more likely one of the classes.
+        mean: mean of red, green and blue in [0, 1], subtracted from the network's input.
+        std: their standard deviations, by which the input is then divided.
+        temperature: divides the logits before the softmax of `predict`; 1 leaves them unchanged.
+        ood_score: the score compared with `ood_threshold`: "confidence" (the top probability) or
+            "energy"; higher means that the image is more likely to show one of the classes.
         ood_threshold: predictions with a lower score are flagged as probably none of the classes;
             None flags nothing.
 
@@ -92,7 +92,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         Args:
             resize: "via_32" reduces a larger image to 32x32 first, the sharpness of the training
                 images; "direct" resizes once, as the report's listing 11 does.
-            view: the former name of `resize`, with values "cifar" and "report".
+            view: deprecated name of `resize`, with the values "cifar" and "report".
 
         Raises:
             ImageError: the image cannot be opened.
@@ -105,7 +105,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """The keys of timm's models of this name that apply here; `transform()` is exact.
+        """The applicable keys of timm's attribute of this name; use `transform()` for exact inputs.
 
         timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
         of `preprocess(image, resize="direct")`.

@@ -29,7 +29,7 @@ class GraphOutputs(NamedTuple):
 class ExportedNetwork(nn.Module):
     """uint8 images (N, 32, 32, 3), int32 targets (N,) -> `GraphOutputs`.
 
-    A target is the index of the class that the map is for; a negative one means the predicted.
+    A target is the index of the class to explain; a negative one means the predicted class.
     """
 
     def __init__(self, network: MobileNetV3Cifar) -> None:
@@ -57,7 +57,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """d logits[target] / d features, (N, K): of a head of one linear layer, its row."""
+        """d logits[target] / d features, (N, K): for a linear head, a row of its weights."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -67,9 +67,9 @@ class ExportedNetwork(nn.Module):
         return gradient
 
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
-        """Grad-CAM (Selvaraju et al. 2017), scaled as pytorch_grad_cam does: before and after.
+        """Grad-CAM (Selvaraju et al. 2017) scaled like pytorch_grad_cam: before and after resizing.
 
-        The gradient at each place of the feature map is that at the pooled features over h x w.
+        The gradient at each position of the map is that of the pooled features, divided by h w.
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)
@@ -82,7 +82,7 @@ class ExportedNetwork(nn.Module):
 
 
 def hardswish_slope(x: Tensor) -> Tensor:
-    """The derivative of hardswish: 0 up to -3, 1 from 3, (2x + 3) / 6 between."""
+    """The derivative of hardswish: 0 below -3, 1 above 3, (2x + 3) / 6 in between."""
     return torch.where(x <= -3, 0.0, torch.where(x >= 3, 1.0, x / 3 + 0.5))
 
 

@@ -1,6 +1,6 @@
-"""The metadata of an exported file: all that a reader in any language needs.
+"""The metadata of an exported file: everything needed to use it in any language.
 
-Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks, the rest
+Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks; the rest
 comes from the config.
 """
 

@@ -1,7 +1,7 @@
 """Out-of-distribution scores: how likely an image shows one of the classes at all.
 
-Written once for numpy, which `predict` uses, and for torch, which the exported graph is traced
-with: the functions used here are in both.
+The code works with numpy, for `predict`, and with torch, for tracing the exported graph: it uses
+only functions that both have.
 """
 
 from typing import Any

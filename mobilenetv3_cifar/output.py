@@ -1,4 +1,4 @@
-"""Prints predictions for the command line: one line each, whatever the file names contain.
+"""Prints predictions for the command line: one line each, for any file name.
 
 File names may contain line breaks, terminal escape codes, spreadsheet formulas, bytes that
 are not UTF-8, and characters that standard output cannot encode.
@@ -17,12 +17,12 @@ from mobilenetv3_cifar.errors import escape
 
 Answers = Iterable[tuple[str, Prediction]]  # the path as given, and what it shows
 
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the start of one
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a cell that begins so for a formula
 COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
 def make_encodable() -> None:
-    """Have standard output and error take any name."""
+    """Make standard output and error accept any name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -34,7 +34,7 @@ def to_unicode(name: str | os.PathLike[str]) -> str:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name on one line: control characters and bytes that are not UTF-8 escaped."""
+    """The name on one line, with control characters and bytes that are not UTF-8 escaped."""
     return escape(to_unicode(name))
 
 
@@ -78,7 +78,7 @@ FORMATS: dict[str, Callable[[Answers], None]] = {
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """A table of texts and numbers: the first column to the left, the others to the right."""
+    """A table: the first column is left-aligned, the others right-aligned."""
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for first, *others in texts:

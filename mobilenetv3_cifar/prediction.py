@@ -1,7 +1,7 @@
-"""Running the network with torch: outputs and gradients of images; the network is left as found.
+"""Running the network with torch: outputs and gradients, without changing the network.
 
-Nothing of the caller's (autocast, gradient modes, default type or device, a network in training
-mode) changes results, and threads may share a network: no hook is set and no state is kept.
+The caller's settings (autocast, gradient modes, default dtype or device, training mode) do not
+change results, and threads can share a network: no hook is set and no state is kept.
 """
 
 import copy
@@ -33,7 +33,7 @@ FINEST_LAYERS = 4  # resolutions; finer maps show edges, and EigenCAM's cost gro
 
 
 class TorchClassifier(Classifier):
-    """What `Classifier` asks of a runtime, for a MobileNetV3Cifar."""
+    """The abstract methods of `Classifier`, for a MobileNetV3Cifar."""
 
     def run(self: "MobileNetV3Cifar", squares: list[Image.Image]) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
@@ -74,7 +74,7 @@ class TorchClassifier(Classifier):
     def extract_features(  # type: ignore[misc]
         self: "MobileNetV3Cifar", images: Any, batch_size: int = 64
     ) -> Tensor:
-        """Pooled features before the head: (F,) of one image, (N, F) of a list; F is num_features.
+        """Pooled features before the head: (F,) for one image, (N, F) for a list; F: num_features.
 
         They are float32, on the CPU. Images and errors are those of `predict`.
         """
@@ -90,7 +90,7 @@ class TorchClassifier(Classifier):
 
 @contextmanager
 def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
-    """If the network fails since its layers were replaced, a ModelFolderError that says which."""
+    """If a network with replaced layers fails, raise a ModelFolderError that names a layer."""
     try:
         yield
     except RuntimeError:
@@ -105,7 +105,7 @@ def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
 
 
 def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
-    """The network's input (N, 3, S, S), on its device and of its type."""
+    """The network's input (N, 3, S, S), with its device and dtype."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
     # Channels last, the layout that the network was trained in.
@@ -115,9 +115,9 @@ def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
 def in_evaluation_mode(
     model: "MobileNetV3Cifar", differentiable: bool = False
 ) -> "MobileNetV3Cifar":
-    """The model itself where it can be used as it is, else a private copy.
+    """The model itself if it is in evaluation mode (and differentiable), else a private copy.
 
-    Gradients need float32, and tensors that were not made in inference mode.
+    Gradients need float32, and tensors that were not created in inference mode.
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:
@@ -131,7 +131,7 @@ def in_evaluation_mode(
 
 
 def evaluation_copy(model: "MobileNetV3Cifar") -> "MobileNetV3Cifar":
-    """A private network in evaluation mode: what is done to it never shows in the original."""
+    """A private copy in evaluation mode; changes to it do not affect the original."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
@@ -147,7 +147,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """What computes the map of one of `layers`, and what follows it."""
+    """Split the network into the part up to a layer of `layers`, and the rest."""
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

@@ -1,8 +1,8 @@
-"""From an image to the network's input: the one definition for training, evaluation and demo.
+"""From an image to the network's input; training, evaluation and demo all use this definition.
 
 A CIFAR-10 image is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
-with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, the sharpness
-of the training images. Importing this module does not import torch.
+with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, to be as
+sharp as the training images. Importing this module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def scale(image: Image.Image, size: int) -> Image.Image:
-    """A square of `size` pixels, bilinear; Pillow averages over the covered area to reduce."""
+    """Resize to a square of `size` pixels, bilinear; Pillow averages pixels when it reduces."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """The image as the network gets it: RGB, `size` x `size` pixels.
+    """The image at the network's input size: RGB, `size` x `size` pixels.
 
     "via_32" reduces to 32x32 before it enlarges; "direct" resizes once, as listing 11 does. For a
     32x32 image both are the same.
@@ -60,7 +60,7 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """(N, 3, H, W) in [0, 1] -> the same shape, minus the mean, over the standard deviation."""
+    """(N, 3, H, W) in [0, 1] -> the same shape, minus mean, divided by standard deviation."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Overrides(TypedDict, total=False):
-    """The settings of a folder's config that a load can replace; the others shape the layers."""
+    """The settings of a folder's config that a load can replace; the others define the layers."""
 
     dropout: float
     image_size: int
@@ -41,7 +41,7 @@ class Pretrained(nn.Module):
     features: nn.Sequential
     head: nn.Sequential
     folder: Path | None = None  # where it was loaded from
-    repository: str | None = None  # on the Hub, if that is a snapshot in the cache
+    repository: str | None = None  # "owner/name", if `folder` is a cached snapshot
 
     @classmethod
     def from_pretrained(
@@ -66,9 +66,9 @@ class Pretrained(nn.Module):
             token: the Hub's access token, for private repositories.
             local_files_only: take the repository from the cache; never go online.
             device: "cpu", "cuda", "cuda:1", "mps" and so on.
-            num_classes: the number of classes to fine-tune for. Where it is that of the trained
-                network, and `labels` are too, the network stays as it is; otherwise the last layer
-                is replaced by an untrained one, and a warning says so.
+            num_classes: the number of classes to fine-tune for. If it or `labels` differs from the
+                trained network's, the last layer is replaced with an untrained one, and a warning
+                says so.
             labels: the names of those classes.
             settings: `Overrides` of the folder's config, such as dropout=0.5.
 
@@ -80,10 +80,10 @@ class Pretrained(nn.Module):
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
             raise TypeError(f"from_pretrained() cannot change {quote(min(unknown))}")
-        with torch.inference_mode(False):  # else the network could never be trained
+        with torch.inference_mode(False):  # otherwise the network could never be trained
             found = download.open_model(name, revision, cache_dir, token, local_files_only)
             fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
-            with torch.device("meta"):  # no memory, and no random numbers drawn
+            with torch.device("meta"):  # allocates no memory and draws no random numbers
                 model = cls(**fields)
             weights.check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
             model.load_state_dict(found.tensors, strict=True, assign=True)
@@ -97,7 +97,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer unless it is for these classes already; a warning says so."""
+        """Replace the last layer, with a warning, unless it already has these classes."""
         names = None if labels is None else fill_labels(labels, 0)
         count = len(names or ()) if num_classes is None else num_classes
         if count == self.config.num_classes and names in (None, self.config.labels):
@@ -110,12 +110,12 @@ class Pretrained(nn.Module):
         )
 
     def reset_classifier(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
-        """Replace the last layer by an untrained one, in place, as timm's method of this name.
+        """Replace the last layer with an untrained one, in place, like timm's method of this name.
 
-        Temperature and "probably none" threshold were fitted to the old classes and are reset.
+        Temperature and OOD threshold are reset, because they were fitted to the old classes.
 
         Args:
-            labels: one name a class; "class 0", "class 1" and so on if none are given.
+            labels: one name per class; by default "class 0", "class 1" and so on.
         """
         names = numbered_labels(num_classes) if labels is None else fill_labels(labels, 0)
         self.config = dataclasses.replace(
@@ -128,15 +128,15 @@ class Pretrained(nn.Module):
         )
         weight = next(self.features.parameters())
         layout = LAYOUTS[self.config.size, self.config.blocks]
-        with torch.inference_mode(False), weight.device:  # whatever the caller's are
+        with torch.inference_mode(False), weight.device:  # independent of the caller's modes
             last = conv(layout.hidden or layout.last, self.config.num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder is written atomically.
 
-        Over an older model, a kill at any moment leaves the old one, the new one, or a folder that
-        is refused as incomplete until the next save. Other files in the folder are left alone.
+        If saving over an older model is interrupted, the folder holds the old model or the new one,
+        or is refused as incomplete until the next save. Other files in it are left alone.
 
         Raises:
             ModelFolderError: the folder cannot be written, a weight is not finite, or the layers
@@ -150,7 +150,7 @@ class Pretrained(nn.Module):
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
-            "this network has other layers than its config says (to change the classes, call "
+            "this network's layers differ from its config (to change the classes, call "
             "reset_classifier)"
         )
         weights.check_fit(self.state_dict(), original.state_dict(), refused)
@@ -170,15 +170,15 @@ class Pretrained(nn.Module):
         create_pr: bool = False,
         commit_message: str = "Upload the model",
     ) -> str:
-        """Make "owner/name" on the Hub this network; return the URL of the commit or pull request.
+        """Push this network to "owner/name" on the Hub; return the commit's or pull request's URL.
 
         An unchanged network is pushed with the card, figures and measurements of its folder or
-        repository; any other gets a plain card. Hand-written cards and files not pushed from here
-        are kept.
+        repository; any other gets a plain card. Hand-written cards, and files that this package
+        did not push, are kept.
 
         Args:
-            token: the Hub's access token; without one, that of `hf auth login`.
-            private: whether a repository that is created is private.
+            token: the Hub's access token; by default that of `hf auth login`.
+            private: whether a newly created repository is private.
             create_pr: propose the change as a pull request.
 
         Raises:
@@ -195,7 +195,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """Where it was loaded from, if that has a card and has not changed since."""
+        """The folder that it was loaded from, if it has a card and has not changed since."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
@@ -203,7 +203,7 @@ class Pretrained(nn.Module):
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
-        """The repository or shipped variant that this was made from, and its card or ""."""
+        """The repository or variant that this network was made from, and its card or ""."""
         origin = self.repository
         card = ""
         if self.folder is not None and self.folder.is_dir():
@@ -221,10 +221,10 @@ class Pretrained(nn.Module):
 
 
 def describe_layers(module: nn.Module) -> dict[str, str]:
-    """Class and settings of each layer that has no layers inside, by name.
+    """Class and settings of each leaf layer, by name.
 
-    What has no effect on answers is left out: dropout, momentum, and whether batch norm is
-    synchronised or an activation works in place.
+    Settings that do not affect predictions are left out: dropout, momentum, and whether batch norm
+    is synchronised or an activation works in place.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {

@@ -1,8 +1,8 @@
-"""Push a model folder to a repository of the Hugging Face Hub, in one commit, by an allow-list.
+"""Push a model folder to a Hugging Face Hub repository, in one commit, by an allow-list.
 
-A push replaces and deletes only what an earlier push sent and nobody changed since. Each push lists
-its files in the description of its commit, where the next one finds them. A card that a person
-wrote is kept, and in a generated card the notes between `<!-- notes -->` and `<!-- /notes -->`.
+A push replaces and deletes only files that an earlier push sent and nobody changed since; it lists
+its files in the commit's description for the next push. Hand-written cards are kept, and so are
+the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
 """
 
 import json
@@ -46,23 +46,23 @@ logger = logging.getLogger(__name__)
 
 
 class Plan(NamedTuple):
-    """What a push does to a repository. Paths are sorted."""
+    """The changes that a push makes to a repository. Paths are sorted."""
 
     card: str
     sent: list[str]
-    kept: list[str]  # files of the same names that were not pushed from here
+    kept: list[str]  # files with these names that this package did not push
     deleted: list[str]
-    card_is_merged: bool  # a person's card is kept, with metadata added
-    head: str | None  # the commit that it was made for
+    card_is_merged: bool  # a hand-written card is kept, with metadata added
+    head: str | None  # the commit on which it is based
 
 
 def is_published(path: str) -> bool:
-    """Whether a path in a model folder or repository is one that is ever pushed or downloaded."""
+    """Whether a path in a model folder or repository is allowed to be pushed or downloaded."""
     return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
-    """The paths of a model folder's files that go to the Hub, sorted; no others ever do."""
+    """The paths of a model folder's files that may go to the Hub, sorted."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
     return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
 
@@ -75,7 +75,7 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Make the repository equal to the folder; without a difference, no commit is made.
+    """Make the repository equal to the folder; if nothing differs, make no commit.
 
     Arguments, result and errors are those of `MobileNetV3Cifar.push_to_hub`.
     """
@@ -97,7 +97,7 @@ def push_folder(
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
-            parent_commit=plan.head,  # so that a change made meanwhile is not lost
+            parent_commit=plan.head,  # so that no concurrent change is lost
         )
         return commit.pr_url or commit.commit_url
 
@@ -123,7 +123,7 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
     present = hashes(api, repo_id, head)
     remote_card = ""
     if CARD_FILE in present:
-        with tempfile.TemporaryDirectory() as cache:  # the user's may not be writable
+        with tempfile.TemporaryDirectory() as cache:  # the user's cache may not be writable
             path = api.hf_hub_download(repo_id, CARD_FILE, revision=head, cache_dir=cache)
             remote_card = read_file(Path(path), MAX_CARD_BYTES).decode("utf-8")
     owned = files_of_last_push(api, repo_id, head, present)
@@ -144,7 +144,7 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
 def files_of_last_push(
     api: HfApi, repo_id: str, head: str | None, present: dict[str, str]
 ) -> set[str]:
-    """The files that the last push from here sent and nobody changed since."""
+    """The files that the last push by this package sent and nobody changed since."""
     for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
             sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
@@ -160,7 +160,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse a folder that does not load, or whose measurements or exports are of other weights."""
+    """Refuse a folder that does not load, or whose metrics or ONNX files have other weights."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)
@@ -168,14 +168,14 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
     sha256 = read_config(folder)[1]
     for name in (ONNX_FILE, INT8_FILE):
         path = folder / name
-        # Its metadata name the weights, as plain text.
+        # Its metadata contains the weights' hash as plain text.
         if path.is_file() and sha256.encode() not in read_file(path, MAX_BYTES[WEIGHTS_FILE]):
             raise ModelFolderError(f"{path} was exported from other weights: export it again")
     try:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         measured = metrics["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        return  # there are none, or none that name weights
+        return  # there are no metrics, or they name no weights
     if measured != sha256:
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"

@@ -1,4 +1,4 @@
-"""Prediction and Grad-CAM by onnxruntime, from `model.onnx` alone: nothing here imports torch.
+"""Prediction and Grad-CAM by onnxruntime, from `model.onnx` alone, without importing torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -29,15 +29,15 @@ MAX_BYTES = 2**27
 class OnnxClassifier(Classifier):
     """Predicts and explains like MobileNetV3Cifar, with the same results within 1e-4.
 
-    `explain` has every method on one layer, the last: "features".
+    `explain` offers every method, but only on the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
         """Read an exported file.
 
         Args:
-            threads: of onnxruntime; 0 stands for all cores. One image is answered in a
-                millisecond, which more threads make longer on a busy machine.
+            threads: onnxruntime's threads; 0 means all cores. One image takes milliseconds, and
+                more threads make that longer on a busy machine.
 
         Raises:
             ModelFolderError: the file is missing, damaged, or was not written by `export_onnx`.
@@ -59,8 +59,8 @@ class OnnxClassifier(Classifier):
         """The network of a shipped variant, a folder with `model.onnx`, or an exported file.
 
         Raises:
-            VariantError: `name` is none of these; lists the variants.
-            ModelFolderError: the file is missing, or of other weights than `config.json` names.
+            VariantError: `name` is not one of these; lists the variants.
+            ModelFolderError: the file is missing, or does not match the folder's weights.
         """
         path = Path(name)
         if path.is_file():
@@ -102,7 +102,7 @@ class OnnxClassifier(Classifier):
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A file's content, ready to run on the CPU; 0 threads stands for all cores."""
+    """An onnxruntime session on the CPU for a file's content; 0 threads means all cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the CPU
@@ -115,7 +115,7 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The outputs of these names, by default all, for uint8 (N, 32, 32, 3) and one target class."""
+    """The named outputs, by default all, for uint8 (N, 32, 32, 3) and one target class."""
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = names or [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))

@@ -1,4 +1,4 @@
-"""The shipped variants: a folder each, with its measured figures. Needs no torch."""
+"""The shipped variants: one folder each, with its measurements. Does not import torch."""
 
 import difflib
 import json
@@ -19,10 +19,10 @@ MAX_METRICS_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Variant:
-    """A shipped network. Accuracies are fractions of 1; `macs`: of convolutions, linear layers."""
+    """A shipped network. Accuracies are from 0 to 1; `macs` counts convolutions, linear layers."""
 
     name: str
-    accuracy: float  # validation accuracy, which choices may rest on
+    accuracy: float  # validation accuracy; unlike test accuracy, it may be used to choose
     test_accuracy: float
     parameters: int
     macs: int
@@ -34,14 +34,14 @@ class Variant:
 
 
 def variants_folder() -> Path:
-    """`model_cards/`: inside an installed package, beside it in a checkout."""
+    """`model_cards/`: inside the package if installed, beside it in a checkout."""
     package = Path(__file__).parent
     installed = package / "model_cards"
     return installed if installed.is_dir() else package.parent / "model_cards"
 
 
 def shipped_folder(name: str) -> Path | None:
-    """The folder of the shipped variant of that name, where there is one."""
+    """The folder of the shipped variant of that name, or None."""
     return next((folder for folder in shipped_folders() if folder.name == name), None)
 
 
@@ -65,7 +65,7 @@ def list_variants() -> list[Variant]:
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant of that name; without one, that with the best validation accuracy.
+    """The shipped variant of that name; by default that with the best validation accuracy.
 
     Raises:
         VariantError: the name is unknown; the message lists the shipped variants.

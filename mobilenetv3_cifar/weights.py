@@ -1,8 +1,8 @@
-"""The weights file: named tensors to safetensors bytes and back, bit for bit, strictly.
+"""The weights file: named tensors to safetensors bytes and back, bit for bit and strictly.
 
-A floating tensor is written as float16 where that loses nothing, else as float32, and always read
-as float32: reading and writing again gives the same bytes. safetensors lets headers of 100 MB and
-values that are not finite pass; they are refused here.
+A floating-point tensor is written as float16 if that is lossless, else as float32, and always read
+as float32: reading and writing again gives the same bytes. safetensors accepts headers of 100 MB
+and values that are not finite; this module refuses them.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
 
 
 def pack(tensor: Tensor) -> Tensor:
-    """The narrower of float16 and float32 that holds every value; counters stay as they are."""
+    """float16 if that is lossless, else float32; counters stay as they are."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     exact = tensor.float().contiguous()
@@ -52,7 +52,7 @@ def pack(tensor: Tensor) -> Tensor:
 
 
 def decode(content: bytes) -> dict[str, Tensor]:
-    """The content of a weights file -> its tensors, on the CPU: float32, and int64 for counters.
+    """The content of a weights file -> tensors on the CPU: float32, and int64 for counters.
 
     Raises:
         ValueError: it is not a whole safetensors file of finite F16, F32 and I64 tensors.
@@ -67,19 +67,19 @@ def decode(content: bytes) -> dict[str, Tensor]:
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
     widened = {name: widen(tensor) for name, tensor in tensors.items()}
-    check_finite(widened)  # of float32, several times as fast as of float16
+    check_finite(widened)  # checking float32 is several times faster than float16
     return widened
 
 
 def check_kind(content: bytes) -> None:
-    """Name another kind of file: its first bytes, as the length of a header, are too large."""
+    """Recognise other kinds of file: read as a header's length, their first bytes are too large."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float16 -> float32, by numpy: torch's threads would wait for each other on a busy machine."""
+    """float16 -> float32 by numpy: torch's threads would block each other on a busy machine."""
     half = tensor.dtype == torch.float16
     return torch.from_numpy(tensor.numpy().astype(np.float32)) if half else tensor
 
@@ -103,7 +103,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def describe(tensor: Tensor | None, none: str) -> str:
-    if not isinstance(tensor, Tensor):  # quantized layers have other things in their state
+    if not isinstance(tensor, Tensor):  # an entry of a quantized layer's state
         return none if tensor is None else type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

@@ -46,6 +46,7 @@ SLOW = {
     "test_packaging",
     "test_publish",
     "test_push",
+    "test_push_cards",
     "test_quantize",
     "test_resuming",
     "test_runtime",

@@ -1,10 +1,20 @@
 """An empty Hub for each test, that this process's client takes for the real one, and a folder."""
 
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
 import pytest
+import uvicorn
 
 from mobilenetv3_cifar import MobileNetV3Cifar, push
 from mobilenetv3_cifar.card import plain_card
-from tests.loopback_hub import LoopbackHub, Repo, point_client_at, serve, sha256
+from tests.loopback_hub import TOKEN, LoopbackHub
+from tests.loopback_repo import Repo, sha256
 
 REPO_ID = "someone/small"
 
@@ -53,3 +63,36 @@ def pushed(loopback, folder):
 def tree(server: LoopbackHub, repo_id: str = REPO_ID, ref: str = "main") -> dict[str, bytes]:
     repo = server.repos[repo_id]
     return repo.commits[repo.refs[ref]]
+
+
+def send(folder, **options):
+    return push.push_folder(folder, REPO_ID, token=TOKEN, **options)
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[LoopbackHub]:
+    """A Hub on 127.0.0.1 with its CDN on 127.0.0.2, at one free port, until the block ends."""
+    hub_socket = socket.create_server(("127.0.0.1", 0))
+    port = hub_socket.getsockname()[1]
+    cdn_socket = socket.create_server(("127.0.0.2", port))
+    hub = LoopbackHub(port)
+    server = uvicorn.Server(uvicorn.Config(hub.app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([hub_socket, cdn_socket],), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield hub
+    server.should_exit = True
+    thread.join()
+
+
+def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let this process's client take `hub` for the real one, with its cache and token in `home`."""
+    for name, value in {
+        "ENDPOINT": hub.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(home / "cache"),
+        "HF_TOKEN_PATH": str(home / "no-token"),
+    }.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)

@@ -8,51 +8,19 @@ still happens.
 
 import asyncio
 import base64
-import contextlib
-import dataclasses
-import hashlib
 import json
-import socket
-import threading
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import huggingface_hub
-import pytest
-import uvicorn
 import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.loopback_repo import LARGE, Repo, entry, file_oid, sha256
+
 TOKEN = "hf_loopbackloopbackloopback"
-LARGE = (".safetensors", ".onnx", ".png")  # what the Hub's own .gitattributes sends by git-lfs
-
-
-@dataclasses.dataclass
-class Repo:
-    """Commits by hash, each a whole tree {path: content}; branches and pull requests are refs."""
-
-    private: bool = False
-    commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
-    refs: dict[str, str] = dataclasses.field(default_factory=dict)
-    messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit
-
-    def commit(
-        self, ref: str, tree: dict[str, bytes], title: str = "By hand", description: str = ""
-    ) -> str:
-        listing = sorted((path, sha256(content)) for path, content in tree.items())
-        oid = hashlib.sha1(json.dumps([ref, len(self.commits), listing]).encode()).hexdigest()
-        self.commits[oid] = tree
-        self.messages[oid] = (title, description)
-        self.refs[ref] = oid
-        return oid
-
-    def resolve(self, revision: str) -> str | None:
-        return {**self.refs, **{oid: oid for oid in self.commits}}.get(revision)
 
 
 class RefusalError(Exception):
@@ -157,31 +125,10 @@ class LoopbackHub:
         if sha is None:
             raise RefusalError(404, "RevisionNotFound", "Invalid rev id")
         owner, name = request.path_params["owner"], request.path_params["name"]
-        return JSONResponse(
-            {
-                "id": f"{owner}/{name}",
-                "sha": sha,
-                "private": repo.private,
-                "tags": [],
-                "siblings": [{"rfilename": path} for path in sorted(repo.commits[sha])],
-            }
-        )
+        return JSONResponse({"id": f"{owner}/{name}", **repo.describe(sha)})
 
     async def list_commits(self, request: Request) -> Response:
-        """All commits, last first: this Hub keeps no parents, and the client asks for the head."""
-        repo = self.find(request)
-        return JSONResponse(
-            [
-                {
-                    "id": oid,
-                    "title": title,
-                    "message": message,
-                    "date": "2026-01-01T00:00:00.000Z",
-                    "authors": [{"user": "someone"}],
-                }
-                for oid, (title, message) in reversed(repo.messages.items())
-            ]
-        )
+        return JSONResponse(self.find(request).list_commits())
 
     async def tree(self, request: Request) -> Response:
         repo = self.find(request)
@@ -284,23 +231,6 @@ class LoopbackHub:
         return Response(content)
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def file_oid(path: str, content: bytes) -> str:
-    """What the Hub calls a file by: SHA-256 of a large one, git's own hash of a small one."""
-    if path.endswith(LARGE):
-        return sha256(content)
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def entry(path: str, content: bytes) -> dict[str, object]:
-    oid, size = file_oid(path, content), len(content)
-    large = {"lfs": {"oid": oid, "size": size, "pointerSize": 134}} if path.endswith(LARGE) else {}
-    return {"type": "file", "path": path, "oid": oid, "size": size, **large}
-
-
 async def forever(seconds: float) -> AsyncIterator[bytes]:
     """Thousands of bytes at once, forever, or one after the other."""
     while True:
@@ -311,32 +241,3 @@ async def forever(seconds: float) -> AsyncIterator[bytes]:
 def flipped(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-@contextlib.contextmanager
-def serve() -> Iterator[LoopbackHub]:
-    """A Hub on 127.0.0.1 with its CDN on 127.0.0.2, at one free port, until the block ends."""
-    hub_socket = socket.create_server(("127.0.0.1", 0))
-    port = hub_socket.getsockname()[1]
-    cdn_socket = socket.create_server(("127.0.0.2", port))
-    hub = LoopbackHub(port)
-    server = uvicorn.Server(uvicorn.Config(hub.app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, args=([hub_socket, cdn_socket],), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield hub
-    server.should_exit = True
-    thread.join()
-
-
-def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Let this process's client take `hub` for the real one, with its cache and token in `home`."""
-    for name, value in {
-        "ENDPOINT": hub.endpoint,
-        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_DISABLE_XET": True,
-        "HF_HUB_CACHE": str(home / "cache"),
-        "HF_TOKEN_PATH": str(home / "no-token"),
-    }.items():
-        monkeypatch.setattr(huggingface_hub.constants, name, value)

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
-from tests.hub_fixtures import tree
-from tests.loopback_hub import TOKEN, point_client_at, serve
+from tests.hub_fixtures import point_client_at, serve, tree
+from tests.loopback_hub import TOKEN
 
 ROOT = Path(__file__).parent.parent
 SNIPPET = re.compile(r"```python\n(.*?)```", re.DOTALL)

@@ -58,7 +58,7 @@ def test_a_report_card_compares_with_the_report(tmp_path):
 
 def test_a_control_is_described_by_its_question(tmp_path):
     text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
-    assert "It is a control and not an experiment of the report. It asks: with small-" in text
+    assert "It is a control, not an experiment of the report. It asks: with small-" in text
     assert "decreasing to 0 along a cosine" in text
 
 

@@ -10,13 +10,11 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.sample import ASSETS
+from tests.demo_visit import answered, show
 
-pytest_plugins = ["tests.chromium", "tests.demo_server"]
+pytest_plugins = ["tests.chromium", "tests.demo_server", "tests.demo_visit"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
-EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
 EXAMPLE = ASSETS / "dog.png"
-PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
-SLOW = 30_000  # milliseconds, for a busy machine
 TABS = {  # and what is there once the tab has been filled
     "Try it": "#answer .heat",
     "Test images": "#images button",
@@ -24,43 +22,6 @@ TABS = {  # and what is there once the tab has been filled
     "Experiments": "#calibration svg",
     "Conclusions": "#conclusions details",
 }
-expect.set_options(timeout=SLOW)
-
-
-@pytest.fixture
-def visit(browser, url):
-    """Open the page; at the end nothing may have left its origin or complained in the console."""
-    requests, console, contexts = [], [], []
-
-    def open_page(width=1280, scheme="light", address=""):
-        context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, permissions=PERMISSIONS
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(SLOW)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: console.append(message.text))
-        page.on("pageerror", lambda error: console.append(str(error)))
-        page.goto(f"{url}/{address}")
-        page.locator("#image input[type=file]").wait_for(state="attached")
-        page.wait_for_function("window.demo")  # page.js has run
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not [each for each in requests if not each.startswith((url, "data:", "blob:"))]
-    assert set(console) <= EXPECTED_CONSOLE
-
-
-def show(page, file):
-    page.locator("#image input[type=file]").set_input_files(file)
-
-
-def answered(page):
-    page.locator("#answer .map").first.wait_for()
-    return page.locator("#answer h2").inner_text()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -135,7 +96,7 @@ def test_another_class_and_every_layer_are_shown(visit):
     page = visit(address="?image=dog&class=ship")
     expect(page.locator("#answer figcaption")).to_contain_text("ship")
     page.get_by_label("Maps").click()
-    page.get_by_role("option", name="of the likeliest three").click()
+    page.get_by_role("option", name="of the three likeliest").click()
     expect(page.locator("#answer .map")).to_have_count(3)
     page.get_by_label("Maps").click()
     page.get_by_role("option", name="at every layer").click()

@@ -6,7 +6,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -100,39 +99,6 @@ def test_no_source_calls_what_unpickles():
             assert "allow_pickle=True" not in map(ast.unparse, node.keywords), path
 
 
-def test_a_fresh_head_keeps_the_trained_body(tmp_path):
-    trained = MobileNetV3Cifar(dropout=0.2)
-    trained.save_pretrained(tmp_path / "model")
-    model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", num_classes=3)
-    assert model.config.labels == ("class 0", "class 1", "class 2")
-    assert model.config.dropout == 0.2
-    inputs = torch.randn(2, 3, 64, 64)
-    assert model(inputs).shape == (2, 3)
-    features = trained.eval().forward_features(inputs)
-    assert torch.equal(model.forward_features(inputs), features)
-    named = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=["ham", "spam"])
-    assert named.config.labels == ("ham", "spam")
-    named.save_pretrained(tmp_path / "named")
-    assert torch.equal(MobileNetV3Cifar.from_pretrained(tmp_path / "named")(inputs), named(inputs))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "rule"),
-    [
-        ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
-        ({"num_classes": "3"}, "num_classes must be a whole number"),
-        ({"num_classes": np.float64(2)}, "num_classes must be a whole number"),
-        ({"labels": 5}, "labels must be different printable texts"),
-        ({"labels": "ab"}, "labels must be different printable texts"),
-        ({"labels": ["a"], "num_classes": 2}, "labels must be 2, not 1"),
-    ],
-)
-def test_classes_that_cannot_be_are_refused_by_name(tmp_path, arguments, rule):
-    MobileNetV3Cifar().save_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match=rule):
-        MobileNetV3Cifar.from_pretrained(tmp_path / "model", **arguments)
-
-
 def test_a_shipped_folder_that_is_not_whole_stops_no_other_load(tmp_path, monkeypatch):
     broken = tmp_path / "cards" / "broken"
     broken.mkdir(parents=True)
@@ -157,60 +123,6 @@ def test_torch_hub_loads_the_network(tmp_path):
     assert model.config.dropout == 0.4
     with pytest.raises(VariantError, match="unknown variant 'nonsense'"):
         torch.hub.load(str(ROOT), "mobilenetv3_cifar", "nonsense", source="local")
-
-
-def test_a_trained_head_is_kept_where_the_classes_are_the_trained_ones(tmp_path, caplog):
-    trained = MobileNetV3Cifar(labels=list("abcdefghij"), temperature=2.0, ood_threshold=0.5)
-    trained.save_pretrained(tmp_path / "model")
-    for arguments in ({"num_classes": 10}, {"labels": list("abcdefghij")}):
-        model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", **arguments)
-        assert torch.equal(model.head[3].weight, trained.head[3].weight)
-        assert model.config == trained.config
-    assert caplog.text == ""
-    model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=list("abcdefghiX"))
-    assert not torch.equal(model.head[3].weight, trained.head[3].weight)
-    assert "the last layer, head.3, is new and untrained, for 10 classes" in caplog.text
-    assert (model.config.temperature, model.config.ood_threshold) == (1.0, None)
-
-
-@pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
-def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
-    model = MobileNetV3Cifar(blocks=blocks, ood_score="energy", ood_threshold=1.0).half()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.reset_classifier(3, ["a", "b", "c"])
-    after = model.state_dict()
-    last = f"head.{len(model.head) - 1}."
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in after if last not in name)
-    assert after[last + "weight"].shape[0] == 3
-    assert after[last + "weight"].dtype == torch.float16
-    assert model.config.labels == ("a", "b", "c")
-    model.save_pretrained(tmp_path / "model")
-    assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config == model.config
-
-
-def test_numbers_of_numpy_and_torch_are_taken_as_pythons(tmp_path):
-    model = MobileNetV3Cifar(num_classes=np.int64(2), dropout=np.float32(0.5))
-    model.save_pretrained(tmp_path / "model")
-    mean, labels = torch.full((3,), 0.5), np.array(["a", "b", "c"])
-    loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model", mean=mean, labels=labels)
-    assert (loaded.config.labels, loaded.config.mean) == (("a", "b", "c"), (0.5, 0.5, 0.5))
-    loaded.reset_classifier(np.int64(4))
-    assert loaded.head[3].out_channels == loaded.config.num_classes == 4
-
-
-def test_settings_can_be_changed_at_load(tmp_path):
-    MobileNetV3Cifar(temperature=2.0).save_pretrained(tmp_path / "model")
-    model = MobileNetV3Cifar.from_pretrained(
-        tmp_path / "model", dropout=0.5, image_size=64, mean=[0.5] * 3, ood_threshold=0.25
-    )
-    assert model.head[2].p == model.config.dropout == 0.5
-    assert (model.config.image_size, model.config.ood_threshold) == (64, 0.25)
-    assert (model.config.mean, model.config.temperature) == ((0.5, 0.5, 0.5), 2.0)
-    with pytest.raises(ValueError, match=r"dropout must be a number in \[0, 1\), not 2"):
-        MobileNetV3Cifar.from_pretrained(tmp_path / "model", dropout=2)
-    with pytest.raises(TypeError, match="cannot change 'size'"):
-        MobileNetV3Cifar.from_pretrained(tmp_path / "model", size="large")
 
 
 def test_predict_names_what_is_wrong_with_a_network(sample):

@@ -1,4 +1,4 @@
-"""What commands share: their parser, and one line with a non-zero status on errors and signals.
+"""Shared by commands: a parser, and errors and signals as one line with a non-zero status.
 
 Every command imports this module before those that need the extra `training`.
 """
@@ -20,7 +20,7 @@ if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is No
 
 
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help keeps the lines of the description, a module's docstring."""
+    """A parser whose help keeps the line breaks of the description, a module's docstring."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -30,9 +30,9 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorates a command: turns errors that a user can act on, and signals, into a line and an
-    exit code."""
-    # By default SIGTERM kills the process at once; as an exception it runs cleanup code.
+    """Decorates a command: turns errors that a user can act on, and signals, into one line and an
+    exit status."""
+    # By default SIGTERM kills the process; as an exception it lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield

@@ -21,9 +21,9 @@ DOWNLOADS = ".cifar10-downloads"  # below the data folder; removed at the end
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Make the verified cache in `data_dir` unless it is there already; return its path.
+    """Create the verified cache in `data_dir` unless it exists; return its path.
 
-    Archives that lie in `data_dir` come first, then the sources that need a network.
+    Archives in `data_dir` are tried first, then the sources on the internet.
     """
     path = data_dir / CACHE
     if path.exists():
@@ -35,7 +35,7 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(data_dir / ".lock", timeout=0):
-            for partial in data_dir.glob(f".{CACHE}.*.partial"):  # of a process that was killed
+            for partial in data_dir.glob(f".{CACHE}.*.partial"):  # of a killed process
                 partial.unlink()
             content = io.BytesIO()
             np.save(content, find_rows(data_dir, say))
@@ -60,9 +60,9 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             rows = assemble(source.read(paths))
             shutil.rmtree(downloads, ignore_errors=True)
             return rows
-        except Exception as error:  # whatever a hostile server or file provokes ends this source
+        except Exception as error:  # a hostile server can provoke any error
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-            shutil.rmtree(downloads, ignore_errors=True)  # but an interrupted download is resumed
+            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C keeps them, to resume
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

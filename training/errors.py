@@ -8,8 +8,8 @@ class DataError(MobileNetV3CifarError):
 
 
 class TrainingError(MobileNetV3CifarError):
-    """A run cannot start or continue, for example for its device, options or checkpoints."""
+    """A run cannot start or continue, for example because of its device, options or checkpoints."""
 
 
 class ResultsError(MobileNetV3CifarError):
-    """A file of results is missing or wrong; the message names the file and the key."""
+    """A results file is missing or wrong; the message names the file and the key."""

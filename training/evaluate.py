@@ -3,9 +3,9 @@
     python -m training.evaluate small-dropout0.7-epochs4
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
-Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON: for a
-shipped variant the `test` or `validation` object of its `metrics.json`, digit for digit on the same
-machine. Choose with validation images: the test images are for finished networks.
+Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON. For a
+shipped variant, this is the `test` or `validation` object of its `metrics.json`, with equal digits
+on the same machine. Choose by validation images: the test images are for finished networks.
 """
 
 import json
@@ -31,7 +31,7 @@ def open_network(name: str) -> MobileNetV3Cifar:
 
 
 def dataset_split(name: str) -> str:
-    """The split of the experiment that this name or path contains; without one, the report's."""
+    """The split of the experiment named in this name or path; by default the report's."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 
@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = open_network(arguments.model)
     if model.config.labels != LABELS:
-        raise DataError(f"{arguments.model} has other classes than CIFAR-10")
+        raise DataError(f"the classes of {arguments.model} are not CIFAR-10's")
     data = load(arguments.data_dir, dataset_split(arguments.model))
     images = getattr(data, arguments.split)
     device = make_accelerator(arguments.device).device

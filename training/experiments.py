@@ -1,6 +1,6 @@
 """Every experiment is one row: a model, a recipe and a length.
 
-The report's eight come first, then the control that tests its schedule, then networks of our own.
+The report's eight come first, then the controls, then our own networks.
 `report` holds the test metrics as the report prints them.
 """
 
@@ -40,7 +40,7 @@ class Experiment:
     section: str = ""  # where the report describes it
     claim: str = ""  # what the report concludes from it, in our words
     report: Reported | None = None
-    validated_by: str = ""  # for a run on all images: the experiment that left some out
+    validated_by: str = ""  # for a run on all images: its counterpart on the split 45k/5k
     ood_score: OodScore = "confidence"  # of the shipped network
     seeds: tuple[int, ...] = (0,)  # the first is shipped; the others measure run-to-run variation
 
@@ -57,7 +57,7 @@ class Experiment:
         return self.recipe.optimizer.lr * self.recipe.lr_factor(step, steps_per_epoch, self.epochs)
 
     def is_prefix_of(self, other: "Experiment") -> bool:
-        """Whether a run of `other` starts with exactly the steps of this one."""
+        """Whether a run of `other` begins with exactly the steps of this one."""
         return (
             (self.model, self.recipe) == (other.model, other.recipe)
             and not self.recipe.depends_on_length

@@ -15,7 +15,7 @@ from training.experiments import EXPERIMENTS
 
 
 def print_plan(folder: Path, repo_id: str) -> None:
-    """What a push would do; without the Hub, what it would send to an empty repository."""
+    """The changes a push would make; if the Hub is unreachable, those to an empty repository."""
     hub.check_repo_id(repo_id)
     try:
         plan = push.plan_push(folder, repo_id)
@@ -26,7 +26,7 @@ def print_plan(folder: Path, repo_id: str) -> None:
     for name in plan.sent:
         print(f"  {name}  {(folder / name).stat().st_size:,} bytes")
     if plan.card_is_merged:
-        print("  README.md  kept: a person wrote it; only missing metadata is added")
+        print("  README.md  kept: it is hand-written; only missing metadata is added")
     for name in plan.deleted:
         print(f"  {name}  deleted: an earlier push sent it")
     for name in plan.kept:

@@ -1,4 +1,4 @@
-"""The ONNX files of a shipped variant: float32, and 8-bit integers where these pay.
+"""Write the ONNX files of a shipped variant: float32, and 8-bit integers if they are faster.
 
     python -m training.quantize small-dropout0.7-epochs4
 
@@ -34,17 +34,17 @@ from training.reports.text import percent, points, to_json
 from training.timing import interleave
 
 CALIBRATION_IMAGES = 256
-BATCH_SIZE = 16  # of onnxruntime; larger ones are no faster
-MAX_LOSS = 0.003  # of validation accuracy
+BATCH_SIZE = 16  # for measuring accuracy; larger ones are no faster
+MAX_LOSS = 0.003  # of validation accuracy, as a fraction
 ROUNDS = 14  # of the timing
 REPEATS = {1: 20, 64: 1}  # calls per round, by batch
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
-    """Write both files into a model folder, measure them, report it there and in a sentence.
+    """Write both files into a model folder and measure them; return a sentence with the result.
 
-    The validation images alone decide whether the 8-bit file is kept.
+    Speed and validation accuracy decide whether the 8-bit file is kept, never the test images.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
@@ -89,8 +89,8 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
-    """Of PyTorch from prepared inputs to logits, and of the ONNX files from uint8 images to all
-    outputs, each on one thread."""
+    """The latency of PyTorch from prepared inputs to logits, and of the ONNX files from uint8
+    images to all outputs, each on one thread."""
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
     sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}
     size, threads = model.config.image_size, torch.get_num_threads()
@@ -100,7 +100,7 @@ def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
         images = np.zeros((batch, 32, 32, 3), np.uint8)
         runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
         runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
-        # Processor time: other work on the machine does not lengthen it much.
+        # Processor time, which other work on the machine hardly affects.
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
             median = round(1000 * statistics.median(seconds), 3)

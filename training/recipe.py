@@ -1,4 +1,4 @@
-"""A recipe: everything about how a network is trained, but for its length and seed."""
+"""A recipe: all settings of a training run except its length and seed."""
 
 import dataclasses
 import math
@@ -37,14 +37,14 @@ class Recipe:
     batch_size: int = 64
     augmentations: tuple[Augmentation, ...] = (Flip(), EnlargeRotate(degrees=10.0, size=224))
     label_smoothing: float = 0.0
-    ema: float = 0.0  # decay per step of the weights' moving average, which is the result; 0: none
+    ema: float = 0.0  # decay per step of the moving average of weights; 0: no averaging
     distillation: Distillation | None = None
     precision: Precision = "float32"  # of activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # only the first so many of the split
+    train_images: int | None = None  # use only this many of the split's first images
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """The learning rate of optimizer step `step`, from 0 over the whole run, per peak rate.
+        """The learning rate of a step, counted from 0 over the whole run, relative to the peak.
 
         "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once per epoch; "cosine" and
         "linear" fall to 0 at the end of the run.

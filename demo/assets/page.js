@@ -1,11 +1,11 @@
-// What the page does in the browser: it shrinks images before they are sent, keeps the address,
-// and blends maps.
+// What the page does in the browser: it shrinks images before they are sent, keeps its state in
+// the URL, and blends maps.
 () => {
   const LONGEST = 640; // pixels of an image that is sent
   const LOSSLESS = 256; // up to this size it is sent as PNG
-  const KEPT = "own-image"; // in the session's storage: the visitor's image, for a reload
+  const KEPT = "own-image"; // the session storage's key of the visitor's image, for a reload
 
-  // Images. Re-encoding also drops the place where a photograph was taken.
+  // Images. Re-encoding also removes the location where a photograph was taken.
   const fetchBefore = window.fetch;
   const fileOf = async (url) => {
     const blob = await (await fetchBefore(url)).blob();
@@ -52,7 +52,7 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // The address. It is written once what it says has been restored.
+  // The URL. It is not changed until the state that it contains has been restored.
   let restored = false;
   const remember = (key, value, start) => {
     if (!restored) return;

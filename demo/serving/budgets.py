@@ -1,4 +1,4 @@
-"""Limits per visitor, so that nobody can block the others. A visitor is an address."""
+"""Limits per visitor, so that nobody can block the others. A visitor is an IP address."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-SHARES = {  # at a time, of all and of one: a session for streams, an address for the others
+SHARES = {  # at a time, in total and per address (streams: per session)
     "connections": (2500, 400),
     "uploads": (256, 48),
     "streams": (2000, 6),
 }
 PERIOD = 300  # seconds
-MOST = {  # per address and period, and the error message
+MOST = {  # the limit per address and period, and the error message
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
     # In the half hour that images are kept, one address cannot fill the disk space for all.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
-used: dict[tuple[str, str], float] = defaultdict(float)  # kind and address, in this period
+used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amount} in this period
 
 
 def address_of(scope: Scope) -> str:
-    """The visitor's address; of IPv6 the network, all of whose addresses are one visitor's."""
+    """The visitor's address; for IPv6 the /64 network, since one visitor can use all of it."""
     host = scope["client"][0] if scope.get("client") else ""
     try:
         address = ipaddress.ip_address(host)
@@ -37,7 +37,7 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more of `kind` for the length of a block.
+    """Count one more of `kind` during a `with` block.
 
     Raises:
         HTTPException: there are too many already.
@@ -55,10 +55,10 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
 
 
 def check(address: str) -> None:
-    """Refuse an address that has used too much.
+    """Refuse an address that has exceeded a limit.
 
     Raises:
-        HTTPException: it has.
+        HTTPException: it has exceeded one.
     """
     for kind, (most, refusal) in MOST.items():
         if used[kind, address] > most:

@@ -1,6 +1,6 @@
-"""A process that opens images, run by `decoder.py`: it may take too long, and then it is killed.
+"""The process that opens images. `decoder.py` starts it, and kills it if an image takes too long.
 
-Nothing of `demo` is imported: with gradio, it would start in seconds and take 200 MB.
+It imports nothing from `demo`: with gradio, it would take seconds to start, and 200 MB.
 """
 
 import io
@@ -18,15 +18,15 @@ from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import FORMATS, damaged, open_image
 
 MAX_SIDE = 512  # pixels; a longer image is reduced
-CPU_SECONDS = 3  # of one image; the largest that is accepted takes about one
+CPU_SECONDS = 3  # for one image; the largest accepted one takes about one second
 MEMORY = 1_500_000_000  # bytes of address space; the largest image takes less than half
-SENT, PIXELS = ".upload", ".pixels"  # files of a folder: what was sent, and a BMP image of it
+SENT, PIXELS = ".upload", ".pixels"  # names of files: the upload, and its pixels as BMP
 TOO_COSTLY = "the image takes too long or too much memory to open"
 NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """At most MAX_SIDE pixels a side; rounded up, so that the image is not narrower than before."""
+    """Reduce to at most MAX_SIDE pixels per side; rounded up, so that no side becomes 0."""
     factor = MAX_SIDE / max(image.size)
     if factor >= 1:
         return image
@@ -34,11 +34,11 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """A line names a folder; a line says the image's format, or why not, and the seconds of CPU."""
+    """Read folders, one per line; print [format, reason of refusal, CPU seconds] for each."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # by default one for each core, with memory of its own
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the default is one per core, each with its own memory
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # damaged images would fill the server's log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
@@ -55,7 +55,7 @@ def main() -> None:
             reason = TOO_COSTLY
         except OSError:
             reason = NO_ROOM
-        except Exception:  # of a decoder that does not expect such a file
+        except Exception:  # a decoder did not expect such a file
             reason = str(damaged("the image"))
         print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 

@@ -1,4 +1,4 @@
-"""Keeps the images that visitors send, once a process of its own has opened and reduced them.
+"""Keeps the images that visitors send, after a separate process has opened and reduced them.
 
 No check of a file's structure finds every image that takes minutes or gigabytes to decode. Limits
 of CPU time and memory stop all of them, and the server goes on meanwhile.
@@ -26,19 +26,19 @@ from demo.serving.decode import NO_ROOM, PIXELS, SENT
 from demo.serving.folder import new_folder
 from mobilenetv3_cifar.errors import ImageError
 
-SECONDS = 30  # of one image, on a machine that is busy with other work
+SECONDS = 30  # for one image, on a busy machine
 ROOT = Path(__file__).parents[2]
-UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # in a file's name, whose length counts in bytes
-REFUSAL = ".refusal"  # a file beside what is shown: the sentence
+UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, as a file name's length is limited in bytes
+REFUSAL = ".refusal"  # a file beside the shown one, with the reason of the refusal
 CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
 
 
 def open_kept(path: Path) -> Image.Image:
-    """The image that a visitor has sent, or one of the page's own PNG files.
+    """The image that a visitor sent, or one of the page's own PNG files.
 
     Raises:
-        ImageError: what was sent is refused; one sentence.
+        ImageError: the upload was refused; the message is one sentence.
     """
     refusal, pixels = path.with_name(REFUSAL), path.with_name(PIXELS)
     if refusal.exists():
@@ -55,12 +55,12 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Keep what a visitor sent, for the page to show and for `open_kept`.
+        """Keep an upload, for the page to show and for `open_kept`; count its CPU seconds.
 
-        Returns: the file to show. The seconds of CPU that it took are counted.
+        Returns: the file to show.
 
         Raises:
-            HTTPException: the address has used too much, or the image cannot be kept.
+            HTTPException: the address has exceeded a limit, or the image cannot be kept.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
         folder = new_folder("sent")
@@ -75,10 +75,10 @@ class Decoder:
             raise
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
-        with (folder / SENT).open("wb") as file:  # it waits there, not in memory
+        with (folder / SENT).open("wb") as file:  # uploads wait on disk, not in memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        async with turn, self.free:  # an address waits for its own images first
+        async with turn, self.free:  # one image per address at a time, then one in all
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
             budgets.used["seconds", address] += seconds
@@ -94,8 +94,8 @@ class Decoder:
         return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """The image's format, why it is refused, and the seconds of CPU that it took."""
-        for _ in range(2):  # a process that was killed may have been idle: ask another one once
+        """The image's format, why it is refused, and the CPU seconds that it took."""
+        for _ in range(2):  # retry once: the process may have been killed while idle
             process = await self.start()
             assert process.stdin is not None
             assert process.stdout is not None
@@ -110,11 +110,11 @@ class Decoder:
                 format, reason, seconds = json.loads(answer)
                 return format, reason, seconds
             code = process.returncode
-            await self.stop()  # it has ended, or would answer the next question with this answer
-            if code in (None, -signal.SIGXCPU):  # a limit of time
+            await self.stop()  # otherwise its late answer would be taken for the next image's
+            if code in (None, -signal.SIGXCPU):  # out of time
                 break
             logger.warning("The process that opens images ended with %s", code)
-            if code > 0:  # nothing has killed it: it has failed
+            if code > 0:  # it failed by itself; a signal gives a negative code
                 raise HTTPException(503, CANNOT_OPEN)
         return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
@@ -123,12 +123,12 @@ class Decoder:
             paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # else modules beside this file would hide those of Python
+                "-P",  # otherwise modules in this folder would hide Python's own
                 decode.__file__,
                 stdin=PIPE,
                 stdout=PIPE,
                 env=os.environ | {"PYTHONPATH": paths, "MALLOC_ARENA_MAX": "1"},
-                start_new_session=True,  # Ctrl-C is for the server
+                start_new_session=True,  # Ctrl-C goes to the server only
             )
         return self.process
 

@@ -1,7 +1,7 @@
-"""The folder of this process: all that visitors send and all that is made for them lies in it.
+"""The folder of this process, with all files that visitors send and that are made for them.
 
-It is new for each process, so nothing of an earlier one is ever served. It is deleted in every way
-of ending: by the process itself, by a watcher when it is killed, or by the next start.
+Each process creates a new one, so files of an earlier process are never served. It is deleted
+however the process ends: by the process itself, by a watcher if it is killed, or at the next start.
 """
 
 import fcntl
@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 GONE = "the image was not found, or was deleted after half an hour: choose it again"
 MASK = "/files"  # what visitors see in place of the folder's path
 PREFIX = "demo-"
-LOCK = ".lock"  # held as long as the process lives
+LOCK = ".lock"  # locked as long as the process lives
 WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` returns when the process has ended
 VISIBLE = re.compile(rf"{MASK}((?:/[\w@-][\w.@-]*)+)")
-held: list[object] = []  # the lock and the watcher live as long as the process
+held: list[object] = []  # keeps the lock and the watcher alive as long as the process
 
 
 class Keep(NamedTuple):
     seconds: float
-    megabytes: int  # on the disk; the oldest are deleted first
+    megabytes: int  # on disk; the oldest files are deleted first
 
 
-# What was made for a visitor is fetched within seconds. It cannot crowd out what was sent.
+# Files made for a visitor are fetched within seconds. They cannot crowd out uploads.
 KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
 
 
@@ -49,7 +49,7 @@ def own_folder() -> Path:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a signal to the whole group leaves it alive
+        start_new_session=True,  # so that a signal to the server's process group does not reach it
     )
     held.extend((lock, watcher))
     for kind in KEPT:
@@ -59,7 +59,7 @@ def own_folder() -> Path:
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete the folders of processes that have ended: nobody holds their lock."""
+    """Delete the folders of processes that have ended: their locks are free."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,14 +71,14 @@ def delete_own_folder() -> None:
 
 
 def new_folder(kind: str) -> Path:
-    """A new folder for one image, whose name nobody can guess."""
+    """A new folder for one image, with a name that nobody can guess."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder
 
 
 def delete_old() -> None:
-    """Delete what is too old, and the oldest of what takes too much of the disk."""
+    """Delete files that are too old, and the oldest ones if they take too much disk space."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):
@@ -92,7 +92,7 @@ def delete_old() -> None:
 
 
 def find_file(path: str) -> Path | None:
-    """The file that a visitor's path means."""
+    """The file that a visitor's path refers to."""
     match = VISIBLE.fullmatch(path)
     file = own_folder() / match[1][1:] if match else None
     with suppress(OSError):  # its name is too long
@@ -102,7 +102,7 @@ def find_file(path: str) -> Path | None:
 
 
 def mask(value: Any) -> Any:
-    """The same value with the folder's path hidden in all files that it names."""
+    """The same value, with the folder's path masked in all file names."""
     if isinstance(value, list | tuple):
         return [mask(each) for each in value]
     if not isinstance(value, dict):

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_JSON_BYTES = 200_000
 BODY_SECONDS = 60  # for a whole body to arrive
-RESPONSE_SECONDS = 300  # for an answer to be read; streams of answers may last
+RESPONSE_SECONDS = 300  # for a response to be read, unless it is a stream
 API = "/gradio_api"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
-NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # of files below /static and /assets
+NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # file paths below /static and /assets
 
-# All that the page and the API use: method, path, and kind. Anything else is answered with 404.
+# All routes that the page and the API use: method, path, and kind. All others return 404.
 ROUTES = (
     ("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json", "plain"),
     ("GET", rf"/(?:static|assets|svelte)/{NAMES}", "plain"),
@@ -45,9 +45,9 @@ ROUTES = (
     ("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
 )
 
-# A Space is shown in a frame on the Hub's page; elsewhere nobody has a reason to frame the demo.
+# The Hub shows a Space in a frame; nobody else has a reason to frame the demo.
 FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"
-# Gradio's page has inline scripts and compiles the functions that it gets as text.
+# Gradio's page has inline scripts and compiles functions that it receives as text.
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -90,7 +90,7 @@ class Guard:
             response = JSONResponse({"detail": error.detail}, error.status_code)
             await response(scope, receive, send_headers_too)
         except TimeoutError:
-            pass  # the answer was not read: the connection is closed
+            pass  # the response was not read: close the connection
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, parts = find_route(scope["method"], scope["path"])
@@ -122,7 +122,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Keep the image of an upload, or the reason why it is refused; what visitors see of it."""
+        """Keep the image of an upload, or the reason why it is refused; return its masked path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -139,7 +139,7 @@ class Guard:
                 budgets.used["bytes", address] += size
                 if size > MAX_UPLOAD_BYTES:
                     raise too_long(MAX_UPLOAD_BYTES)
-                budgets.check(address)  # others of the same address have come meanwhile
+                budgets.check(address)  # other uploads from the same address have arrived meanwhile
                 kept = await self.decoder.keep(file.file, file.filename or "", address)
         blocks = sum(file.stat().st_blocks for file in kept.parent.iterdir())
         budgets.used["bytes", address] += 512 * blocks - size
@@ -150,7 +150,7 @@ def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
     """The kind of a decoded path's route, and the named parts of its pattern.
 
     Raises:
-        HTTPException: there is none.
+        HTTPException: no route matches.
     """
     method = "GET" if method == "HEAD" else method
     for allowed, pattern, kind in ROUTES:
@@ -162,7 +162,7 @@ def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
 
 
 def is_cross_site(headers: Headers) -> bool:
-    """Whether another site's page made a visitor's browser send the request."""
+    """Whether another site's page caused a visitor's browser to send the request."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -178,7 +178,7 @@ def limited(receive: Receive, most: int) -> Receive:
 
     async def receive_part() -> Message:
         nonlocal size, done
-        if done:  # of what comes after the body only the end of the connection matters
+        if done:  # after the body, only the end of the connection matters
             return await receive()
         try:
             async with asyncio.timeout_at(deadline):
@@ -204,7 +204,7 @@ def file_response(path: str) -> FileResponse:
     """An image of this process, and nothing else.
 
     Raises:
-        HTTPException: the path does not mean one.
+        HTTPException: the path does not refer to one.
     """
     file = find_file(path)
     if file is None:

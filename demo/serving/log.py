@@ -1,4 +1,4 @@
-"""What the server logs: no visitor can fill the disk with it."""
+"""Limits on the server's log, so that no visitor can fill the disk with it."""
 
 import logging
 from collections import Counter
@@ -17,7 +17,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Whether a record is one of the first of its place; its texts are cut."""
+    """Whether a record is among the first of its place in the code; long texts are cut."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -16,18 +16,18 @@ from demo.serving.folder import GONE, find_file
 MAX_WAITING = 256  # events of all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
-UNHEARD_SECONDS = 10  # after which an event that nobody listens for is dropped
-FORGET_SECONDS = 120  # after which an answer that nobody fetched is forgotten
+UNHEARD_SECONDS = 10  # an event whose visitor has gone is dropped after this time
+FORGET_SECONDS = 120  # an answer that nobody fetched is dropped after this time
 WORD = r"[A-Za-z0-9_-]{1,64}"  # a session, an event or the name of a function
 
 
 class FairQueue(Queue):
-    """Takes the event of the address, then of the session, whose last turn is longest ago."""
+    """Serves the address, then the session, that has waited longest since its last turn."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
-        self.used: dict[str, float] = {}  # when each session last asked
-        self.turns: dict[str, float] = {}  # when each address and session had its last turn
+        self.used: dict[str, float] = {}  # time of each session's last request
+        self.turns: dict[str, float] = {}  # time of each address's and session's last turn
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
@@ -35,7 +35,7 @@ class FairQueue(Queue):
         """Take an event.
 
         Raises:
-            HTTPException: its function, its session or a file of it does not exist.
+            HTTPException: its function, its session or one of its files does not exist.
         """
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
@@ -47,21 +47,21 @@ class FairQueue(Queue):
         except UnicodeEncodeError as error:
             raise HTTPException(400, "The text contains an invalid character.") from error
         data = body.event_data if isinstance(body.event_data, dict) else {}
-        body.event_data = {"id": data.get("id")}  # all that a function asks of its event
+        body.event_data = {"id": data.get("id")}  # the only event data that functions use
         waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
         of_address = sum(each[0] == address_of(request.scope) for each in waiting)
         of_session = sum(each[2] == body.session_hash for each in waiting)
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
         result = await super().push(body, request, username)
-        self.used[str(body.session_hash)] = time.monotonic()  # set by gradio where there was none
+        self.used[str(body.session_hash)] = time.monotonic()  # gradio has set a missing one
         return result
 
     def waiting(self) -> list[Event]:
         return list(self.event_ids_to_events.values())
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """The next event, alone: the demo has no functions that take batches."""
+        """The next event, always a single one: no function of the demo takes batches."""
         ready = []
         for name, queue in self.event_queue_per_concurrency_id.items():
             self.drop_unheard(queue.queue)
@@ -86,7 +86,7 @@ class FairQueue(Queue):
                 self.event_ids_to_events.pop(event._id, None)
 
     def forget_unheard(self) -> None:
-        """Forget the answers that nobody has fetched: gradio would keep them forever."""
+        """Drop answers that nobody has fetched: gradio would keep them forever."""
         busy = {event.session_hash for event in self.waiting()}
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
@@ -108,11 +108,11 @@ def keys_of(event: Event) -> tuple[str, str]:
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace the paths of files by real ones: gradio would fetch addresses, and read any file.
+    """Replace masked paths by real ones: gradio would fetch URLs and read any file.
 
     Raises:
-        HTTPException: a path is that of no file of this process, or a number is not finite.
-        UnicodeEncodeError: a text cannot be sent back.
+        HTTPException: a path is not a file of this process, or a number is not finite.
+        UnicodeEncodeError: a text is not valid Unicode.
     """
     rest: list[Any] = [data]
     while rest:

@@ -30,17 +30,17 @@ from demo.serving.folder import delete_old, delete_own_folder, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # each keeps working memory of its own once it has run a network
+MAX_THREADS = 8  # each keeps its own working memory after it has run a network
 CLEANUP_SECONDS = 10  # between two cleanups; each takes milliseconds
-REQUEST_SECONDS = 15  # for the headers of a request to arrive, or for the next request to begin
+REQUEST_SECONDS = 15  # for a request's headers to arrive, or the next request to begin
 MAX_CONNECTIONS = 3000
-DESCRIPTORS = 8192  # wanted: asyncio accepts up to 2,048 connections before it asks about any
+DESCRIPTORS = 8192  # file descriptors: asyncio accepts up to 2,048 connections at once
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
-    """Gradio's app, with the guard outside of its middleware, which would reflect any origin."""
+    """Gradio's app inside the guard; gradio's own middleware would accept any origin."""
 
     def __init__(self) -> None:
         super().__init__(openapi_url=None)
@@ -82,7 +82,7 @@ def tried(job: Callable[[], None]) -> None:
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Do not repeat the body, as FastAPI would: that fails where it is not UTF-8."""
+    """Do not quote the body, as FastAPI would: that fails if it is not UTF-8."""
     return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
@@ -140,13 +140,13 @@ def launch_options() -> dict[str, Any]:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     log.limit()
-    if "SPACE_ID" in os.environ:  # the Hub's proxy says whose request it is; uvicorn reads this
+    if "SPACE_ID" in os.environ:  # uvicorn then takes the visitor's address from the proxy
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": [],  # the examples of gradio's API page would be refused
-        # Checked before the page shrinks an image; what arrives is limited by the guard.
+        "footer_links": [],  # the guard would refuse the requests of gradio's API page
+        # Checked before the page shrinks an image; the guard limits the upload itself.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""Deploy the demo to a Space on the Hub, in one commit, with all that it needs to run.
+"""Deploy the demo, with all files that it needs, to a Space on the Hub, in one commit.
 
 python -m demo.space.deploy owner/name            needs a token: hf auth login
 python -m demo.space.deploy owner/name --dry-run  lists what would be sent
@@ -22,7 +22,7 @@ MANIFEST = "deployed.json"  # in the Space: the files that a deployment has put 
 
 
 def files() -> dict[str, Path]:
-    """Each file's place in the Space, and where it is here."""
+    """The files to send: {path in the Space: local path}."""
     found = {name: ROOT.joinpath(*SPACE, name) for name in AT_THE_ROOT}
     for pattern in SENT:
         for path in sorted(ROOT.glob(pattern)):
@@ -33,7 +33,7 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send these files, and delete those of an earlier deployment that are not among them.
+    """Send these files, and delete other files that an earlier deployment sent.
 
     Returns: the address of the Space.
 

@@ -55,7 +55,7 @@ def build(out: Path, name: str | None = None) -> None:
         write_network(folder, page)
         fetch_runtime(page)
         finish_service_worker(page)
-        shutil.copytree(page, out)  # last, so that a failed build leaves no folder
+        shutil.copytree(page, out)  # last, so that a failed build leaves no folder behind
 
 
 def write_network(folder: Path, page: Path) -> None:
@@ -67,13 +67,13 @@ def write_network(folder: Path, page: Path) -> None:
         )
     shutil.copyfile(path, page / ONNX_FILE)
     facts = OnnxClassifier(path).metadata
-    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # of the maps, as in `overlay`
+    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the maps' colours, as in `overlay`
     content = json.dumps(facts | {"name": folder.name, "colours": colours})
     (page / "network.json").write_text(content, encoding="utf-8")
 
 
 def fetch_runtime(page: Path) -> None:
-    """onnxruntime-web's two files, by npm; refused unless they are the pinned ones."""
+    """Download onnxruntime-web's two files with npm; refuse any but the pinned ones."""
     command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
     with tempfile.TemporaryDirectory() as temporary:
         try:

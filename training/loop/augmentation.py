@@ -1,7 +1,7 @@
 """Data augmentation of a whole batch at once, on the device that trains.
 
-An augmentation is a frozen dataclass that maps a batch to another. A recipe lists those it uses, in
-order; there is no other registration.
+An augmentation is a frozen dataclass that maps a batch to another one. A recipe lists its
+augmentations in order; they need no registration.
 """
 
 import math
@@ -16,7 +16,7 @@ from training.loop.draws import Draws, Normalization
 
 
 class Batch(NamedTuple):
-    """What an augmentation changes, and what it may draw from."""
+    """The images and labels of a batch, and its random numbers."""
 
     images: Tensor  # normalised, float32 (N, 3, h, w)
     targets: Tensor  # class probabilities (N, C)
@@ -32,7 +32,7 @@ Augmentation = Callable[[Batch], Batch]
 
 
 def uses_progress(augmentation: Augmentation) -> bool:
-    """Whether it changes in the course of a run, so that a shorter run is not a prefix."""
+    """Whether it changes in the course of a run, so that a shorter run is not a prefix of it."""
     during = getattr(augmentation, "during", (0.0, 1.0))
     return during != (0.0, 1.0) or bool(getattr(augmentation, "sizes", ()))
 
@@ -56,7 +56,7 @@ def augment(
 class Flip:
     """Horizontal flip: "random" with probability 1/2, or "alternating".
 
-    Alternating flips each image in every other epoch, half of the images in the first (Jordan 2024,
+    "alternating" flips each image in every other epoch, half of them in the first (Jordan 2024,
     "94% on CIFAR-10 in 3.29 Seconds on a Single GPU").
     """
 
@@ -92,9 +92,9 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Rotate each enlarged image by its angle in degrees (N,)."""
         size, height = self.size, images.shape[2]
-        # Black is moved to zero, grid_sample's value outside; the edge is repeated once, to mix.
+        # Shift black to zero, grid_sample's value outside. Repeat the edge, for interpolation.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
-        # The nearest pixel of the enlarged image to each output pixel, then -1 to 1 across it.
+        # The nearest pixel of the enlarged image to each output pixel, as -1 to 1 across it.
         centred = torch.arange(size, device=images.device) - (size - 1) / 2
         y, x = centred.view(1, -1, 1), centred.view(1, 1, -1)
         radians = torch.deg2rad(angles).view(-1, 1, 1)
@@ -110,7 +110,7 @@ class EnlargeRotate:
 class Crop:
     """A random crop of the reflect-padded image.
 
-    `sizes` are pairs of (progress, size): up to that fraction of the run crops have that size, then
+    `sizes` are pairs (progress, size): up to this fraction of the run, crops have this size; then
     the image's own. Smaller crops early in training save time at little cost in accuracy.
     """
 
@@ -151,8 +151,8 @@ class Cutout:
 class CutMix:
     """A rectangle comes from another image, and the labels mix by area (Yun et al. 2019).
 
-    Whole batches are mixed, with `probability` and while the run's progress is in `during`. The
-    area's share is uniform in [0, 1]; each image is paired with its mirror in the batch's order.
+    With `probability`, and while the run's progress is in `during`, a whole batch is mixed. The
+    rectangle's fraction of the area is uniform in [0, 1]; the first image is paired with the last.
     """
 
     probability: float
@@ -178,7 +178,7 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """One geometric change for some images of the batch, one colour change for as many others.
+    """A geometric change of some images of the batch, and a colour change of as many others.
 
     Either rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to 1.25, or brightness,
     contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled,
@@ -193,8 +193,8 @@ class AffineColour:
         count = round(len(images) * self.probability / 2)
         if not count or not self.during[0] <= draws.progress < self.during[1]:
             return batch
-        amount = draws.uniform() * 2 - 1  # (N,), how much of the change, either way
-        kind = draws.integers(12)  # divides into three geometric or four colour changes
+        amount = draws.uniform() * 2 - 1  # (N,), strength and direction of the change
+        kind = draws.integers(12)  # divisible by the three geometric and four colour changes
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])

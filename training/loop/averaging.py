@@ -13,7 +13,7 @@ BATCH_SIZE = 500
 
 
 class Average:
-    """Follows a model: every floating-point tensor, batch-norm statistics included."""
+    """A moving average of all floating-point tensors, including batch-norm statistics."""
 
     def __init__(self, model: MobileNetV3Cifar, decay: float) -> None:
         self.decay = decay
@@ -25,7 +25,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the model; early steps weigh more, so that initial weights are forgotten."""
+        """Move towards the model, further in early steps, to forget the initial weights."""
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)
@@ -34,7 +34,7 @@ class Average:
 def reestimate_batch_norm(model: MobileNetV3Cifar, images: Tensor) -> None:
     """Replace the running statistics by the mean over batches of uint8 images (N, h, h, 3).
 
-    The averaged weights were never used in a forward pass: their statistics differ from the average
-    of those that the weights had on the way (Izmailov et al. 2018).
+    Statistics averaged over training do not fit the averaged weights, which were never used in a
+    forward pass (Izmailov et al. 2018).
     """
     update_bn((to_inputs(batch, model) for batch in images.split(BATCH_SIZE)), model)

@@ -1,9 +1,9 @@
 """The state of a run on disk: tensors in safetensors, the rest in JSON, never a pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON is written
-last, names the SHA-256 of the tensors and carries one of its own content, so a kill at any moment
-leaves either a whole checkpoint or none, and no bit of it changes unnoticed. The two newest are
-kept: a damaged one is skipped, with a warning, in favour of the one before.
+last and contains the SHA-256 of the tensors and of its own content. So a kill leaves either a whole
+checkpoint or none, and any damage is detected. The two newest are kept: if one is damaged, it is
+skipped with a warning, and the other is used.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ KEPT = 2  # newest checkpoints
 
 @dataclasses.dataclass
 class State:
-    """How far a run has come; all of it but the tensors."""
+    """The state of a run, without the tensors."""
 
-    step: int = 0  # optimizer steps done, over the whole run
+    step: int = 0  # optimizer steps done in the whole run
     loss_sum: float = 0.0  # over the images of the epoch so far
     correct: float = 0.0
     total: float = 0.0
@@ -41,7 +41,7 @@ def pack(
 ) -> dict[str, Tensor]:
     """Model, optimizer and moving average as one flat dict of contiguous CPU tensors.
 
-    Names are `model.NAME`, `average.NAME` and, of any optimizer, `optimizer.PARAMETER.SLOT`.
+    Names are `model.NAME`, `average.NAME` and, for any optimizer, `optimizer.PARAMETER.SLOT`.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
@@ -58,7 +58,7 @@ def unpack(
     optimizer: Optimizer,
     average: nn.Module | None = None,
 ) -> None:
-    """The reverse of `pack`, into objects of the same make."""
+    """The reverse of `pack`: load the tensors into objects of the same types."""
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
@@ -74,13 +74,13 @@ def unpack(
 
 
 def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The part of what `pack` made, under the part's own names."""
+    """The tensors of one part in a packed dict, under their own names."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that a run results in: the moving average where there is one."""
+    """The weights that result from a run: the moving average if there is one."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
@@ -100,7 +100,7 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
     for old in newest[KEPT:]:
         old.unlink()
     kept = {path.stem for path in newest[:KEPT]}
-    left_behind = folder.glob(".step-*.partial")  # by a kill while writing
+    left_behind = folder.glob(".step-*.partial")  # left by a kill while writing
     for path in (*folder.glob("step-*.safetensors"), *left_behind):
         if path.stem not in kept:
             path.unlink()
@@ -120,10 +120,10 @@ def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[s
         try:
             facts = json.loads(manifest.read_text())
             if facts.pop("manifest_sha256") != digest(facts):
-                raise ValueError("its content does not have its SHA-256")
+                raise ValueError("its content does not match its SHA-256")
             content = manifest.with_suffix(".safetensors").read_bytes()
             if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-                raise ValueError("its tensors do not have the SHA-256 it names")
+                raise ValueError("its tensors do not match its SHA-256")
             return load(content), State(**facts["state"]), facts["settings"], damaged
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged.append(f"{manifest.name} is damaged and skipped: {error}")

@@ -13,7 +13,7 @@ from torch import Tensor
 from training.errors import TrainingError
 from training.recipe import Precision
 
-# Launch options that would change a recipe silently: variable -> the values that change nothing.
+# Launch options that would silently change a recipe: variable -> the values that do not.
 UNSUPPORTED = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
     "ACCELERATE_DYNAMO_BACKEND": ("no",),
@@ -27,7 +27,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """An accelerator on the device ("cuda:1" is the second GPU), or on the best there is."""
+    """An accelerator on the device ("cuda:1" is the second GPU), by default on the best one."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
@@ -42,7 +42,7 @@ def make_accelerator(
         torch.cuda.set_device(int(index))
     accelerator = Accelerator(
         cpu=kind == "cpu",
-        mixed_precision="no",  # the loop itself chooses what runs in bfloat16
+        mixed_precision="no",  # the loop itself applies bfloat16
         log_with="tensorboard" if log_dir else None,
         project_dir=str(log_dir) if log_dir else None,
     )
@@ -64,7 +64,7 @@ def make_accelerator(
 
 
 def set_up_cuda(precision: Precision) -> None:
-    """float32 means float32, without TF32; bfloat16 needs a GPU that computes in it."""
+    """Make float32 exact, without TF32; check that the GPU supports bfloat16."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainingError("this GPU has no bfloat16; train with --precision float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

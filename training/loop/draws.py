@@ -1,4 +1,4 @@
-"""Random numbers of a training step, a function of seed and step alone, on the training device."""
+"""Random numbers of a training step, on the training device; they depend only on seed and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    Each is drawn for the whole batch, of which this process takes its part; they are made on the
-    training device, so a step copies nothing from the host.
+    Each is drawn for the whole batch, and this process takes its part. They are drawn on the
+    training device, so that a step copies nothing from the host.
     """
 
     seed: int
@@ -41,7 +41,7 @@ class Draws:
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
-        """A seed for torch's own generators, whose only user is dropout."""
+        """A seed for torch's own generators, which only dropout uses."""
         return int(torch.randint(2**62, (), generator=self.host_generator))
 
 
@@ -51,4 +51,4 @@ class Normalization:
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(std, device=device).view(3, 1, 1)
-        self.black = (0 - self.mean[None]) / self.std  # what a black pixel is normalised to
+        self.black = (0 - self.mean[None]) / self.std  # the normalised value of a black pixel

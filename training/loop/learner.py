@@ -1,6 +1,6 @@
-"""A network, its optimizer and its training images on one device: one optimizer step, written once.
+"""A network, its optimizer and its training images on one device, and the optimizer step.
 
-Nothing in a step copies from the host or waits for the device.
+A step never copies from the host or waits for the device.
 """
 
 import math
@@ -21,7 +21,7 @@ from training.loop.losses import Loss, load_teacher
 
 
 class Learner:
-    """`runs` is the folder of runs, among which a teacher may be."""
+    """`runs` is the folder of runs, which may contain a teacher's run."""
 
     def __init__(
         self, experiment: Experiment, images: Split, accelerator: Accelerator, seed: int, runs: Path
@@ -48,7 +48,7 @@ class Learner:
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
         self.network = self.model
-        if self.half and self.device.type == "cuda":  # where it would wait for kernel launches
+        if self.half and self.device.type == "cuda":  # uncompiled, it would wait for launches
             self.network = torch.compile(self.model)
         elif self.half and self.device.type == "cpu":
             use_fast_depthwise(self.bare_model)
@@ -59,12 +59,12 @@ class Learner:
 
     @property
     def saved(self) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module | None]:
-        """What a checkpoint holds the tensors of."""
+        """The objects whose tensors a checkpoint contains."""
         return self.bare_model, self.optimizer.optimizer, self.average
 
     @property
     def result(self) -> MobileNetV3Cifar:
-        """The network that counts: the moving average where there is one."""
+        """The network to validate and ship: the moving average if there is one."""
         return self.average or self.bare_model
 
     @property
@@ -75,7 +75,7 @@ class Learner:
     def step(self, step: int, batch: Tensor) -> Tensor:
         """One optimizer step on the images `batch` -> this process's [loss sum, correct, count].
 
-        The batch is that of all processes together; each takes its part, gradients are averaged.
+        The batch is that of all processes; each takes its part, and gradients are averaged.
         """
         indices, epochs = batch[self.part], self.experiment.epochs
         epoch, progress = step // self.steps_per_epoch, step / (self.steps_per_epoch * epochs)

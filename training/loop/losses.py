@@ -1,4 +1,4 @@
-"""The loss of a recipe: cross entropy, with label smoothing or a teacher where it has them."""
+"""The loss of a recipe: cross entropy, possibly with label smoothing or a teacher."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher of a recipe, in evaluation mode: a shipped variant, else the end of a run."""
+    """The teacher of a recipe, in evaluation mode: a shipped variant or a finished run."""
     if distillation is None:
         return None
     name = distillation.teacher
@@ -51,12 +51,12 @@ def load_teacher(
         teacher = from_run(runs / name / "seed-0", ended=True)
     for field in ("image_size", "mean", "std", "labels"):
         if getattr(teacher.config, field) != getattr(student, field):
-            raise TrainingError(f"the teacher {name} has another {field} than its student")
+            raise TrainingError(f"the teacher {name} and its student differ in {field}")
     return teacher.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
-    """The network of the newest checkpoint of a run, in evaluation mode; `ended`: of its last."""
+    """The network of a run's newest checkpoint, in evaluation mode; `ended` requires the last."""
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:

@@ -1,7 +1,7 @@
-"""Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer itself.
+"""Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer.
 
 A parameter's role decides how it is updated. Weight decay never applies to depthwise kernels, batch
-norm or biases: they are few, and shrinking them only rescales what batch norm rescales again.
+norm or biases: they are few, and batch norm would undo the shrinking.
 """
 
 import math
@@ -17,7 +17,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerj
 
 
 def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
-    """The 1x1 convolutions of the body, other weight matrices and kernels, and all the rest."""
+    """The 1x1 convolutions of the body, other weight matrices and kernels, and the rest."""
     roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -69,8 +69,8 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 convolutions, SGD for all other parameters.
 
-    torch.optim.Muon takes matrices only, and one by one; here convolutions are viewed as matrices
-    and orthogonalised in batches. `weight_decay` is decoupled, relative to the learning rate.
+    torch.optim.Muon takes only matrices, one by one; this class views convolutions as matrices and
+    orthogonalises them in batches. `weight_decay` is decoupled and relative to the learning rate.
     """
 
     lr: float
@@ -86,11 +86,11 @@ class Muon:
         return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
 
 
-OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate; the schedule scales every group's
+OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate; the schedule scales that of each group
 
 
 class MuonWithSgd(torch.optim.SGD):
-    """SGD whose groups that have `iterations` are updated by Muon instead."""
+    """SGD, but parameter groups with `iterations` are updated by Muon."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -122,10 +122,10 @@ class MuonWithSgd(torch.optim.SGD):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """Matrices (m, n) -> about the nearest with singular values of 1, by Newton-Schulz.
+    """Matrices (m, n) -> approximately the nearest with singular values 1, by Newton-Schulz.
 
-    Matrices of similar shape are padded with zeros, which leaves the result as it is, and share
-    their products. On a GPU they are bfloat16, as in the authors' implementation.
+    Matrices of similar shape are padded with zeros, which does not change the result, and
+    multiplied together. On a GPU they are bfloat16, as in the authors' implementation.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -144,7 +144,7 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
 
 
 def newton_schulz(stack: Tensor, iterations: int) -> Tensor:
-    """Of matrices (N, m, n) with m <= n; the quintic iteration that Muon's authors tuned."""
+    """The quintic iteration tuned by Muon's authors, for matrices (N, m, n) with m <= n."""
     a, b, c = NEWTON_SCHULZ
     x = stack.bfloat16() if stack.is_cuda else stack
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -1,4 +1,4 @@
-"""Which code, software and hardware a number came from."""
+"""The code, software and hardware that produced a number."""
 
 import platform
 import re
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
-    """What a figure must be read with: commit, device, PyTorch's version and its CPU threads."""
+    """The context of a measurement: commit, device, PyTorch's version and its CPU threads."""
     return {
         "commit": commit(),
         "device": device_name(device),
@@ -22,7 +22,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """The checked-out commit, with "+changes" where a loaded file of ours differs from it."""
+    """The checked-out commit, with "+changes" if a loaded file of this project differs from it."""
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     ours = [path for path in files if Path(path).is_relative_to(ROOT) and path.endswith(".py")]
     ours = [path for path in ours if "site-packages" not in path]
@@ -31,7 +31,7 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """What a git command prints in this checkout, or "" where there is no git or no checkout."""
+    """The output of a git command in this checkout, or "" without git or a checkout."""
     command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(
@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """The group of a pattern in a file; "" where there is no such file (not Linux) or match."""
+    """The group of a pattern in a file; "" without a match or the file (it exists on Linux)."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

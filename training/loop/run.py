@@ -34,7 +34,7 @@ from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-COLLECT_STEPS = 10  # between two readings of the loss, which wait for the device
+COLLECT_STEPS = 10  # between two readings of the loss: a reading waits for the device
 
 
 class Run:
@@ -59,7 +59,7 @@ class Run:
         self.folder, self.state, self.saved = path, State(), time.monotonic()
 
     def settings(self) -> dict[str, Any]:
-        """What a resumed run must share with its beginning."""
+        """The settings that must not change when a run is resumed."""
         return {
             **{name: repr(value) for name, value in self.experiment.model.items()},
             **self.experiment.recipe.settings(),
@@ -84,7 +84,7 @@ class Run:
                 initial=len(self.state.history) * images + int(self.state.total),
                 unit="img",
                 desc=self.experiment.name,
-                mininterval=0.5 if sys.stderr.isatty() else 30,  # seconds; a log wants fewer lines
+                mininterval=0.5 if sys.stderr.isatty() else 30,  # seconds; a log needs fewer lines
                 disable=not first,
             ) as bar:
                 for epoch in range(len(self.state.history), epochs):
@@ -99,22 +99,22 @@ class Run:
         steps = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
         if steps != self.state.step * self.accelerator.num_processes:
             what = f"the processes found different checkpoints in {self.folder}"
-            raise TrainingError(f"{what}: it must be on a disk that all of them share")
+            raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """All the epoch's steps that are left, in batches of the seeded permutation."""
+        """The remaining steps of the epoch, in batches of the seeded permutation."""
         self.learner.model.train()
         batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
         permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
         order = torch.from_numpy(permutation).to(self.device)
         first, end = (number * self.learner.steps_per_epoch for number in (epoch, epoch + 1))
         begun = time.monotonic()
-        sums: list[Tensor] = []  # of the steps since the last collection
+        sums: list[Tensor] = []  # sums over the steps since the last collection
         for step in range(self.state.step, end):
             batch = order[(step - first) * batch_size :][:batch_size]
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # Several processes agree on a signal only now and then: it makes them wait.
+            # Several processes check for signals only at intervals, since each check waits for all.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -125,9 +125,9 @@ class Run:
             self.save_if_due(signals)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add what all processes counted in the steps since the last time to the state.
+        """Add the sums of all processes since the last collection to the state.
 
-        In float64 such sums are exact, so they do not depend on how often they were collected.
+        In float64 they are exact, so the result does not depend on how often they are collected.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
@@ -160,7 +160,7 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        self.save_shorter_runs()  # first: an epoch that is saved is not repeated on resume
+        self.save_shorter_runs()  # before saving, because a saved epoch is not repeated on resume
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
@@ -173,7 +173,7 @@ class Run:
         """[correct predictions, sum of losses] over the validation split, by all processes."""
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
-                for buffer in network.buffers():  # batch norm's: each process has its own
+                for buffer in network.buffers():  # batch-norm statistics: each process has its own
                     torch.distributed.broadcast(buffer, 0)
         mine = self.data.validation.take(self.learner.part)
         sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)
@@ -191,7 +191,7 @@ class Run:
             if self.accelerator.is_main_process:
                 name = signal.Signals(number).name
                 print(f"stopped by {name}; the same command resumes", file=sys.stderr)
-            sys.exit(128 + number)  # as shells have it
+            sys.exit(128 + number)  # as shells report it
 
     def save(self) -> None:
         self.save_in(self.folder, self.settings())
@@ -199,7 +199,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_shorter_runs(self) -> None:
-        """Save the end of an experiment whose whole run this one has just been through."""
+        """Save the end of a shorter experiment that this run has just passed through."""
         for row in EXPERIMENTS.values():
             if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name
@@ -212,4 +212,4 @@ class Run:
             checkpoint.write(folder, checkpoint.pack(*self.learner.saved), self.state, settings)
         except OSError as error:
             what = f"cannot write a checkpoint in {folder}: {error}"
-            raise TrainingError(f"{what}; the one before is whole") from error
+            raise TrainingError(f"{what}; the previous one is intact") from error

@@ -18,7 +18,7 @@ from training.loop.checkpoint import State
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that no second trainer writes into it."""
+    """Lock the folder, so that no second trainer writes into it."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -30,9 +30,9 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[dict[str, Tensor], State]:
-    """The tensors and state of the newest checkpoint; no tensors where there is none.
+    """The tensors and state of the newest checkpoint; without one, no tensors and a new state.
 
-    `settings` are what a resumed run must share with its beginning; `environment` should be.
+    `settings` must not have changed since the run began; a change of `environment` is reported.
     """
     found = checkpoint.read(folder)
     if found is None:
@@ -45,7 +45,7 @@ def newest(
     ]
     if differing:
         what = f"{folder} began with other settings: {'; '.join(differing)}"
-        raise TrainingError(f"{what}. Go back to them, or delete the folder to begin anew")
+        raise TrainingError(f"{what}. Use these again, or delete the folder to start over")
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"

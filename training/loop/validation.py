@@ -1,7 +1,7 @@
 """Logits, loss and accuracy of a model over a dataset split, in evaluation mode and float32.
 
-The images go to the device as they are stored; what `predict` does image by image with Pillow is
-done there for whole batches, to the bit.
+Images are copied to the device as uint8. Whole batches are resized there, with the same result, bit
+for bit, as `predict` has with Pillow.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ def split_logits(
 ) -> Tensor:
     """Logits of all images of a split, or of the mirrored ones: float32 (N, C), on the CPU.
 
-    `what` names the progress bar; without it there is none.
+    `what` is the title of the progress bar; without it, none is shown.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
-    if device.type == "cuda":  # the only other device with the float64 of `pillow_resize`
+    if device.type == "cuda":  # the only other device with float64, which `pillow_resize` needs
         size, home = 500, device
     training, rows = model.training, []
     model.eval()
@@ -39,7 +39,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """uint8 (N, 32, 32, 3) -> what the model's `preprocess` gives, channels last."""
+    """uint8 (N, 32, 32, 3) -> the output of the model's `preprocess`, channels last."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)

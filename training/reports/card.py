@@ -1,4 +1,4 @@
-"""The model card: typed metadata, and a template that holds no number of this network.
+"""The model card: typed metadata, and a template without any number of the network.
 
 Every number in a card comes from the `metrics.json`, `history.csv` and `config.json` beside it.
 """
@@ -45,7 +45,7 @@ def write_card(folder: Path) -> None:
 
 
 def card_data(metrics: Metrics) -> ModelCardData:
-    """The card's metadata, the test results as `model-index`."""
+    """The card's metadata, with the test results as `model-index`."""
     return ModelCardData(
         model_name=metrics["name"],
         language="en",
@@ -72,6 +72,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % interval of an accuracy over the choice of test images."""
+    """The 95 % interval of an accuracy, from the sampling of test images."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

@@ -1,8 +1,8 @@
-"""What the report's claims are checked by: a quantity, and what is expected of it.
+"""The checks of the report's claims: a quantity, and the value expected of it.
 
-A quantity takes all results and those that it is about; it returns a value, the margin within which
-the value counts as 0, and the numbers behind it as text. `curves` has those that read the history
-of a run.
+A quantity is a function of all results and of those that the claim names. It returns a value, the
+margin within which the value counts as 0, and the underlying numbers as text. `curves` has the
+quantities that read the history of a run.
 """
 
 import math
@@ -27,8 +27,8 @@ from training.reports.results import (
 from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
-BALANCED = 0.10  # how far a class's recall may be from the mean of all classes
-UNDERFITTING = 0.05  # training accuracy below that after ten epochs without dropout
+BALANCED = 0.10  # largest distance of a class's recall from the mean of all classes
+UNDERFITTING = 0.05  # deficit in training accuracy against ten epochs without dropout
 
 
 class Measured(NamedTuple):
@@ -43,7 +43,7 @@ def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
 
 
 def rises(measured: Measured) -> str:
-    """Above 0; open within the margin. Without a margin nothing is open."""
+    """Confirmed if above 0; not decidable within the margin, unless that is 0."""
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
     return "confirmed" if measured.value > 0 else "not confirmed"
@@ -58,12 +58,12 @@ def still(measured: Measured) -> str:
 
 
 def exceeds(measured: Measured) -> str:
-    """As `rises`, but what is within the margin has not risen."""
+    """As `rises`, but a value within the margin has not risen."""
     return "confirmed" if measured.value > measured.margin else "not confirmed"
 
 
 def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
-    """A value and its margin, in percentage points unless another scale is given."""
+    """A value and its margin as text, by default in percentage points."""
     value = f"{scale * measured.value:+.{digits}f}"
     if math.isinf(measured.margin):
         return f"{value} (variation unknown)"
@@ -88,7 +88,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Its lead over the setting that it is least clearly ahead of."""
+    """How far it is ahead of the setting for which that is least clear."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -98,7 +98,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """By how much less the gap of one network widens than that of another."""
+    """How much less the gap of one network widens than that of another."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -112,13 +112,13 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The difference, unless the first does not even pass 80 %."""
+    """The difference of two settings, or how far the first is below 80 % if it is."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
-    """The margin is two standard errors of a difference of two proportions."""
+    """Test minus validation accuracy; the margin is two standard errors of that difference."""
     test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
@@ -131,7 +131,7 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
-    """The largest distance of a class's recall from the mean; macro averages cannot tell."""
+    """The largest distance of a class's recall from the mean, which averages hide."""
     recalls = {
         label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
         for label in one.metrics["test"]["per_class"]
@@ -172,7 +172,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """What another epoch adds, judged by the settings that were trained for longer."""
+    """The gain of another epoch, in the settings that were trained for longer."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer

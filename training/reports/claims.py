@@ -1,7 +1,7 @@
-"""The report's claims, each with the quantity that decides it and what it expects of that.
+"""The report's claims, each with the quantity that decides it and the expected value.
 
-`reproduction_template.md` explains the rules. `original` is the verdict of the rules that were
-committed on 22 November 2026 (827579a), by the runs of that time; None: not judged then.
+`reproduction_template.md` explains the rules. `original` is the verdict of the rules committed on
+22 November 2026 (827579a), with the runs of that time, or None if they did not judge the claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ OURS = "not in the report"
 
 class Claim(NamedTuple):
     where: str
-    needs: tuple[str, ...]  # the experiments that the quantity takes; the claim is of the first
+    needs: tuple[str, ...]  # the experiments compared; the claim is about the first
     says: str  # in our words
     quantity: Callable[..., Measured]
     expected: Callable[[Measured], str]  # -> the verdict
     original: str | None = None
-    of: Mapping[str, Any] = MappingProxyType({})  # more arguments of the quantity
+    of: Mapping[str, Any] = MappingProxyType({})  # further arguments of the quantity
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
@@ -127,7 +127,7 @@ CLAIMS = (
 
 
 def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
-    """Verdict and numbers; "not decidable" where results or a known variation are missing."""
+    """Verdict and numbers; "not decidable" if results are missing or the variation is unknown."""
     missing = [name for name in claim.needs if name not in results]
     if missing:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
@@ -136,9 +136,9 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """(better, worse, verdict, figures) of two settings that the report has clearly in that order.
+    """(better, worse, verdict, figures) of each pair of settings that clearly differ in the report.
 
-    Clearly: the reported accuracies differ by more than two single runs of ours would by chance.
+    Clearly: their reported accuracies differ by more than two single runs of ours would by chance.
     Ours agree, disagree, or tie ("not decidable") by the rule for two settings.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]

@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
-    """How a column of the history changes from an epoch to the last."""
+    """The change of a column of the history from an epoch to the last one."""
     moved = noise(one, results, lambda row: row[column]).of(
         one.history[-1][column] - one.at(epoch, column)
     )
@@ -31,7 +31,7 @@ def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Mea
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
 ) -> Measured:
-    """What the same network still gains with another schedule, where this one has stopped."""
+    """The gain of the same network with another schedule, after this one has stopped learning."""
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
     figures += f"; the same network with a cosine schedule, {gain.figures}"
@@ -39,7 +39,7 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
-    """Of accuracies and losses, training and validation, in any epoch up to `epoch`."""
+    """The smallest improvement of training and validation curves in any epoch up to `epoch`."""
     rows = one.history[: epoch or None]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -64,7 +64,7 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """Of training accuracy, in one epoch."""
+    """The largest fall of training accuracy in one epoch."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
@@ -112,7 +112,7 @@ def loss_gap_change(
 
 
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
-    """Of the validation loss, by the end of training."""
+    """The rise of the validation loss from its lowest value to the end of training."""
     lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
     if lowest == len(one.history):
         return Measured(0, 0, "the validation loss is lowest after the last epoch")

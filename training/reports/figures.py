@@ -1,4 +1,4 @@
-"""The figures of a model folder, each like one of the report's: curves, matrices, images."""
+"""The figures of a model folder, modelled on the report's: curves, matrices, images."""
 
 from pathlib import Path
 
@@ -19,21 +19,21 @@ from training.recipe import Recipe
 from training.reports import results
 from training.reports.results import Results
 
-matplotlib.use("Agg")  # files only, no window
+matplotlib.use("Agg")  # write files, open no window
 
 DPI = 100
 BATCH_IMAGES = 16
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
-    """The figures that need no more than the model folder's own files."""
+    """The figures that need only the model folder's own files."""
     one = results.read(folder)
     save(curves(one), folder / "curves.png")
     save(confusion_matrices(one), folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:
-    # Without the software's name and version in it, the same figure is the same file.
+    # Without the software's version in it, the same figure gives the same file.
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
@@ -102,7 +102,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def activation_maps(
     model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
 ) -> None:
-    """Grad-CAM of one test image per class: the first correct and the first wrong one in turn."""
+    """Grad-CAM of one test image per class: alternately the first correct and first wrong one."""
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")
     columns = figure.subplots(2, len(labels)).T

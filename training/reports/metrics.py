@@ -52,7 +52,7 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Counts and accuracy where an image's probabilities are averaged with its mirror image's."""
+    """Counts and accuracy if probabilities are averaged with those of the mirror image."""
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
@@ -70,7 +70,7 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 def count_macs(model: MobileNetV3Cifar) -> int:
     """Multiply-accumulates of the convolution and linear layers for one image.
 
-    Output positions times weight elements; no bias, batch norm or activation.
+    Output positions times weight elements, without bias, batch norm or activation.
     """
     size, device = model.config.image_size, next(model.parameters()).device
     with FlopCounterMode(display=False) as counter:

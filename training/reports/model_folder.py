@@ -32,7 +32,7 @@ def make_model_folder(
 ) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
 
-    `command` is what made the run: that of a longer one, where this one is its beginning.
+    `command` made the run, or the longer run of which it is the beginning.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -81,7 +81,7 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """What is measured on the dataset splits; each test image is used for this once."""
+    """The measurements on the dataset splits, the only use of the test images."""
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -98,7 +98,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Add another seed's metrics to a model folder, and to its card if that is there already."""
+    """Add another seed's metrics to a model folder, and to its card if it has one."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
@@ -108,7 +108,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Where and with what a run was made: of what changed when it was resumed, every value."""
+    """Hardware and software of a run, with all values if they changed when it was resumed."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),
@@ -131,5 +131,5 @@ def install_folder(staged: Path, target: Path) -> None:
         return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
     replace_files(target, {path.name: path.read_bytes() for path in ordered})
-    for name in (ONNX_FILE, INT8_FILE):  # made of the weights that were there before
+    for name in (ONNX_FILE, INT8_FILE):  # they were exported from the previous weights
         (target / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""REPRODUCTION.md and the demo's list of conclusions, from the results of report and controls."""
+"""REPRODUCTION.md and the demo's conclusions, from the experiments of the report and controls."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ def document(results: ResultsByName) -> bytes:
 
 
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
-    """Our mean test accuracy beside the report's, for each experiment that has both."""
+    """Compare our mean test accuracy with the report's, for each experiment that has both."""
     rows = []
     for each in results.values():
         if each.row.report:
@@ -76,7 +76,7 @@ def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """Test accuracy, precision and recall of seed 0 beside the report's."""
+    """Compare test accuracy, precision and recall of seed 0 with the report's."""
     keys = {"accuracy": "accuracy", "precision": "precision_macro", "recall": "recall_macro"}
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []
@@ -93,7 +93,7 @@ def comparison_table(results: ResultsByName) -> str:
 
 
 def independent_runs(results: ResultsByName) -> list[Metrics]:
-    """Every run that was trained: one that is a prefix of another counts once, with the longer."""
+    """Every trained run; one that is a prefix of a longer run is not listed again."""
     beginnings = {
         (shorter.name, run["seed"])
         for longer, shorter in shared_runs(results)

@@ -1,4 +1,4 @@
-"""The results of an experiment: what its model folder holds, over all its seeds."""
+"""The results of an experiment, from its model folder, for all its seeds."""
 
 import csv
 import statistics
@@ -33,7 +33,7 @@ class Results(NamedTuple):
 
     @property
     def runs(self) -> list[Metrics]:
-        """The metrics of every seed, the shipped one's first."""
+        """The metrics of every seed, the shipped one first."""
         return [self.metrics, *self.seeds]
 
     def mean_of(self, measure: Measure) -> float:
@@ -69,7 +69,7 @@ def read(folder: Path) -> Results:
 
 
 def read_all(cards: Path) -> dict[str, Results]:
-    """The results of those experiments that have any, in the order of the experiments' rows."""
+    """The results of all experiments that have any, in the order of `EXPERIMENTS`."""
     return {
         name: read(cards / name) for name in EXPERIMENTS if (cards / name / METRICS_FILE).exists()
     }

@@ -1,8 +1,8 @@
 """`metrics.json`: its keys, their types and meaning, and a check that a file has them.
 
 Fractions are from 0 to 1. Accuracies are measured on the weights as shipped, in evaluation mode,
-without augmentation. Keys marked NotRequired are missing from files written before they existed,
-or by runs that do not have them.
+without augmentation. Keys marked NotRequired are missing from older files, or from those of runs
+to which they do not apply.
 """
 
 import json
@@ -40,12 +40,12 @@ class SplitMetrics(Summary):
     recall_macro: float
     f1_macro: float
     top5_accuracy: float
-    ece: float  # expected calibration error, 15 bins, of the probabilities that `predict` gives
-    ece_untempered: float  # the same before the config's temperature
+    ece: float  # expected calibration error, 15 bins, of the probabilities of `predict`
+    ece_untempered: float  # the same without the config's temperature
     unsure: float  # fraction of images that are flagged as probably none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # validation only: the 45k/5k run it is of, where that is another run
+    run: NotRequired[str]  # validation only: the name of the 45k/5k run, if measured on that one
 
 
 class Weights(TypedDict):
@@ -57,7 +57,7 @@ class Weights(TypedDict):
 class Training(TypedDict):
     command: str
     seconds: float  # of training and validation
-    images: NotRequired[int]  # that the network was trained on, repetitions counted
+    images: NotRequired[int]  # images trained on, counting repetitions
     precision: str
     processes: int
     device: str
@@ -70,7 +70,7 @@ class Int8(Summary):
     """The 8-bit ONNX file, measured on the test images."""
 
     bytes: int
-    validation_change: float  # of the validation accuracy, which decided that the file is offered
+    validation_change: float  # of validation accuracy, by which the file was accepted
     speedup: float  # over the float file at batch 1, on one thread
     calibration_images: int
     onnxruntime: str  # version

@@ -1,15 +1,15 @@
-// Reduction of images: the same pixels as mobilenetv3_cifar.preprocessing, to the bit.
+// Reduces images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
 
-export const SIZE = 32; // pixels a side of what the network takes
-const PRECISION = 22; // bits: Pillow resizes with whole-number weights
+export const SIZE = 32; // pixels per side of the network's input
+const PRECISION = 22; // bits of the weights: Pillow resizes with integers
 
-// An ImageData -> RGB bytes (SIZE, SIZE, 3), as Pillow's antialiasing bilinear filter gives them.
+// An ImageData -> RGB bytes (SIZE, SIZE, 3), by Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {
   const rows = squeeze(data, 4, width, height);
   return new Uint8Array(squeeze(rows, 3, height, SIZE).buffer);
 }
 
-// Each line of `length` pixels -> a column of SIZE: two calls give an image the right way round.
+// Reduce each line of `length` pixels to a column of SIZE. As this transposes, it is called twice.
 function squeeze(pixels, channels, length, lines) {
   const out = new Uint8ClampedArray(3 * SIZE * lines);
   weights(length).forEach(({ first, values }, x) => {
@@ -28,7 +28,7 @@ function squeeze(pixels, channels, length, lines) {
   return out;
 }
 
-// Of each output pixel: the first input pixel it depends on, and the weights from there on.
+// For each output pixel: its first input pixel, and the weights of that and the following ones.
 function weights(length) {
   const scale = length / SIZE;
   const support = Math.max(scale, 1);

@@ -5,7 +5,7 @@ import { SIZE, reduce } from "./images.js";
 
 export class Network {
   static async load() {
-    ort.env.wasm.numThreads = 1; // more need headers that static hosts do not send
+    ort.env.wasm.numThreads = 1; // more threads need headers that static hosts do not send
     const network = new Network();
     [network.facts, network.session] = await Promise.all([
       fetch("network.json").then((response) => response.json()),
@@ -14,7 +14,7 @@ export class Network {
     return network;
   }
 
-  // image: ImageData; target: the index of the class that the map is for, -1 for the predicted one.
+  // image: ImageData; target: the index of the class to explain, -1 for the predicted one.
   async answer(image, target = -1) {
     const outputs = await this.session.run({
       images: new ort.Tensor("uint8", reduce(image), [1, SIZE, SIZE, 3]),
@@ -27,7 +27,7 @@ export class Network {
       probabilities,
       probablyNone: threshold !== null && outputs.ood_score.data[0] < threshold,
       map: outputs.activation_map.data, // from 0 to 1, in rows
-      mapSize: outputs.activation_map.dims[2], // pixels a side
+      mapSize: outputs.activation_map.dims[2], // pixels per side
     };
   }
 }

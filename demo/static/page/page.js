@@ -45,7 +45,7 @@ function draw(source, left, top, width, height, toWidth, toHeight) {
     [image.width, image.height] = [toWidth, toHeight];
     element("stage").style.setProperty("--ratio", toWidth / toHeight);
   }
-  imageContext.fillStyle = "white"; // under what is transparent
+  imageContext.fillStyle = "white"; // behind transparent pixels
   imageContext.fillRect(0, 0, toWidth, toHeight);
   imageContext.drawImage(source, left, top, width, height, 0, 0, toWidth, toHeight);
 }
@@ -68,7 +68,7 @@ async function answer() {
   map.dataset.label = labels[index];
 }
 
-// Say why there is no answer; the bars of the answer before would look like one.
+// Say why there is no prediction, and remove the bars of the previous one.
 function refuse(reason) {
   element("verdict").textContent = reason;
   element("bars").replaceChildren();
@@ -108,7 +108,7 @@ function stopCamera() {
   element("speed").textContent = "";
 }
 
-// One frame after another, each the centred square, until the camera stops.
+// Classify the centred square of each frame until the camera stops.
 async function classifyFrames(source) {
   let [since, frames] = [performance.now(), 0];
   while (video === source) {
@@ -131,7 +131,7 @@ element("file").addEventListener("change", ({ target: { files } }) => files[0] &
 element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value));
 target.addEventListener("change", () => video || answer());
 start().then(
-  // Where it is refused, the page works all the same, but not offline.
+  // If the service worker is refused, the page still works, but not offline.
   () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
   (error) => refuse(`The network cannot be loaded: ${error.message}`),
 );

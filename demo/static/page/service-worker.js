@@ -1,5 +1,5 @@
 // Keeps every file of the page in the browser, so that it works offline.
-// The build replaces VERSION by a hash of the files, and FILES by their names.
+// The build replaces VERSION with a hash of the files, and FILES with their names.
 
 const CACHE = "mobilenetv3-cifar-VERSION";
 const FILES = [];

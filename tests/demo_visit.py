@@ -1,0 +1,45 @@
+"""Visits of the demo in a browser, for tests."""
+
+import pytest
+from playwright.sync_api import expect
+
+EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
+PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
+SLOW = 30_000  # milliseconds, for a busy machine
+expect.set_options(timeout=SLOW)
+
+
+@pytest.fixture
+def visit(browser, url):
+    """Open the page; at the end nothing may have left its origin or complained in the console."""
+    requests, console, contexts = [], [], []
+
+    def open_page(width=1280, scheme="light", address=""):
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, permissions=PERMISSIONS
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(SLOW)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: console.append(message.text))
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.goto(f"{url}/{address}")
+        page.locator("#image input[type=file]").wait_for(state="attached")
+        page.wait_for_function("window.demo")  # page.js has run
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [each for each in requests if not each.startswith((url, "data:", "blob:"))]
+    assert set(console) <= EXPECTED_CONSOLE
+
+
+def show(page, file):
+    page.locator("#image input[type=file]").set_input_files(file)
+
+
+def answered(page):
+    page.locator("#answer .map").first.wait_for()
+    return page.locator("#answer h2").inner_text()
