@@ -201,10 +201,10 @@ def test_a_network_that_would_not_load_is_not_saved_over_a_good_one(tmp_path, ch
     model.save_pretrained(tmp_path / "model")
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     change(model)
-    with pytest.raises(ModelFolderError, match=f"this network has other layers .*{cause}"):
+    with pytest.raises(ModelFolderError, match=f"this network.s layers differ .*{cause}"):
         model.save_pretrained(tmp_path / "model")
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
-    with pytest.raises(ModelFolderError, match="this network has other layers"):
+    with pytest.raises(ModelFolderError, match="this network's layers differ"):
         model.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -102,7 +102,7 @@ def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):
 def test_a_network_or_folder_that_would_not_load_is_not_pushed(loopback, folder):
     model = MobileNetV3Cifar.from_pretrained(folder)
     model.head[3] = torch.nn.Conv2d(1280, 5, 1)
-    with pytest.raises(ModelFolderError, match="this network has other layers"):
+    with pytest.raises(ModelFolderError, match="this network's layers differ"):
         model.push_to_hub(REPO_ID, token=TOKEN)
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"\0")
