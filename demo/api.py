@@ -68,7 +68,7 @@ def classify(
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
     """Classify an image: the probability of every class, the image under its map, and details.
 
-    method: gradcam, gradcam++, layercam, hirescam or eigencam. target: a class, or "predicted".
+    method: such as gradcam; an error lists them all. target: a class, or "predicted".
     opacity: of the map, from 0 to 1. The details are the map's `layer`, whether it is `blank`, the
     `ood_score`, and whether the image is `probably_none` of the ten classes.
     """

@@ -96,7 +96,7 @@ def load(
             logger.warning("%s; it is downloaded again", error)
             return in_time(lambda: fetch(cache, force=True))
         except OSError as error:
-            if error.errno is None:  # an error of the client, not of the disk
+            if error.errno is None:  # an OSError of the HTTP client, not of the disk
                 raise
             logger.warning("%s cannot be written (%s): not cached", cache, error.strerror)
             with tempfile.TemporaryDirectory() as temporary:

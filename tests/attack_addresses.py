@@ -1,6 +1,6 @@
 """The demo and an attacker in a network that has loopback alone: prints a list of what went wrong.
 
-A second server stands for an address that must never be fetched; whoever asks it is counted.
+A second server stands for an address that must never be fetched; it counts requests.
 """
 
 import fcntl

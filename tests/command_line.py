@@ -22,7 +22,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path, sample):
-    """A folder with two images, one of them in a folder of its own, and a file that is none."""
+    """A folder with two images, one of them in a subfolder, and a file that is not an image."""
     folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(sample[0][0]).save(folder / "a.png")

@@ -1,4 +1,4 @@
-"""What every test shares: no network, a seeded start, 600 real images, one working directory."""
+"""Shared by all tests: no network, a fixed seed, 600 real images, one working directory."""
 
 import os
 import socket
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """A test that looks up any name but this machine's own fails."""
+    """Fail a test that looks up any host but this machine."""
     real = socket.getaddrinfo
 
     def only_loopback(host, *args, **kwargs):

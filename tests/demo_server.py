@@ -90,7 +90,7 @@ def shipped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lookups():
-    """The names of machines that were looked up since the demo began, of whatever thread."""
+    """The host names looked up by any thread since the demo started."""
     names = []
     real = socket.getaddrinfo
 

@@ -1,4 +1,4 @@
-"""Results of experiments that nobody ran, for the tests of tables, cards and claims."""
+"""Invented results of experiments, for the tests of tables, cards and claims."""
 
 import dataclasses
 

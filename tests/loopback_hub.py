@@ -1,9 +1,8 @@
-"""A Hub on this machine: what the real client asks of huggingface.co to push and pull models.
+"""A local Hub: the part of huggingface.co that the real client needs to push and pull models.
 
 Repositories live in memory as immutable commits. Large files go by git-lfs and come from a second
-host, 127.0.0.2, as the Hub's come from a CDN. Its transport for large files, xet, is not spoken:
-clients must run with HF_HUB_DISABLE_XET=1. `faults` breaks things: each name holds how often it
-still happens.
+host, 127.0.0.2, as the Hub's come from a CDN. Its transport xet is not supported: clients must
+run with HF_HUB_DISABLE_XET=1. `faults` makes requests fail: {name: how many times}.
 """
 
 import asyncio
@@ -75,7 +74,7 @@ class LoopbackHub:
         return happens
 
     def find(self, request: Request) -> Repo:
-        """The repository a request is about, if whoever asks may see it."""
+        """The requested repository, if the client may see it."""
         self.requests.append(f"{request.method} {request.url.path}")
         owner, name = request.path_params["owner"], request.path_params["name"]
         given = request.headers.get("authorization")

@@ -1,4 +1,4 @@
-"""Networks that tell images apart without any training, for tests of what is computed with them."""
+"""Networks that distinguish images without any training, for tests of predictions and maps."""
 
 import numpy as np
 import torch

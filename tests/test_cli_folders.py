@@ -14,7 +14,7 @@ pytest_plugins = ["tests.command_line"]
 
 @pytest.fixture
 def labelled(tmp_path, sample):
-    """A folder per label with three images each, and what people's folders have besides."""
+    """A folder per label with three images each, and stray files as in real folders."""
     folder = tmp_path / "labelled"
     for label, index in (("cat", 3), ("ship", 8)):
         (folder / label).mkdir(parents=True)

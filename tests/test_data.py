@@ -74,7 +74,7 @@ def test_a_missing_batch_is_noticed(fake, tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No source can be fetched: what is used lies in the data folder."""
+    """No source can be fetched, so only files in the data folder are used."""
 
     def nothing(folder):
         raise DataError("no route")
@@ -84,7 +84,7 @@ def offline(monkeypatch):
 
 
 def prepare(folder):
-    """The lines that are said, the error's included."""
+    """The reported lines, including an error's."""
     said = []
     try:
         data.prepare(folder, said.append)

@@ -1,4 +1,4 @@
-"""The process that opens visitors' images: what it says of them, and how it ends and starts."""
+"""The process that opens visitors' images: its answers, its end and its restart."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The demo's server at its end: nothing that visitors sent is left, however it ends."""
+"""However the demo's server ends, no file that visitors sent is left."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The demo's queue: visitors take turns, and what nobody listens for is forgotten."""
+"""The demo's queue: visitors take turns, and abandoned events are dropped."""
 
 import asyncio
 import time

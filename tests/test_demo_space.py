@@ -1,4 +1,4 @@
-"""The demo as a Space: what is sent is enough to run, and pins what is tested here."""
+"""The demo as a Space: the deployed files suffice to run it, and pin the tested versions."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_pat
 
 
 class FakeHub:
-    """What `deploy` asks of the Hub's client; a Space that holds files of a former deployment."""
+    """A stand-in for the Hub's client, with a Space that has files of an earlier deployment."""
 
     def __init__(self, folder):
         self.operations = []

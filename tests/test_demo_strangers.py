@@ -1,4 +1,4 @@
-"""The demo and untrusted visitors: what they may ask, and must never get."""
+"""The demo and untrusted visitors: allowed requests, and files that they must never get."""
 
 import json
 import os

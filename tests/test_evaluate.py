@@ -30,7 +30,7 @@ def model():
 
 
 def logits_for(predicted, classes=6):
-    """Sure logits for the given predictions."""
+    """Confident logits for the given predictions."""
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 

@@ -33,14 +33,14 @@ def image(sample):
 
 
 def bright_corner():
-    """White in the upper left quarter, black elsewhere."""
+    """An image: white in the upper left quarter, black elsewhere."""
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16, :16] = 255
     return pixels
 
 
 class Brightness(MobileNetV3Cifar):
-    """Whose only feature is the brightness of each place, and only evidence for class 3."""
+    """A model whose only feature is brightness, which is evidence only for class 3."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The exported file answers as the network does, and says by itself how to be used."""
+"""The exported file gives the network's predictions, and describes its own use."""
 
 import json
 from pathlib import Path

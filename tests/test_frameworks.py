@@ -1,4 +1,4 @@
-"""Fine-tuning by a framework: `tests.frameworks` with accelerate, the one that is installed."""
+"""Fine-tuning with accelerate, the one framework of `tests.frameworks` that is installed."""
 
 from tests.frameworks import check, finetune_with_accelerate
 

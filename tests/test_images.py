@@ -29,13 +29,13 @@ def grey(value, dtype):
 
 
 def small_image(height=6, width=4):
-    """Every pixel another colour."""
+    """An image in which every pixel has another colour."""
     values = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     return Image.fromarray(values)
 
 
 def png_header(width, height, data=b""):
-    """A PNG whose header claims a size, whatever its data holds."""
+    """A PNG whose header claims a size that its data does not have."""
 
     def chunk(name, body):
         check = zlib.crc32(name + body).to_bytes(4, "big")

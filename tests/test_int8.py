@@ -52,7 +52,7 @@ def test_the_metadata_is_that_of_the_float_file_and_json(files):
 
 
 def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
-    """What made the former file slow: activations that went to float and back."""
+    """Guards against the cause of an earlier slow file: activations converted to float and back."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(files[1], options, providers=["CPUExecutionProvider"])

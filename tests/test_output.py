@@ -1,4 +1,4 @@
-"""Predictions as lines of text, whatever the names of files hold."""
+"""Predictions as lines of text, for any file name."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.fixture
 def odd_names(tmp_path, sample):
-    """A folder of images with odd names, and of files and folders that are not meant."""
+    """A folder of images with odd names, and of files and folders to skip."""
     folder = tmp_path / "odd"
     for name in [*NAMES, os.fsdecode(b"not-utf8-\xff.png"), ".hidden.png", "._a.png"]:
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What holds of the package as a whole: no pickles, no stray files, devices, torch.hub."""
+"""Properties of the whole package: no pickles, no stray files, devices, torch.hub."""
 
 import ast
 import subprocess
@@ -74,7 +74,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
         "events.clear()\n"
         "for name in names:\n"
         "    if os.path.isdir(name):\n"
-        "        refused.append(name)\n"  # a folder that is there is a folder: its files are read
+        "        refused.append(name)\n"  # an existing folder is a valid name: its files are read
         "        continue\n"
         "    try:\n"
         "        MobileNetV3Cifar.from_pretrained(name)\n"

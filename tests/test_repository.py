@@ -1,4 +1,4 @@
-"""What documents and metadata say of the repository is true: versions, addresses, pins, imports."""
+"""Documents and metadata agree with the repository: versions, addresses, pins, imports."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Saves that do not end well: killed, out of space, or beside each other. strace must be there."""
+"""Saves that are killed, run out of space, or run concurrently. Needs strace."""
 
 import dataclasses
 import os
@@ -114,7 +114,7 @@ def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls
 
 
 def state(folder: Path) -> str:
-    """Which model a folder holds, and that it is no mixture of both."""
+    """Which model a folder holds; fails if it is a mixture of both."""
     if not folder.exists():
         return "absent"
     try:

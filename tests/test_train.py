@@ -1,4 +1,4 @@
-"""The loop: it learns, resumes bit for bit after any kill, and stops with a name for the reason."""
+"""The loop: it learns, resumes bit for bit after any kill, and names the reason if it stops."""
 
 import dataclasses
 import random

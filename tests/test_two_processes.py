@@ -1,4 +1,4 @@
-"""The same script on two CPU processes does what it does on one."""
+"""The same script gives equal results with one and with two CPU processes."""
 
 import os
 import subprocess

@@ -85,7 +85,7 @@ CPU32 = Recipe(
     ema=0.998,
     split="45k/5k",
 )
-# For a GPU: hundreds of epochs, so strong augmentation but for the last tenth.
+# For a GPU: hundreds of epochs, with strong augmentation except in the last tenth.
 GPU32 = Recipe(
     optimizer=Muon(lr=0.08, weight_decay=4e-3, rest=Sgd(0.2)),
     schedule="linear",

@@ -69,5 +69,5 @@ class Recipe:
         )
 
     def settings(self) -> dict[str, str]:
-        """Every field by name, as text that JSON keeps."""
+        """Every field by name, as text that survives JSON."""
         return {field.name: repr(getattr(self, field.name)) for field in dataclasses.fields(self)}

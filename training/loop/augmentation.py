@@ -181,8 +181,8 @@ class AffineColour:
     """A geometric change of some images of the batch, and a colour change of as many others.
 
     Either rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to 1.25, or brightness,
-    contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). A batch is shuffled,
-    so its first images are a random choice: nothing is computed for the rest.
+    contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). Batches are
+    shuffled, so their first images are a random choice; the others are not computed.
     """
 
     probability: float

@@ -24,7 +24,7 @@ def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
 
 
 def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """A `SplitMetrics` of `metrics.json`: everything that is measured on one split."""
+    """The `SplitMetrics` of `metrics.json`: all measurements on one split."""
     threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
     flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
