@@ -8,7 +8,7 @@ The photographs that are fetched ship inside packages of npm and PyPI, as demos 
 `photographs.json` names each with what it shows. They are few, and birds are most of them, so
 accuracies are also given as the mean over the classes that there are.
 
-photographs-development.md is the output, at commit 8d44f8d, for the photographs on which crops and
+photographs-development.md is the output for the photographs on which crops and
 score were chosen.
 """
 
