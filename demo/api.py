@@ -10,7 +10,7 @@ from PIL import Image
 from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
-from demo.safe_image import Opened, SafeImage
+from demo.safe_image import Opened, safe_image
 from demo.sample import write_png
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
@@ -34,7 +34,7 @@ def build() -> gr.Markdown:
 
     The components are invisible: through them gradio checks a caller's files as a visitor's.
     """
-    image = SafeImage(label="image", visible=False)
+    image = safe_image(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)

@@ -21,10 +21,7 @@ ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -> gr.Dropdown:
     """A dropdown that starts with its first option and cannot be left empty."""
-    first = options[0][1] if isinstance(options[0], tuple) else options[0]
-    return gr.Dropdown(
-        options, value=first, label=label, filterable=False, min_width=min_width, elem_id=elem_id
-    )
+    return gr.Dropdown(options, label=label, filterable=False, min_width=min_width, elem_id=elem_id)
 
 
 def variant_input(elem_id: str) -> gr.Dropdown:
