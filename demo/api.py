@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
 from demo import answers
@@ -91,13 +90,11 @@ def classify(
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
     """The image under its map, a small one enlarged; a blank map leaves the image alone."""
-    factor = max(1, MIN_OVERLAY / max(answer.image.size))
-    size = (round(answer.image.width * factor), round(answer.image.height * factor))
-    image = answer.image.resize(size, Image.Resampling.BICUBIC)
-    (heatmap,) = answer.heatmaps()
-    if heatmap is None:
-        return image
-    return overlay(image, np.asarray(Image.fromarray(heatmap).resize(size)).clip(0, 1), opacity)
+    explained = answer.explanations[0]
+    image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
+    factor = max(1, MIN_OVERLAY / max(image.size))
+    size = (round(image.width * factor), round(image.height * factor))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from demo.text import variant_choices
+from demo.markup import percent
+from mobilenetv3_cifar.variants import list_variants
 
 NETWORK = "network"  # the queue of everything that runs a network, so that visitors take turns
 SELECT = """element.addEventListener("click", (event) => {
@@ -25,8 +26,11 @@ def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -
 
 
 def variant_input(elem_id: str) -> gr.Dropdown:
-    label = "Network · validation accuracy · size"
-    return choice(label, variant_choices(), elem_id, min_width=240)
+    options = [
+        (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
+        for each in list_variants()
+    ]
+    return choice("Network · validation accuracy · size", options, elem_id, min_width=240)
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:

@@ -7,17 +7,8 @@ from html import escape
 from demo.answers import Answer
 from demo.markup import Map, maps, message, percent
 from demo.sample import ASSETS
-from mobilenetv3_cifar.variants import list_variants
 
 PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # by `python -m benchmarks.photographs`
-
-
-def variant_choices() -> list[tuple[str, str]]:
-    """Each variant as the page shows it, and its name."""
-    return [
-        (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
-        for each in list_variants()
-    ]
 
 
 def describe(answer: Answer) -> str:

@@ -64,7 +64,7 @@ def build() -> dict[str, Any]:
                     gr.Markdown("A click on the map hides a part of the image.")
                     undo = gr.Button("Undo all changes", size="sm", min_width=140, scale=0)
             result = panel(EMPTY, "answer")
-            panel(legend())
+            panel(legend(), "legend")
             with gr.Row() as settings:
                 shown = choice("Maps", SHOWN, "maps")
                 target = choice("Class", [("the prediction", PREDICTED), *LABELS], "class")
