@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from mobilenetv3_cifar.avif import coded_pixels
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
 
@@ -129,7 +130,8 @@ def read_path(path: str, name: str, size: int) -> bytes:
 def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
     """What the file says it is; no pixel is decoded yet."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        coded = coded_pixels(data) if limits is not None and image.format == "AVIF" else 0
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
         raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
@@ -137,6 +139,9 @@ def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
         raise too_many_pixels(name, limits) from error
     except DAMAGED as error:
         raise damaged(name) from error
+    if limits is not None and coded > limits.megapixels * 1_000_000:
+        raise too_many_pixels(name, limits)
+    return image
 
 
 def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:

@@ -63,10 +63,10 @@ class OnnxClassifier(Classifier):
             ModelFolderError: the file is missing, or of other weights than `config.json` names.
         """
         path = Path(name)
-        if path.is_file():
+        if os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
             return cls(path, threads)
         folder = shipped_folder(os.fspath(name)) or path
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             get_variant(os.fspath(name))  # raises, and lists the variants
         model = cls(folder / ONNX_FILE, threads)
         if model.metadata.get("weights_sha256") != read_config(folder)[1]:

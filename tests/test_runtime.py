@@ -101,6 +101,7 @@ def test_a_missing_or_damaged_file_is_named(exported, tmp_path, name, content, m
     assert name in str(caught.value)
 
 
-def test_an_unknown_name_lists_the_variants():
+@pytest.mark.parametrize("name", ["resnet", "a" * 5000, "a\0b", "\udcff"])
+def test_an_unknown_name_lists_the_variants(name):
     with pytest.raises(VariantError, match="shipped: "):
-        OnnxClassifier.from_pretrained("resnet")
+        OnnxClassifier.from_pretrained(name)

@@ -1,0 +1,86 @@
+"""How many pixels the frames of an AVIF file have; its boxes may claim fewer.
+
+libavif decodes a frame of any size before it scales it to the size that the boxes claim.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+SEQUENCE_HEADER = 1  # a type of the units (OBUs) of an AV1 stream
+SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # of a unit, seven bits a byte, the lowest first
+
+
+def coded_pixels(data: bytes) -> int:
+    """The pixels of the largest frame, by the AV1 sequence headers of all items and tracks.
+
+    Raises:
+        ValueError: there is no such header, or it is of a kind that images have no use for.
+    """
+    return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))
+
+
+def parts(data: bytes) -> Iterator[bytes]:
+    """What the boxes iloc and stco point to, wherever the boxes are."""
+    for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
+        later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])
+        offset, length, base, index = (n for byte in box.group(2, 3) for n in divmod(byte[0], 16))
+        wide = 4 if box[1] == b"\2" else 2
+        for _ in range(take(stream, wide)):
+            take(stream, wide)
+            in_idat = later and take(stream, 2) & 15
+            take(stream, 2)
+            first, extents = take(stream, base), []
+            for _ in range(take(stream, 2)):
+                take(stream, index if later else 0)
+                extents.append((first + take(stream, offset), take(stream, length)))
+            for start in [each.end() for each in re.finditer(b"idat", data)] if in_idat else [0]:
+                yield b"".join(data[start + at : start + at + size] for at, size in extents)
+    for box in re.finditer(rb"stco.{8}(.{4})|co64.{8}(.{8})", data, re.DOTALL):
+        yield data[int.from_bytes(box[1] or box[2]) :]
+
+
+def take(stream: io.BytesIO, size: int) -> int:
+    number = stream.read(size)
+    if len(number) < size:
+        raise ValueError("a box is cut short")
+    return int.from_bytes(number)
+
+
+def sequence_headers(part: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(part):
+        unit = part[at]
+        at += 2 if unit & 4 else 1
+        size = len(part) - at
+        if unit & 2 and (found := SIZE.match(part, at)):
+            at = found.end()
+            size = sum((byte & 127) << 7 * place for place, byte in enumerate(found[0]))
+        if unit >> 3 & 15 == SEQUENCE_HEADER:
+            yield part[at : at + size]
+        at += size
+
+
+def frame_pixels(header: bytes) -> int:
+    """Width times height, by section 5.5.1 of the AV1 specification."""
+    stream = iter("".join(f"{byte:08b}" for byte in header))
+
+    def bits(count: int) -> int:
+        return int("".join(islice(stream, count)), 2)
+
+    bits(4)
+    if bits(1):
+        bits(5)  # of a still image
+    elif bits(1):
+        raise ValueError("an image has no clock")
+    else:
+        delays = bits(1)
+        for _ in range(bits(5) + 1):
+            bits(12)
+            if bits(5) > 7:
+                bits(1)
+            if delays and bits(1):
+                bits(4)
+    width, height = bits(4) + 1, bits(4) + 1
+    return (bits(width) + 1) * (bits(height) + 1)
