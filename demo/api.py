@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
 from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.parts import NETWORK
-from demo.safe_image import Opened, SafeImage
+from demo.safe_image import Opened, safe_image
 from demo.sample import write_png
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
@@ -34,7 +33,7 @@ def build() -> gr.Markdown:
 
     The components are invisible; gradio checks a caller's files by them, like a visitor's.
     """
-    image = SafeImage(label="image", visible=False)
+    image = safe_image(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
     method = gr.Textbox("gradcam", label="method", visible=False)
     target = gr.Textbox(PREDICTED, label="target", visible=False)
@@ -91,13 +90,11 @@ def classify(
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
     """The image, enlarged if it is small, under its map unless that is blank."""
-    factor = max(1, MIN_OVERLAY / max(answer.image.size))
-    size = (round(answer.image.width * factor), round(answer.image.height * factor))
-    image = answer.image.resize(size, Image.Resampling.BICUBIC)
-    (heatmap,) = answer.heatmaps()
-    if heatmap is None:
-        return image
-    return overlay(image, np.asarray(Image.fromarray(heatmap).resize(size)).clip(0, 1), opacity)
+    explained = answer.explanations[0]
+    image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
+    factor = max(1, MIN_OVERLAY / max(image.size))
+    size = (round(image.width * factor), round(image.height * factor))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:

@@ -29,11 +29,7 @@ def read_metrics(name: str) -> dict[str, Any]:
 
 @cache
 def read_history(name: str) -> list[dict[str, float]]:
-    """The history of a network's training, a dict per epoch; empty if its folder has none."""
-    path = get_variant(name).folder / HISTORY_FILE
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
+    with (get_variant(name).folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
@@ -74,12 +70,11 @@ def curves(
     keys, readings = [], []
     for number, name in enumerate(names):
         rows = read_history(name)
-        if not rows:
-            return f"<p>No training history is shipped with {name}.</p>"
         for split, words in (("train", "training"), ("valid", "validation")):
             style = f"{split} n{number}"
             line = f'<svg viewBox="0 0 24 8"><polyline class="{style}" points="0,4 24,4"/></svg>'
-            keys.append(f"<span>{line} {name}, {words}</span>")
+            of = f"{name}, " if len(names) > 1 else ""
+            keys.append(f"<span>{line} {of}{words}</span>")
             for measure in measures:
                 lines[measure][style] = [(row["epoch"], row[f"{split}_{measure}"]) for row in rows]
         row = rows[min(epoch, len(rows)) - 1]

@@ -65,16 +65,11 @@ def describe_calibration(name: str) -> str:
     """HTML: the reliability diagram over the sample, and what it means."""
     found = sample_answers(name).items()
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
-    error = read_metrics(name)["test"].get("ece")
-    measured = (
-        f" Over all 10,000 test images the two differ by {100 * error:.1f} points on average "
-        "(expected calibration error)."
-        if error is not None
-        else ""
-    )
+    error = 100 * read_metrics(name)["test"]["ece"]
     return (
         "<h2>Can its probabilities be trusted?</h2><p>For a point on the diagonal they can: of the "
         "predictions with a probability of 80 %, 80 % are right. A point below it is "
-        f"overconfident.{measured} The diagram shows the {len(rows)} images of the tab "
-        f'"Test images" in five groups of equal size.</p>{reliability(rows)}'
+        f"overconfident. Over all 10,000 test images the two differ by {error:.1f} points on "
+        f"average (expected calibration error). The diagram shows the {len(rows)} images of the "
+        f'tab "Test images" in five groups of equal size.</p>{reliability(rows)}'
     )

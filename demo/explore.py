@@ -45,9 +45,10 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     filters: list[Any] = [variant, truth, predicted]
     gr.on([tab.select, *(each.change for each in filters)], choose, filters, images, **ASK)
     gr.on([tab.select, variant.change], confusion, variant, matrix, **LOCAL)
-    picked = images.select(pick, None, chosen, **LOCAL)
-    picked.then(None, None, None, js=SCROLL % "explained", **LOCAL)
-    gr.on([chosen.change, variant.change], explain_one, [chosen, variant], explained, **ASK)
+    images.select(pick, None, chosen, **LOCAL)
+    variant.change(explain_one, [chosen, variant], explained, **ASK)
+    drawn = chosen.change(explain_one, [chosen, variant], explained, **ASK)
+    drawn.then(None, None, None, js=SCROLL % "explained", **LOCAL)
     cell = matrix.select(pick_cell, None, [truth, predicted], **LOCAL)
     cell.then(None, None, None, js=SCROLL % "images", **LOCAL)
     return {"explorer": variant, "truth": truth, "predicted": predicted, "chosen": chosen}

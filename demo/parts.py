@@ -4,7 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from demo.text import variant_choices
+from demo.markup import percent
+from mobilenetv3_cifar.variants import list_variants
 
 NETWORK = "network"  # the queue shared by all events that run a network
 SELECT = """element.addEventListener("click", (event) => {
@@ -21,15 +22,15 @@ ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -> gr.Dropdown:
     """A dropdown that starts with its first option and cannot be left empty."""
-    first = options[0][1] if isinstance(options[0], tuple) else options[0]
-    return gr.Dropdown(
-        options, value=first, label=label, filterable=False, min_width=min_width, elem_id=elem_id
-    )
+    return gr.Dropdown(options, label=label, filterable=False, min_width=min_width, elem_id=elem_id)
 
 
 def variant_input(elem_id: str) -> gr.Dropdown:
-    label = "Network · validation accuracy · size"
-    return choice(label, variant_choices(), elem_id, min_width=240)
+    options = [
+        (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
+        for each in list_variants()
+    ]
+    return choice("Network · validation accuracy · size", options, elem_id, min_width=240)
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:

@@ -1,24 +1,14 @@
 """The page's text for an answer, and the captions of its activation maps."""
 
 import json
+from collections.abc import Iterator
 from html import escape
-
-import numpy as np
 
 from demo.answers import Answer
 from demo.markup import Map, maps, message, percent
 from demo.sample import ASSETS
-from mobilenetv3_cifar.variants import list_variants
 
 PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # written by `python -m benchmarks.photographs`
-
-
-def variant_choices() -> list[tuple[str, str]]:
-    """The variants for a dropdown: (text to show, name)."""
-    return [
-        (f"{each.name} · {percent(each.accuracy, 2)} · {each.bytes / 1e6:.1f} MB", each.name)
-        for each in list_variants()
-    ]
 
 
 def describe(answer: Answer) -> str:
@@ -67,21 +57,20 @@ def draw(answer: Answer) -> str:
     return maps(answer.image, maps_of(answer))
 
 
-def maps_of(answer: Answer) -> list[Map]:
+def maps_of(answer: Answer) -> Iterator[Map]:
     """The maps of an answer, each with its caption and alternative text."""
-    return [map_of(answer, index, heatmap) for index, heatmap in enumerate(answer.heatmaps())]
-
-
-def map_of(answer: Answer, index: int, heatmap: np.ndarray | None) -> Map:
-    explained = answer.explanations[index]
-    label = escape(explained.label)
-    caption = f"<b>{label}</b> {percent(explained.probability)}"
-    shows = f"a region is evidence for {label}"
-    if answer.method == "eigencam":
-        caption = "The strongest pattern, independent of the class"
-        shows = "a region is part of the strongest pattern"
-    if len(set(answer.layers)) > 1:
-        caption += f"<br>layer {index + 1} of {len(answer.layers)}"
-    if heatmap is None:
-        return Map(None, f"{caption}<br>no evidence", f"The image without a map: nowhere {shows}")
-    return Map(heatmap, caption, f"The image under a map, bright where {shows}")
+    drawn = zip(answer.explanations, answer.heatmaps(), strict=True)
+    for number, (explained, heatmap) in enumerate(drawn, 1):
+        label = escape(explained.label)
+        caption = f"<b>{label}</b> {percent(explained.probability)}"
+        shows = f"a region is evidence for {label}"
+        if answer.method == "eigencam":
+            caption = "The strongest pattern, independent of the class"
+            shows = "a region is part of the strongest pattern"
+        if len(set(answer.layers)) > 1:
+            caption += f"<br>layer {number} of {len(answer.layers)}"
+        alt = f"The image under a map, bright where {shows}"
+        if heatmap is None:
+            caption += "<br>no evidence"
+            alt = f"The image without a map: nowhere {shows}"
+        yield Map(heatmap, caption, alt)

@@ -13,7 +13,7 @@ from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.markup import bars, button, legend, maps, message, pixels
 from demo.parts import ASK, LOCAL, choice, panel, variant_input
-from demo.safe_image import Opened, SafeImage
+from demo.safe_image import Opened, safe_image
 from demo.sample import example_files, file_of
 from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
@@ -42,7 +42,7 @@ def build() -> dict[str, Any]:
     """Fill the tab; return the components whose values the page's URL contains."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            image = SafeImage(
+            image = safe_image(
                 label="Your image",
                 sources=["upload", "clipboard", "webcam"],
                 height=260,
@@ -60,10 +60,11 @@ def build() -> dict[str, Any]:
                         gr.Slider(least, most, start, step=step, label=name, min_width=140)
                         for name, (least, most, step, start) in CHANGES.items()
                     ]
-                gr.Markdown("A click on the map below hides a part of the image.")
-                undo = gr.Button("Undo all changes", size="sm")
+                with gr.Row(elem_id="undo"):
+                    gr.Markdown("A click on the map hides a part of the image.")
+                    undo = gr.Button("Undo all changes", size="sm", min_width=140, scale=0)
             result = panel(EMPTY, "answer")
-            panel(legend())
+            panel(legend(), "legend")
             with gr.Row() as settings:
                 shown = choice("Maps", SHOWN, "maps")
                 target = choice("Class", [("the prediction", PREDICTED), *LABELS], "class")

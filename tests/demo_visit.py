@@ -14,9 +14,10 @@ def visit(browser, url):
     """Open the page; at the end nothing may have left its origin or complained in the console."""
     requests, console, contexts = [], [], []
 
-    def open_page(width=1280, scheme="light", address=""):
+    def open_page(width=1280, scheme="light", address="", height=844):
+        viewport = {"width": width, "height": height}
         context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, permissions=PERMISSIONS
+            viewport=viewport, color_scheme=scheme, permissions=PERMISSIONS
         )
         contexts.append(context)
         page = context.new_page()

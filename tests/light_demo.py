@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from demo.safe_image import SafeImage
+from demo.safe_image import safe_image
 from demo.sample import write_png
 from demo.serving.blocks import ServedBlocks
 from demo.serving.server import run
@@ -42,7 +42,7 @@ def fail():
 
 def build_page():
     with ServedBlocks() as page:
-        image = SafeImage()
+        image = safe_image()
         wait, text = gr.Number(0, maximum=100), gr.Textbox()
         mean, made = gr.JSON(), gr.Image()
         button = gr.Button()

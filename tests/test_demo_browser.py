@@ -24,15 +24,36 @@ TABS = {  # and what is there once the tab has been filled
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_answer_is_in_view(visit, width, scheme):
-    page = visit(width, scheme)
+def bottom(page, selector):
+    box = page.locator(selector).first.bounding_box()
+    return box["y"] + box["height"]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scheme", "last"),
+    [
+        (1366, 650, "light", "#legend"),
+        (1280, 844, "light", "#legend"),
+        (390, 844, "dark", "#answer .bars"),
+    ],
+)
+def test_the_answer_is_in_view(visit, width, height, scheme, last):
+    page = visit(width, scheme, height=height)
     page.locator("#examples button").nth(5).click()
     assert answered(page)
-    assert page.locator("#answer .answer").bounding_box()["y"] < 844 - 100
+    assert bottom(page, last) <= height
     assert page.locator("#answer .map .heat").evaluate("image => image.naturalWidth") == 32
     assert "evidence for" in page.locator("#answer .map").get_attribute("aria-label")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_bars_are_in_view_while_a_slider_moves_on_a_phone(visit):
+    page = visit(390, address="?image=dog&view=change")
+    answered(page)
+    slider = "#changes input[type=range] >> nth=-1"
+    page.evaluate("scrollTo(0, document.querySelector('#view').getBoundingClientRect().top)")
+    assert bottom(page, "#answer .bars") < page.locator("#changes").bounding_box()["y"]
+    assert bottom(page, slider) <= 844
 
 
 def test_an_example_is_classified_by_the_keyboard_alone(visit):

@@ -1,6 +1,5 @@
 """The demo as a Space: the deployed files suffice to run it, and pin the tested versions."""
 
-import json
 import re
 import subprocess
 import sys
@@ -36,10 +35,9 @@ def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_pat
 class FakeHub:
     """A stand-in for the Hub's client, with a Space that has files of an earlier deployment."""
 
-    def __init__(self, folder):
+    def __init__(self):
         self.operations = []
         self.there = [".gitattributes", "app.py", "model_cards/former/config.json", "mine.txt"]
-        self.manifest = folder / deploy.MANIFEST
 
     def create_repo(self, repo_id, **options):
         if repo_id == "forbidden/demo":
@@ -48,18 +46,14 @@ class FakeHub:
     def list_repo_files(self, repo_id, repo_type):
         return self.there
 
-    def hf_hub_download(self, repo_id, filename, repo_type):
-        assert filename == deploy.MANIFEST
-        return str(self.manifest)
-
     def create_commit(self, repo_id, operations, **options):
         self.operations = operations
         return SimpleNamespace(repo_url=f"https://hub/spaces/{repo_id}")
 
 
 @pytest.fixture
-def fake(monkeypatch, tmp_path):
-    hub = FakeHub(tmp_path)
+def fake(monkeypatch):
+    hub = FakeHub()
     monkeypatch.setattr(deploy, "HfApi", lambda: hub)
     monkeypatch.setattr(deploy, "require_hub", lambda: None)
     return hub
@@ -72,18 +66,11 @@ def changes(hub):
     return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone
 
 
-def test_a_space_loses_only_what_an_earlier_deployment_has_sent(fake):
+def test_a_space_keeps_only_what_lies_outside_our_folders(fake):
     assert deploy.deploy("owner/demo") == "https://hub/spaces/owner/demo"
     sent, gone = changes(fake)
-    assert sent.keys() == {*files(), deploy.MANIFEST}
-    assert gone == []  # nothing says whose the files are
-    manifest = json.loads(sent[deploy.MANIFEST])
-    assert set(manifest) == set(files())
-    former = "model_cards/former/config.json"
-    fake.manifest.write_text(json.dumps([*manifest, former, "deleted by hand"]))
-    fake.there.append(deploy.MANIFEST)
-    deploy.deploy("owner/demo")
-    assert changes(fake)[1] == [former]
+    assert sent.keys() == files().keys()
+    assert gone == ["model_cards/former/config.json"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
 AT_THE_ROOT = ("README.md", "requirements.txt")  # of SPACE: the Hub looks for them at the root
-MANIFEST = "deployed.json"  # in the Space: the files that a deployment has put there
 
 
 def files() -> dict[str, Path]:
@@ -33,7 +31,7 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send these files, and delete other files that an earlier deployment sent.
+    """Send `files`, and delete all other files in their folders.
 
     Returns: the address of the Space.
 
@@ -44,17 +42,14 @@ def deploy(repo_id: str) -> str:
     with hub_errors(f"deploying to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
-        there = set(api.list_repo_files(repo_id, repo_type="space"))
-        former: list[str] = []
-        if MANIFEST in there:
-            path = api.hf_hub_download(repo_id, MANIFEST, repo_type="space")
-            former = json.loads(Path(path).read_text(encoding="utf-8"))
+        folders = tuple(f"{pattern.split('/')[0]}/" for pattern in SENT if "/" in pattern)
+        there = api.list_repo_files(repo_id, repo_type="space")
+        former = [name for name in there if name.startswith(folders) and name not in sent]
         commit = api.create_commit(
             repo_id,
             [
                 *(CommitOperationAdd(place, path) for place, path in sent.items()),
-                CommitOperationAdd(MANIFEST, json.dumps(sorted(sent), indent=0).encode()),
-                *(CommitOperationDelete(name) for name in sorted(there & {*former} - {*sent})),
+                *map(CommitOperationDelete, former),
             ],
             commit_message="The demo and its networks",
             repo_type="space",
