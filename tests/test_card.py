@@ -63,7 +63,7 @@ def test_a_control_is_described_by_its_question(tmp_path):
 
 
 def test_another_control_is_described_by_its_own_recipe(tmp_path):
-    text = card_of(write(tmp_path / OVERFIT, metrics(OVERFIT, 0.4, train=1.0)))
+    text = card_of(write(tmp_path / OVERFIT[0], metrics(OVERFIT[0], 0.4, train=1.0)))
     assert "rotation by up to" not in text
     assert "| `train_images` | `1000` |" in text
     assert f"It asks: {EXPERIMENTS['small-overfit'].claim}" in text

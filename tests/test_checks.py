@@ -201,6 +201,6 @@ def test_a_claim_about_a_curve(name, says, expected, columns):
 def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():
     full = results(S10, valid_loss=[0.9] * 6 + STILL)
     rising = [2.0, 1.9, *[1.9 + epoch / 100 for epoch in range(58)]]
-    one = results(OVERFIT, 0.35, valid_loss=rising, lr=[1e-3] * 60)
-    assert decide(OVERFIT, "does overfit", one, full)[0] == YES
-    assert decide(OVERFIT, "does overfit", one)[0] == OPEN  # the noise is unknown
+    one = results(OVERFIT[0], 0.35, valid_loss=rising, lr=[1e-3] * 60)
+    assert decide(OVERFIT[0], "does overfit", one, full)[0] == YES
+    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # the noise is unknown
