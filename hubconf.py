@@ -15,11 +15,11 @@ def mobilenetv3_cifar(
 
     Args:
         pretrained: False gives an untrained network of the variant's architecture.
-        options: of `MobileNetV3Cifar.from_pretrained`, such as device, labels or dropout.
+        options: arguments of `MobileNetV3Cifar.from_pretrained`, such as device, labels or dropout.
     """
     model = _MobileNetV3Cifar.from_pretrained(variant or _get_variant().name, **options)
     if pretrained:
         return model
-    fitted = {"temperature", "ood_score", "ood_threshold"}  # to the trained weights
+    fitted = {"temperature", "ood_score", "ood_threshold"}  # values fitted to the trained weights
     config = model.config.to_dict()
     return _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})

@@ -3,9 +3,9 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo on a free port and prints a line for each load: predictions, messages ("the queue is
-full"), failures (anything else), the median and 95th percentile of response times in seconds, and
-the server's memory afterwards. Each visitor has its own address. Needs Linux.
+Starts the demo and prints a line for each load. The line counts predictions, messages ("the queue
+is full") and failures (anything else). It also states the median and 95th percentile of response
+times in seconds, and the server's memory afterwards. Each visitor has its own address. Needs Linux.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
     seconds: list[float] = []
 
     async def one(number: int, client: httpx.AsyncClient) -> None:
-        await asyncio.sleep(think * number / visitors)  # they do not all arrive together
+        await asyncio.sleep(think * number / visitors)  # spread arrivals
         for turn in range(requests):
             started = time.perf_counter()
             outcome = await classify(client, variant, images[(number + turn) % len(images)])
@@ -117,7 +117,7 @@ def main() -> None:
             for name, load in LOADS.items():
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
-            time.sleep(2 * CLEANUP_SECONDS)  # so that it returns free memory to the system
+            time.sleep(2 * CLEANUP_SECONDS)  # so that the server returns free memory
             print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()

@@ -1,4 +1,4 @@
-"""Predictions and maps: the ONNX file against torchvision, timm, transformers and grad-cam."""
+"""Times predictions and maps by the ONNX file, torchvision, timm, transformers and grad-cam."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,12 +24,12 @@ from training.quantize import CALIBRATION_IMAGES
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),
-}  # images: calls per round, goals of float and 8 bits
+}  # {images: (calls per round, goal for the float file, goal for the 8-bit file)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Ours is `OnnxClassifier` on 32x32 PIL images; the others get the same images."""
+    """Our side is `OnnxClassifier` on 32x32 PIL images. The other sides get the same images."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     runtime = exported(model)
     integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
@@ -90,7 +90,7 @@ def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
     return sides
 
 
-@cache  # building costs more than running
+@cache  # building a network takes longer than running it
 def torchvision_network(size: str) -> Any:
     return getattr(torchvision.models, f"mobilenet_v3_{size}")(num_classes=len(LABELS)).eval()
 

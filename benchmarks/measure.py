@@ -46,7 +46,7 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """A row of the table: the seconds of each round, or megabytes, and the median ratio."""
+        """Add a table row: each side's seconds per round (or megabytes) and the median ratio."""
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

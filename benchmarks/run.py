@@ -23,9 +23,9 @@ FOLDER_IMAGES = 10_000
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """The best network for 32x32 images against the best of those for 224x224.
+    """Compare the best network for 32x32 images with the best network for 224x224 images.
 
-    The latter, run by torch, is what the package had before ONNX files and 32x32 networks.
+    Before ONNX files and 32x32 networks, the package had only the second network, run by torch.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"
@@ -35,7 +35,7 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
 
 
 def measure_demo(report: Report, busy: bool) -> None:
-    """The output of `benchmarks.demo_load`."""
+    """Add the output of `benchmarks.demo_load`."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.training_speed --device cuda
 
-Times whole training steps, and compares the gradients of every depthwise convolution with float64:
-some versions of cuDNN compute wrong gradients for some shapes.
+Times whole training steps, and compares the gradients of every depthwise convolution with those in
+float64, because some versions of cuDNN compute wrong gradients for some shapes.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ from training.loop.provenance import device_name
 
 BATCHES = {"cpu": {32: (64, 250), 224: (64,)}, "cuda": {32: (250, 500, 1000), 224: (64, 256)}}
 STEPS = {"cpu": 5, "cuda": 30}
-# Relative to the largest gradient. bfloat16 has 8 significant bits, and sums many terms.
+# Errors relative to the largest value. bfloat16 has 8 significant bits, and sums have many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Uses the report's recipe at 224 pixels, and at 32 our own recipe for the device."""
+    """Make a learner with the report's recipe at 224 pixels, or our recipe for the device at 32."""
     own = EXPERIMENTS["small-cifar32" if device == "cpu" else "large-cifar32"].recipe
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -54,7 +54,7 @@ def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
-    """A row of COLUMNS; the share outside the network is augmentation and weight averaging."""
+    """A row of COLUMNS. The time outside the network goes to augmentation and weight averaging."""
     learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
     learner.network = torch.compile(learner.model) if compiled else learner.model
     seconds_per_step(learner, batch, max(2, steps // 3))

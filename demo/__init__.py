@@ -2,14 +2,14 @@
 
 import os
 
-# Read by gradio and the Hub's client when they are imported: disable telemetry and the usage
+# Gradio and the Hub's client read these when they are imported. They disable telemetry and usage
 # statistics that the page does not display.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Read by torch when it is imported: a network runs on one thread. With more threads than free cores
-# they wait for each other, and a prediction can take ten times as long.
+# Torch reads these when it is imported, and runs a network on one thread. With more threads than
+# free cores, the threads wait for each other, and a prediction can take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -1,4 +1,4 @@
-"""Answers for the page: image and variant -> answer. Does not use gradio."""
+"""Computes the answers that the page shows. Does not use gradio."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
 from mobilenetv3_cifar.variants import get_variant
 
-PREDICTED = "predicted"  # as a target: the class that the network predicts
+PREDICTED = "predicted"  # as a target, this means the class that the network predicts
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Answer:
     method: Method
     image: Image.Image
     explanations: tuple[Explanation, ...]
-    layers: tuple[str, ...]  # of each map
+    layers: tuple[str, ...]  # the layer of each explanation
     seconds: float
 
     @property
@@ -51,7 +51,7 @@ class Answer:
         return to_square(self.image, NATIVE_SIZE)
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, None if blank; maps of the same layer share a scale."""
+        """One map per explanation, or None if blank. Maps that all show one layer share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -70,7 +70,7 @@ def answer(
     targets: Sequence[str] = (PREDICTED,),
     layer_names: Sequence[str] = (),
 ) -> Answer:
-    """Classify an image and explain each of `targets` at each layer, by default the last one.
+    """Classify an image and explain each of `targets` at each layer. The default is the last layer.
 
     Raises:
         VariantError, ValueError: the variant, method, a target or a layer is unknown.
@@ -95,7 +95,7 @@ def compare(image: Image.Image) -> list[Answer]:
 
 @cache
 def load(name: str) -> Classifier:
-    """A variant run by onnxruntime if it has an ONNX file, which is several times faster."""
+    """A variant run by onnxruntime if possible, which is several times faster than torch."""
     try:
         from mobilenetv3_cifar.runtime import OnnxClassifier
 
@@ -112,14 +112,14 @@ def load_torch(name: str) -> MobileNetV3Cifar:
 
 @cache
 def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
-    """The label and probability predicted for each image of the sample; takes seconds."""
+    """The label and probability predicted for each image of the sample. This takes seconds."""
     predictions = load(variant).predict([entry.image for entry in sample().values()], top_k=1)
     found = (next(iter(prediction.items())) for prediction in predictions)
     return dict(zip(sample(), found, strict=True))
 
 
 def warm_up() -> None:
-    """Run every network once, so that the first visitors do not wait and memory hardly grows.
+    """Run every network once, so that the first visitors do not wait and memory hardly grows later.
 
     Raises:
         VariantError: no variant is shipped.

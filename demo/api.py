@@ -29,9 +29,9 @@ print(answer["label"], details["probably_none"], overlay)
 
 
 def build() -> gr.Markdown:
-    """Add the functions, and the examples at the foot of the page, which are returned.
+    """Add the functions, and the examples at the foot of the page. Return the examples.
 
-    The components are invisible; gradio checks a caller's files by them, like a visitor's.
+    The components are invisible. Gradio uses them to check a caller's files like a visitor's.
     """
     image = safe_image(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
@@ -67,9 +67,9 @@ def classify(
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
     """Classify an image: the probability of every class, the image under its map, and details.
 
-    method: such as gradcam; an error lists them all. target: a class, or "predicted".
-    opacity: of the map, from 0 to 1. The details are the map's `layer`, whether it is `blank`, the
-    `ood_score`, and whether the image is `probably_none` of the ten classes.
+    method: such as gradcam; the error for an unknown method lists all methods. target: a class, or
+    "predicted". opacity: the map's opacity, from 0 to 1. The details are the map's `layer`, whether
+    the map is `blank`, the `ood_score`, and whether the image is `probably_none` of the classes.
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -89,7 +89,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """The image, enlarged if it is small, under its map unless that is blank."""
+    """The image, enlarged if it is small, and covered by its map unless the map is blank."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))
@@ -98,7 +98,7 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
-    """Classify an image with every variant: the top class of each, best variant first."""
+    """The top class that each variant predicts for an image, best variant first."""
     return [
         {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
         for one in answers.compare(require(image))
@@ -120,5 +120,5 @@ def require(image: Opened) -> Image.Image:
 
 
 def refusal(text: str) -> gr.Error:
-    """An error whose sentence reaches the caller, without a traceback in the log."""
+    """An error whose text reaches the caller as a sentence. The log gets no traceback."""
     return gr.Error(as_sentence(text), print_exception=False)

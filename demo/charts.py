@@ -65,7 +65,10 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
 def curves(
     names: Sequence[str], measures: Sequence[str] = ("accuracy", "loss"), epoch: int = 0
 ) -> str:
-    """HTML: accuracy and loss of one or two networks by epoch; the values of `epoch` in words."""
+    """HTML: accuracy and loss of one or two networks by epoch.
+
+    Unless `epoch` is 0, a cursor marks that epoch, and a sentence states each network's accuracies.
+    """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
     for number, name in enumerate(names):
@@ -94,7 +97,7 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: a reliability diagram, the fraction of correct predictions by their probability."""
+    """SVG: a reliability diagram. It shows the fraction of correct predictions by probability."""
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}

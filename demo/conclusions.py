@@ -1,8 +1,8 @@
-"""The fifth tab: what the report concludes, and whether our measurements confirm it.
+"""The fifth tab: the report's conclusions, and whether our measurements confirm them.
 
-Reads assets/conclusions.json, which `python -m training.reproduce` writes with REPRODUCTION.md: a
-list of objects with the keys `where` (in the report), `experiment`, `says`, `verdict`,
-`original_verdict` (by the rules of 22 November, which REPRODUCTION.md explains) and `figures`.
+Reads assets/conclusions.json, which `python -m training.reproduce` writes with REPRODUCTION.md. The
+file is a list of objects with the keys `where` (the place in the report), `experiment`, `says`,
+`verdict`, `original_verdict` (by the rules of 22 November; see REPRODUCTION.md) and `figures`.
 """
 
 import json
@@ -43,7 +43,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """One conclusion and its verdict; opening it shows the numbers."""
+    """One conclusion and its verdict. A click shows the numbers."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):

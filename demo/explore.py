@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Its images appear when it is opened, since classifying them takes seconds."""
+    """Fill `tab`. Its images are classified when the tab is opened, since that takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -88,7 +88,7 @@ def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
 
 
 def confusion(variant: str) -> str:
-    """HTML: rows true, columns predicted; a cell is a button that sends "truth:predicted"."""
+    """HTML: rows are true classes, columns predictions. A clicked cell sends "truth:predicted"."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
     most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
     rows = []
@@ -104,7 +104,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: the answer for one image; if it is wrong, maps of both classes on one scale."""
+    """HTML: one image's answer. A wrong answer adds the true class's map, on the same scale."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -1,7 +1,7 @@
 """HTML for the page: activation maps over an image, probability bars, image tiles, tables.
 
-Images are data URLs, so the browser fetches no files for them. It blends a map with its image
-(assets/page.js), so the opacity slider needs no server.
+Images are data URLs, so the browser fetches no files for them. The browser also blends a map with
+its image (assets/page.js), so the opacity slider needs no server.
 """
 
 import base64
@@ -16,11 +16,11 @@ from PIL import Image
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
 PHOTO_SIDE = 360  # pixels on the longer side of an image under a map
-MAP_SIDE = 96  # of a map: it is smooth, and the browser interpolates
+MAP_SIDE = 96  # pixels per side of a map; maps are smooth, and the browser enlarges them
 
 
 class Map(NamedTuple):
-    """An activation map (H, W) in [0, 1] to be drawn over an image; None draws the image alone."""
+    """An activation map (H, W) in [0, 1] over an image. If it is None, only the image is drawn."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -32,13 +32,13 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """An answer, or a message instead; screen readers announce changes."""
+    """An answer, or a message in its place. Screen readers announce changes."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
 
 def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
-    """The image, reduced to `longest` pixels on its longer side: small as PNG, larger as JPEG."""
+    """The image, reduced to `longest` pixels on its longer side; PNG if small, else JPEG."""
     reduced = image.copy()
     reduced.thumbnail((longest, longest))
     format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
@@ -97,7 +97,7 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """A table with its first column left-aligned, and the numbers in the others to the right."""
+    """A table with a left-aligned first column. The other columns are right-aligned numbers."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

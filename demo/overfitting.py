@@ -12,7 +12,7 @@ INTRODUCTION = (
     "images too. One that **overfits** knows its training images much better than new ones: the "
     f"two curves diverge. In between, both curves rise together. {NOTE}"
 )
-# Training minus validation accuracy above which this tab says that a network overfits.
+# If training minus validation accuracy exceeds GAP, this tab says that a network overfits.
 # REPRODUCTION.md uses the validation loss instead.
 GAP = 0.05
 REASONS = {"Underfits": "Both are low", "Fits": "Both are close", "Overfits": "They are far apart"}
@@ -26,7 +26,7 @@ def gap(name: str) -> float:
 def fitting(size: str) -> dict[str, str | None]:
     """The network of this size that shows each kind of fit best, None if there is none.
 
-    Our own networks are left out: trained for accuracy, they do not show the effect of a setting.
+    Our own networks are left out: they were trained for accuracy, not to show a setting's effect.
     """
     names = [
         variant.name
@@ -34,7 +34,7 @@ def fitting(size: str) -> dict[str, str | None]:
         if variant.name.startswith(size) and read_metrics(variant.name).get("kind") != "own"
     ]
     train = {name: read_metrics(name)["train"]["accuracy"] for name in names}
-    fits = next((name for name in names if gap(name) <= GAP), None)  # best validation first
+    fits = next((name for name in names if gap(name) <= GAP), None)  # `names` has the best first
     limit = train[fits] - GAP if fits else 0.0
     low = [name for name in names if train[name] < limit]
     return {
@@ -59,7 +59,7 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """A network's accuracies, without dropout and augmentation, and its curves."""
+    """A network's curves, and its accuracies measured without dropout and augmentation."""
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)

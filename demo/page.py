@@ -30,7 +30,8 @@ def build_demo() -> gr.Blocks:
     Raises:
         VariantError: no trained variant is shipped.
     """
-    # Pillow warns about damaged images, which are refused anyway; gradio about its use of pandas.
+    # Pillow warns about damaged images, which are refused anyway. Gradio warns about its own use of
+    # pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
@@ -54,12 +55,12 @@ def build_demo() -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    # Two at a time serve 8 visitors on 2 cores faster than one at a time; threads share networks.
+    # On 2 cores, two events at a time serve 8 visitors faster than one. Threads share networks.
     return page.queue(default_concurrency_limit=2)
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
-    """Put every choice into the URL (assets/page.js), and restore them when a URL is opened."""
+    """Put all choices into the URL (assets/page.js), and restore them when the URL is opened."""
     for key, component in shown.items():
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
@@ -75,7 +76,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Each component's value from a URL; components that it does not name stay unchanged."""
+    """Each component's value from a URL. Components that the URL does not name stay unchanged."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()
@@ -84,7 +85,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """A value for the component, or None if the component does not have it."""
+    """The component's value for the text `value`, or None if it is no choice of the component."""
     if key == "image":
         return file_of(value)
     if key == "tab":

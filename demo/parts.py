@@ -16,7 +16,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # runs no network
+LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # the event runs no network
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 

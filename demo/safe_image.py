@@ -17,7 +17,7 @@ Opened = Image.Image | ImageError | None
 def safe_image(**options: Any) -> gr.Image:
     """A `gr.Image` that passes the result of `open_sent` to functions."""
     component = gr.Image(**options)
-    # Not a subclass: gradio would write a .pyi file beside this file.
+    # For a subclass, gradio would write a .pyi file beside this file.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 
@@ -25,7 +25,7 @@ def safe_image(**options: Any) -> gr.Image:
 def open_sent(payload: ImageData | None) -> Opened:
     """An upright RGB image, or an ImageError that says why there is none.
 
-    The error is passed, not raised: raised, it would show a red "Error" over the whole page.
+    The error is returned, not raised: gradio would show a red "Error" over the whole page.
     """
     if payload is None or payload.path is None:
         return None

@@ -1,7 +1,7 @@
 """The test images that ship with the demo: ten examples, and a sample of 300 to explore.
 
-The examples were chosen by eye, because they are easy to recognise, and not by their predictions.
-In the order of the classes, they are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The
+The examples were chosen by eye because they are easy to recognise. Predictions played no part. In
+the order of the classes, they are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The
 sample is the first thirty test images of each class.
 """
 
@@ -55,5 +55,5 @@ def file_of(key: str) -> Path | None:
 def write_png(image: Image.Image, name: str) -> Path:
     """Write a PNG file into a new folder, so that no file is overwritten while it is served."""
     path = new_folder("made") / name
-    image.save(path, compress_level=1)  # a quarter of the time, a little larger
+    image.save(path, compress_level=1)  # takes a quarter of the time; files are slightly larger
     return path

@@ -29,7 +29,7 @@ def describe(answer: Answer) -> str:
 
 
 def describe_photographs(variant: str) -> str:
-    """How accurate a network is on photographs, by the benchmark."""
+    """A network's accuracy on photographs, as measured by the benchmark."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
@@ -44,7 +44,7 @@ def describe_photographs(variant: str) -> str:
 
 
 def describe_refusal(error: Exception) -> str:
-    """HTML: why there is no answer, to show in its place."""
+    """HTML: the reason why there is no answer, shown in place of one."""
     return message("This image cannot be used", escape(as_sentence(str(error))))
 
 

@@ -1,4 +1,4 @@
-"""The first tab: classify an image with one network or all, or edit it."""
+"""The first tab: classify an image with one network or all networks, or edit it."""
 
 import math
 from collections import Counter
@@ -34,7 +34,7 @@ CHANGES = {  # least, most, step, start; lengths are fractions of the image's si
     "Hide: down": (0, 1, 0.01, 0.5),
 }
 HIDDEN_SIZE = 0.3  # diameter of the part that a click hides
-GREY = (127, 127, 127)  # for hidden parts, and outside the image
+GREY = (127, 127, 127)  # colour of hidden parts, and of the area outside the image
 EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
 
@@ -124,7 +124,7 @@ def ask(
         except ValueError as error:
             return describe_refusal(error)
         answer = answers.answer(changed, variant)
-        likely = bars(sorted(answer.probabilities.items()))  # each bar stays in place
+        likely = bars(sorted(answer.probabilities.items()))  # by label, so bars keep their places
         return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
 
@@ -140,10 +140,12 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 
 
 def change(image: Image.Image, *changes: float) -> Image.Image:
-    """Rotate, zoom, shift and blur an image, and hide a round part of it: the values of CHANGES.
+    """Rotate, zoom, shift and blur an image, and hide a round part of it.
+
+    `changes` are values in the order of CHANGES.
 
     Raises:
-        ValueError: a value is not finite; Pillow would crash the process.
+        ValueError: a value is not finite. With such a value, Pillow would crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("its changes must be finite numbers")

@@ -18,7 +18,7 @@ from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
 BATCH = 32  # images per step
-PEAK_LR = 1e-3  # of AdamW; the body is trained already, so this is small
+PEAK_LR = 1e-3  # AdamW's learning rate; small, because only the last layer is untrained
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tup
 
 
 def finetune(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor, epochs: int) -> None:
-    """Train the whole network, the learning rate rising to its peak and falling to nothing."""
+    """Train the whole network; the learning rate rises to its peak, then falls to nearly zero."""
     steps = epochs * -(-len(inputs) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)

@@ -42,7 +42,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# Imported on first use: numpy and Pillow take 0.1 s, torch a second and more.
+# These are imported on first use: importing numpy and Pillow takes 0.1 s, torch a second or more.
 _MODULES = {
     "Explanation": "explanation",
     "ImageTransform": "preprocessing",

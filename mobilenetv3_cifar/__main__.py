@@ -1,4 +1,4 @@
-"""Runs the command line: every error is one line and an exit status.
+"""Run the command line; every error prints one line and sets the exit status.
 
 python -m mobilenetv3_cifar --help
 """
@@ -10,7 +10,7 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError, escape
 
 
 def main() -> None:
-    if sys.stderr is None:  # closed; print(file=None) would write to stdout
+    if sys.stderr is None:  # stderr is closed; print(file=None) would write to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -21,7 +21,7 @@ def main() -> None:
             status = run()
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader has read enough
+    except BrokenPipeError:  # the reader of our output has stopped reading
         status = 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""MobileNetV3 as data: one row per bottleneck, one per block style; the modules below read them.
+"""MobileNetV3 as tables of bottlenecks and block styles, and the modules built from them.
 
-Sources: the report (listings 5-9 and figure 1) for the "report" style; Howard et al., "Searching
-for MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244), as torchvision implements it, for
-"paper". Axes: N batch, C channels, H height, W width; modules map (N, C, H, W) to (N, C', H', W').
+The "report" style follows the report (listings 5-9 and figure 1). The "paper" style follows Howard
+et al., "Searching for MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244), as implemented in
+torchvision. Modules map (N, C, H, W) to (N, C', H', W'): batch, channels, height, width.
 """
 
 from typing import NamedTuple
@@ -62,8 +62,8 @@ SMALL = [
     Row( 96, 5, 576,  96, True,  HS, 1),
     Row( 96, 5, 576,  96, True,  HS, 1),
 ]
-# Our own layouts for 32x32 images: the paper's rows with fewer strides, so that the last map
-# is 4x4. The stem has stride 1 too (Layout.stem_stride).
+# This project's layouts for 32x32 images. They are the paper's rows with one stride of 2 fewer.
+# The stem also has stride 1 (Layout.stem_stride), so the last feature map is 4x4.
 #   inputs  k  exp  out   SE     NL  s
 LARGE_CIFAR32 = [
     *LARGE_PAPER[:3],
@@ -82,17 +82,17 @@ class Layout(NamedTuple):
 
     rows: list[Row]
     last: int  # channels of the last 1x1 convolution
-    last_se: bool = False  # squeeze-and-excite after it
+    last_se: bool = False  # squeeze-and-excite after the last convolution
     hidden: int | None = None  # width of the head's hidden layer, if it has one
     stem_stride: int = 2
 
 
 LAYOUTS = {
     ("large", "report"): Layout(LARGE_REPORT, last=960, hidden=1280),
-    # The report lists no Small network: this is figure 1, SE after the last convolution included.
+    # The report has no listing of Small. This follows figure 1, with SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE_PAPER, last=960, hidden=1280),
-    # NOTE: table 2 of the paper has SE after the last convolution; its code and torchvision do not
+    # NOTE: table 2 of the paper has SE after the last convolution; its code and torchvision omit it
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
     ("large", "cifar32"): Layout(LARGE_CIFAR32, last=960, stem_stride=1),
     ("small", "cifar32"): Layout(SMALL_CIFAR32, last=576, stem_stride=1),
@@ -103,7 +103,7 @@ class Style(NamedTuple):
     """How a bottleneck is built from its row."""
 
     stem_bias: bool
-    expand_always: bool  # keep the 1x1 expansion where it does not expand
+    expand_always: bool  # keep the 1x1 expansion even if it adds no channels
     activate_depthwise: bool
     activate_projection: bool
     se_bias: bool
@@ -115,9 +115,9 @@ class Style(NamedTuple):
 
 STYLES = {
     "report": Style(
-        stem_bias=True,  # NOTE: listing 7; the paper's stem has none (batch norm cancels it)
+        stem_bias=True,  # NOTE: listing 7; the paper's has no bias (batch norm cancels it)
         expand_always=True,  # NOTE: listing 6; torchvision has no expansion to the same width
-        activate_depthwise=False,  # NOTE: listing 6; the paper activates after the depthwise one
+        activate_depthwise=False,  # NOTE: listing 6; the paper has this activation
         activate_projection=True,  # NOTE: listing 6; the paper's projection is linear
         se_bias=False,  # NOTE: listing 5; torchvision's squeeze and excitation have biases
         se_multiple=1,  # NOTE: listing 5; torchvision rounds the squeeze width to a multiple of 8
@@ -135,15 +135,15 @@ STYLES = {
         bn_momentum=0.01,
     ),
 }
-# The paper's blocks, trained for fewer steps: faster running statistics, residual blocks that start
-# as the identity.
+# The paper's blocks, adapted to shorter training: batch-norm statistics update faster, and residual
+# blocks start as the identity.
 STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
 def conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
-    """A convolution padded so that stride 1 keeps H and W."""
+    """A convolution whose padding preserves H and W at stride 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
 
 
@@ -199,9 +199,9 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """The nearest multiple, never below one, and never more than 10 % under the value.
+    """The nearest positive multiple that is at most 10 % below the value.
 
-    Source: the rule of the released MobileNet code, which the paper's block counts depend on.
+    The released MobileNet code has this rule, and the paper's squeeze widths depend on it.
     """
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple

@@ -1,6 +1,6 @@
-"""How many pixels the frames of an AVIF file have; its boxes may claim fewer.
+"""Count the pixels in the frames of an AVIF file; the file's boxes may claim fewer.
 
-libavif decodes a frame of any size before it scales it to the size that the boxes claim.
+libavif decodes the frame at its full size, then scales it to the size that the boxes claim.
 """
 
 import io
@@ -8,21 +8,21 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-SEQUENCE_HEADER = 1  # a type of the units (OBUs) of an AV1 stream
-SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # of a unit, seven bits a byte, the lowest first
+SEQUENCE_HEADER = 1  # the type of this unit (OBU) in an AV1 stream
+SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size: 7 bits per byte, lowest first
 
 
 def coded_pixels(data: bytes) -> int:
     """The pixels of the largest frame, by the AV1 sequence headers of all items and tracks.
 
     Raises:
-        ValueError: there is no such header, or it is of a kind that images have no use for.
+        ValueError: there is no such header, or the header has timing fields for video.
     """
     return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))
 
 
 def parts(data: bytes) -> Iterator[bytes]:
-    """What the boxes iloc and stco point to, wherever the boxes are."""
+    """The data that the iloc, stco and co64 boxes point to, wherever these boxes are."""
     for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
         later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])
         offset, length, base, index = (n for byte in box.group(2, 3) for n in divmod(byte[0], 16))
@@ -71,7 +71,7 @@ def frame_pixels(header: bytes) -> int:
 
     bits(4)
     if bits(1):
-        bits(5)  # of a still image
+        bits(5)  # the level of a still image
     elif bits(1):
         raise ValueError("an image has no clock")
     else:

@@ -1,4 +1,4 @@
-"""Model cards: checked before a push, merged with hand-written ones, or generated."""
+"""Check model cards before a push, merge them with the repository's card, or generate them."""
 
 import re
 from pathlib import Path
@@ -54,15 +54,15 @@ def read_card(folder: Path) -> str:
 
 
 def is_generated(card: str) -> bool:
-    """Whether this project wrote the card: all its cards have a section for notes."""
+    """Whether this project generated the card: every generated card has a section for notes."""
     return NOTES.search(card) is not None
 
 
 def merge_cards(local: str, remote: str) -> str:
     """The card to push, from the folder's card and the repository's, which may be empty.
 
-    A generated card is replaced, except for the notes in it. A hand-written one is kept; missing
-    keys and tags are added to its metadata.
+    If the repository's card was generated, it is replaced, but its notes are kept. A hand-written
+    card is kept, and missing keys and tags are added to its metadata.
     """
     notes = NOTES.search(remote)
     if notes is None:
@@ -73,7 +73,7 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """The remote card; unchanged if nothing is missing or its metadata cannot be read."""
+    """The remote card with the local card's missing keys and tags, or unchanged if unreadable."""
     try:
         card, new = ModelCard(remote), ModelCard(local).data
     except (ValueError, TypeError, YAMLError):
@@ -91,8 +91,8 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
     """A card for a network without measurements, from its config and origin.
 
     Args:
-        origin: the repository or shipped variant that it was made from.
-        base: the card of `origin`; the new card states its licence.
+        origin: the repository or shipped variant that the network was made from.
+        base: the card of `origin`; its licence is copied to the new card.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

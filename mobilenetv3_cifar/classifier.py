@@ -1,7 +1,7 @@
 """From images to labelled probabilities, independent of what runs the network.
 
-Each runtime, such as torch, is a subclass of `Classifier` with a few methods; reading images and
-forming batches is common to all. Importing this module does not import torch.
+Each runtime, such as torch, is a subclass of `Classifier` with a few methods. This module
+reads images and forms batches for every runtime. Importing this module does not import torch.
 """
 
 from abc import abstractmethod
@@ -26,9 +26,10 @@ class Prediction(dict[str, float]):
     """{label: probability}, highest first, and how likely the image shows one of the classes.
 
     Attributes:
-        ood_score: the model's score of `config.ood_score`; higher means more likely.
-        probably_none: whether it is below `config.ood_threshold`: the image probably shows none of
-            the classes. False if there is no threshold.
+        ood_score: the score of the kind `config.ood_score`. A higher score means that the image
+            more likely shows one of the classes.
+        probably_none: whether `ood_score` is below `config.ood_threshold`. If so, the image
+            probably shows none of the classes. False if there is no threshold.
     """
 
     ood_score: float
@@ -54,7 +55,7 @@ class Evidence(NamedTuple):
     outputs: Outputs  # N = 1
     target: int  # the class
     activations: np.ndarray  # float32 (K, h, w), the layer's activations
-    gradients: np.ndarray  # the same shape, of the target's logit
+    gradients: np.ndarray  # of the target's logit, same shape as the activations
 
 
 class Classifier:
@@ -64,14 +65,14 @@ class Classifier:
 
     @abstractmethod
     def run(self, squares: list[Image.Image]) -> Outputs:
-        """RGB images of `square_size` pixels per side -> their outputs."""
+        """RGB images of `square_size` pixels per side -> the network's outputs."""
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """The evidence for one image; the target None is the predicted class."""
+        """The evidence for one image. If `target` is None, the predicted class is used."""
 
     def layers(self) -> list[str]:
-        """The feature maps that can be explained: the last of each resolution, fine to coarse."""
+        """Names of the layers to explain: the last one at each resolution, fine to coarse."""
         return ["features"]
 
     @property
@@ -80,7 +81,7 @@ class Classifier:
         return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
-        """Image -> float32 (3, image_size, image_size), as `preprocess`; has a readable repr."""
+        """A transform from an image to float32 (3, image_size, image_size), like `preprocess`."""
         config = self.config
         return ImageTransform(config.image_size, config.mean, config.std, resize)
 
@@ -97,14 +98,14 @@ class Classifier:
     def predict(
         self, images: Any, top_k: int | None = 3, batch_size: int = 64
     ) -> Prediction | list[Prediction]:
-        """One image -> {label: probability}, highest first; a list of images -> a list of those.
+        """One image -> {label: probability}, highest first; a list of images -> a list of dicts.
 
         An image larger than 32x32 is first reduced to 32x32, without keeping its aspect ratio.
 
         Args:
             images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
                 tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) is a list.
-            top_k: how many labels; None for all.
+            top_k: how many labels to return; None returns all labels.
             batch_size: images in one pass through the network.
 
         Raises:
@@ -128,9 +129,9 @@ class Classifier:
     def predict_each(
         self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
     ) -> Iterator[Prediction | ImageError]:
-        """Yield the prediction of each image, or the ImageError that says why there is none.
+        """Yield the prediction of each image, or the ImageError that says why it failed.
 
-        At most one batch of images is in memory. Arguments are those of `predict`.
+        At most one batch of images is in memory. The arguments are the same as for `predict`.
         """
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
@@ -141,7 +142,7 @@ class Classifier:
                 yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction of each row.
+        """The prediction for each row of `outputs`.
 
         Raises:
             ValueError: the number of logits differs from the config's number of classes, or a

@@ -1,6 +1,6 @@
-"""The commands of the command line, each from parsed arguments to an exit status.
+"""The commands of the command line. Each takes the parsed arguments and returns an exit status.
 
-Slow imports, above all torch, are done where they are needed.
+Slow modules, above all torch, are imported only where they are needed.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """The requested `Classifier`; with `onnx`, run by onnxruntime if possible: it starts faster."""
+    """The requested `Classifier`. With `onnx`, prefer onnxruntime, which starts faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # Other devices and layers need torch; a revision needs the Hub.
@@ -55,7 +55,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx has other weights
+            pass  # onnxruntime is missing, or model.onnx does not match the folder
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     return MobileNetV3Cifar.from_pretrained(
@@ -97,7 +97,7 @@ def predict(arguments: Namespace) -> int:
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """The files given by name, and all image files of the folders."""
+    """The path itself if it is a file; all image files in it if it is a folder."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -109,10 +109,10 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
-    """The prediction of each image; unreadable images are reported."""
+    """Yield each readable image with its prediction; report the unreadable images."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
     results = model.predict_each(sources, top_k, batch_size)
-    # On a terminal the predictions themselves show progress.
+    # If predictions are printed to a terminal, they already show the progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
         if isinstance(result, ImageError):
@@ -161,7 +161,7 @@ def evaluate(arguments: Namespace) -> int:
 
 
 def explain(arguments: Namespace) -> int:
-    """Write an image, or each image of a folder, under its activation map."""
+    """Write an image, or each image of a folder, blended with its activation map."""
     path, output, refused = arguments.path, arguments.output, Refused()
     if path.is_dir():
         output = output or Path("overlays")
@@ -172,7 +172,7 @@ def explain(arguments: Namespace) -> int:
     else:
         output = output or Path("overlay.png")
         targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
-        image_format(targets[path])  # check before the work
+        image_format(targets[path])  # check the extension before the slow work
     model = load(arguments)
     for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         try:

@@ -1,6 +1,6 @@
 """The contents of `config.json`: every argument that a model was built with, validated.
 
-The file also contains the SHA-256 of its weights, and one of its own other keys.
+The file also contains the SHA-256 of the weights, and a SHA-256 of all its other keys.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ OodScore = Literal["confidence", "energy"]
 
 CONFIG_VERSION = 1
 MAX_CONFIG_BYTES = 2**20
-MAX_CLASSES = 10_000  # limits the memory that a config can make us allocate
+MAX_CLASSES = 10_000  # limits the memory that a config can cause to be allocated
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 
@@ -39,7 +39,7 @@ def is_whole(value: Any, low: int, high: int) -> bool:
 
 
 def is_channels(value: Any, low: float) -> bool:
-    """Whether it is three numbers, each at most 1, for red, green and blue."""
+    """Whether `value` is three numbers from `low` to 1, for red, green and blue."""
     return isinstance(value, tuple) and len(value) == 3 and all(is_number(v, low, 1) for v in value)
 
 
@@ -82,12 +82,12 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def require(name: str, value: Any) -> None:
     """Raise a ValueError that names the setting unless its value is valid."""
     rule, holds = RULES[name]
-    if not holds(value):  # shortened: it may be megabytes
+    if not holds(value):  # the value is shortened because it may be megabytes long
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
 def plain(value: Any) -> Any:
-    """Convert numbers and arrays of numpy and torch to Python's, and lists to tuples."""
+    """Convert numpy and torch values to Python numbers and tuples, and lists to tuples."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
@@ -129,10 +129,10 @@ class Settings:
 
 
 class Config(Settings):
-    """A Config to which training frameworks may add attributes.
+    """Settings to which training frameworks may add attributes.
 
-    transformers' Trainer sets `config.use_cache`, and its loggers call the two methods. Fields stay
-    frozen: a frozen dataclass refuses other names, but a subclass of it does not.
+    transformers' Trainer sets `config.use_cache`, and its loggers call the two methods. The fields
+    stay frozen. Only the frozen dataclass itself refuses new attributes; this subclass does not.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Config(Settings):
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """`labels` as a tuple; without any, CIFAR-10's ten, or "class 0", "class 1" and so on."""
+    """`labels` as a tuple. The default is CIFAR-10's ten labels, or "class 0", "class 1", ..."""
     if labels is not None:
         names = plain(labels)
         require("labels", names)
@@ -177,15 +177,15 @@ def read_config(folder: Path) -> tuple[Config, str]:
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """As `read_config`, from the file's content; `folder` is only for messages."""
+    """Like `read_config`, but from the file's content; `folder` is only used in messages."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
-        if "unsure_below" in values:  # the name in the first release
+        if "unsure_below" in values:  # the key's name in the first release
             values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
-        if values.get("config_sha256", sha256) != sha256:  # folders of the first release lack it
+        if values.get("config_sha256", sha256) != sha256:  # absent in the first release
             raise ValueError(
                 "damaged or edited, it does not match its config_sha256; to change a setting, "
                 "load with from_pretrained(..., NAME=VALUE) and save again"
@@ -217,7 +217,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of a config's values, without this hash, as compact JSON with sorted keys."""
+    """SHA-256 of a config's values as compact, sorted JSON; `config_sha256` is left out."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,7 +1,7 @@
-"""From a name to a checked model folder: a shipped variant, a folder, or a Hub repository.
+"""Find and check the model of a shipped variant, a folder, or a Hub repository, by its name.
 
-Repositories are kept in the cache of the Hub's client. Each load checks them against the hashes in
-config.json, and downloads damaged ones again.
+Repositories are kept in the cache of the Hub's client. Each load checks the files against the
+hashes in config.json, and downloads damaged files again.
 """
 
 import logging
@@ -41,7 +41,7 @@ def open_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> ModelFolder:
-    """Arguments and errors are those of `MobileNetV3Cifar.from_pretrained`."""
+    """Has the arguments and errors of `MobileNetV3Cifar.from_pretrained`."""
     folder = shipped_folder(os.fspath(name)) or (Path(name) if os.path.isdir(name) else None)
     if folder is not None:
         if revision is not None:
@@ -68,7 +68,7 @@ def load(
     if local and not cached:
         raise HubError(f"{name} is not in the cache: load it once without local_files_only")
     local |= cached and constants.HF_HUB_OFFLINE
-    fixed = COMMIT.fullmatch(revision or "")  # a branch or a tag may have moved
+    fixed = COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit cannot move
     if cached and not (local or fixed or hub_answers(SECONDS_TO_ANSWER_IF_CACHED)):
         logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         local = True
@@ -77,7 +77,7 @@ def load(
         where = {"cache_dir": cache, "local_files_only": local, "force_download": force}
         download = partial(hf_hub_download, name, token=token, **where)
         folder = Path(download(CONFIG_FILE, revision=revision)).parent
-        read_config(folder)  # first, because a model of another kind may have large weights
+        read_config(folder)  # checked first: other kinds of models may have large weights
         download(WEIGHTS_FILE, revision=folder.name)  # the cache names a snapshot by its commit
         return read_folder(folder)
 
@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Download the `wanted` files of a cached snapshot's commit into it."""
+    """Download the `wanted` files of a cached snapshot's commit into the snapshot."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

@@ -1,7 +1,7 @@
 """The package's own errors, and how a message quotes untrusted text.
 
-Each message is one line that names what was refused and why. Text that came from a file, a name or
-a server is escaped, cut to a bounded length, and stripped of passwords in URLs.
+Each message is one line that names the refused input and the reason. Text from a file, a name or a
+server is escaped and cut to a bounded length, and passwords in URLs are masked.
 """
 
 import re
@@ -23,7 +23,7 @@ class ImageError(MobileNetV3CifarError, ValueError):
     """An image that cannot or must not be opened.
 
     If `predict` was given a list, `index` is the image's position in it, and `predictions` are
-    those of the images before it.
+    the predictions for the images before it.
     """
 
     index: int | None = None
@@ -43,7 +43,7 @@ class ModelFolderError(MobileNetV3CifarError, ValueError):
 
 
 class HubError(MobileNetV3CifarError):
-    """The Hub cannot be reached, or refuses."""
+    """The Hub cannot be reached or refuses a request, or its response is refused."""
 
 
 def quote(value: object) -> str:

@@ -1,7 +1,7 @@
 """Class activation maps: where in the image a network found its evidence for a class.
 
-The network's runtime gives one layer's activations and the gradients of the class's logit there
-(`Classifier.evidence`). This module computes the maps from them, in numpy.
+`Classifier.evidence` returns one layer's activations and the gradients of the class's logit with
+respect to these activations. This module computes the maps from both arrays, in numpy.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 class Explanation:
     """A map over one image for one class.
 
-    `heatmap` is float32 (H, W), of the image's own size, 0 to 1; `peak` is the largest value before
-    scaling, so that `peak * heatmap` puts the maps of several classes on one scale. `blank` says
-    that the map is 0 everywhere: no positive evidence for the class. `probability` is that of the
-    class, in [0, 1]; `probabilities` are those of all classes, as `predict` returns them.
+    `heatmap` is float32 (H, W) at the image's own size, from 0 to 1. `peak` is its largest value
+    before scaling; `peak * heatmap` puts the maps of several classes on one scale. `blank` is true
+    if the map is 0 everywhere, because there is no positive evidence for the class. `probability`
+    is the probability of the class; `probabilities` is the prediction with all classes.
     """
 
     heatmap: np.ndarray
@@ -49,7 +49,7 @@ def explain(
     Args:
         method: a key of `METHODS`.
         target: a label, or its index.
-        layer: one of `model.layers()`; by default the last, which is the most specific to classes.
+        layer: one of `model.layers()`; by default the last one, which is the most class-specific.
 
     Raises:
         ImageError: the image cannot be opened.
@@ -86,8 +86,8 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-# The methods. Each takes activations and gradients (K, h, w) and returns a map (h, w); `explain`
-# then sets its negative values to 0.
+# Each method takes activations and gradients (K, h, w) and returns a map (h, w). `explain` then
+# sets the map's negative values to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Channels weighted by their positive gradients, each by the paper's equation 19."""
+    """Channels weighted by sums of positive gradients, scaled by the paper's equation 19."""
     sums = activations.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradients**2 + sums * gradients**3 + 1e-6
     shares = np.where(gradients != 0, gradients**2 / below, 0)
@@ -104,7 +104,7 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Each activation weighted by its own gradient, where that is positive."""
+    """Each activation weighted by its own gradient if the gradient is positive, otherwise by 0."""
     return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
@@ -116,7 +116,7 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """The first principal component of the activations, independent of the class.
 
-    NOTE: its sign is arbitrary; here it is that of the activations.
+    NOTE: a component's sign is arbitrary; here the map correlates positively with the activations.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -147,8 +147,8 @@ METHODS: dict[Method, CamMethod] = {
 }
 
 
-# matplotlib's "inferno" at equal steps from 0 to 1. Its lightness rises evenly, so the peak is the
-# brightest point also in greyscale and for colour-blind readers.
+# matplotlib's "inferno" at equal steps from 0 to 1. Its lightness rises evenly. So the peak is
+# the brightest point even in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
@@ -162,10 +162,10 @@ def colour(heatmap: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
-    """The image under its map, in the colours of `colour`.
+    """The image blended with its map, which `colour` colours.
 
     Args:
-        image: the image that was explained, or another of the heatmap's size.
+        image: the explained image, or another image of the heatmap's size.
         heatmap: (H, W) in [0, 1].
         opacity: opacity of the map, in [0, 1].
     """

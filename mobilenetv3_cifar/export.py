@@ -1,6 +1,6 @@
 """Export a network as one ONNX file that maps uint8 images to probabilities and activation maps.
 
-Its inputs, outputs and metadata are described in `onnx_metadata`. Needs the extra "export".
+`onnx_metadata` describes the file's inputs, outputs and metadata. Needs the extra "export".
 """
 
 import os
@@ -38,15 +38,15 @@ def export_onnx(
     Args:
         model: the network; it is not changed.
         path: the ONNX file to write; its folder must exist.
-        int8_images: uint8 (N, 32, 32, 3), some hundred training images. With them, most weights and
-            activations become 8-bit integers, scaled by the ranges they have on these images.
+        int8_images: uint8 (N, 32, 32, 3), a few hundred training images. If given, most weights and
+            activations become 8-bit integers, scaled by the ranges measured on these images.
 
     Returns:
         The largest difference between the logits of file and network, divided by the largest logit
         if that is above 1, on random images in batches of one and of three.
 
     Raises:
-        ExportError: the file cannot be written, or this difference of the float32 file is more
+        ExportError: the file cannot be written, or for a float32 file this difference is more
             than 1e-4.
     """
     target = Path(path)
@@ -57,7 +57,7 @@ def export_onnx(
     if int8_images is None:
         proto = trace(network)
     else:
-        from mobilenetv3_cifar.int8 import quantize  # imported here because it takes a second
+        from mobilenetv3_cifar.int8 import quantize  # imported here: it takes a second to import
 
         proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
@@ -82,7 +82,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
         warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(
             ExportedNetwork(network).eval(),
-            (images, torch.zeros(2, dtype=torch.int32)),  # two: 1 would become a constant
+            (images, torch.zeros(2, dtype=torch.int32)),  # a batch of 1 would become a constant
             input_names=["images", "target"],
             output_names=list(GraphOutputs._fields),
             dynamic_shapes=({0: batch}, {0: batch}),
@@ -98,7 +98,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """The largest difference of logits, divided by the largest logit if that is above 1."""
+    """The largest logit difference on random images, divided by the largest logit if above 1."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

@@ -1,4 +1,4 @@
-"""Reading files of limited size, and atomic writes: a reader sees the old file or the new."""
+"""Read files of limited size, and write files atomically."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ def read_file(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 
     Raises:
-        OSError: the file is missing, unreadable, larger, or not a regular file. A FIFO or a device
-            could be read forever.
+        OSError: the file is missing, unreadable, too large, or not a regular file. Reading a FIFO
+            or a device might never end.
     """
     with open(path, "rb", opener=open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -24,14 +24,14 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Opening a FIFO would wait for a writer; Windows has neither FIFOs nor this flag."""
+    """Open a FIFO without waiting for a writer; Windows has neither FIFOs nor this flag."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write all files, then move them into place; if the disk is full, nothing changes.
 
-    A link is replaced, not followed: it may point into a shared cache.
+    A symbolic link is replaced, not followed, because it may point into a shared cache.
     """
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:

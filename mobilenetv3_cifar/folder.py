@@ -1,8 +1,8 @@
 """A model folder: `config.json` and `model.safetensors`, tied together by SHA-256.
 
-The config contains the hash of the weights and is written last. So if a save is interrupted, the
-folder holds the old model, the new one, or weights that do not match the config, which are refused;
-it never loads as a mixture. A new folder appears with one atomic rename.
+The config contains the hash of the weights and is written last. After an interrupted save, the
+folder holds the old model, the new model, or new weights with the old config. That mixture is
+refused because the hash does not match. A new folder appears with one atomic rename.
 """
 
 import os
@@ -35,22 +35,22 @@ class ModelFolder(NamedTuple):
     path: Path
     config: Config
     tensors: dict[str, Tensor]  # float32 on the CPU; counters int64
-    repository: str | None = None  # "owner/name" on the Hub, where it is a snapshot in the cache
+    repository: str | None = None  # "owner/name" if the folder is a cached Hub snapshot
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder; a ModelFolderError names the file and what is wrong."""
+    """Read and check a model folder; a ModelFolderError names the file and the fault."""
     return decode_folder(
         folder, {name: read_content(folder / name, MAX_BYTES[name]) for name in MAX_BYTES}
     )
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Check the contents of the two files; `folder` is only for messages and need not exist."""
+    """Check the contents of the two files; `folder` is only used in messages and need not exist."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_kind(content)  # first, to report a Git LFS pointer as such
+        weights.check_kind(content)  # checked first, so that a Git LFS pointer is reported as one
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
@@ -61,11 +61,11 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
     """Write a model folder, new or over an old one; other files in it are left alone.
 
-    A kill may leave a hidden `.NAME.*.partial` behind, which is never read.
+    A killed process may leave a hidden `.NAME.*.partial` behind, which is never read.
 
     Raises:
         ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would
-            refuse the result. Nothing is written then.
+            refuse the result. In these cases no file is changed.
     """
     content = encode_weights(tensors)
     files = {WEIGHTS_FILE: content, CONFIG_FILE: encode_config(config, digest(content))}

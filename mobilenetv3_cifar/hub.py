@@ -1,8 +1,8 @@
 """Requests to the Hugging Face Hub: repository ids, limits, errors.
 
-The Hub's own client sends and stores; this module limits the responses. Within `hub_errors`, all
-responses together have a budget of bytes and time, and headers that the client uses as file names
-must be hexadecimal. Errors contain no token, and no password of HF_ENDPOINT.
+The Hub's own client sends requests and stores files; this module limits the responses. Within
+`hub_errors`, all responses share one budget of bytes and time, and headers that the client uses as
+file names must be hexadecimal. Error messages never contain a token or the password in HF_ENDPOINT.
 """
 
 import math
@@ -33,9 +33,9 @@ from mobilenetv3_cifar.errors import (
     quote,
 )
 
-MAX_BYTES = 128 * 2**20  # of all responses of a load or push; a model folder has at most 40 MB
-SECONDS = 600.0  # for a load or push
-SECONDS_OF_RATE = 30.0  # before the rate is checked
+MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
+SECONDS = 600.0  # for one load or push
+SECONDS_OF_RATE = 30.0  # the rate is not checked before
 SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever without a reply
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits of one load or push: bytes, seconds (see `in_time`) and bytes per second."""
+    """The limits on one load or push, in bytes, seconds (see `in_time`) and bytes per second."""
 
     def __init__(
         self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
@@ -80,20 +80,20 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Hook of the Hub's HTTP client: a compressed response could expand beyond the budget."""
+    """Request hook: ask for no compression, as a response could expand beyond the budget."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
 
 def check_answer(response: Any) -> None:
-    """Hook of the Hub's HTTP client: apply the budget to a response before its body is read."""
+    """Response hook: apply the budget to a response before its body is read."""
     budget = BUDGET.get()
     if budget is None:  # a request outside hub_errors
         return
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    headers.pop("x-xet-hash", None)  # download large files by HTTP: xet has no hook
+    headers.pop("x-xet-hash", None)  # use HTTP for large files: xet bypasses the hooks
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
         raise HubError(
@@ -107,7 +107,7 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """The stream, counted against the budget; of a type that the HTTP client accepts."""
+    """Count the stream against the budget. The HTTP client accepts only a subclass of its type."""
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -133,7 +133,7 @@ def watch_client() -> None:
 
 @contextmanager
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
-    """Requests to the Hub within a budget; all errors of the client become a HubError.
+    """Apply a budget to the requests made in this context, and turn client errors into HubErrors.
 
     A malformed response makes the client raise KeyError, TypeError, AssertionError and others.
     """
@@ -143,7 +143,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     except MobileNetV3CifarError:
         raise
     except Exception as error:
-        # A traceback would also show the causes, whose messages contain the URL.
+        # A traceback also shows the error's cause, whose message may contain the URL.
         cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
         raise HubError(f"{doing} failed: {explain_error(error)}") from cause
     finally:
@@ -151,12 +151,12 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
 
 
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
-    """Run `work` in a thread with a time limit: looking up a host or reading headers may hang."""
+    """Run `work` in a thread with a time limit, because DNS lookups and header reads may hang."""
     future: Future[T] = Future()
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
     if seconds is None and budget is not None:
-        budget.deadline = deadline  # so that an abandoned thread ends too
+        budget.deadline = deadline  # so that the thread also stops after a timeout
 
     def run() -> None:
         try:
@@ -177,7 +177,7 @@ def hub_answers(seconds: float) -> bool:
     """Whether the Hub answers one request in time."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
-    except Exception:  # any error of the HTTP client, also for an invalid HF_ENDPOINT
+    except Exception:  # any HTTP client error, including an invalid HF_ENDPOINT
         return False
     return True
 
@@ -197,7 +197,7 @@ def explain_error(error: BaseException) -> str:
         return explain_error(error.__cause__)
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, RepositoryNotFoundError):  # or private, without a token
+    if isinstance(error, RepositoryNotFoundError):  # or it is private and the token is missing
         return ADVICE[404]
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
@@ -213,7 +213,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether it is "owner/name" by the client's rule, in ASCII."""
+    """Whether `name` is ASCII text of the form "owner/name" that the Hub's client accepts."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -233,7 +233,7 @@ def check_revision(name: str) -> None:
 
 
 def check_token(token: str | bool | None) -> None:
-    """Check a token: the client would print one that is not valid in a header."""
+    """Refuse a token that is invalid in a header: the client's error would print the token."""
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token contains invalid characters, perhaps a line break")

@@ -1,7 +1,7 @@
-"""Which files of a folder are images; used by the command line and the examples.
+"""Find the images in a folder, for the command line and the examples.
 
-Hidden files and folders, and those that operating systems leave behind, are skipped silently.
-Every other file is tried, so that one that cannot be opened is reported.
+Hidden files and folders are skipped silently, and so are those that operating systems leave behind.
+Every other file counts as an image, so that callers report the files that they cannot open.
 """
 
 import os

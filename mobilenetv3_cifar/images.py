@@ -1,8 +1,8 @@
 """Open an image from any source as upright RGB, or raise an ImageError.
 
-Size and shape are checked against `Limits` before a pixel is decoded. A malicious file can still
-take long to decode, so a server should open its visitors' files in a process with resource limits.
-Colour profiles are not applied: CIFAR-10 has none.
+Size and shape are checked against `Limits` before any pixel is decoded. A malicious file can still
+take a long time to decode, so a server should open uploads in a process with resource limits.
+Colour profiles are not applied, because CIFAR-10 images have none.
 """
 
 import io
@@ -33,7 +33,7 @@ UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
-# What Pillow's decoders raise on damaged files.
+# Exceptions that Pillow's decoders raise on damaged files.
 DAMAGED = (
     OSError,
     ValueError,
@@ -61,15 +61,16 @@ UPRIGHT = {
 def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Image.Image:
     """A path, bytes, a binary file, a PIL image, a uint8 array or tensor -> a new RGB image.
 
-    The first frame of an animation is taken; transparent pixels are laid over white.
+    Only the first frame of an animation is used. Transparent images are laid over white.
 
     Args:
-        limits: None for a caller's own images: then only Pillow's own `Image.MAX_IMAGE_PIXELS`
-            limits their size.
+        limits: None for trusted images, whose size is then limited only by Pillow's
+            `Image.MAX_IMAGE_PIXELS`.
 
     Raises:
-        ImageError: it cannot or must not be opened; the message names the file and the reason.
-        ImageTypeError: it has none of these types; it is also a TypeError.
+        ImageError: the image cannot be opened or exceeds `limits`; the message names the file and
+            the reason.
+        ImageTypeError: the source has none of these types; the error is also a TypeError.
     """
     name = "the image"
     if isinstance(source, Image.Image):
@@ -87,7 +88,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
-    """The content of the file, unless it is empty or too large."""
+    """The content of the file; raise ImageError if it is empty or too large."""
     size = -1 if limits is None else limits.megabytes * 1_000_000 + 1
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -96,7 +97,7 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
     elif hasattr(source, "read"):
         try:
             data = source.read() if limits is None else source.read(size)
-        except (OSError, ValueError) as error:  # ValueError: it is closed
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
             raise ImageError(f"{name} cannot be read: {error}") from error
         if not isinstance(data, bytes):
             raise ImageTypeError("a file must be opened in binary mode, such as open(path, 'rb')")
@@ -113,12 +114,12 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
 
 
 def read_path(path: str, name: str, size: int) -> bytes:
-    """At most `size` bytes of a file; all of them if `size` is -1."""
+    """At most the first `size` bytes of a file; the whole file if `size` is -1."""
     if URL.match(path):
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
     try:
-        # A pipe or a device would block forever; a folder has no content.
+        # Reading a pipe or a device could block forever; a folder has no content.
         if not file.is_file():
             raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
         with file.open("rb") as opened:
@@ -157,7 +158,7 @@ def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
 
 
 def decode(image: Image.Image, name: str) -> Image.Image:
-    """All pixels as RGB, turned upright by the EXIF orientation."""
+    """Decode the image, convert it to RGB and turn it upright by its EXIF orientation."""
     try:
         image.load()
         rgb = to_rgb(image)
@@ -183,9 +184,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """(H, W) of a mode without a defined white -> uint8.
+    """Values (H, W) of a mode that does not define white -> uint8.
 
-    White is the smallest of 1, 255 and 65,535 that no value exceeds, else the largest value.
+    White is the smallest of 1, 255 and 65,535 that no value exceeds. If all are exceeded, white
+    is the largest value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

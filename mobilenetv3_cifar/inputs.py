@@ -1,4 +1,4 @@
-"""The types that callers may pass as images, and arrays and tensors as PIL images.
+"""The types that callers may pass as images, and conversion of arrays and tensors to PIL images.
 
 Importing this module does not import torch: until torch is imported, no object is a tensor.
 """
@@ -24,10 +24,10 @@ ImageInput: TypeAlias = (
 
 
 def is_batch(images: object) -> bool:
-    """Whether this is a list of images rather than one.
+    """Whether the argument is a list of images rather than one image.
 
     Raises:
-        ImageTypeError: it is neither an image nor a list of them.
+        ImageTypeError: the argument is neither an image nor a list of images.
     """
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4
@@ -49,7 +49,7 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
 
 
 def from_tensor(tensor: "Tensor") -> Image.Image:
-    """uint8 (3, H, W) or (1, H, W), else as `from_array` -> the same as a PIL image."""
+    """A uint8 tensor (3, H, W) or (1, H, W), or with a shape of `from_array` -> a PIL image."""
     if str(tensor.dtype) != "torch.uint8":
         raise wrong_array(tensor)
     array = tensor.cpu().numpy()
@@ -58,7 +58,7 @@ def from_tensor(tensor: "Tensor") -> Image.Image:
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """uint8 (H, W, 3), red green blue, or grey (H, W) or (H, W, 1) -> the same as a PIL image."""
+    """A uint8 array, RGB (H, W, 3) or grey (H, W) or (H, W, 1) -> a PIL image."""
     if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
         raise wrong_array(array)
     if not array.size:

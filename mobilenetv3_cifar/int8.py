@@ -1,12 +1,12 @@
-"""The exported network in 8-bit integers, in operations that onnxruntime runs faster than float.
+"""Quantize the exported network to 8 bits where onnxruntime runs integers faster than floats.
 
 Design decisions, from onnxruntime's profile of single nodes at batch 1:
-- 1x1 convolutions are faster in 8 bits if they have many channels. Depthwise ones on 16x16 maps are
-  slower, and hardswish, which float convolutions include, takes several operations. So the layers
-  before the first wide bottleneck, the last pooling and the head stay in float.
-- No operation between two integer convolutions may be float. Onnxruntime has no integer
-  hardsigmoid, but x / 6 + 1/2, clipped to [0, 1] by the limits of 8 bits, needs only integers.
-- Squeeze-and-excite runs on integers as pooling, two 1x1 convolutions and a multiplication.
+- 1x1 convolutions are faster in 8 bits if they have many channels. Depthwise convolutions on 16x16
+  maps are slower. Float convolutions include hardswish, which takes several integer operations. So
+  the layers before the first wide bottleneck, the last pooling and the head stay in float.
+- Every operation between two integer convolutions must use integers. Onnxruntime has no integer
+  hardsigmoid. Its formula x / 6 + 1/2 needs only integers; the 8-bit range clips it to [0, 1].
+- Squeeze-and-excite becomes integer pooling, two 1x1 convolutions and a multiplication.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
-WIDE = 480  # channels inside a bottleneck from which integers are faster
+WIDE = 480  # bottlenecks with at least this many inner channels are faster in integers
 
 
 class Calibration(CalibrationDataReader):
@@ -46,17 +46,17 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
     Args:
         network: in evaluation mode; its modules are replaced.
-        images: uint8 (N, 32, 32, 3), from which the ranges of the activations are measured.
+        images: uint8 (N, 32, 32, 3), used to measure the ranges of the activations.
     """
     first = use_integer_operations(network)
     proto = trace(network)
     graph = proto.graph
     for node in graph.node:
         keeps = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
-        if node.op_type == "ReduceMean" and keeps:  # the only name with an integer operation
+        if node.op_type == "ReduceMean" and keeps:  # ReduceMean has no integer version
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
-    add_pre_process_metadata(proto)  # else onnxruntime warns, although the graph is optimised
+    add_pre_process_metadata(proto)  # avoids onnxruntime's advice to optimise the graph first
     begin = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"][first]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
     nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
@@ -78,10 +78,10 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """From the first wide bottleneck on, replace modules without integer operations, in place.
+    """Replace modules that have no integer operation, in place, from the first wide bottleneck on.
 
     Returns:
-        The number of convolutions before it.
+        The number of convolutions before that bottleneck.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())
@@ -98,7 +98,7 @@ def use_integer_operations(network: MobileNetV3Cifar) -> int:
 
 
 class ConvolutionGate(nn.Module):
-    """A `SqueezeExcite` of 1x1 convolutions."""
+    """A `SqueezeExcite` with 1x1 convolutions instead of linear layers."""
 
     def __init__(self, gate: SqueezeExcite) -> None:
         super().__init__()

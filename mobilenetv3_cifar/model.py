@@ -18,20 +18,20 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     Args:
         size: "small" or "large" (figure 1 of the report).
-        blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al., "cifar32"
-            for the latter with strides for 32x32 images and a head of one linear layer.
+        blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al.; "cifar32"
+            for the paper's with strides for 32x32 images and a head of one linear layer.
         dropout: probability of dropping a hidden unit of the head, in [0, 1).
         num_classes: number of classes.
         labels: one name per class; by default CIFAR-10's if there are ten classes.
         image_size: height and width in pixels of the network's input; by default 32 with "cifar32"
             blocks, else 224.
-        mean: mean of red, green and blue in [0, 1], subtracted from the network's input.
-        std: their standard deviations, by which the input is then divided.
+        mean: means of red, green and blue in [0, 1], which are subtracted from the image.
+        std: standard deviations of red, green and blue, by which the difference is divided.
         temperature: divides the logits before the softmax of `predict`; 1 leaves them unchanged.
         ood_score: the score compared with `ood_threshold`: "confidence" (the top probability) or
             "energy"; higher means that the image is more likely to show one of the classes.
-        ood_threshold: predictions with a lower score are flagged as probably none of the classes;
-            None flags nothing.
+        ood_threshold: an image with a lower score is flagged as probably showing none of the
+            classes; with None, no image is flagged.
 
     Raises:
         ValueError: an argument is out of bounds; the message names it.
@@ -90,8 +90,8 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         """An image -> the network's input, float32 (1, 3, image_size, image_size).
 
         Args:
-            resize: "via_32" reduces a larger image to 32x32 first, the sharpness of the training
-                images; "direct" resizes once, as the report's listing 11 does.
+            resize: "via_32" reduces a larger image to 32x32 first, so that it is as sharp as the
+                training images; "direct" resizes once, as the report's listing 11 does.
             view: deprecated name of `resize`, with the values "cifar" and "report".
 
         Raises:
@@ -105,7 +105,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """The applicable keys of timm's attribute of this name; use `transform()` for exact inputs.
+        """timm's attribute of this name, with all keys that apply; only `transform()` is exact.
 
         timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
         of `preprocess(image, resize="direct")`.

@@ -1,7 +1,7 @@
 """The module that `export` traces: the network with its pre- and postprocessing.
 
-From 32x32 uint8 images to probabilities, out-of-distribution score and Grad-CAM. Grad-CAM is
-computed in closed form, without a backward pass.
+The module computes probabilities, out-of-distribution scores and Grad-CAM from 32x32 uint8 images.
+Grad-CAM is computed in closed form, without a backward pass.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from mobilenetv3_cifar.preprocessing import pillow_resize
 
 
 class GraphOutputs(NamedTuple):
-    """N images, C classes, S = image_size, K channels of the last feature map, (h, w)."""
+    """Outputs for N images and C classes; S is image_size, the last feature map is (K, h, w)."""
 
     probabilities: Tensor  # (N, C)
     logits: Tensor  # (N, C)
@@ -23,7 +23,7 @@ class GraphOutputs(NamedTuple):
     activation_map: Tensor  # (N, S, S) in [0, 1]: Grad-CAM of the target class
     features: Tensor  # (N, K): the pooled features
     feature_map: Tensor  # (N, K, h, w)
-    gradient: Tensor  # (N, K): of the target's logit at the pooled features
+    gradient: Tensor  # (N, K): of the target's logit with respect to the pooled features
 
 
 class ExportedNetwork(nn.Module):
@@ -57,7 +57,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """d logits[target] / d features, (N, K): for a linear head, a row of its weights."""
+        """d logits[target] / d features, (N, K); for a linear head, it is a row of the weights."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -67,9 +67,9 @@ class ExportedNetwork(nn.Module):
         return gradient
 
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
-        """Grad-CAM (Selvaraju et al. 2017) scaled like pytorch_grad_cam: before and after resizing.
+        """Grad-CAM (Selvaraju et al. 2017), scaled before and after resizing like pytorch_grad_cam.
 
-        The gradient at each position of the map is that of the pooled features, divided by h w.
+        `gradient` is for the pooled features; for one map position it is divided by h * w.
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)
@@ -87,6 +87,6 @@ def hardswish_slope(x: Tensor) -> Tensor:
 
 
 def unit_range(maps: Tensor) -> Tensor:
-    """Shift and divide each map (N, 1, h, w) so that it spans 0 to 1; a constant one becomes 0."""
+    """Shift and scale each map (N, 1, h, w) so that it spans 0 to 1; a constant map becomes 0."""
     maps = maps - maps.amin(dim=(2, 3), keepdim=True)
     return maps / (1e-7 + maps.amax(dim=(2, 3), keepdim=True))

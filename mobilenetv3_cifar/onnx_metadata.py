@@ -1,7 +1,7 @@
 """The metadata of an exported file: everything needed to use it in any language.
 
-Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks; the rest
-comes from the config.
+Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks; the other
+values are the config's settings and the hash of the weights.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from typing import Any
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
-PREDICTED = -1  # as a target
-FORMAT = 2  # of the inputs, outputs and metadata; 1 had one input, `image`, already normalised
+PREDICTED = -1  # as a target, means the predicted class
+FORMAT = 2  # of the inputs, outputs and metadata; format 1 had one input, the normalised `image`
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {

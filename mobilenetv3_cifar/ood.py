@@ -1,14 +1,14 @@
-"""Out-of-distribution scores: how likely an image shows one of the classes at all.
+"""Out-of-distribution scores: how likely it is that an image shows one of the classes.
 
-The code works with numpy, for `predict`, and with torch, for tracing the exported graph: it uses
-only functions that both have.
+`predict` uses this module with numpy arrays, and `export` traces it with torch tensors. So the code
+calls only functions that numpy and torch share.
 """
 
 from typing import Any
 
 
 def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
-    """The score of each image, (N,); higher means more likely one of the classes.
+    """The score of each image, (N,); a higher score means that a class is more likely shown.
 
     Args:
         xp: numpy or torch, the module of the arrays.

@@ -1,4 +1,4 @@
-"""Prints predictions for the command line: one line each, for any file name.
+"""Print predictions for the command line, whatever the file names contain.
 
 File names may contain line breaks, terminal escape codes, spreadsheet formulas, bytes that
 are not UTF-8, and characters that standard output cannot encode.
@@ -15,14 +15,14 @@ from typing import Any
 from mobilenetv3_cifar.classifier import Prediction
 from mobilenetv3_cifar.errors import escape
 
-Answers = Iterable[tuple[str, Prediction]]  # the path as given, and what it shows
+Answers = Iterable[tuple[str, Prediction]]  # the path as given, and the prediction for that image
 
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes a cell that begins so for a formula
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet reads a cell that starts with one as a formula
 COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
 def make_encodable() -> None:
-    """Make standard output and error accept any name."""
+    """Make standard output and standard error accept any file name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -78,7 +78,7 @@ FORMATS: dict[str, Callable[[Answers], None]] = {
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """A table: the first column is left-aligned, the others right-aligned."""
+    """Print a table: the first column is left-aligned, the other columns are right-aligned."""
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for first, *others in texts:

@@ -29,7 +29,7 @@ from mobilenetv3_cifar.preprocessing import to_input
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-FINEST_LAYERS = 4  # resolutions; finer maps show edges, and EigenCAM's cost grows with their area
+FINEST_LAYERS = 4  # layers offered; finer maps show edges, and EigenCAM's cost grows with map area
 
 
 class TorchClassifier(Classifier):
@@ -74,9 +74,10 @@ class TorchClassifier(Classifier):
     def extract_features(  # type: ignore[misc]
         self: "MobileNetV3Cifar", images: Any, batch_size: int = 64
     ) -> Tensor:
-        """Pooled features before the head: (F,) for one image, (N, F) for a list; F: num_features.
+        """The pooled features before the head: (F,) for one image, (N, F) for a list.
 
-        They are float32, on the CPU. Images and errors are those of `predict`.
+        F is num_features. The features are float32, on the CPU. Images and errors are those of
+        `predict`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
@@ -99,25 +100,26 @@ def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
-    """(N, C) and (N, F, h, w) -> numpy, the features pooled."""
+    """Logits (N, C) and features (N, F, h, w) -> numpy arrays, with the features pooled."""
     pooled = features.mean(dim=(2, 3))
     return Outputs(*(values.detach().float().cpu().numpy() for values in (logits, pooled)))
 
 
 def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
-    """The network's input (N, 3, S, S), with its device and dtype."""
+    """The network's input (N, 3, S, S), on the network's device and in its dtype."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
-    # Channels last, the layout that the network was trained in.
+    # Channels last is the memory layout that the network was trained in.
     return inputs.contiguous(memory_format=torch.channels_last).to(next(network.parameters()))
 
 
 def in_evaluation_mode(
     model: "MobileNetV3Cifar", differentiable: bool = False
 ) -> "MobileNetV3Cifar":
-    """The model itself if it is in evaluation mode (and differentiable), else a private copy.
+    """The model itself if it can be used unchanged, else a private copy in evaluation mode.
 
-    Gradients need float32, and tensors that were not created in inference mode.
+    The model must be in evaluation mode. For gradients, its weights must also be float32 and must
+    not have been created in inference mode.
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:

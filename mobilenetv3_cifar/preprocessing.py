@@ -1,4 +1,4 @@
-"""From an image to the network's input; training, evaluation and demo all use this definition.
+"""Convert an image to the network's input; training, evaluation and the demo use this module.
 
 A CIFAR-10 image is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
 with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, to be as
@@ -31,7 +31,7 @@ LABELS = (
     "truck",
 )
 NATIVE_SIZE = 32  # pixels, the side of a CIFAR-10 image
-# Of red, green and blue in [0, 1]. The report uses ImageNet's; our own networks use CIFAR-10's.
+# For RGB values in [0, 1]. The report uses ImageNet's statistics; our networks use CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -40,7 +40,7 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def scale(image: Image.Image, size: int) -> Image.Image:
-    """Resize to a square of `size` pixels, bilinear; Pillow averages pixels when it reduces."""
+    """Resize bilinearly to `size` x `size`; Pillow averages pixels when it reduces an image."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
@@ -68,8 +68,8 @@ def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
     """uint8 (N, 3, h, h) -> the values (N, 3, size, size) of Pillow's bilinear resize, to the bit.
 
-    Pillow resizes along x, rounds, then along y, with weights that are multiples of 2**-22: sums of
-    their products with pixels are exact in float64.
+    Pillow resizes along x, rounds, then resizes along y and rounds. Its weights are multiples of
+    2**-22, so the weighted sums of pixels are exact in float64.
     """
     import torch
 
@@ -98,8 +98,9 @@ def to_input(
 class ImageTransform:
     """Any image that `predict` takes -> the network's input, float32 (3, image_size, image_size).
 
-    It can be given to torchvision's data sets. Larger images are reduced to 32x32 first ("via_32"),
-    or resized once ("direct"), bilinear and antialiased; then scaled to [0, 1] and normalised.
+    Torchvision's data sets accept it as `transform`. Larger images are reduced to 32x32 first
+    ("via_32") or resized once ("direct"). Resizing is bilinear and antialiased. The pixels are then
+    scaled to [0, 1] and normalised.
 
     Raises:
         ImageError: the image cannot be opened.

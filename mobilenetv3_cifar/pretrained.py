@@ -1,4 +1,4 @@
-"""Loading, saving and pushing a network, and a new last layer for fine-tuning."""
+"""Load, save and push a network, and replace its last layer for fine-tuning."""
 
 import dataclasses
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Overrides(TypedDict, total=False):
-    """The settings of a folder's config that a load can replace; the others define the layers."""
+    """The settings of a folder's config that arguments of `from_pretrained` can replace."""
 
     dropout: float
     image_size: int
@@ -35,12 +35,12 @@ class Overrides(TypedDict, total=False):
 
 
 class Pretrained(nn.Module):
-    """Loading, saving and pushing, and a new last layer."""
+    """Adds loading, saving, pushing and a new last layer to `MobileNetV3Cifar`."""
 
     config: Config
     features: nn.Sequential
     head: nn.Sequential
-    folder: Path | None = None  # where it was loaded from
+    folder: Path | None = None  # where the network was loaded from
     repository: str | None = None  # "owner/name", if `folder` is a cached snapshot
 
     @classmethod
@@ -62,20 +62,21 @@ class Pretrained(nn.Module):
         Args:
             name: a shipped variant, else an existing folder, else "owner/name" on the Hub.
             revision: branch, tag or commit of the repository.
-            cache_dir: where downloads are kept, by default where the Hub's client keeps them.
+            cache_dir: the folder for downloads; by default the cache of the Hub's client.
             token: the Hub's access token, for private repositories.
             local_files_only: take the repository from the cache; never go online.
             device: "cpu", "cuda", "cuda:1", "mps" and so on.
-            num_classes: the number of classes to fine-tune for. If it or `labels` differs from the
-                trained network's, the last layer is replaced with an untrained one, and a warning
-                says so.
-            labels: the names of those classes.
+            num_classes: the number of classes to fine-tune for. If this number or `labels` differs
+                from the trained network's, the last layer is replaced with an untrained one, and a
+                warning is logged.
+            labels: the names of the classes to fine-tune for.
             settings: `Overrides` of the folder's config, such as dropout=0.5.
 
         Raises:
-            VariantError: `name` is not a variant, folder or repository id; lists the variants.
+            VariantError: `name` is not a variant, folder or repository id; the message lists the
+                variants.
             ModelFolderError: a file is missing, damaged, or not what the config says it is.
-            HubError: the Hub cannot be reached, or refuses.
+            HubError: the Hub cannot be reached or refuses the request.
             ValueError: the device is unknown or unavailable; a setting or label is not valid.
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
@@ -135,8 +136,8 @@ class Pretrained(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder is written atomically.
 
-        If saving over an older model is interrupted, the folder holds the old model or the new one,
-        or is refused as incomplete until the next save. Other files in it are left alone.
+        If saving over an older model is interrupted, the folder holds the old or the new model, or
+        loading it fails until the next save. Other files in the folder are left alone.
 
         Raises:
             ModelFolderError: the folder cannot be written, a weight is not finite, or the layers
@@ -146,7 +147,7 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if layers were replaced: loading would build the original ones."""
+        """Raise ModelFolderError if layers were replaced: loading would build the originals."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
@@ -173,8 +174,8 @@ class Pretrained(nn.Module):
         """Push this network to "owner/name" on the Hub; return the commit's or pull request's URL.
 
         An unchanged network is pushed with the card, figures and measurements of its folder or
-        repository; any other gets a plain card. Hand-written cards, and files that this package
-        did not push, are kept.
+        repository; any other network gets a plain card. Hand-written cards, and files that this
+        package did not push, are kept.
 
         Args:
             token: the Hub's access token; by default that of `hf auth login`.
@@ -182,7 +183,7 @@ class Pretrained(nn.Module):
             create_pr: propose the change as a pull request.
 
         Raises:
-            ModelFolderError: as `save_pretrained`.
+            ModelFolderError: for the same reasons as in `save_pretrained`.
             HubError: the Hub cannot be reached or refuses; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
@@ -195,7 +196,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """The folder that it was loaded from, if it has a card and has not changed since."""
+        """The folder that the network was loaded from, if it has a card and nothing has changed."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:

@@ -1,8 +1,9 @@
-"""Push a model folder to a Hugging Face Hub repository, in one commit, by an allow-list.
+"""Push the allowed files of a model folder to a Hugging Face Hub repository, in one commit.
 
-A push replaces and deletes only files that an earlier push sent and nobody changed since; it lists
-its files in the commit's description for the next push. Hand-written cards are kept, and so are
-the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
+A push always replaces the config and the weights. It replaces or deletes another file only if the
+last push sent that file and nobody has changed it since. The commit's description lists the files
+for the next push. Hand-written cards are kept, and so are the notes between `<!-- notes -->` and
+`<!-- /notes -->` in a generated card.
 """
 
 import json
@@ -53,7 +54,7 @@ class Plan(NamedTuple):
     kept: list[str]  # files with these names that this package did not push
     deleted: list[str]
     card_is_merged: bool  # a hand-written card is kept, with metadata added
-    head: str | None  # the commit on which it is based
+    head: str | None  # the commit that the plan is based on
 
 
 def is_published(path: str) -> bool:
@@ -107,7 +108,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """What `push_folder` would do now, with the same errors. Nothing is sent."""
+    """The changes that `push_folder` would make now. Raises the same errors but sends nothing."""
     check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
@@ -129,7 +130,7 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
     owned = files_of_last_push(api, repo_id, head, present)
     kept = (names & present.keys()) - owned - ALWAYS_SENT
     card = merge_cards(local_card, remote_card)
-    # An unchanged card is not sent again: the Hub might find its metadata invalid.
+    # An unchanged card is not sent again, because the Hub might refuse its metadata.
     unchanged = {CARD_FILE} if card == remote_card else set()
     return Plan(
         card=card,
@@ -160,7 +161,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse a folder that does not load, or whose metrics or ONNX files have other weights."""
+    """Refuse a folder that does not load, or whose metrics or ONNX files are of other weights."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)
@@ -168,7 +169,7 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
     sha256 = read_config(folder)[1]
     for name in (ONNX_FILE, INT8_FILE):
         path = folder / name
-        # Its metadata contains the weights' hash as plain text.
+        # The metadata of an ONNX file contains the weights' hash as plain text.
         if path.is_file() and sha256.encode() not in read_file(path, MAX_BYTES[WEIGHTS_FILE]):
             raise ModelFolderError(f"{path} was exported from other weights: export it again")
     try:

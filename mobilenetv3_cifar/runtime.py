@@ -1,4 +1,4 @@
-"""Prediction and Grad-CAM by onnxruntime, from `model.onnx` alone, without importing torch.
+"""Prediction and Grad-CAM with onnxruntime, from `model.onnx` alone, without importing torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -36,8 +36,8 @@ class OnnxClassifier(Classifier):
         """Read an exported file.
 
         Args:
-            threads: onnxruntime's threads; 0 means all cores. One image takes milliseconds, and
-                more threads make that longer on a busy machine.
+            threads: the number of onnxruntime's threads; 0 means all cores. One image takes
+                milliseconds with one thread; on a busy machine, more threads are slower.
 
         Raises:
             ModelFolderError: the file is missing, damaged, or was not written by `export_onnx`.
@@ -51,7 +51,7 @@ class OnnxClassifier(Classifier):
             self.config = select_settings(self.metadata)
         except OSError as error:
             raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
-        except Exception as error:  # onnxruntime's errors have no base of their own
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelFolderError(f"{path} is refused: {str(error)[:200]}") from error
 
     @classmethod
@@ -59,7 +59,7 @@ class OnnxClassifier(Classifier):
         """The network of a shipped variant, a folder with `model.onnx`, or an exported file.
 
         Raises:
-            VariantError: `name` is not one of these; lists the variants.
+            VariantError: `name` is none of these; the message lists the variants.
             ModelFolderError: the file is missing, or does not match the folder's weights.
         """
         path = Path(name)
@@ -67,7 +67,7 @@ class OnnxClassifier(Classifier):
             return cls(path, threads)
         folder = shipped_folder(os.fspath(name)) or path
         if not os.path.isdir(folder):
-            get_variant(os.fspath(name))  # raises, and lists the variants
+            get_variant(os.fspath(name))  # raises an error that lists the variants
         model = cls(folder / ONNX_FILE, threads)
         if model.metadata.get("weights_sha256") != read_config(folder)[1]:
             raise ModelFolderError(
@@ -105,7 +105,7 @@ def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSessi
     """An onnxruntime session on the CPU for a file's content; 0 threads means all cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the CPU
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # no busy-waiting
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -115,7 +115,7 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The named outputs, by default all, for uint8 (N, 32, 32, 3) and one target class."""
+    """The named outputs (by default, all) for uint8 images (N, 32, 32, 3) and one target class."""
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = names or [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))

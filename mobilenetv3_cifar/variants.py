@@ -1,4 +1,4 @@
-"""The shipped variants: one folder each, with its measurements. Does not import torch."""
+"""The shipped variants: one folder each, with measurements. This module does not import torch."""
 
 import difflib
 import json
@@ -19,10 +19,10 @@ MAX_METRICS_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Variant:
-    """A shipped network. Accuracies are from 0 to 1; `macs` counts convolutions, linear layers."""
+    """A shipped network. Accuracies are in [0, 1]; `macs` counts convolutions and linear layers."""
 
     name: str
-    accuracy: float  # validation accuracy; unlike test accuracy, it may be used to choose
+    accuracy: float  # validation accuracy; unlike test accuracy, it may guide a choice of variant
     test_accuracy: float
     parameters: int
     macs: int
@@ -65,7 +65,7 @@ def list_variants() -> list[Variant]:
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant of that name; by default that with the best validation accuracy.
+    """The shipped variant of that name; by default the one with the best validation accuracy.
 
     Raises:
         VariantError: the name is unknown; the message lists the shipped variants.

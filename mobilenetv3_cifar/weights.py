@@ -1,8 +1,8 @@
-"""The weights file: named tensors to safetensors bytes and back, bit for bit and strictly.
+"""Encode named tensors as a safetensors weights file, and decode and check such a file.
 
-A floating-point tensor is written as float16 if that is lossless, else as float32, and always read
-as float32: reading and writing again gives the same bytes. safetensors accepts headers of 100 MB
-and values that are not finite; this module refuses them.
+A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
+read as float32. Reading a file and writing it again gives the same bytes. safetensors accepts
+headers of 100 MB and values that are not finite; this module refuses both.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 
-MAX_BYTES = 64 * 2**20  # of the whole file; the largest network has 17 MB
+MAX_BYTES = 64 * 2**20  # for the whole file; the largest network's file has 17 MB
 MAX_HEADER_BYTES = 2**20
 NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
@@ -43,7 +43,7 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
 
 
 def pack(tensor: Tensor) -> Tensor:
-    """float16 if that is lossless, else float32; counters stay as they are."""
+    """Convert to float16 if that is lossless, else to float32; counters stay unchanged."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     exact = tensor.float().contiguous()
@@ -55,24 +55,24 @@ def decode(content: bytes) -> dict[str, Tensor]:
     """The content of a weights file -> tensors on the CPU: float32, and int64 for counters.
 
     Raises:
-        ValueError: it is not a whole safetensors file of finite F16, F32 and I64 tensors.
+        ValueError: the content is not a whole safetensors file of finite F16, F32 and I64 tensors.
     """
     check_kind(content)
     try:
         tensors = load(content)
-    # torch has no name for some dtypes (KeyError), and no sizes from 2**63 (the last three).
+    # Dtypes that torch lacks raise KeyError; sizes of 2**63 or more raise one of the last three.
     except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
     widened = {name: widen(tensor) for name, tensor in tensors.items()}
-    check_finite(widened)  # checking float32 is several times faster than float16
+    check_finite(widened)  # checking float32 is several times faster than checking float16
     return widened
 
 
 def check_kind(content: bytes) -> None:
-    """Recognise other kinds of file: read as a header's length, their first bytes are too large."""
+    """Refuse other kinds of file: their first 8 bytes, read as a header's length, are too large."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))
@@ -91,9 +91,9 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """Raise ModelFolderError, "`refused`: which tensor", unless names and shapes are as expected.
+    """Raise ModelFolderError unless names and shapes match; the message starts with `refused`.
 
-    Floating types may differ: a network may be in half precision, and what is read is float32.
+    Floating types may differ: decoded tensors are float32, but a network may be in half precision.
     """
     for name in sorted(expected.keys() | tensors.keys()):
         given = describe(tensors.get(name), "missing")

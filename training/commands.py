@@ -1,4 +1,4 @@
-"""Shared by commands: a parser, and errors and signals as one line with a non-zero status.
+"""Code shared by commands: a parser, and one line with an exit status for errors and signals.
 
 Every command imports this module before those that need the extra `training`.
 """
@@ -32,7 +32,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 def one_line_errors() -> Iterator[None]:
     """Decorates a command: turns errors that a user can act on, and signals, into one line and an
     exit status."""
-    # By default SIGTERM kills the process; as an exception it lets cleanup code run.
+    # By default SIGTERM kills the process; an exception instead lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield

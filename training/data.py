@@ -35,7 +35,7 @@ def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(data_dir / ".lock", timeout=0):
-            for partial in data_dir.glob(f".{CACHE}.*.partial"):  # of a killed process
+            for partial in data_dir.glob(f".{CACHE}.*.partial"):  # left by a killed process
                 partial.unlink()
             content = io.BytesIO()
             np.save(content, find_rows(data_dir, say))
@@ -62,7 +62,7 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             return rows
         except Exception as error:  # a hostile server can provoke any error
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C keeps them, to resume
+            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C keeps the folder, to resume
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

@@ -4,8 +4,9 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON. For a
-shipped variant, this is the `test` or `validation` object of its `metrics.json`, with equal digits
-on the same machine. Choose by validation images: the test images are for finished networks.
+shipped variant, the JSON is the `test` or `validation` object of its `metrics.json`, with equal
+digits on the same machine. Use validation images to choose a network; the test images are for
+finished networks.
 """
 
 import json

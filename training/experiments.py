@@ -25,7 +25,7 @@ class Reported(TypedDict):
     accuracy: float
 
 
-REPORT = Recipe()  # its defaults
+REPORT = Recipe()  # the defaults are the report's
 COSINE = Recipe(schedule="cosine")
 OVERFIT = Recipe(schedule="cosine", augmentations=(), split="45k/5k", train_images=1000)
 
@@ -69,7 +69,7 @@ def cifar32_net(size: str) -> dict[str, Any]:
     return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
-# For a CPU: moderate augmentation but for the last epochs, and small crops at first.
+# For a CPU: moderate augmentation except in the last epochs, and small crops at first.
 CPU32 = Recipe(
     optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
     schedule="linear",

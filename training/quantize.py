@@ -3,9 +3,9 @@
     python -m training.quantize small-dropout0.7-epochs4
 
 Writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and speed of the
-8-bit file go into `metrics.json` and the card, with the latency of the network here. An 8-bit file
-that is not faster than the float one at batch 1, or that loses more than 0.3 points of
-validation accuracy, is not kept.
+8-bit file go into `metrics.json` and the card, with the network's latency on this machine. An
+8-bit file is not kept if it is not faster than the float file at batch 1, or if it loses more than
+0.3 points of validation accuracy.
 """
 
 import statistics

@@ -29,7 +29,7 @@ ADAM = Adam(lr=1e-3)
 
 @dataclass(frozen=True)
 class Recipe:
-    """The defaults are the report's (listings 1 and 10)."""
+    """Settings of a run; the defaults are the report's (listings 1 and 10)."""
 
     optimizer: OptimizerRecipe = ADAM
     schedule: Schedule = "step"

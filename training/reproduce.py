@@ -1,11 +1,11 @@
 """All experiments of the report: train what is missing, compare with the report.
 
     python -m training.reproduce
-    python -m training.reproduce --devices cuda:0 cuda:1     # a run on each at a time
+    python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each
 
 Writes REPRODUCTION.md, the README's table of variants, the demo's list of conclusions, and every
-card and curve again from the committed results. Where nothing is missing, that takes seconds and
-changes nothing.
+card and curve again from the committed results. If no run is missing, the command takes seconds
+and changes nothing.
 """
 
 import queue
@@ -35,7 +35,7 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
     """Train every seed that has no results yet, one run at a time on each device; "" is the best.
 
-    Runs of one setting and seed follow each other, the longest first: it publishes the others too.
+    Runs of one setting and seed follow each other, the longest first: it includes the others.
 
     Raises:
         TrainingError: a run failed; the others were stopped, and can be resumed.

@@ -22,7 +22,7 @@ from training.reports.model_folder import make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Of the command line, or of `argv` in its place."""
+    """Parse the command line, or `argv` instead of it."""
     parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=whole_number(0), default=0)

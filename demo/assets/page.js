@@ -2,8 +2,8 @@
 // the URL, and blends maps.
 () => {
   const LONGEST = 640; // pixels of an image that is sent
-  const LOSSLESS = 256; // up to this size it is sent as PNG
-  const KEPT = "own-image"; // the session storage's key of the visitor's image, for a reload
+  const LOSSLESS = 256; // pixels; an image up to this size is sent as PNG
+  const KEPT = "own-image"; // session storage key that keeps the visitor's image for a reload
 
   // Images. Re-encoding also removes the location where a photograph was taken.
   const fetchBefore = window.fetch;
@@ -13,7 +13,7 @@
   };
   const shrink = async (file) => {
     const bitmap = await createImageBitmap(file).catch(() => null);
-    if (!bitmap) return file; // the server says why it cannot be used
+    if (!bitmap) return file; // the server says why the file cannot be used
     const longest = Math.max(bitmap.width, bitmap.height);
     const scale = Math.min(1, LONGEST / longest);
     const canvas = document.createElement("canvas");
@@ -52,7 +52,7 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // The URL. It is not changed until the state that it contains has been restored.
+  // The URL. It stays unchanged until the page has restored the URL's state.
   let restored = false;
   const remember = (key, value, start) => {
     if (!restored) return;

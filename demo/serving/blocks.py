@@ -1,4 +1,4 @@
-"""The parts of gradio that are replaced: queue, session states and error messages."""
+"""Replaces gradio's queue, session states and error messages."""
 
 import logging
 from copy import copy
@@ -21,7 +21,7 @@ class ServedBlocks(gr.Blocks):
         super().__init__(analytics_enabled=False, **options)
 
     def queue(self, *, default_concurrency_limit: int = 1) -> "ServedBlocks":
-        """Like gradio's. The queue limits how many events may wait."""
+        """Like gradio's, but with a FairQueue, which limits how many events may wait."""
         super().queue(api_open=False)
         self._queue = FairQueue(
             live_updates=True,
@@ -33,7 +33,7 @@ class ServedBlocks(gr.Blocks):
         return self
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
-        """Invalid inputs are the client's error and are not logged with a traceback."""
+        """Like gradio's, but log no traceback for invalid inputs, which are the client's error."""
         try:
             values = await super().preprocess_data(block_fn, *args, **options)
             for block, value in zip(block_fn.inputs, values, strict=True):
@@ -62,14 +62,14 @@ def quiet(message: str) -> gr.Error:
 
 
 class NoStates(StateHolder):
-    """Keeps nothing of a session: the page has no `gr.State`, and no deep links of gradio's."""
+    """Keeps no session data, since the page uses neither `gr.State` nor gradio's deep links."""
 
     def __getitem__(self, session_id: str) -> SessionState:
         return NoState(self.blocks)
 
 
 class NoState(SessionState):
-    """Gradio's own would describe every component: 70 ms of work for each call."""
+    """An empty state. Gradio's own state describes every component, which takes 70 ms per call."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-SHARES = {  # at a time, in total and per address (streams: per session)
+SHARES = {  # most at a time: in total, and per address (for streams, per session)
     "connections": (2500, 400),
     "uploads": (256, 48),
     "streams": (2000, 6),
@@ -16,7 +16,7 @@ SHARES = {  # at a time, in total and per address (streams: per session)
 PERIOD = 300  # seconds
 MOST = {  # the limit per address and period, and the error message
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    # In the half hour that images are kept, one address cannot fill the disk space for all.
+    # Images are kept for half an hour. In that time, one address cannot fill the disk space.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
@@ -24,7 +24,7 @@ used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amo
 
 
 def address_of(scope: Scope) -> str:
-    """The visitor's address; for IPv6 the /64 network, since one visitor can use all of it."""
+    """The visitor's address. For IPv6, it is the /64 network, all of which one visitor can use."""
     host = scope["client"][0] if scope.get("client") else ""
     try:
         address = ipaddress.ip_address(host)
@@ -40,7 +40,7 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
     """Count one more of `kind` during a `with` block.
 
     Raises:
-        HTTPException: there are too many already.
+        HTTPException: there are too many of `kind` already.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:
@@ -58,7 +58,7 @@ def check(address: str) -> None:
     """Refuse an address that has exceeded a limit.
 
     Raises:
-        HTTPException: it has exceeded one.
+        HTTPException: the address has exceeded a limit.
     """
     for kind, (most, refusal) in MOST.items():
         if used[kind, address] > most:

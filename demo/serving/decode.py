@@ -1,6 +1,6 @@
 """The process that opens images. `decoder.py` starts it, and kills it if an image takes too long.
 
-It imports nothing from `demo`: with gradio, it would take seconds to start, and 200 MB.
+It imports nothing from `demo`: importing `demo` loads gradio, which takes seconds and 200 MB.
 """
 
 import io
@@ -18,7 +18,7 @@ from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import FORMATS, damaged, open_image
 
 MAX_SIDE = 512  # pixels; a longer image is reduced
-CPU_SECONDS = 3  # for one image; the largest accepted one takes about one second
+CPU_SECONDS = 3  # for one image; the largest accepted image takes about one second
 MEMORY = 1_500_000_000  # bytes of address space; the largest image takes less than half
 SENT, PIXELS = ".upload", ".pixels"  # names of files: the upload, and its pixels as BMP
 TOO_COSTLY = "the image takes too long or too much memory to open"
@@ -26,7 +26,7 @@ NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """Reduce to at most MAX_SIDE pixels per side; rounded up, so that no side becomes 0."""
+    """Reduce to at most MAX_SIDE pixels per side, rounding up so that no side becomes 0."""
     factor = MAX_SIDE / max(image.size)
     if factor >= 1:
         return image
@@ -36,10 +36,10 @@ def reduce(image: Image.Image) -> Image.Image:
 def main() -> None:
     """Read folders, one per line; print [format, reason of refusal, CPU seconds] for each."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # macOS refuses it
+    if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the default is one per core, each with its own memory
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # damaged images would fill the server's log
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings about images would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
         folder, began = Path(line.rstrip("\n")), time.process_time()

@@ -1,7 +1,7 @@
 """Keeps the images that visitors send, after a separate process has opened and reduced them.
 
 No check of a file's structure finds every image that takes minutes or gigabytes to decode. Limits
-of CPU time and memory stop all of them, and the server goes on meanwhile.
+of CPU time and memory stop every such image, and the server keeps running.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # for one image, on a busy machine
 ROOT = Path(__file__).parents[2]
-UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, as a file name's length is limited in bytes
-REFUSAL = ".refusal"  # a file beside the shown one, with the reason of the refusal
+UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, since a file name is limited in bytes
+REFUSAL = ".refusal"  # a file beside the shown file, with the reason for the refusal
 CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def open_kept(path: Path) -> Image.Image:
 
 
 class Decoder:
-    """Starts the process, and restarts it after it has ended."""
+    """Starts the process that opens images, and restarts the process when it has ended."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
@@ -55,7 +55,7 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Keep an upload, for the page to show and for `open_kept`; count its CPU seconds.
+        """Keep an upload for the page and for `open_kept`, and count its CPU seconds.
 
         Returns: the file to show.
 
@@ -78,7 +78,7 @@ class Decoder:
         with (folder / SENT).open("wb") as file:  # uploads wait on disk, not in memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        async with turn, self.free:  # one image per address at a time, then one in all
+        async with turn, self.free:  # at most one image at a time, for each address and in total
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
             budgets.used["seconds", address] += seconds
@@ -94,7 +94,7 @@ class Decoder:
         return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """The image's format, why it is refused, and the CPU seconds that it took."""
+        """The image's format, the reason if it is refused, and the CPU seconds used."""
         for _ in range(2):  # retry once: the process may have been killed while idle
             process = await self.start()
             assert process.stdin is not None

@@ -1,7 +1,8 @@
-"""The folder of this process, with all files that visitors send and that are made for them.
+"""The folder of this process: files that visitors send, and files that are made for visitors.
 
-Each process creates a new one, so files of an earlier process are never served. It is deleted
-however the process ends: by the process itself, by a watcher if it is killed, or at the next start.
+Each process creates a new folder, so files of an earlier process are never served. The folder is
+deleted however the process ends: by the process itself, by a watcher if the process is killed, or
+at the next start.
 """
 
 import fcntl
@@ -37,7 +38,7 @@ KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, me
 
 @cache
 def own_folder() -> Path:
-    """Create the folder and make gradio use it; delete those of processes that have ended."""
+    """Create the folder and make gradio use it. Delete the folders of processes that have ended."""
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
     base.mkdir(parents=True, exist_ok=True)
     delete_abandoned(base)
@@ -59,7 +60,7 @@ def own_folder() -> Path:
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete the folders of processes that have ended: their locks are free."""
+    """Delete the folders whose locks are free, since their processes have ended."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +79,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are too old, and the oldest ones if they take too much disk space."""
+    """Delete files that are too old, and the oldest files of a kind that takes too much space."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):
@@ -95,7 +96,7 @@ def find_file(path: str) -> Path | None:
     """The file that a visitor's path refers to."""
     match = VISIBLE.fullmatch(path)
     file = own_folder() / match[1][1:] if match else None
-    with suppress(OSError):  # its name is too long
+    with suppress(OSError):  # the name is too long
         if file and file.is_file():
             return file
     return None

@@ -1,4 +1,4 @@
-"""Checks before gradio sees a request: an allow-list, and limits per visitor."""
+"""Checks requests before gradio sees them, by an allow-list and limits per visitor."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ API = "/gradio_api"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
 NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # file paths below /static and /assets
 
-# All routes that the page and the API use: method, path, and kind. All others return 404.
+# All routes that the page and the API use, as method, path and kind. Other routes return 404.
 ROUTES = (
     ("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json", "plain"),
     ("GET", rf"/(?:static|assets|svelte)/{NAMES}", "plain"),
@@ -97,7 +97,7 @@ class Guard:
         headers = MutableHeaders(scope=scope)
         if scope["method"] == "POST" and is_cross_site(headers):
             raise HTTPException(403, "Other sites may not use this page.")
-        del headers["origin"]  # gradio would reflect it
+        del headers["origin"]  # gradio would send the origin back
         if parts.get("name", "") not in {"", *self.app.public_names()}:
             raise HTTPException(404, "Unknown function.")
         response: ASGIApp = self.inner
@@ -122,7 +122,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Keep the image of an upload, or the reason why it is refused; return its masked path."""
+        """Keep an upload's image, or the reason for refusing the image. Return the masked path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -201,10 +201,10 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """An image of this process, and nothing else.
+    """Serve an image from the folder of this process, and no other file.
 
     Raises:
-        HTTPException: the path does not refer to one.
+        HTTPException: the path does not refer to such an image.
     """
     file = find_file(path)
     if file is None:

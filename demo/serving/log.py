@@ -3,21 +3,21 @@
 import logging
 from collections import Counter
 
-MOST = 5  # records of one place in the code, in a period of the budgets
-HALF = 2000  # characters: the start and the end of a longer text are kept
+MOST = 5  # records from one line of code in each period of the budgets
+HALF = 2000  # characters kept at the start and at the end of a long text
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
-seen: Counter[tuple[str, int]] = Counter()  # records of a place in this period
+seen: Counter[tuple[str, int]] = Counter()  # records from each line in this period
 
 
 def limit() -> None:
-    """Limit the loggers that exist; a filter of a logger does not see its children's records."""
+    """Limit every existing logger, since a logger's filter does not see its children's records."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Whether a record is among the first of its place in the code; long texts are cut."""
+    """Whether a record is among the first from its line of code. Long texts are cut."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

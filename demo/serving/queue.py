@@ -1,4 +1,4 @@
-"""Gradio's queue with fair scheduling: visitors take turns, with a limit each."""
+"""Gradio's queue with fair scheduling: visitors take turns, and each has a limit."""
 
 import math
 import re
@@ -22,7 +22,7 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # a session, an event or the name of a function
 
 
 class FairQueue(Queue):
-    """Serves the address, then the session, that has waited longest since its last turn."""
+    """Addresses take turns, and so do the sessions of one address. The longest wait goes first."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
@@ -35,7 +35,7 @@ class FairQueue(Queue):
         """Take an event.
 
         Raises:
-            HTTPException: its function, its session or one of its files does not exist.
+            HTTPException: the function or a file does not exist, or the session or data is invalid.
         """
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
@@ -54,14 +54,14 @@ class FairQueue(Queue):
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
         result = await super().push(body, request, username)
-        self.used[str(body.session_hash)] = time.monotonic()  # gradio has set a missing one
+        self.used[str(body.session_hash)] = time.monotonic()  # gradio has set a missing hash
         return result
 
     def waiting(self) -> list[Event]:
         return list(self.event_ids_to_events.values())
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """The next event, always a single one: no function of the demo takes batches."""
+        """The next event. There is always just one, since no function of the demo takes batches."""
         ready = []
         for name, queue in self.event_queue_per_concurrency_id.items():
             self.drop_unheard(queue.queue)
@@ -98,7 +98,7 @@ class FairQueue(Queue):
 
 
 def is_heard(*names: str) -> bool:
-    """Whether an answer's session, or its event, has an open stream."""
+    """Whether a session or an event, given by name, has an open stream."""
     return any(under_way["streams"][name] for name in names)
 
 
@@ -108,7 +108,7 @@ def keys_of(event: Event) -> tuple[str, str]:
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace masked paths by real ones: gradio would fetch URLs and read any file.
+    """Replace masked paths by real ones, since gradio would fetch any URL and read any file.
 
     Raises:
         HTTPException: a path is not a file of this process, or a number is not finite.

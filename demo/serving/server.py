@@ -74,7 +74,7 @@ class GuardedApp(App):
 
 
 def tried(job: Callable[[], None]) -> None:
-    """A failure of one cleanup must not end the others."""
+    """Run a cleanup. If it fails, log the error, so that the other cleanups go on."""
     try:
         job()
     except Exception:
@@ -82,7 +82,7 @@ def tried(job: Callable[[], None]) -> None:
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Do not quote the body, as FastAPI would: that fails if it is not UTF-8."""
+    """Unlike FastAPI, do not quote the body: quoting fails if the body is not UTF-8."""
     return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
@@ -116,7 +116,7 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def close_if_silent(self, since: object) -> None:
-        """Close the connection if its last request is still the one of `since`, and answered."""
+        """Close the connection if its last request is still `since` and has been answered."""
         if self.cycle is since and self.is_silent():
             self.transport.abort()
         else:
@@ -146,11 +146,11 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "run_history": False,
         "footer_links": [],  # the guard would refuse the requests of gradio's API page
-        # Checked before the page shrinks an image; the guard limits the upload itself.
+        # The page checks this before it shrinks an image. The guard limits the upload itself.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
-        # A web font would be a request to another server.
+        # A web font would cause a request to another server.
         "theme": Default(
             primary_hue="teal",
             neutral_hue="slate",

@@ -16,7 +16,7 @@ from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
-AT_THE_ROOT = ("README.md", "requirements.txt")  # of SPACE: the Hub looks for them at the root
+AT_THE_ROOT = ("README.md", "requirements.txt")  # in SPACE; the Hub expects them at the root
 
 
 def files() -> dict[str, Path]:
@@ -31,12 +31,12 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files`, and delete all other files in their folders.
+    """Send `files`, and delete all other files from the same folders of the Space.
 
     Returns: the address of the Space.
 
     Raises:
-        HubError: the Hub cannot be reached or refuses; the message says what to do.
+        HubError: the Hub cannot be reached or refuses the request; the message says what to do.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

@@ -59,7 +59,7 @@ def build(out: Path, name: str | None = None) -> None:
 
 
 def write_network(folder: Path, page: Path) -> None:
-    """`model.onnx`, in 8 bits where the variant has it, and `network.json`, its metadata."""
+    """Write `model.onnx` (the 8-bit file if there is one), and its metadata as `network.json`."""
     path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
     if path is None:
         raise MobileNetV3CifarError(
@@ -73,7 +73,7 @@ def write_network(folder: Path, page: Path) -> None:
 
 
 def fetch_runtime(page: Path) -> None:
-    """Download onnxruntime-web's two files with npm; refuse any but the pinned ones."""
+    """Download onnxruntime-web's two files with npm. Refuse files that are not the pinned ones."""
     command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
     with tempfile.TemporaryDirectory() as temporary:
         try:

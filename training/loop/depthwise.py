@@ -1,8 +1,8 @@
 """Depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
-PyTorch 2.14 computes two of them many times slower than the forward pass: the input gradient of a
-strided convolution and the weight gradient of a 5x5 one. Here a forward pass
-computes the first, and weight gradients of 3x3 convolutions, which are fast, the second.
+PyTorch 2.14 computes two gradients many times slower than the forward pass: the input gradient of a
+strided convolution and the weight gradient of a 5x5 one. Here the first is computed as a forward
+convolution, and the second from weight gradients of 3x3 convolutions, which are fast.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Computed in 3x3 parts; the four corner parts of a 5x5 kernel cover it."""
+    """The gradient, computed in 3x3 parts; four corner parts cover a 5x5 kernel."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})
@@ -65,7 +65,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module) -> None:
-    """Make the model's depthwise convolutions (without bias) compute gradients this way."""
+    """Make the model's depthwise convolutions (without bias) compute gradients as above."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             module.__class__ = FastDepthwise

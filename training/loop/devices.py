@@ -13,7 +13,7 @@ from torch import Tensor
 from training.errors import TrainingError
 from training.recipe import Precision
 
-# Launch options that would silently change a recipe: variable -> the values that do not.
+# Launch options that can silently change a recipe: variable -> values that change nothing.
 UNSUPPORTED = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
     "ACCELERATE_DYNAMO_BACKEND": ("no",),

@@ -12,7 +12,7 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    Each is drawn for the whole batch, and this process takes its part. They are drawn on the
+    All numbers of a batch are drawn, and this process takes its part. They are drawn on the
     training device, so that a step copies nothing from the host.
     """
 

@@ -48,7 +48,7 @@ class Learner:
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
         self.network = self.model
-        if self.half and self.device.type == "cuda":  # uncompiled, it would wait for launches
+        if self.half and self.device.type == "cuda":  # avoids waiting for kernel launches
             self.network = torch.compile(self.model)
         elif self.half and self.device.type == "cpu":
             use_fast_depthwise(self.bare_model)
@@ -75,7 +75,7 @@ class Learner:
     def step(self, step: int, batch: Tensor) -> Tensor:
         """One optimizer step on the images `batch` -> this process's [loss sum, correct, count].
 
-        The batch is that of all processes; each takes its part, and gradients are averaged.
+        `batch` is for all processes; each process takes its part, and gradients are averaged.
         """
         indices, epochs = batch[self.part], self.experiment.epochs
         epoch, progress = step // self.steps_per_epoch, step / (self.steps_per_epoch * epochs)

@@ -56,7 +56,7 @@ def load_teacher(
 
 
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
-    """The network of a run's newest checkpoint, in evaluation mode; `ended` requires the last."""
+    """The network of a run's newest checkpoint; with `ended`, the run must have ended."""
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:

@@ -1,7 +1,7 @@
 """Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer.
 
 A parameter's role decides how it is updated. Weight decay never applies to depthwise kernels, batch
-norm or biases: they are few, and batch norm would undo the shrinking.
+norm or biases: these parameters are few, and batch norm would undo the shrinking.
 """
 
 import math
@@ -33,7 +33,7 @@ def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma and Ba 2015, as the report uses it: one rate for all, no weight decay."""
+    """Adam (Kingma and Ba 2015) as in the report: one rate for all parameters, no weight decay."""
 
     lr: float
 
@@ -122,10 +122,10 @@ class MuonWithSgd(torch.optim.SGD):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """Matrices (m, n) -> approximately the nearest with singular values 1, by Newton-Schulz.
+    """The nearest matrices with singular values 1, approximated by Newton-Schulz iterations.
 
     Matrices of similar shape are padded with zeros, which does not change the result, and
-    multiplied together. On a GPU they are bfloat16, as in the authors' implementation.
+    processed as one batch. On a GPU they are bfloat16, as in the authors' implementation.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
-    """The context of a measurement: commit, device, PyTorch's version and its CPU threads."""
+    """The context of a measurement: commit, device, PyTorch version and number of CPU threads."""
     return {
         "commit": commit(),
         "device": device_name(device),
@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """The group of a pattern in a file; "" without a match or the file (it exists on Linux)."""
+    """The group of a pattern in a file; "" if nothing matches or the file is absent."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

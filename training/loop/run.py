@@ -1,8 +1,8 @@
 """One experiment with one seed: the training loop, its step, and the state it resumes from.
 
-Every random draw is a function of the seed and the step: initial weights, order of the images,
-augmentation and dropout. A resumed run therefore needs no random state to continue bit for bit, and
-runs that share a seed share their steps.
+The seed and the step determine every random draw: the initial weights, the order of the images,
+augmentation and dropout. A resumed run therefore continues bit for bit without a saved random
+state, and runs with the same settings and seed take the same steps.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-COLLECT_STEPS = 10  # between two readings of the loss: a reading waits for the device
+COLLECT_STEPS = 10  # between two readings of the loss, because a reading waits for the device
 
 
 class Run:
@@ -72,7 +72,7 @@ class Run:
         }
 
     def train(self) -> None:
-        """Train to the end, or until a signal, which saves the state and exits."""
+        """Train to the end. On a signal, save the state and exit."""
         first = self.accelerator.is_main_process
         lock = locked(self.folder) if first else contextlib.nullcontext()
         with lock, deferred_signals() as signals:
@@ -114,7 +114,7 @@ class Run:
             batch = order[(step - first) * batch_size :][:batch_size]
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # Several processes check for signals only at intervals, since each check waits for all.
+            # With several processes, a check for signals waits for all of them, so checks are rare.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -125,9 +125,9 @@ class Run:
             self.save_if_due(signals)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add the sums of all processes since the last collection to the state.
+        """Add the sums since the last collection, over all processes, to the state.
 
-        In float64 they are exact, so the result does not depend on how often they are collected.
+        Sums in float64 are exact, so the result does not depend on how often they are collected.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
@@ -180,7 +180,7 @@ class Run:
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
-        """Save at the end, every two minutes and at a signal, which then stops all processes."""
+        """Save at the end, every two minutes and at a signal; a signal also stops all processes."""
         late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
         asked = torch.tensor([float(bool(signals)), float(ended or late)])
         stopping, due = sum_over_processes(self.accelerator, asked)
@@ -191,7 +191,7 @@ class Run:
             if self.accelerator.is_main_process:
                 name = signal.Signals(number).name
                 print(f"stopped by {name}; the same command resumes", file=sys.stderr)
-            sys.exit(128 + number)  # as shells report it
+            sys.exit(128 + number)  # the status that shells report
 
     def save(self) -> None:
         self.save_in(self.folder, self.settings())
@@ -199,7 +199,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_shorter_runs(self) -> None:
-        """Save the end of a shorter experiment that this run has just passed through."""
+        """If a shorter experiment ends at this epoch, save the state as that experiment's run."""
         for row in EXPERIMENTS.values():
             if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name

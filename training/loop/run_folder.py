@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[dict[str, Tensor], State]:
-    """The tensors and state of the newest checkpoint; without one, no tensors and a new state.
+    """The tensors and state of the newest checkpoint, or no tensors and a new state.
 
     `settings` must not have changed since the run began; a change of `environment` is reported.
     """

@@ -1,7 +1,7 @@
 """Logits, loss and accuracy of a model over a dataset split, in evaluation mode and float32.
 
-Images are copied to the device as uint8. Whole batches are resized there, with the same result, bit
-for bit, as `predict` has with Pillow.
+Images are copied to the device as uint8. Whole batches are resized there; the result
+is bit for bit that of `predict`, which resizes with Pillow.
 """
 
 import numpy as np

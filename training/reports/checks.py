@@ -1,7 +1,7 @@
-"""The checks of the report's claims: a quantity, and the value expected of it.
+"""Checks of the report's claims: each compares a quantity with the value that the claim expects.
 
-A quantity is a function of all results and of those that the claim names. It returns a value, the
-margin within which the value counts as 0, and the underlying numbers as text. `curves` has the
+A quantity is a function of all results and of the results that the claim names. It returns a value,
+the margin within which the value counts as 0, and the underlying numbers as text. `curves` has the
 quantities that read the history of a run.
 """
 
@@ -27,8 +27,8 @@ from training.reports.results import (
 from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
-BALANCED = 0.10  # largest distance of a class's recall from the mean of all classes
-UNDERFITTING = 0.05  # deficit in training accuracy against ten epochs without dropout
+BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
+UNDERFITTING = 0.05  # training accuracy lost against ten epochs without dropout
 
 
 class Measured(NamedTuple):
@@ -43,7 +43,7 @@ def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
 
 
 def rises(measured: Measured) -> str:
-    """Confirmed if above 0; not decidable within the margin, unless that is 0."""
+    """Confirmed if the value is above 0; not decidable if it is within a margin other than 0."""
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
     return "confirmed" if measured.value > 0 else "not confirmed"
@@ -58,7 +58,7 @@ def still(measured: Measured) -> str:
 
 
 def exceeds(measured: Measured) -> str:
-    """As `rises`, but a value within the margin has not risen."""
+    """Like `rises`, but a value within the margin is "not confirmed"."""
     return "confirmed" if measured.value > measured.margin else "not confirmed"
 
 
@@ -77,7 +77,7 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """How much higher an accuracy, or the gap of two, is for the first setting."""
+    """How much higher an accuracy, or the gap between two, is for the first setting."""
     name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
@@ -88,7 +88,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """How far it is ahead of the setting for which that is least clear."""
+    """The lead of the first setting over the other setting where this lead is least certain."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -98,7 +98,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much less the gap of one network widens than that of another."""
+    """How much less the gap widens for the first network than for the other network."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -112,7 +112,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The difference of two settings, or how far the first is below 80 % if it is."""
+    """The difference of two settings; if the first is below 80 %, its accuracy minus 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -131,7 +131,7 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
-    """The largest distance of a class's recall from the mean, which averages hide."""
+    """The largest distance of a class's recall from the mean recall; averaged scores hide it."""
     recalls = {
         label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
         for label in one.metrics["test"]["per_class"]
@@ -143,8 +143,8 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Above 0 if training accuracy is more than 5 points below that of `full`, the longest training
-    without dropout, and both losses are higher."""
+    """Above 0 if `one` has a training accuracy more than 5 points below that of `full`, the longest
+    training without dropout, and if both its losses are higher."""
     behind, figures = [], []
     for name, split in (("training", "train"), ("validation", "validation")):
         accuracies, losses = (
@@ -161,7 +161,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Validation accuracy without dropout minus that with it, after equally many epochs."""
+    """Validation accuracy without dropout minus that with dropout, after equally many epochs."""
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
@@ -172,7 +172,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """The gain of another epoch, in the settings that were trained for longer."""
+    """The mean gain of one more epoch in the settings that were trained for longer."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
@@ -187,7 +187,7 @@ def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measur
 
 
 def normalized_inputs(results: ResultsByName) -> Measured:
-    """How far the report's constants, ImageNet's, are from giving mean 0 and deviation 1."""
+    """How far inputs normalised with the report's constants are from mean 0 and deviation 1."""
     means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     deviations = np.array(CIFAR10_STD) / IMAGENET_STD
     figures = (

@@ -1,7 +1,7 @@
 """The report's claims, each with the quantity that decides it and the expected value.
 
-`reproduction_template.md` explains the rules. `original` is the verdict of the rules committed on
-22 November 2026 (827579a), with the runs of that time, or None if they did not judge the claim.
+`reproduction_template.md` explains the rules. `original` is the verdict that the rules committed
+on 22 November 2026 (827579a) gave on the runs of that time, or None if no rule judged the claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ OURS = "not in the report"
 class Claim(NamedTuple):
     where: str
     needs: tuple[str, ...]  # the experiments compared; the claim is about the first
-    says: str  # in our words
+    says: str  # the claim, in our words
     quantity: Callable[..., Measured]
     expected: Callable[[Measured], str]  # -> the verdict
     original: str | None = None
@@ -139,8 +139,8 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     """(better, worse, verdict, figures) of each pair of settings that clearly differ in the report.
 
-    Clearly: their reported accuracies differ by more than two single runs of ours would by chance.
-    Ours agree, disagree, or tie ("not decidable") by the rule for two settings.
+    Clearly: the reported accuracies differ by more than chance explains between two single runs.
+    The verdict, by `rises`, says whether our accuracies are in the same order.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

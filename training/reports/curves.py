@@ -1,7 +1,7 @@
-"""Quantities of one run's curves, for `checks`; the curves are those of seed 0.
+"""Quantities for `checks` that are read from the curves of the run with seed 0.
 
-Training loss and accuracy are means over an epoch, taken while the weights change; validation is
-measured at its end. Losses are therefore compared at the middle of an epoch.
+Training loss and accuracy are means over an epoch, taken while the weights change. Validation
+loss and accuracy are measured at the end. Losses are therefore compared at the middle of an epoch.
 """
 
 from itertools import pairwise
@@ -11,7 +11,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # a gain per epoch below this fraction of the mean gain before is marginal
+MARGINAL = 0.1  # a gain below this fraction of the earlier mean gain per epoch is marginal
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -31,7 +31,7 @@ def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Mea
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
 ) -> Measured:
-    """The gain of the same network with another schedule, after this one has stopped learning."""
+    """The gain with a cosine schedule after the epoch where the step schedule stops learning."""
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
     figures += f"; the same network with a cosine schedule, {gain.figures}"
@@ -39,7 +39,7 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
-    """The smallest improvement of training and validation curves in any epoch up to `epoch`."""
+    """The smallest improvement in one epoch of any of the four curves, up to `epoch`."""
     rows = one.history[: epoch or None]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -55,7 +55,7 @@ def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """How often validation accuracy or loss gets worse."""
+    """How often validation accuracy or loss gets worse from one epoch to the next."""
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
@@ -91,9 +91,9 @@ def loss_gap_change(
 ) -> Measured:
     """How validation minus training loss changes between the middles of two epochs.
 
-    On a falling convex curve, the validation loss in the middle of an epoch is between its value at
-    the end and the average of beginning and end. Epoch 1 has no middle: the loss at its beginning
-    is not recorded.
+    On a falling convex curve, the validation loss in the middle of an epoch is between the loss
+    at the end and the average of the losses at beginning and end. Epoch 1 cannot be used, because
+    the loss at its beginning is not recorded.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):

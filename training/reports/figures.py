@@ -33,7 +33,7 @@ def draw_curves_and_matrices(folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    # Without the software's version in it, the same figure gives the same file.
+    # Leave out the software's version, so that the same figure gives the same file.
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
@@ -59,7 +59,7 @@ def curves(one: Results) -> Figure:
 
 
 def confusion_matrices(one: Results) -> Figure:
-    """Counts on validation and test images: rows true classes, columns predicted ones."""
+    """Counts on validation and test images: rows are true classes, columns predictions."""
     figure = Figure(figsize=(12.8, 6), layout="constrained")
     splits = {"validation": one.metrics["validation"], "test": one.metrics["test"]}
     for axes, (split, measured) in zip(figure.subplots(1, 2), splits.items(), strict=True):
@@ -102,7 +102,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def activation_maps(
     model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
 ) -> None:
-    """Grad-CAM of one test image per class: alternately the first correct and first wrong one."""
+    """Grad-CAM of one test image per class: in turn the first correct and the first wrong one."""
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")
     columns = figure.subplots(2, len(labels)).T

@@ -70,7 +70,8 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 def count_macs(model: MobileNetV3Cifar) -> int:
     """Multiply-accumulates of the convolution and linear layers for one image.
 
-    Output positions times weight elements, without bias, batch norm or activation.
+    A layer counts its output positions times its weight elements, without bias. Batch norm and
+    activations do not count.
     """
     size, device = model.config.image_size, next(model.parameters()).device
     with FlopCounterMode(display=False) as counter:

@@ -32,14 +32,14 @@ def make_model_folder(
 ) -> Path:
     """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
 
-    `command` made the run, or the longer run of which it is the beginning.
+    `command` started this run, or a longer run that begins with this one.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
     target, twin = cards / row.name, None
-    if row.validated_by:  # the same network trained without the validation images
+    if row.validated_by:  # the twin was trained without the validation images
         twin_run = run.parent.parent / row.validated_by / run.name
         twin = from_run(twin_run, ended=True).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
@@ -108,7 +108,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Hardware and software of a run, with all values if they changed when it was resumed."""
+    """Hardware and software of a run; if one changed on a resume, all its values are listed."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),

@@ -1,8 +1,8 @@
 """`metrics.json`: its keys, their types and meaning, and a check that a file has them.
 
 Fractions are from 0 to 1. Accuracies are measured on the weights as shipped, in evaluation mode,
-without augmentation. Keys marked NotRequired are missing from older files, or from those of runs
-to which they do not apply.
+without augmentation. Keys marked NotRequired are missing from older files and from files of
+runs to which they do not apply.
 """
 
 import json
@@ -70,7 +70,7 @@ class Int8(Summary):
     """The 8-bit ONNX file, measured on the test images."""
 
     bytes: int
-    validation_change: float  # of validation accuracy, by which the file was accepted
+    validation_change: float  # of validation accuracy; it decides whether the file is kept
     speedup: float  # over the float file at batch 1, on one thread
     calibration_images: int
     onnxruntime: str  # version

@@ -1,7 +1,7 @@
 """The weights and the config of a model folder.
 
-Weights are as trained, or in half precision where that changes next to nothing. Temperature and
-threshold are fitted on validation images alone, with the weights as shipped.
+Weights are as trained, or in half precision if validation accuracy then hardly changes.
+Temperature and threshold are fitted on validation images alone, with the weights as shipped.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ from training.loop.losses import build_network
 from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
-HALF_TOLERANCE = 0.001  # validation accuracy that half precision may cost or gain
-FLAGGED = 0.05  # of the validation images are flagged as probably none of the classes
+HALF_TOLERANCE = 0.001  # largest change of validation accuracy from half precision
+FLAGGED = 0.05  # fraction of validation images flagged as probably none of the classes
 
 
 def save_weights(
@@ -35,10 +35,10 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write config and weights, in half precision unless the validation accuracy moves.
+    """Write config and weights, in half precision unless validation accuracy changes.
 
-    Temperature and threshold are those of the twin where it, unlike the network, did not train on
-    the validation images. Both precisions are measured in float32.
+    Temperature and threshold are fitted to `twin` if there is one: unlike the network, the twin was
+    not trained on the validation images. Both precisions are measured in float32.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:

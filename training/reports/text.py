@@ -19,7 +19,7 @@ def points(fraction: float) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """The mean of accuracies and, of several, their standard deviation."""
+    """The mean accuracy and, for several accuracies, their standard deviation."""
     deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.2f}{deviation} %"
 

@@ -1,10 +1,10 @@
-"""Variation: how far a difference must be from 0 before it counts.
+"""How far a difference between runs or epochs must be from 0 before it counts.
 
-Between runs, the standard deviation comes from settings that were trained with several seeds. All
-runs share one split of the training images, so it leaves out what another split would change.
+The standard deviation between runs comes from settings that were trained with several seeds. All
+runs share one split of the training images, so the deviation excludes the effect of the split.
 
-Between epochs of one run, it comes from epochs whose learning rate is at most 1e-6: the weights
-hardly move there, so what differs is noise.
+The standard deviation between epochs of one run comes from epochs whose learning rate is at most
+1e-6. The weights hardly move in these epochs, so the differences between them are noise.
 """
 
 import math
@@ -22,7 +22,7 @@ Column = Callable[[dict[str, float]], float]  # of a row of the history
 
 
 class Estimate(NamedTuple):
-    """A quantity with its standard deviation over runs, and the degrees of freedom of that."""
+    """A quantity, its standard deviation over runs, and the deviation's degrees of freedom."""
 
     value: float
     deviation: float = math.inf  # infinite while no setting has several seeds
@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
-        """Another value, with `factor` times this deviation."""
+        """An estimate of another value, with `factor` times this deviation."""
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
@@ -44,7 +44,7 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """How single values vary; unknown for fewer than two."""
+    """An estimate of 0 with the deviation of these values; infinite for fewer than two."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
@@ -53,8 +53,8 @@ def spread(values: list[float]) -> Estimate:
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
     """How much one run of this setting varies.
 
-    A setting with one seed is assumed to vary as the report's setting that is nearest to it in
-    epochs among those with several seeds.
+    A setting with one seed is assumed to vary like one of the report's settings with several seeds:
+    the one whose number of epochs is nearest.
     """
     several = (
         [one]
@@ -68,7 +68,7 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """The mean over the seeds."""
+    """The mean of `measure` over the seeds."""
     known = variation(one, results, measure)
     return known.of(one.mean_of(measure), 1 / math.sqrt(len(one.runs)))
 
@@ -78,8 +78,8 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    When both are checkpoints of the same runs, differences are taken seed by seed. A single pair
-    is assumed to vary as the pairs of the other network size.
+    If both are checkpoints of the same runs, differences are taken seed by seed. If only one seed
+    has both, its difference is assumed to vary like those of the other network size.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -100,23 +100,23 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """(longer, shorter) for each two settings of which one run is a prefix of the other."""
+    """(longer, shorter) for each pair of settings where one run is a prefix of the other."""
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
 def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
-    """Our mean minus the report's accuracy, which is one run and varies as one of ours."""
+    """Our mean minus the report's accuracy, which is assumed to vary like one run of ours."""
     assert one.row.report
     report = variation(one, results).of(one.row.report["accuracy"])
     return estimate(one, results).minus(report)
 
 
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
-    """The noise of a difference of two epochs.
+    """The noise of a difference between two epochs of a run.
 
-    A run without three still epochs is assumed to vary as the report's run of ten epochs with the
-    network of the same size.
+    A run with fewer than three epochs at a rate of at most STILL_LR is assumed to be as noisy as
+    the report's run of ten epochs with the network of the same size.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):

@@ -3,13 +3,14 @@
 export const SIZE = 32; // pixels per side of the network's input
 const PRECISION = 22; // bits of the weights: Pillow resizes with integers
 
-// An ImageData -> RGB bytes (SIZE, SIZE, 3), by Pillow's antialiasing bilinear filter.
+// Reduce an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {
   const rows = squeeze(data, 4, width, height);
   return new Uint8Array(squeeze(rows, 3, height, SIZE).buffer);
 }
 
-// Reduce each line of `length` pixels to a column of SIZE. As this transposes, it is called twice.
+// Resize each line of `length` pixels to SIZE pixels, and transpose the result. A second call then
+// resizes the other axis.
 function squeeze(pixels, channels, length, lines) {
   const out = new Uint8ClampedArray(3 * SIZE * lines);
   weights(length).forEach(({ first, values }, x) => {
@@ -28,7 +29,7 @@ function squeeze(pixels, channels, length, lines) {
   return out;
 }
 
-// For each output pixel: its first input pixel, and the weights of that and the following ones.
+// For each output pixel, the first of its input pixels, and the weights of its input pixels.
 function weights(length) {
   const scale = length / SIZE;
   const support = Math.max(scale, 1);

@@ -1,4 +1,4 @@
-// The network: an image -> probabilities, "probably none" verdict and activation map.
+// The network: gives an image's probabilities, "probably none" verdict and activation map.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
 import { SIZE, reduce } from "./images.js";

@@ -2,7 +2,7 @@
 
 import { Network } from "./network.js";
 
-const SHOWN = 3; // classes
+const SHOWN = 3; // classes that have a bar
 const LONGEST_SIDE = 2048; // pixels: larger photographs are reduced first, to save memory
 const element = (id) => document.getElementById(id);
 const [image, map, camera, target] = ["image", "map", "camera", "target"].map(element);
@@ -10,7 +10,7 @@ const imageContext = image.getContext("2d", { willReadFrequently: true });
 const mapContext = map.getContext("2d");
 
 let network;
-let video = null; // while the camera runs
+let video = null; // set while the camera runs
 
 async function start() {
   network = await Network.load();
