@@ -104,7 +104,7 @@ class Classifier:
 
         Args:
             images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
-                tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) is a list.
+                tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) counts as a list.
             top_k: how many labels to return; None returns all labels.
             batch_size: images in one pass through the network.
 

@@ -77,7 +77,7 @@ def test_the_answer_comes_first(published, no_figures):
     # sd 0.2 points over three seeds; of the report's one run and our mean 0.2 * sqrt(4/3) = 0.23
     row = f"| {S4} | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |"
     assert row in text
-    assert "the report prints 1; 1 are within the 95 % interval" in text
+    assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
     # Seeds 1 and 2 of four epochs are their own runs here; seed 0 is a part of five epochs.
     assert "hours of training for 3 runs" in text

@@ -22,7 +22,10 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # a session, an event or the name of a function
 
 
 class FairQueue(Queue):
-    """Addresses take turns, and so do the sessions of one address. The longest wait goes first."""
+    """Addresses take turns, and so do the sessions of one address.
+
+    The address whose last turn is longest ago goes next. Ties go to the oldest event.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
