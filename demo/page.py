@@ -85,7 +85,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """The component's value for the text `value`, or None if it is no choice of the component."""
+    """The component's value for the text `value`, or None if the component does not offer it."""
     if key == "image":
         return file_of(value)
     if key == "tab":

@@ -44,7 +44,7 @@ def describe_photographs(variant: str) -> str:
 
 
 def describe_refusal(error: Exception) -> str:
-    """HTML: the reason why there is no answer, shown in place of one."""
+    """HTML: an error message, shown in place of the answer."""
     return message("This image cannot be used", escape(as_sentence(str(error))))
 
 

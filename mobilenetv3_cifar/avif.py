@@ -16,7 +16,7 @@ def coded_pixels(data: bytes) -> int:
     """The pixels of the largest frame, by the AV1 sequence headers of all items and tracks.
 
     Raises:
-        ValueError: there is no such header, or the header has timing fields for video.
+        ValueError: no sequence header is found, or it has timing fields, which are for video.
     """
     return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))
 

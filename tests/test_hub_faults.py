@@ -24,7 +24,7 @@ def files_below(folder):
     "headers",
     [
         {"ETag": '"../../../../../evil"', "X-Linked-Etag": "../../../../../evil"},
-        {"ETag": '"/tmp/evil"'},
+        {"ETag": '"/evil"'},
         {"ETag": "W/"},
         {"X-Repo-Commit": "../../../../evil"},
         {"X-Repo-Commit": ""},
