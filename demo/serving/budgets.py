@@ -24,7 +24,7 @@ used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amo
 
 
 def address_of(scope: Scope) -> str:
-    """The visitor's IPv4 address or IPv6 /64 network, since one visitor can use all of the latter."""
+    """The visitor's IPv4 address, or IPv6 /64 network, since one visitor can have all of it."""
     host = scope["client"][0] if scope.get("client") else ""
     try:
         address = ipaddress.ip_address(host)
