@@ -30,6 +30,7 @@ os.environ |= {
 SLOW = {
     "test_api_docs",
     "test_cli",
+    "test_cuda",
     "test_demo_api",
     "test_demo_browser",
     "test_demo_decoder",

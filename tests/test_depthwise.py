@@ -1,10 +1,15 @@
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 from training.loop.depthwise import FastDepthwise, use_fast_depthwise
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -13,7 +18,7 @@ from training.loop.depthwise import FastDepthwise, use_fast_depthwise
 def test_gradients_are_those_of_the_convolution(kernel, stride, size):
     convolution = nn.Conv2d(24, 24, kernel, stride, kernel // 2, groups=24, bias=False).double()
     fast = copy.deepcopy(convolution)
-    use_fast_depthwise(fast)
+    use_fast_depthwise(fast, CPU)
     assert isinstance(fast, FastDepthwise)
     images = torch.randn(3, 24, *size, dtype=torch.float64, requires_grad=True)
     outputs = [module(images) for module in (convolution, fast)]
@@ -28,7 +33,7 @@ def test_gradients_are_those_of_the_convolution(kernel, stride, size):
 
 def test_under_autocast_it_computes_in_bfloat16_and_the_weights_stay_float32():
     convolution = nn.Conv2d(16, 16, 5, 2, 2, groups=16, bias=False)
-    use_fast_depthwise(convolution)
+    use_fast_depthwise(convolution, CPU)
     images = torch.randn(4, 16, 8, 8, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         output = convolution(images)
@@ -39,8 +44,34 @@ def test_under_autocast_it_computes_in_bfloat16_and_the_weights_stay_float32():
 
 def test_other_convolutions_and_copies_are_left_alone():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False))
-    use_fast_depthwise(model)
+    use_fast_depthwise(model, CPU)
     assert type(model[0]) is nn.Conv2d
     twin = copy.deepcopy(model)
     nn.init.zeros_(twin[1].weight)
     assert not twin(torch.ones(1, 3, 8, 8)).any()
+
+
+TRITON = """
+import sys
+import torch
+from torch import nn
+from training.loop import depthwise_cuda
+
+depthwise_cuda.wrap_triton = lambda kernel: kernel  # the interpreter's kernels need no wrapping
+for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 12, 3, 1)]:
+    x = torch.randn(n, c, side, side).contiguous(memory_format=torch.channels_last)
+    plain = nn.Conv2d(c, c, kernel, stride, kernel // 2, groups=c, bias=False)
+    x.requires_grad_()
+    outputs = plain(x), depthwise_cuda.depthwise(x, plain.weight, stride)
+    assert outputs[1].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(outputs[1], outputs[0])
+    gradient = torch.randn_like(outputs[0])
+    expected, found = (torch.autograd.grad(y, (x, plain.weight), gradient) for y in outputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+"""
+
+
+def test_the_triton_kernels_compute_the_convolution_and_its_gradients():
+    """In Triton's interpreter, which needs no GPU; it is chosen before Triton is imported."""
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", TRITON], env=environment, check=True, timeout=300)

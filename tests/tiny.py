@@ -34,8 +34,10 @@ def tiny_dataset(train_images: int = 192) -> Cifar10:
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
 
 
-def tiny_run(folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192) -> run.Run:
-    return run.Run(experiment, tiny_dataset(images), folder, device="cpu")
+def tiny_run(
+    folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192, device: str = "cpu"
+) -> run.Run:
+    return run.Run(experiment, tiny_dataset(images), folder, device=device)
 
 
 def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:

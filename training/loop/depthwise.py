@@ -64,8 +64,18 @@ class FastDepthwise(nn.Conv2d):
         return DepthwiseConvolution.apply(images, self.weight, self.stride[0])
 
 
-def use_fast_depthwise(model: nn.Module) -> None:
-    """Make the model's depthwise convolutions (without bias) compute gradients as above."""
+def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
+    """Replace the model's depthwise convolutions (without bias) by faster ones, if there are any.
+
+    They are as above on a CPU, and Triton kernels on a GPU.
+    """
+    kind: type[nn.Conv2d] = FastDepthwise
+    if device.type == "cuda":
+        from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton
+
+        kind = TritonDepthwise
+    elif device.type != "cpu":
+        return
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
-            module.__class__ = FastDepthwise
+            module.__class__ = kind

@@ -48,10 +48,12 @@ class Learner:
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
         self.network = self.model
-        if self.half and self.device.type == "cuda":  # avoids waiting for kernel launches
+        if self.half:
+            use_fast_depthwise(self.bare_model, self.device)
+        if self.half and self.device.type == "cuda":  # fuses operations into fewer kernels
             self.network = torch.compile(self.model)
-        elif self.half and self.device.type == "cpu":
-            use_fast_depthwise(self.bare_model)
+            if teacher:
+                teacher.compile()
 
     @property
     def average(self) -> MobileNetV3Cifar | None:
@@ -91,11 +93,11 @@ class Learner:
             group["lr"] = peak * factor
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
-        loss_sum = self.loss(logits, labels if mixed is targets else mixed, inputs)
+            loss_sum = self.loss(logits, labels if mixed is targets else mixed, inputs)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss_sum * (self.accelerator.num_processes / len(batch)))
         self.optimizer.step()
         if self.averaging is not None:
             self.averaging.update(step)
         correct = (logits.argmax(1) == labels).sum()
-        return torch.stack([loss_sum.detach(), correct, correct.new_tensor(len(labels))])
+        return torch.stack([loss_sum.detach(), correct, correct.new_full((), len(labels))])

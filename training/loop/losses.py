@@ -1,8 +1,10 @@
 """The loss of a recipe: cross entropy, possibly with label smoothing or a teacher."""
 
+import hashlib
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
@@ -21,8 +23,8 @@ class Loss:
         self.smoothing, self.distillation = recipe.label_smoothing, recipe.distillation
         self.teacher, self.teacher_sha256 = teacher, None
         if teacher:
-            sums = {name: float(t.double().sum()) for name, t in teacher.state_dict().items()}
-            self.teacher_sha256 = checkpoint.digest(sums)
+            weights = {name: t.cpu().contiguous() for name, t in teacher.state_dict().items()}
+            self.teacher_sha256 = hashlib.sha256(save(weights)).hexdigest()
 
     def __call__(self, logits: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(
@@ -31,7 +33,7 @@ class Loss:
         if self.teacher is None or self.distillation is None:
             return loss
         with torch.no_grad():
-            taught = self.teacher(inputs)
+            taught = self.teacher(inputs).float()
         weight, temperature = self.distillation.weight, self.distillation.temperature
         student, teacher = ((each / temperature).log_softmax(1) for each in (logits, taught))
         divergence = nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
@@ -41,14 +43,15 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher of a recipe, in evaluation mode: a shipped variant or a finished run."""
+    """The teacher of a recipe, in evaluation mode: a finished run, else a shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher
-    if name in [variant.name for variant in list_variants()]:
+    folder = runs / name / "seed-0"
+    if not folder.exists() and name in [variant.name for variant in list_variants()]:
         teacher = MobileNetV3Cifar.from_pretrained(name)
     else:
-        teacher = from_run(runs / name / "seed-0", ended=True)
+        teacher = from_run(folder, ended=True)
     for field in ("image_size", "mean", "std", "labels"):
         if getattr(teacher.config, field) != getattr(student, field):
             raise TrainingError(f"the teacher {name} and its student differ in {field}")

@@ -1,0 +1,84 @@
+"""On a GPU: float32 runs resume bit for bit, steps do not wait, and gradients are right.
+
+Runs in bfloat16 are not bit-exact: each process chooses the fastest convolutions anew.
+"""
+
+import dataclasses
+
+import pytest
+import torch
+
+from benchmarks.training_speed import check_gradients
+from tests.tiny import EXPERIMENT, final_state, tiny_dataset, tiny_run
+from training.experiments import GPU32, Experiment, cifar32_net
+from training.loop.learner import Learner
+from training.loop.validation import split_logits
+from training.recipe import Distillation
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batch_size=64))
+
+
+def interrupted_run(folder, experiment, monkeypatch):
+    """Stop in the middle of the second epoch, and go on as another process would."""
+    run = tiny_run(folder, experiment, device="cuda")
+    steps, step = run.learner.steps_per_epoch, run.learner.step
+
+    def step_or_stop(number, batch):
+        if number == steps + 1:
+            raise KeyboardInterrupt
+        return step(number, batch)
+
+    monkeypatch.setattr(run.learner, "step", step_or_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    run = tiny_run(folder, experiment, device="cuda")
+    run.train()
+    return run
+
+
+def test_a_float32_run_repeats_and_resumes_bit_for_bit(tmp_path, monkeypatch):
+    tiny_run(tmp_path / "whole", device="cuda").train()
+    interrupted_run(tmp_path / "parts", EXPERIMENT, monkeypatch)
+    assert final_state(tmp_path / "whole") == final_state(tmp_path / "parts")
+
+
+def test_a_compiled_bfloat16_run_trains_and_resumes(tmp_path, monkeypatch):
+    run = interrupted_run(tmp_path, OWN, monkeypatch)
+    assert len(run.state.history) == 2
+    assert run.state.history[1]["train_loss"] < 3
+
+
+@pytest.mark.parametrize("experiment", [EXPERIMENT, OWN], ids=["report", "own"])
+def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
+    learner: Learner = tiny_run(tmp_path, experiment, device="cuda").learner
+    learner.network = learner.model  # compiling waits, once
+    batch = torch.arange(64, device="cuda")
+    learner.step(0, batch)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, 6):
+            learner.step(step, batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_distillation_trains_with_a_compiled_teacher(tmp_path):
+    recipe = dataclasses.replace(OWN.recipe, distillation=Distillation("small-cifar32", 0.7, 2.0))
+    learner = tiny_run(tmp_path, dataclasses.replace(OWN, recipe=recipe), device="cuda").learner
+    learner.network = learner.model
+    loss_sum, _, count = learner.step(0, torch.arange(64, device="cuda"))
+    assert 0 < loss_sum / count < 10
+
+
+@pytest.mark.parametrize("experiment", [EXPERIMENT, OWN], ids=["report", "own"])
+def test_validation_agrees_with_the_cpu(tmp_path, experiment):
+    images = tiny_dataset().validation
+    model = tiny_run(tmp_path, experiment, device="cuda").learner.result
+    found = split_logits(model, images).softmax(1)
+    expected = split_logits(model.cpu(), images).softmax(1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_gradients_of_depthwise_convolutions_are_right():
+    assert "WRONG" not in check_gradients("cuda")
