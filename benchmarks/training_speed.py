@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
-from training.experiments import EXPERIMENTS, REPORT, Experiment
+from training.experiments import CPU32, GPU32, REPORT, Experiment
 from training.loop.depthwise import use_fast_depthwise
 from training.loop.devices import make_accelerator
 from training.loop.learner import Learner
@@ -37,7 +37,7 @@ COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the netwo
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
     """Make a learner with the report's recipe at 224 pixels, or our recipe for the device at 32."""
-    own = EXPERIMENTS["small-cifar32" if device == "cpu" else "large-cifar32"].recipe
+    own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
     accelerator = make_accelerator(device, recipe.precision)
