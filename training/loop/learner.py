@@ -4,6 +4,7 @@ A step never copies from the host or waits for the device.
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,9 +16,11 @@ from training.dataset.cifar10 import Split
 from training.experiments import Experiment
 from training.loop.augmentation import augment
 from training.loop.averaging import Average
+from training.loop.cuda_graph import Replayed
 from training.loop.depthwise import use_fast_depthwise
 from training.loop.draws import Draws, Normalization
 from training.loop.losses import Loss, load_teacher
+from training.loop.optimizers import MuonWithSgd
 
 
 class Learner:
@@ -48,12 +51,17 @@ class Learner:
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
         self.half = self.recipe.precision == "bfloat16"
         self.network = self.model
+        self.fast_update: Callable[..., Tensor] = self.update
         if self.half:
             use_fast_depthwise(self.bare_model, self.device)
-        if self.half and self.device.type == "cuda":  # fuses operations into fewer kernels
-            self.network = torch.compile(self.model)
+        if self.half and self.device.type == "cuda":
+            self.network = torch.compile(self.model)  # fuses operations into fewer kernels
             if teacher:
                 teacher.compile()
+            if isinstance(optimizer, MuonWithSgd) and accelerator.num_processes == 1:
+                for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+                    group["lr"] = torch.tensor(peak, device=self.device)
+                self.fast_update = Replayed(self.update)
 
     @property
     def average(self) -> MobileNetV3Cifar | None:
@@ -90,14 +98,27 @@ class Learner:
 
         factor = self.recipe.lr_factor(step, self.steps_per_epoch, epochs)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
-            group["lr"] = peak * factor
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.network(inputs).float()
-            loss_sum = self.loss(logits, labels if mixed is targets else mixed, inputs)
-        self.optimizer.zero_grad()
-        self.accelerator.backward(loss_sum * (self.accelerator.num_processes / len(batch)))
-        self.optimizer.step()
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(peak * factor)
+            else:
+                group["lr"] = peak * factor
+        unmixed = mixed is targets and self.fast_update == self.update
+        scale = self.accelerator.num_processes / len(batch)
+        sums = self.fast_update(inputs, labels if unmixed else mixed, labels, scale=scale)
         if self.averaging is not None:
             self.averaging.update(step)
+        return sums
+
+    def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
+        """Forward, backward and the optimizer's update -> [loss sum, correct, count].
+
+        `targets` are the labels, or probabilities where images are mixed.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            logits = self.network(inputs).float()
+            loss_sum = self.loss(logits, targets, inputs)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss_sum * scale)
+        self.optimizer.step()
         correct = (logits.argmax(1) == labels).sum()
         return torch.stack([loss_sum.detach(), correct, correct.new_full((), len(labels))])

@@ -51,14 +51,12 @@ class Sgd:
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         roles = parameters_by_role(model)
-        return torch.optim.SGD(
-            self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"])
-        )
+        return MuonWithSgd(self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"]))
 
     def groups(
         self, decayed: list[nn.Parameter], undecayed: list[nn.Parameter]
     ) -> list[dict[str, Any]]:
-        common = {"lr": self.lr, "momentum": self.momentum, "nesterov": True}
+        common = {"lr": self.lr, "momentum": self.momentum}
         return [
             {"params": decayed, "weight_decay": self.weight_decay} | common,
             {"params": undecayed, "weight_decay": 0.0} | common,
@@ -89,36 +87,48 @@ class Muon:
 OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate; the schedule scales that of each group
 
 
-class MuonWithSgd(torch.optim.SGD):
-    """SGD, but parameter groups with `iterations` are updated by Muon."""
+class MuonWithSgd(torch.optim.Optimizer):
+    """SGD with Nesterov momentum; parameter groups with `iterations` are updated by Muon.
+
+    A rate may be a tensor, so that a CUDA graph of the step can be replayed with another one.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
+        super().__init__(groups, {})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        every = self.param_groups
-        self.param_groups = [group for group in every if "iterations" not in group]
-        super().step()
-        self.param_groups = every
-        for group in every:
-            if "iterations" in group:
-                self.muon_step(group)
+        for group in self.param_groups:
+            self.update(group)
 
-    def muon_step(self, group: dict[str, Any]) -> None:
+    def update(self, group: dict[str, Any]) -> None:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters]
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        if not parameters:
+            return
+        muon = "iterations" in group
+        if not muon:
+            decay = group["weight_decay"]
+            gradients = list(torch._foreach_add(gradients, parameters, alpha=decay))
         torch._foreach_mul_(momenta, group["momentum"])
         torch._foreach_add_(momenta, gradients)
-        updates = torch._foreach_add(gradients, momenta, alpha=group["momentum"])  # Nesterov
-        orthogonal = orthogonalize([update.flatten(1) for update in updates], group["iterations"])
-        scaled = [
-            update.view_as(parameter) * math.sqrt(max(1, len(update) / update[0].numel()))
-            for parameter, update in zip(parameters, orthogonal, strict=True)
-        ]
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, scaled, alpha=-group["lr"])
+        nesterov = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+        updates = list(nesterov)
+        if muon:
+            matrices = [update.flatten(1) for update in updates]
+            updates = [
+                update.view_as(parameter) * math.sqrt(max(1, len(update) / update[0].numel()))
+                for parameter, update in zip(
+                    parameters, orthogonalize(matrices, group["iterations"]), strict=True
+                )
+            ]
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_mul_(updates, -group["lr"])
+        torch._foreach_add_(parameters, updates)
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:

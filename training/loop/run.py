@@ -34,7 +34,7 @@ from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-COLLECT_STEPS = 10  # between two readings of the loss, because a reading waits for the device
+COLLECT_STEPS = 50  # between two readings of the loss, because a reading waits for the device
 
 
 class Run:

@@ -25,7 +25,7 @@ def split_logits(
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
     if device.type == "cuda":  # the only other device with float64, which `pillow_resize` needs
-        size, home = 500, device
+        size, home = 2500 if model.config.image_size <= 64 else 500, device
     training, rows = model.training, []
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:
