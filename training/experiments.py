@@ -159,9 +159,9 @@ ROWS = [
     Experiment("large-overfit", cifar32_net("large"), 20, OVERFIT, "control",
                claim="does the larger network overfit the same 1,000 images in a third of the "
                      "epochs?"),
-    Experiment("small-cifar32", cifar32_net("small"), 200, GPU32_DISTILLED, "own",
+    Experiment("small-cifar32", cifar32_net("small"), 150, GPU32_DISTILLED, "own",
                ood_score="energy"),
-    Experiment("large-cifar32", cifar32_net("large"), 220, GPU32, "own", ood_score="energy"),
+    Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own", ood_score="energy"),
 ]
 # fmt: on
 EXPERIMENTS = {row.name: row for row in ROWS}
