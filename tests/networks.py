@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.loop.averaging import reestimate_batch_norm
+from training.loop.validation import to_inputs
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
@@ -15,7 +16,7 @@ def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
         if settings.get("blocks") == "cifar32":  # it starts at 0, which would leave the blocks out
             torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
     network.eval()
-    reestimate_batch_norm(network, torch.from_numpy(images))
+    update_bn([to_inputs(torch.from_numpy(images), network)], network)
     inputs = torch.stack([network.transform()(image) for image in images])
     with torch.no_grad():
         logits = network(inputs)

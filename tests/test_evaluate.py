@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
-from training.loop.averaging import reestimate_batch_norm
-from training.loop.validation import correct_and_loss, split_logits
+from training.loop.validation import correct_and_loss, split_logits, to_inputs
 from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
 from training.reports.metrics import (
     calibration_error,
@@ -92,7 +92,9 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 @pytest.mark.parametrize("score", ["confidence", "energy"])
 def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
-    reestimate_batch_norm(model, torch.from_numpy(data.train.images))  # so that outputs differ
+    update_bn(
+        [to_inputs(torch.from_numpy(data.train.images), model)], model
+    )  # so that outputs differ
     model.config = fit_decisions(model, score, data)
     found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
     assert found["unsure"] == pytest.approx(0.05, abs=0.02)

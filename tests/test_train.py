@@ -200,10 +200,15 @@ def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statisti
     assert final.keys() == last.keys()
     assert not torch.equal(final["features.last.weight"], last["features.last.weight"])
     norm = "features.stem_norm.running_mean"
-    stem = torch.nn.functional.conv2d(
-        to_inputs(run.learner.images, run.learner.average), final["features.stem.weight"], padding=1
-    )
-    torch.testing.assert_close(final[norm], stem.mean(dim=(0, 2, 3)), atol=1e-4, rtol=0)
+    last_steps = run.batches(1, run.learner.steps_per_epoch)
+    every = [run.learner.draws(step, batch, slice(None)) for step, batch in last_steps]
+    means = [
+        torch.nn.functional.conv2d(
+            run.learner.augmented(draws)[0], final["features.stem.weight"], padding=1
+        ).mean(dim=(0, 2, 3))
+        for draws in every
+    ]
+    torch.testing.assert_close(final[norm], torch.stack(means).mean(0), atol=1e-4, rtol=0)
 
 
 def test_a_teacher_that_is_nowhere_is_named(tmp_path):

@@ -1,15 +1,10 @@
-"""The exponential moving average of a network's weights, and its batch-norm statistics."""
+"""The exponential moving average of a network's weights."""
 
 import copy
 
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from training.loop.validation import to_inputs
-
-BATCH_SIZE = 500
 
 
 class Average:
@@ -29,12 +24,3 @@ class Average:
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)
-
-
-def reestimate_batch_norm(model: MobileNetV3Cifar, images: Tensor) -> None:
-    """Replace the running statistics by the mean over batches of uint8 images (N, h, h, 3).
-
-    Statistics averaged over training do not fit the averaged weights, which were never used in a
-    forward pass (Izmailov et al. 2018).
-    """
-    update_bn((to_inputs(batch, model) for batch in images.split(BATCH_SIZE)), model)

@@ -4,12 +4,13 @@ A step never copies from the host or waits for the device.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Split
@@ -82,38 +83,58 @@ class Learner:
         """This process's images of a batch or split."""
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
+    def draws(self, step: int, batch: Tensor, part: slice) -> Draws:
+        """The random numbers of a step on the images `batch`, of which `part` is used."""
+        epoch = step // self.steps_per_epoch
+        progress = step / (self.steps_per_epoch * self.experiment.epochs)
+        return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
+
+    def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented inputs, their labels, and the targets of the loss.
+
+        Targets are the labels, or probabilities (N, C) where images may be mixed.
+        """
+        labels, images = self.labels[draws.indices], self.images[draws.indices]
+        whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
+        inputs, mixed = augment(images, whole, self.recipe.augmentations, draws, self.norm)
+        # A recorded step takes targets of one kind.
+        unmixed = mixed is whole and self.fast_update == self.update
+        return inputs, labels, labels if unmixed else mixed
+
+    def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
+        """Set the average's batch-norm statistics to those of an epoch's steps and their batches.
+
+        Statistics averaged over training do not fit the averaged weights, which were never used in
+        a forward pass (Izmailov et al. 2018). The images are augmented as in training: with plain
+        images, the validation accuracy of large-cifar32 was half a point lower.
+        """
+        if self.average is not None:
+            every = (self.draws(step, batch, slice(None)) for step, batch in batches)
+            update_bn((self.augmented(draws)[0] for draws in every), self.average)
+
     def step(self, step: int, batch: Tensor) -> Tensor:
         """One optimizer step on the images `batch` -> this process's [loss sum, correct, count].
 
         `batch` is for all processes; each process takes its part, and gradients are averaged.
         """
-        indices, epochs = batch[self.part], self.experiment.epochs
-        epoch, progress = step // self.steps_per_epoch, step / (self.steps_per_epoch * epochs)
-        draws = Draws(self.seed, step, len(batch), indices, epoch, progress, self.part)
-        labels = self.labels[indices]
-        targets = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
-        images, augmentations = self.images[indices], self.recipe.augmentations
-        inputs, mixed = augment(images, targets, augmentations, draws, self.norm)
+        draws = self.draws(step, batch, self.part)
+        inputs, labels, targets = self.augmented(draws)
         torch.manual_seed(draws.dropout_seed() + self.accelerator.process_index)
 
-        factor = self.recipe.lr_factor(step, self.steps_per_epoch, epochs)
+        factor = self.recipe.lr_factor(step, self.steps_per_epoch, self.experiment.epochs)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(peak * factor)
             else:
                 group["lr"] = peak * factor
-        unmixed = mixed is targets and self.fast_update == self.update
         scale = self.accelerator.num_processes / len(batch)
-        sums = self.fast_update(inputs, labels if unmixed else mixed, labels, scale=scale)
+        sums = self.fast_update(inputs, targets, labels, scale=scale)
         if self.averaging is not None:
             self.averaging.update(step)
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """Forward, backward and the optimizer's update -> [loss sum, correct, count].
-
-        `targets` are the labels, or probabilities where images are mixed.
-        """
+        """Forward, backward and the optimizer's update -> [loss sum, correct, count]."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)

@@ -10,6 +10,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
-from training.loop.averaging import reestimate_batch_norm
 from training.loop.checkpoint import State
 from training.loop.devices import make_accelerator, sum_over_processes
 from training.loop.learner import Learner
@@ -102,16 +102,12 @@ class Run:
             raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """The remaining steps of the epoch, in batches of the seeded permutation."""
+        """The remaining steps of the epoch."""
         self.learner.model.train()
-        batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
-        permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
-        order = torch.from_numpy(permutation).to(self.device)
-        first, end = (number * self.learner.steps_per_epoch for number in (epoch, epoch + 1))
+        end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
         sums: list[Tensor] = []  # sums over the steps since the last collection
-        for step in range(self.state.step, end):
-            batch = order[(step - first) * batch_size :][:batch_size]
+        for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
             # With several processes, a check for signals waits for all of them, so checks are rare.
@@ -123,6 +119,15 @@ class Run:
             sums, begun = [], now
             bar.set_postfix(epoch=epoch + 1, loss=f"{self.state.loss_sum / self.state.total:.3f}")
             self.save_if_due(signals)
+
+    def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
+        """The steps of an epoch from `begin`, and their batches of its seeded permutation."""
+        batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
+        permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
+        order = torch.from_numpy(permutation).to(self.device)
+        first, end = (number * self.learner.steps_per_epoch for number in (epoch, epoch + 1))
+        for step in range(begin, end):
+            yield step, order[(step - first) * batch_size :][:batch_size]
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add the sums since the last collection, over all processes, to the state.
@@ -143,12 +148,11 @@ class Run:
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save."""
         begun = time.monotonic()
-        ended = epoch + 1 == self.experiment.epochs
-        if self.learner.average is not None and ended:
-            reestimate_batch_norm(self.learner.average, self.learner.images)
+        ended, per_epoch = epoch + 1 == self.experiment.epochs, self.learner.steps_per_epoch
+        if ended:
+            self.learner.reestimate_batch_norm(self.batches(epoch, epoch * per_epoch))
         correct, loss_sum = self.validate()
         state, images = self.state, len(self.data.validation)
-        per_epoch = self.learner.steps_per_epoch
         row = {
             "epoch": epoch + 1,
             "lr": self.experiment.lr(epoch * per_epoch, per_epoch),
