@@ -1,7 +1,7 @@
 # make demo     serve the demo on http://127.0.0.1:7860
 # make test     lint, types and all tests            make fast    the same without the slow tests
 # make lock     pin requirements.txt with hashes     make audit   look for known vulnerabilities
-# demo, test and fast set up .venv first; PYTHON names the interpreter (3.11 or newer).
+# The targets demo, test and fast set up .venv first. PYTHON names the interpreter (3.11 or newer).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,14 +30,16 @@ check: .venv/ready
 	$(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock
 	touch .venv/ready
 
-# On Linux without an NVIDIA driver, install torch's CPU build: 0.2 GB instead of 5. It has no hash in
-# the lock, since it is not on PyPI. If its index does not answer within ten seconds, use PyPI's build.
+# On Linux without an NVIDIA driver, install torch's CPU build, which takes 0.2 GB instead of 5 GB. The
+# lock has no hash of the CPU build, since PyPI does not have this build. If the index of the CPU build
+# does not answer within ten seconds, install PyPI's build.
 CPU_TORCH = test "$$(uname)" = Linux && ! test -e /proc/driver/nvidia/version \
 	&& timeout 10 $(BIN)/python -c "import urllib.request; urllib.request.urlopen('$(CPU_INDEX)/')" 2> /dev/null \
 	&& $(BIN)/python -m pip install --no-deps --index-url $(CPU_INDEX) \
 		$$(sed -n 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/p' requirements-torch.lock)
 
-# torch and the packages that only it needs have a separate lock, so that the CPU build can replace it.
+# A separate lock pins torch and the packages that only torch needs, so that the CPU build can be
+# installed in place of these packages.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 

@@ -1,4 +1,7 @@
-"""For torch.hub: `torch.hub.load("owner/repository", "mobilenetv3_cifar")`, or source="local"."""
+"""The entry point for torch.hub: `torch.hub.load("owner/repository", "mobilenetv3_cifar")`.
+
+For a local clone, pass the path of the clone and source="local".
+"""
 
 from typing import Any as _Any
 
@@ -11,7 +14,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "yaml
 def mobilenetv3_cifar(
     variant: str | None = None, *, pretrained: bool = True, **options: _Any
 ) -> _MobileNetV3Cifar:
-    """Load a shipped variant by name, by default the best one.
+    """Load a shipped variant by name. The default is the best variant.
 
     Args:
         pretrained: False gives an untrained network of the variant's architecture.

@@ -1,11 +1,12 @@
-"""Many visitors at once: the demo's answers, response times and memory.
+"""Measure the demo's answers, response times and memory with many visitors at once.
 
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo and prints a line for each load. The line counts predictions, messages ("the queue
-is full") and failures (anything else). It also states the median and 95th percentile of response
-times in seconds, and the server's memory afterwards. Each visitor has its own address. Needs Linux.
+Starts the demo and prints a line for each load. The line counts answers with a prediction, messages
+such as "the queue is full", and failures, which are all other outcomes. It also states the median
+and 95th percentile of the response times in seconds, and the server's memory after the load. Each
+visitor has its own IP address. The benchmark needs Linux.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
 from training.commands import command_parser, one_line_errors
 
-LOADS = {  # visitors, requests of each, and seconds between an answer and the next request
+LOADS = {  # visitors, requests per visitor, and seconds between an answer and the next request
     "warming up": (1, 50, 0),
     "1 visitor, 50 requests": (1, 50, 0),
     "8 visitors, 15 requests each": (8, 15, 0),
@@ -37,7 +38,7 @@ LOADS = {  # visitors, requests of each, and seconds between an answer and the n
 
 
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
-    """One request as the page makes it: upload, ask, wait for the answer."""
+    """Make one request as the page does: upload an image, ask for a prediction, wait for it."""
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
         if answer.status_code == 200:
@@ -53,8 +54,8 @@ async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str
 
 
 def visitor(url: str, number: int) -> httpx.AsyncClient:
-    """A client with its own address, because the server limits each address."""
-    # Close idle connections before the server does, after five seconds.
+    """A client with its own IP address, because the server limits requests by address."""
+    # The server closes idle connections after five seconds. Close them earlier here.
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
     transport = httpx.AsyncHTTPTransport(
         verify=False, limits=limits, local_address=f"127.0.1.{number + 1}"
@@ -63,7 +64,7 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Run visitors that wait `think` seconds between requests; return a line with the outcome."""
+    """Run visitors that wait `think` seconds between requests, and return the line to print."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []

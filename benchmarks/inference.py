@@ -1,4 +1,4 @@
-"""Times predictions and maps by the ONNX file, torchvision, timm, transformers and grad-cam."""
+"""Time predictions and class activation maps with our ONNX files and with other libraries."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,12 +24,12 @@ from training.quantize import CALIBRATION_IMAGES
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),
-}  # {images: (calls per round, goal for the float file, goal for the 8-bit file)}
+}  # {batch size: (calls per round, goal for the float file, goal for the 8-bit file)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Our side is `OnnxClassifier` on 32x32 PIL images. The other sides get the same images."""
+    """Time our ONNX files against other libraries, and the 8-bit file against the float file."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     runtime = exported(model)
     integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
@@ -68,7 +68,7 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """Untrained networks of other libraries, used the ordinary way on the same input size."""
+    """Our torch path and untrained networks of other libraries, at the same input size."""
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
     if version("timm"):

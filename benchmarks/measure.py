@@ -1,4 +1,4 @@
-"""Time two implementations in turn, and report the results with machine and versions."""
+"""Time two implementations in turn, and report the times with the machine and the versions."""
 
 import importlib.metadata
 import os
@@ -33,7 +33,7 @@ class Report:
         repeats: int = 1,
         goal: float | None = None,
     ) -> None:
-        """Time two sides in turn, ours first."""
+        """Time two functions in turn, ours first, and add a row with the result."""
         ours, theirs = interleave(sides, rounds, repeats)
         self.add(what, against, ours, theirs, goal=goal)
 
@@ -46,7 +46,7 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row: each side's seconds per round (or megabytes) and the median ratio."""
+        """Add a table row that summarises the seconds (or megabytes) of both sides by round."""
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

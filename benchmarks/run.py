@@ -1,9 +1,9 @@
-"""All benchmarks in one run, written to benchmarks/RESULTS.md.
+"""Run all benchmarks and write their results to benchmarks/RESULTS.md.
 
     python -m benchmarks.run              about half an hour on two cores
     python -m benchmarks.run --quick      few rounds; prints the report and writes no file
 
-Run it on an idle machine. timm and transformers are compared if they are installed.
+Run this command on an idle machine. timm and transformers are compared if they are installed.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ FOLDER_IMAGES = 10_000
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """Compare the best network for 32x32 images with the best network for 224x224 images.
 
-    Before ONNX files and 32x32 networks, the package had only the second network, run by torch.
+    Before it had ONNX files and 32x32 networks, the package ran the second network with PyTorch.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"
@@ -35,7 +35,7 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
 
 
 def measure_demo(report: Report, busy: bool) -> None:
-    """Add the output of `benchmarks.demo_load`."""
+    """Add the output of `benchmarks.demo_load` to the report."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")

@@ -1,8 +1,8 @@
-"""Speed and correctness of training steps on a CPU or GPU; run it before a long training.
+"""Check the speed and correctness of training steps on a CPU or GPU before a long training run.
 
     python -m benchmarks.training_speed --device cuda
 
-Times whole training steps, and compares the gradients of every depthwise convolution with those in
+Times whole training steps. Compares the gradients of every depthwise convolution with gradients in
 float64, because some versions of cuDNN compute wrong gradients for some shapes.
 """
 
@@ -30,13 +30,14 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
-# Errors relative to the largest value. bfloat16 has 8 significant bits, and sums have many terms.
+# The largest accepted errors, relative to the largest value. Those of bfloat16 are larger, because
+# it has only 8 significant bits and the sums have many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with the report's recipe at 224 pixels, or our recipe for the device at 32."""
+    """Make a learner with the report's recipe for 224 pixels or with our recipe for 32 pixels."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -58,7 +59,7 @@ def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
-    """A row of COLUMNS. The time outside the network goes to augmentation and weight averaging."""
+    """A table row. Its column "outside the network" covers augmentation and weight averaging."""
     torch.compiler.reset()
     learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
     if not compiled:
@@ -82,7 +83,7 @@ def table(device: str) -> Iterator[tuple[Any, ...]]:
     yield COLUMNS
     for pixels, batches in BATCHES[device].items():
         for size, batch in itertools.product(("small", "large"), batches):
-            # As the trainer does, only bfloat16 recipes are compiled.
+            # As in training, only our GPU recipe is compiled, because it uses bfloat16.
             for compiled in (False, True) if (device, pixels) == ("cuda", 32) else (False,):
                 yield measure(size, pixels, batch, compiled, device)
 
@@ -105,7 +106,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """Largest error of output, input and weight gradients, relative to the largest value."""
+    """The largest error of output, input gradient or weight gradient, relative to its maximum."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)

@@ -2,14 +2,15 @@
 
 import os
 
-# Gradio and the Hub's client read these when they are imported. They disable telemetry and usage
-# statistics that the page does not display.
+# These variables disable telemetry, and usage statistics that the page does not display. Gradio and
+# huggingface_hub read the variables when they are imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Torch reads these when it is imported, and runs a network on one thread. With more threads than
-# free cores, the threads wait for each other, and a prediction can take ten times as long.
+# Torch reads these variables when it is imported, and then runs a network on one thread. With more
+# threads than free cores, threads would wait for each other, and a prediction could take ten times
+# as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

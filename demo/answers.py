@@ -1,4 +1,4 @@
-"""Computes the answers that the page shows. Does not use gradio."""
+"""Computes the answers that the page shows, without using gradio."""
 
 import time
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Answer:
         return to_square(self.image, NATIVE_SIZE)
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, or None if blank. Maps that all show one layer share a scale."""
+        """One map per explanation, None if blank. The maps share a scale if all show one layer."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -70,10 +70,10 @@ def answer(
     targets: Sequence[str] = (PREDICTED,),
     layer_names: Sequence[str] = (),
 ) -> Answer:
-    """Classify an image and explain each of `targets` at each layer. The default is the last layer.
+    """Classify an image. Explain each target at each layer, by default at the last layer.
 
     Raises:
-        VariantError, ValueError: the variant, method, a target or a layer is unknown.
+        VariantError, ValueError: the variant, the method, a target or a layer is unknown.
     """
     model = load_torch(variant) if layer_names else load(variant)
     layer_names = layer_names or model.layers()[-1:]
@@ -95,7 +95,7 @@ def compare(image: Image.Image) -> list[Answer]:
 
 @cache
 def load(name: str) -> Classifier:
-    """A variant run by onnxruntime if possible, which is several times faster than torch."""
+    """Load a variant with onnxruntime if possible, since torch is several times slower."""
     try:
         from mobilenetv3_cifar.runtime import OnnxClassifier
 
@@ -106,13 +106,13 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """A variant run by torch, which can explain every layer."""
+    """Load a variant with torch, since only torch can explain every layer."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
 @cache
 def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
-    """The label and probability predicted for each image of the sample. This takes seconds."""
+    """The label and probability predicted for each sample image. The first call takes seconds."""
     predictions = load(variant).predict([entry.image for entry in sample().values()], top_k=1)
     found = (next(iter(prediction.items())) for prediction in predictions)
     return dict(zip(sample(), found, strict=True))

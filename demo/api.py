@@ -1,4 +1,4 @@
-"""The demo's API: three typed functions, with examples to copy at the foot of the page."""
+"""The demo's API has three typed functions. The foot of the page shows an example to copy."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mobilenetv3_cifar.errors import VariantError
 from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.variants import get_variant, list_variants
 
-MIN_OVERLAY = 256  # pixels of the longer side of an overlay
+MIN_OVERLAY = 256  # pixels; the longer side of an overlay is at least this long
 PYTHON = """from gradio_client import Client, handle_file
 
 client = Client("{url}")
@@ -29,9 +29,9 @@ print(answer["label"], details["probably_none"], overlay)
 
 
 def build() -> gr.Markdown:
-    """Add the functions, and the examples at the foot of the page. Return the examples.
+    """Add the functions, and an example at the foot of the page. Return the example.
 
-    The components are invisible. Gradio uses them to check a caller's files like a visitor's.
+    The other components are invisible. Gradio uses them to check the files that programs send.
     """
     image = safe_image(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
@@ -54,7 +54,7 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """An example that runs unchanged against the demo at `url`."""
+    """Markdown with an example that runs unchanged against the demo at `url`."""
     code = PYTHON.format(url=url, variant=get_variant().name)
     return (
         "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
@@ -65,11 +65,12 @@ def describe(url: str) -> str:
 def classify(
     image: Opened, variant: str, method: Method, target: str, opacity: float
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
-    """Classify an image: the probability of every class, the image under its map, and details.
+    """Classify an image. Return every class's probability, the image under its map, and details.
 
-    method: such as gradcam; the error for an unknown method lists all methods. target: a class, or
-    "predicted". opacity: the map's opacity, from 0 to 1. The details are the map's `layer`, whether
-    the map is `blank`, the `ood_score`, and whether the image is `probably_none` of the classes.
+    method: for example gradcam; the error for an unknown method lists all methods. target: a class,
+    or "predicted". opacity: the map's opacity, from 0 to 1. The details are `layer` (of the map),
+    `blank` (whether the map is blank), `ood_score`, and `probably_none` (whether the image probably
+    shows none of the classes).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -89,7 +90,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """The image, enlarged if it is small, and covered by its map unless the map is blank."""
+    """The image, covered by its map unless the map is blank, and enlarged if it is small."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))
@@ -106,7 +107,7 @@ def compare(image: Opened) -> list[dict[str, Any]]:
 
 
 def variants() -> list[dict[str, Any]]:
-    """The shipped variants with their validation accuracy as a fraction, best first."""
+    """The shipped variants, best first. The validation accuracy is a fraction."""
     return [
         {key: getattr(each, key) for key in ("name", "accuracy", "parameters", "macs")}
         for each in list_variants()
@@ -120,5 +121,5 @@ def require(image: Opened) -> Image.Image:
 
 
 def refusal(text: str) -> gr.Error:
-    """An error whose text reaches the caller as a sentence. The log gets no traceback."""
+    """An error that gives the caller `text` as a sentence. No traceback is logged."""
     return gr.Error(as_sentence(text), print_exception=False)

@@ -1,6 +1,6 @@
-"""The measurements of the shipped networks, and line charts of them.
+"""Reads the measurements of the shipped networks, and draws line charts of the measurements.
 
-Colours come from the page's style sheet, so that the charts are readable in both themes.
+The page's style sheet sets the colours, so that charts are readable in the light and dark theme.
 """
 
 import csv
@@ -34,7 +34,7 @@ def read_history(name: str) -> list[dict[str, float]]:
 
 
 def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) -> str:
-    """SVG: a line for each style class of `lines`, on a vertical axis from 0 to `top`."""
+    """SVG with a line for each {style class: points} of `lines`. The y-axis is from 0 to `top`."""
     across = [x for points in lines.values() for x, _ in points]
     start, end = min(across), max(across)
     x_scale, y_scale = (RIGHT - LEFT) / max(end - start, 1), (BOTTOM - TOP) / top
@@ -65,9 +65,9 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
 def curves(
     names: Sequence[str], measures: Sequence[str] = ("accuracy", "loss"), epoch: int = 0
 ) -> str:
-    """HTML: accuracy and loss of one or two networks by epoch.
+    """HTML: charts of the accuracy and loss of one or two networks against the epoch.
 
-    Unless `epoch` is 0, a cursor marks that epoch, and a sentence states each network's accuracies.
+    If `epoch` is not 0, a cursor marks that epoch, and a text states the accuracies at that epoch.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -97,7 +97,7 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: a reliability diagram. It shows the fraction of correct predictions by probability."""
+    """SVG: a chart of the fraction of correct predictions against their probability."""
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}

@@ -1,8 +1,9 @@
 """The fifth tab: the report's conclusions, and whether our measurements confirm them.
 
-Reads assets/conclusions.json, which `python -m training.reproduce` writes with REPRODUCTION.md. The
-file is a list of objects with the keys `where` (the place in the report), `experiment`, `says`,
-`verdict`, `original_verdict` (by the rules of 22 November; see REPRODUCTION.md) and `figures`.
+This tab shows assets/conclusions.json, which `python -m training.reproduce` writes together with
+REPRODUCTION.md. The file is a list of objects with the keys `where` (the place in the report),
+`experiment`, `says` (the conclusion), `verdict`, `original_verdict` (the verdict by the rules of
+22 November; see REPRODUCTION.md) and `figures` (our numbers).
 """
 
 import json
@@ -31,7 +32,7 @@ def build() -> None:
 
 
 def page(found: list[dict[str, Any]]) -> str:
-    """HTML: the conclusions on each experiment, then its curves."""
+    """HTML: for each experiment, the report's conclusions and then the experiment's curves."""
     counts = Counter(each["verdict"] for each in found).most_common()
     summary = ", ".join(f"<b>{count}</b> {verdict}" for verdict, count in counts)
     shipped = {variant.name for variant in list_variants()}
@@ -43,7 +44,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """One conclusion and its verdict. A click shows the numbers."""
+    """HTML: one conclusion and its verdict. A click on the conclusion shows our numbers."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):

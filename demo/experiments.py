@@ -1,4 +1,4 @@
-"""The fourth tab: all networks compared with the report, and the curves of any two."""
+"""The fourth tab compares all networks with the report and shows the curves of any two networks."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def overview() -> str:
     for variant in list_variants():
         metrics = read_metrics(variant.name)
         measured = [metrics[split]["accuracy"] for split in ("train", "validation", "test")]
-        compared = ["", ""]  # the report prints no accuracy for some experiments
+        compared = ["", ""]  # the report gives no accuracy for some experiments
         if metrics["report"]:
             report = metrics["report"]["accuracy"]
             compared = [percent(report, 2), f"{100 * (measured[-1] - report):+.2f} points"]
@@ -55,14 +55,14 @@ def overview() -> str:
 
 
 def draw(first: str, second: str, progress: float) -> str:
-    """HTML: the curves of one or two networks, and their values at the chosen epoch."""
+    """HTML: the curves of one or two networks, and the curves' values at the chosen epoch."""
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
     return f"{curves(names, epoch=epoch)}<p>{NOTE}</p>"
 
 
 def describe_calibration(name: str) -> str:
-    """HTML: the reliability diagram over the sample, and what it means."""
+    """HTML: a reliability diagram of a network's predictions for the sample, with explanations."""
     found = sample_answers(name).items()
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
     error = 100 * read_metrics(name)["test"]["ece"]

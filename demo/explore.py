@@ -1,4 +1,4 @@
-"""The second tab: 300 test images, what a network predicts for them, and its confusion matrix."""
+"""The second tab: 300 test images with a network's predictions, and the confusion matrix."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Its images are classified when the tab is opened, since that takes seconds."""
+    """Fill `tab`. Classifying the images takes seconds, and starts only when the tab is opened."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -59,7 +59,7 @@ def pick(event: gr.EventData) -> str:
 
 
 def pick_cell(event: gr.EventData) -> list[str]:
-    """The true class and the prediction of a cell of the confusion matrix."""
+    """The true class and the prediction of the clicked cell of the confusion matrix."""
     truth, _, predicted = str(event.id).partition(":")
     return [label if label in LABELS else ANY for label in (truth, predicted)]
 
@@ -88,7 +88,7 @@ def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
 
 
 def confusion(variant: str) -> str:
-    """HTML: rows are true classes, columns predictions. A clicked cell sends "truth:predicted"."""
+    """HTML: the confusion matrix. A click on a cell sends "truth:predicted"."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
     most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
     rows = []
@@ -104,7 +104,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: one image's answer. A wrong answer adds the true class's map, on the same scale."""
+    """HTML: one image's answer. If it is wrong, the true class's map follows, on the same scale."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

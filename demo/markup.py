@@ -1,7 +1,7 @@
-"""HTML for the page: activation maps over an image, probability bars, image tiles, tables.
+"""HTML for the page: activation maps over an image, probability bars, image tiles and tables.
 
-Images are data URLs, so the browser fetches no files for them. The browser also blends a map with
-its image (assets/page.js), so the opacity slider needs no server.
+The HTML contains images as data URLs, so the browser fetches no image files. The browser also
+blends a map with the image below it, so the opacity slider works without the server.
 """
 
 import base64
@@ -16,11 +16,11 @@ from PIL import Image
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
 PHOTO_SIDE = 360  # pixels on the longer side of an image under a map
-MAP_SIDE = 96  # pixels per side of a map; maps are smooth, and the browser enlarges them
+MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser can enlarge them
 
 
 class Map(NamedTuple):
-    """An activation map (H, W) in [0, 1] over an image. If it is None, only the image is drawn."""
+    """An image's activation map, (H, W) in [0, 1]. If `heatmap` is None, draw only the image."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -32,13 +32,13 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """An answer, or a message in its place. Screen readers announce changes."""
+    """HTML: an answer, or a message in place of an answer. Screen readers announce changes."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
 
 def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
-    """The image, reduced to `longest` pixels on its longer side; PNG if small, else JPEG."""
+    """A data URL of the image with at most `longest` pixels per side: PNG if small, else JPEG."""
     reduced = image.copy()
     reduced.thumbnail((longest, longest))
     format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
@@ -48,7 +48,7 @@ def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
 
 
 def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
-    """Maps over one image, in a row."""
+    """Maps side by side, each over a copy of the image."""
     figures = ""
     for heatmap, caption, alt in drawn:
         heat = ""
@@ -64,7 +64,7 @@ def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
 
 
 def legend() -> str:
-    """A key to the colours of a map, and the slider of its opacity."""
+    """A key to the colours of the maps, and a slider for the opacity of the maps."""
     gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in COLOURS)
     return (
         '<div class="legend"><span>no evidence</span>'
@@ -86,7 +86,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """A button that sends `key` to the server; screen readers read `words`, or else the key."""
+    """A button that sends `key` to the server. Screen readers read `words`, or else `key`."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 

@@ -12,8 +12,8 @@ INTRODUCTION = (
     "images too. One that **overfits** knows its training images much better than new ones: the "
     f"two curves diverge. In between, both curves rise together. {NOTE}"
 )
-# If training minus validation accuracy exceeds GAP, this tab says that a network overfits.
-# REPRODUCTION.md uses the validation loss instead.
+# This tab says that a network overfits if its training accuracy exceeds its validation accuracy by
+# more than GAP. REPRODUCTION.md judges overfitting by the validation loss instead.
 GAP = 0.05
 REASONS = {"Underfits": "Both are low", "Fits": "Both are close", "Overfits": "They are far apart"}
 
@@ -24,9 +24,10 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """The network of this size that shows each kind of fit best, None if there is none.
+    """For each kind of fit, the network of this size that shows it best, or None.
 
-    Our own networks are left out: they were trained for accuracy, not to show a setting's effect.
+    Networks with our own settings are left out, because they were trained for accuracy and not to
+    show the effect of one setting.
     """
     names = [
         variant.name
@@ -34,7 +35,7 @@ def fitting(size: str) -> dict[str, str | None]:
         if variant.name.startswith(size) and read_metrics(variant.name).get("kind") != "own"
     ]
     train = {name: read_metrics(name)["train"]["accuracy"] for name in names}
-    fits = next((name for name in names if gap(name) <= GAP), None)  # `names` has the best first
+    fits = next((name for name in names if gap(name) <= GAP), None)  # `names` starts with the best
     limit = train[fits] - GAP if fits else 0.0
     low = [name for name in names if train[name] < limit]
     return {
@@ -50,7 +51,7 @@ def build() -> None:
 
 
 def page() -> str:
-    """HTML: a row per size, a column per kind of fit."""
+    """HTML with one row per network size and one column per kind of fit."""
     rows = ""
     for size in ("small", "large"):
         columns = "".join(column(kind, name) for kind, name in fitting(size).items())
@@ -59,7 +60,7 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """A network's curves, and its accuracies measured without dropout and augmentation."""
+    """HTML: a network's curves, and its accuracies measured without dropout and augmentation."""
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)

@@ -1,4 +1,4 @@
-"""The page: its heading, its tabs, its API, and the URL that contains its state."""
+"""Builds the page from a heading, tabs and the API. Keeps the page's state in the URL."""
 
 import warnings
 from typing import Any
@@ -25,13 +25,13 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """The whole page, with all networks loaded.
+    """Build the whole page, and load all networks.
 
     Raises:
         VariantError: no trained variant is shipped.
     """
-    # Pillow warns about damaged images, which are refused anyway. Gradio warns about its own use of
-    # pandas.
+    # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
+    # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     answers.warm_up()
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
@@ -55,12 +55,13 @@ def build_demo() -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    # On 2 cores, two events at a time serve 8 visitors faster than one. Threads share networks.
+    # On 2 cores, running two events at a time serves 8 visitors faster than running one at a time.
+    # The threads share the networks.
     return page.queue(default_concurrency_limit=2)
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
-    """Put all choices into the URL (assets/page.js), and restore them when the URL is opened."""
+    """Put each choice into the URL with assets/page.js. Restore all choices from an opened URL."""
     for key, component in shown.items():
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
@@ -76,7 +77,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Each component's value from a URL. Components that the URL does not name stay unchanged."""
+    """Each component's value from a URL. A component that the URL does not name stays unchanged."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()
@@ -85,7 +86,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """The component's value for the text `value`, or None if the component does not offer it."""
+    """The component's value for the URL's text `value`, or None if the text is no valid choice."""
     if key == "image":
         return file_of(value)
     if key == "tab":

@@ -7,7 +7,7 @@ import gradio as gr
 from demo.markup import percent
 from mobilenetv3_cifar.variants import list_variants
 
-NETWORK = "network"  # the queue shared by all events that run a network
+NETWORK = "network"  # concurrency ID: all events that run a network share one queue
 SELECT = """element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-id]");
     if (chosen) trigger("select", { id: chosen.dataset.id });
@@ -34,8 +34,8 @@ def variant_input(elem_id: str) -> gr.Dropdown:
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    """HTML; a click on an element with a `data-id`, or on a map, triggers `select`.
+    """A `gr.HTML` in which a click on a map or on an element with a `data-id` triggers `select`.
 
-    The event's `id` is the `data-id`, or the position [across, down] on a map, from 0 to 1.
+    The event's `id` is the `data-id`, or the clicked point [across, down] of a map, from 0 to 1.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

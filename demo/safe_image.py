@@ -17,15 +17,15 @@ Opened = Image.Image | ImageError | None
 def safe_image(**options: Any) -> gr.Image:
     """A `gr.Image` that passes the result of `open_sent` to functions."""
     component = gr.Image(**options)
-    # For a subclass, gradio would write a .pyi file beside this file.
+    # A subclass would make gradio write a .pyi file beside this file.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """An upright RGB image, or an ImageError that says why there is none.
+    """An upright RGB image, None without an upload, or an ImageError with the reason for a failure.
 
-    The error is returned, not raised: gradio would show a red "Error" over the whole page.
+    The ImageError is returned, since a raised error would put a red "Error" over the whole page.
     """
     if payload is None or payload.path is None:
         return None

@@ -1,8 +1,8 @@
-"""The test images that ship with the demo: ten examples, and a sample of 300 to explore.
+"""The test images that ship with the demo: ten examples, and a sample of 300 images.
 
-The examples were chosen by eye because they are easy to recognise. Predictions played no part. In
-the order of the classes, they are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The
-sample is the first thirty test images of each class.
+The examples were chosen by eye because they are easy to recognise, without regard to predictions.
+In the order of the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and
+11. The sample contains the first thirty test images of each class.
 """
 
 import json
@@ -17,7 +17,7 @@ from demo.serving.folder import new_folder
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE
 
 ASSETS = Path(__file__).parent / "assets"
-COLUMNS = 20  # images in a row of the sheet
+COLUMNS = 20  # images per row of sample.png
 
 
 class SampleImage(NamedTuple):
@@ -33,7 +33,7 @@ def example_files() -> list[Path]:
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """The images by key, such as "test-90"; the page and its URL use the keys."""
+    """The sample's images by key, such as "test-90". The page and its URL contain these keys."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)
@@ -46,7 +46,7 @@ def sample() -> dict[str, SampleImage]:
 
 
 def file_of(key: str) -> Path | None:
-    """A file with the image of a key, such as "cat" or "test-90"; None if the key is unknown."""
+    """A file of the image that `key` names ("cat", "test-90"), or None if the key is unknown."""
     if key in LABELS:
         return ASSETS / f"{key}.png"
     return write_png(sample()[key].image, f"{key}.png") if key in sample() else None
@@ -55,5 +55,5 @@ def file_of(key: str) -> Path | None:
 def write_png(image: Image.Image, name: str) -> Path:
     """Write a PNG file into a new folder, so that no file is overwritten while it is served."""
     path = new_folder("made") / name
-    image.save(path, compress_level=1)  # takes a quarter of the time; files are slightly larger
+    image.save(path, compress_level=1)  # four times as fast as the default, but the file is larger
     return path

@@ -1,4 +1,4 @@
-"""The page's text for an answer, and the captions of its activation maps."""
+"""The text that the page shows for an answer, and the captions of the answer's activation maps."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def describe(answer: Answer) -> str:
 
 
 def describe_photographs(variant: str) -> str:
-    """A network's accuracy on photographs, as measured by the benchmark."""
+    """Advice on photographs, and a network's accuracy on the photographs of the benchmark."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)

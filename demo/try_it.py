@@ -1,4 +1,4 @@
-"""The first tab: classify an image with one network or all networks, or edit it."""
+"""The first tab: visitors classify an image with one network or all networks, or edit the image."""
 
 import math
 from collections import Counter
@@ -23,7 +23,7 @@ ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
 SHOWN = [("of one class", CLASS), ("of the three likeliest", CLASSES), ("at every layer", LAYERS)]
-CHANGES = {  # least, most, step, start; lengths are fractions of the image's side
+CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of a side of the image
     "Rotate": (-180, 180, 1, 0),
     "Zoom": (0.5, 4, 0.05, 1),
     "Shift across": (-0.5, 0.5, 0.01, 0),
@@ -39,7 +39,7 @@ EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join
 
 
 def build() -> dict[str, Any]:
-    """Fill the tab; return the components whose values the page's URL contains."""
+    """Fill the tab. Return the components whose values appear in the page's URL."""
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             image = safe_image(
@@ -76,7 +76,7 @@ def build() -> dict[str, Any]:
     questions: list[Any] = [view, image, variant, shown, target, method]
     asked = [*questions, *sliders]
     gr.on([each.change for each in questions], ask, asked, result, **ASK)
-    # Show no progress, so that the bars move along with a slider.
+    # A progress display would cover the bars while a visitor moves a slider.
     quiet = ASK | {"show_progress": "hidden"}
     gr.on([each.change for each in sliders], ask, asked, result, **quiet)
     undo.click(lambda: [start for *_, start in CHANGES.values()], None, sliders, **LOCAL)
@@ -98,7 +98,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 
 def hide(view: str, event: gr.EventData) -> Any:
-    """Hide the part of the image that was clicked."""
+    """The values of the sliders that hide the clicked part of the image."""
     place = event.id
     is_place = isinstance(place, list) and len(place) == 2
     if view != CHANGE or not is_place or not all(is_fraction(each) for each in place):
@@ -113,7 +113,7 @@ def is_fraction(value: object) -> bool:
 def ask(
     view: str, image: Opened, variant: str, shown: str, target: str, method: Method, *changes: float
 ) -> str:
-    """HTML: the answer, or why there is none."""
+    """HTML: the answer, or the reason why there is no answer."""
     if not isinstance(image, Image.Image):
         return describe_refusal(image) if image else EMPTY
     if view == ALL:
@@ -142,10 +142,10 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it.
 
-    `changes` are values in the order of CHANGES.
+    `changes` are the values of the sliders, in the order of CHANGES.
 
     Raises:
-        ValueError: a value is not finite. With such a value, Pillow would crash the process.
+        ValueError: a value is not finite. Such a value would make Pillow crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("its changes must be finite numbers")

@@ -1,4 +1,4 @@
-"""MobileNetV3 classifiers for CIFAR-10: trained, measured and ready to use.
+"""Trained and evaluated MobileNetV3 classifiers for CIFAR-10.
 
 >>> from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 >>> model = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)
@@ -42,7 +42,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# These are imported on first use: importing numpy and Pillow takes 0.1 s, torch a second or more.
+# These names are imported on first use, because importing numpy and Pillow takes 0.1 s, and
+# importing torch takes a second or more.
 _MODULES = {
     "Explanation": "explanation",
     "ImageTransform": "preprocessing",

@@ -1,4 +1,4 @@
-"""Run the command line; every error prints one line and sets the exit status.
+"""Run the command-line program. Expected errors print one line and set the exit status.
 
 python -m mobilenetv3_cifar --help
 """
@@ -10,7 +10,7 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError, escape
 
 
 def main() -> None:
-    if sys.stderr is None:  # stderr is closed; print(file=None) would write to stdout
+    if sys.stderr is None:  # stderr is closed, and print(file=None) would write to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -21,7 +21,7 @@ def main() -> None:
             status = run()
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has stopped reading
+    except BrokenPipeError:  # the program that reads the output has closed the pipe
         status = 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def run() -> int:
-    # Imported here so that Ctrl-C is handled during the import too.
+    # These imports are here so that `main` also handles Ctrl-C during the imports.
     from mobilenetv3_cifar.cli import make_parser
     from mobilenetv3_cifar.output import make_encodable
 

@@ -1,8 +1,9 @@
-"""MobileNetV3 as tables of bottlenecks and block styles, and the modules built from them.
+"""Tables of bottlenecks and block styles for MobileNetV3, and the modules built from these tables.
 
-The "report" style follows the report (listings 5-9 and figure 1). The "paper" style follows Howard
-et al., "Searching for MobileNetV3" (ICCV 2019, https://arxiv.org/abs/1905.02244), as implemented in
-torchvision. Modules map (N, C, H, W) to (N, C', H', W'): batch, channels, height, width.
+The "report" style follows the student report that this project reproduces (listings 5-9 and figure
+1). The "paper" style follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
+https://arxiv.org/abs/1905.02244), as implemented in torchvision. Modules map tensors (N, C, H, W)
+to (N, C', H', W'), where N is the batch size, C the channels, H the height and W the width.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Row(NamedTuple):
-    """One bottleneck, with the columns of figure 1 (and of tables 1 and 2 of the paper)."""
+    """One bottleneck, with the columns of the report's figure 1 and the paper's tables 1 and 2."""
 
     inputs: int
     kernel: int
@@ -45,8 +46,9 @@ LARGE_PAPER = [
 ]
 LARGE_REPORT = [
     *LARGE_PAPER[:12],
-    Row(112, 5, 672, 160, True,  HS, 1),  # NOTE: listing 8; figure 1 and the paper have stride 2
-    Row(160, 5, 960, 160, True,  HS, 2),  # NOTE: listing 8; figure 1 and the paper have stride 1
+    # NOTE: Listing 8 has strides 1 and 2 in the next two rows; figure 1 and the paper have 2 and 1.
+    Row(112, 5, 672, 160, True,  HS, 1),
+    Row(160, 5, 960, 160, True,  HS, 2),
     Row(160, 5, 960, 160, True,  HS, 1),
 ]
 SMALL = [
@@ -62,8 +64,8 @@ SMALL = [
     Row( 96, 5, 576,  96, True,  HS, 1),
     Row( 96, 5, 576,  96, True,  HS, 1),
 ]
-# This project's layouts for 32x32 images. They are the paper's rows with one stride of 2 fewer.
-# The stem also has stride 1 (Layout.stem_stride), so the last feature map is 4x4.
+# This project's layouts for 32x32 images. They are the paper's rows, with one stride of 2 changed
+# to 1. The stem has stride 1 too (Layout.stem_stride), so the last feature map is 4x4.
 #   inputs  k  exp  out   SE     NL  s
 LARGE_CIFAR32 = [
     *LARGE_PAPER[:3],
@@ -78,21 +80,23 @@ SMALL_CIFAR32 = [
 
 
 class Layout(NamedTuple):
-    """A whole network; the stem's width is the first row's `inputs`."""
+    """The layers of a whole network. The stem's output channels are the first row's `inputs`."""
 
     rows: list[Row]
-    last: int  # channels of the last 1x1 convolution
-    last_se: bool = False  # squeeze-and-excite after the last convolution
-    hidden: int | None = None  # width of the head's hidden layer, if it has one
+    last: int  # output channels of the last convolution before pooling
+    last_se: bool = False  # whether squeeze-and-excite follows the last convolution
+    hidden: int | None = None  # width of the head's hidden layer, if there is one
     stem_stride: int = 2
 
 
 LAYOUTS = {
     ("large", "report"): Layout(LARGE_REPORT, last=960, hidden=1280),
-    # The report has no listing of Small. This follows figure 1, with SE after the last convolution.
+    # The report has no listing for the small network. This layout follows the report's figure 1,
+    # which has SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE_PAPER, last=960, hidden=1280),
-    # NOTE: table 2 of the paper has SE after the last convolution; its code and torchvision omit it
+    # NOTE: The paper's table 2 has SE after the last convolution, but the paper's code and
+    # torchvision do not.
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
     ("large", "cifar32"): Layout(LARGE_CIFAR32, last=960, stem_stride=1),
     ("small", "cifar32"): Layout(SMALL_CIFAR32, last=576, stem_stride=1),
@@ -100,27 +104,27 @@ LAYOUTS = {
 
 
 class Style(NamedTuple):
-    """How a bottleneck is built from its row."""
+    """The settings with which layers are built from a `Layout`."""
 
     stem_bias: bool
     expand_always: bool  # keep the 1x1 expansion even if it adds no channels
     activate_depthwise: bool
     activate_projection: bool
     se_bias: bool
-    se_multiple: int  # the squeeze width is rounded to a multiple of this
+    se_multiple: int  # the squeeze width is rounded to a multiple of this number
     bn_eps: float
     bn_momentum: float
-    zero_init: bool = False  # a residual block starts as the identity (Goyal et al. 2017)
+    zero_init: bool = False  # whether residual blocks start as the identity (Goyal et al. 2017)
 
 
 STYLES = {
     "report": Style(
-        stem_bias=True,  # NOTE: listing 7; the paper's has no bias (batch norm cancels it)
-        expand_always=True,  # NOTE: listing 6; torchvision has no expansion to the same width
-        activate_depthwise=False,  # NOTE: listing 6; the paper has this activation
-        activate_projection=True,  # NOTE: listing 6; the paper's projection is linear
-        se_bias=False,  # NOTE: listing 5; torchvision's squeeze and excitation have biases
-        se_multiple=1,  # NOTE: listing 5; torchvision rounds the squeeze width to a multiple of 8
+        stem_bias=True,  # NOTE: as in listing 7; the paper omits this bias (batch norm cancels it)
+        expand_always=True,  # NOTE: as in listing 6; torchvision omits expansion to the same width
+        activate_depthwise=False,  # NOTE: as in listing 6; the paper has this activation
+        activate_projection=True,  # NOTE: as in listing 6; the paper's projection is linear
+        se_bias=False,  # NOTE: as in listing 5; torchvision's squeeze and excitation have biases
+        se_multiple=1,  # NOTE: as in listing 5; torchvision rounds squeeze widths to multiples of 8
         bn_eps=1e-5,
         bn_momentum=0.1,
     ),
@@ -130,12 +134,12 @@ STYLES = {
         activate_depthwise=True,
         activate_projection=False,
         se_bias=True,
-        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion"; its released code rounds
+        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion"; its code rounds this width
         bn_eps=1e-3,
         bn_momentum=0.01,
     ),
 }
-# The paper's blocks, adapted to shorter training: batch-norm statistics update faster, and residual
+# The paper's blocks, adapted to shorter training. Batch-norm statistics update faster, and residual
 # blocks start as the identity.
 STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
@@ -152,7 +156,7 @@ def norm(channels: int, style: Style) -> nn.BatchNorm2d:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate in [0, 1] computed from all channel means (listing 5)."""
+    """Scale each channel by a gate in [0, 1], computed from all channels' means (listing 5)."""
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -167,7 +171,10 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """Expand, filter each channel, gate, project; add the input where shapes allow (listing 6)."""
+    """A bottleneck (listing 6): expansion, depthwise convolution, optional SE, and projection.
+
+    The input is added to the result if both have the same shape.
+    """
 
     def __init__(self, row: Row, style: Style) -> None:
         parts: dict[str, nn.Module] = {}
@@ -199,18 +206,18 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """The nearest positive multiple that is at most 10 % below the value.
+    """The nearest positive multiple of `multiple` that is at most 10 % below `value`.
 
-    The released MobileNet code has this rule, and the paper's squeeze widths depend on it.
+    This rule comes from the released MobileNet code and determines the paper's squeeze widths.
     """
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
 
 
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
-    """Stem, bottlenecks and last convolution: (N, 3, H, W) -> (N, last, h, w).
+    """Build the stem, the bottlenecks and the last convolution: (N, 3, H, W) -> (N, last, h, w).
 
-    h and w are H and W divided by the product of all strides: 32, or 8 for "cifar32".
+    h and w are H and W divided by the product of all strides, which is 32, or 8 for "cifar32".
     """
     stem = layout.rows[0].inputs
     features = nn.Sequential()
@@ -227,7 +234,10 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
-    """(N, last, 1, 1) -> (N, num_classes, 1, 1): listing 9, or one linear layer ("cifar32")."""
+    """Build the layers after pooling: (N, last, 1, 1) -> (N, num_classes, 1, 1).
+
+    Listing 9 of the report has these layers; "cifar32" has one linear layer instead.
+    """
     if layout.hidden is None:
         return nn.Sequential(nn.Dropout(dropout), conv(layout.last, num_classes, 1, bias=True))
     return nn.Sequential(

@@ -1,6 +1,7 @@
-"""Count the pixels in the frames of an AVIF file; the file's boxes may claim fewer.
+"""Count the pixels that the frames of an AVIF file really have.
 
-libavif decodes the frame at its full size, then scales it to the size that the boxes claim.
+The file's boxes may claim a smaller size. libavif decodes a frame at its real size, then scales it
+to the size that the boxes claim.
 """
 
 import io
@@ -8,21 +9,21 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-SEQUENCE_HEADER = 1  # the type of this unit (OBU) in an AV1 stream
-SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size: 7 bits per byte, lowest first
+SEQUENCE_HEADER = 1  # the number that marks a sequence header among an AV1 stream's units (OBUs)
+SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, 7 bits per byte, low bits first
 
 
 def coded_pixels(data: bytes) -> int:
-    """The pixels of the largest frame, by the AV1 sequence headers of all items and tracks.
+    """The pixel count of the largest frame, from the AV1 sequence headers of all items and tracks.
 
     Raises:
-        ValueError: no sequence header is found, or it has timing fields, which are for video.
+        ValueError: no sequence header is found, or a header has timing fields, which are for video.
     """
     return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))
 
 
 def parts(data: bytes) -> Iterator[bytes]:
-    """The data that the iloc, stco and co64 boxes point to, wherever these boxes are."""
+    """The data that the iloc, stco and co64 boxes point to, wherever in the file the boxes are."""
     for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
         later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])
         offset, length, base, index = (n for byte in box.group(2, 3) for n in divmod(byte[0], 16))
@@ -63,7 +64,7 @@ def sequence_headers(part: bytes) -> Iterator[bytes]:
 
 
 def frame_pixels(header: bytes) -> int:
-    """Width times height, by section 5.5.1 of the AV1 specification."""
+    """Width times height, read from a sequence header (AV1 specification, section 5.5.1)."""
     stream = iter("".join(f"{byte:08b}" for byte in header))
 
     def bits(count: int) -> int:

@@ -1,7 +1,7 @@
-"""From images to labelled probabilities, independent of what runs the network.
+"""Turn images into labelled probabilities with any runtime, such as torch or onnxruntime.
 
-Each runtime, such as torch, is a subclass of `Classifier` with a few methods. This module
-reads images and forms batches for every runtime. Importing this module does not import torch.
+Each runtime is a subclass of `Classifier` that implements a few methods. This module reads images
+and forms batches for all runtimes. Importing this module does not import torch.
 """
 
 from abc import abstractmethod
@@ -23,13 +23,13 @@ Item = TypeVar("Item")
 
 
 class Prediction(dict[str, float]):
-    """{label: probability}, highest first, and how likely the image shows one of the classes.
+    """{label: probability}, highest first, with an out-of-distribution score.
 
     Attributes:
-        ood_score: the score of the kind `config.ood_score`. A higher score means that the image
-            more likely shows one of the classes.
-        probably_none: whether `ood_score` is below `config.ood_threshold`. If so, the image
-            probably shows none of the classes. False if there is no threshold.
+        ood_score: the score that the setting `config.ood_score` selects. A higher score means that
+            the image more likely shows one of the classes.
+        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
+            probably shows none of the classes. Without a threshold, this is False.
     """
 
     ood_score: float
@@ -43,45 +43,45 @@ class Prediction(dict[str, float]):
 
 
 class Outputs(NamedTuple):
-    """A network's outputs for N images."""
+    """A network's outputs for N images, with C classes and F features."""
 
     logits: np.ndarray  # float32 (N, C)
-    features: np.ndarray  # float32 (N, F), pooled
+    features: np.ndarray  # float32 (N, F), the last feature map averaged over height and width
 
 
 class Evidence(NamedTuple):
     """The data from which a class activation map of one image is computed."""
 
-    outputs: Outputs  # N = 1
-    target: int  # the class
-    activations: np.ndarray  # float32 (K, h, w), the layer's activations
-    gradients: np.ndarray  # of the target's logit, same shape as the activations
+    outputs: Outputs  # for this image, so N = 1
+    target: int  # the index of the class
+    activations: np.ndarray  # float32 (K, h, w), the outputs of one layer
+    gradients: np.ndarray  # float32 (K, h, w), of the target's logit with respect to activations
 
 
 class Classifier:
-    """The interface of all runtimes, built on `config` and the abstract methods."""
+    """The interface of all runtimes. A subclass sets `config` and defines the abstract methods."""
 
     config: Config
 
     @abstractmethod
     def run(self, squares: list[Image.Image]) -> Outputs:
-        """RGB images of `square_size` pixels per side -> the network's outputs."""
+        """Run the network on RGB images of `square_size` x `square_size` pixels."""
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """The evidence for one image. If `target` is None, the predicted class is used."""
+        """The evidence for the class `target` in one image; None means the predicted class."""
 
     def layers(self) -> list[str]:
-        """Names of the layers to explain: the last one at each resolution, fine to coarse."""
+        """The layers that can be explained: the last layer at each resolution, finest first."""
         return ["features"]
 
     @property
     def square_size(self) -> int:
-        """Pixels per side of the images that `run` and `evidence` take."""
+        """Height and width in pixels of the images that `run` and `evidence` take."""
         return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
-        """A transform from an image to float32 (3, image_size, image_size), like `preprocess`."""
+        """A callable that turns an image into the network's input (3, image_size, image_size)."""
         config = self.config
         return ImageTransform(config.image_size, config.mean, config.std, resize)
 
@@ -100,19 +100,20 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """One image -> {label: probability}, highest first; a list of images -> a list of dicts.
 
-        An image larger than 32x32 is first reduced to 32x32, without keeping its aspect ratio.
+        An image larger than 32x32 is first reduced to 32x32. The aspect ratio is not preserved.
 
         Args:
-            images: paths, bytes, binary files, PIL images, uint8 arrays (H, W, 3) or (H, W), uint8
-                tensors (3, H, W). An array (N, H, W, 3) or tensor (N, 3, H, W) counts as a list.
-            top_k: how many labels to return; None returns all labels.
-            batch_size: images in one pass through the network.
+            images: an image or an iterable of images. An image is a path, bytes, a binary file, a
+                PIL image, a uint8 array (H, W, 3) or (H, W), or a uint8 tensor (3, H, W). An array
+                (N, H, W, 3) or tensor (N, 3, H, W) counts as a list.
+            top_k: the number of labels to return per image; None returns all labels.
+            batch_size: the number of images in one pass through the network.
 
         Raises:
-            ImageError: an image cannot be opened; in a list, `index` is its position, and
-                `predictions` are those of the images before it.
-            ImageTypeError: an object is not an image; it is also a TypeError.
-            ValueError: top_k or batch_size is not at least 1.
+            ImageError: an image cannot be opened. For a list, the error's `index` is the position
+                of the image, and `predictions` has the predictions for the images before it.
+            ImageTypeError: an object is not an image; the error is also a TypeError.
+            ValueError: top_k or batch_size is below 1.
         """
         check_counts(top_k, batch_size)
         if not is_batch(images):
@@ -129,9 +130,9 @@ class Classifier:
     def predict_each(
         self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
     ) -> Iterator[Prediction | ImageError]:
-        """Yield the prediction of each image, or the ImageError that says why it failed.
+        """Yield for each image its prediction, or the ImageError that says why it cannot be opened.
 
-        At most one batch of images is in memory. The arguments are the same as for `predict`.
+        At most one batch of images is in memory at a time. The arguments are those of `predict`.
         """
         check_counts(top_k, batch_size)
         for group in batches(images, batch_size):
@@ -186,18 +187,18 @@ def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:
 
 
 def open_square(image: ImageInput, size: int) -> Image.Image:
-    """The image at the network's resolution."""
+    """Open an image and resize it to `size` x `size` pixels."""
     return to_square(open_image(image, limits=None), size)
 
 
 def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Logits (..., C) -> probabilities (..., C), softened by the temperature."""
+    """Logits (..., C) -> probabilities (..., C): the softmax of logits / temperature."""
     powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items; the last may be shorter (itertools.batched needs Python 3.12)."""
+    """Lists of `size` items, like itertools.batched in Python 3.12; the last may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

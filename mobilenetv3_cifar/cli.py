@@ -1,4 +1,4 @@
-"""The options of the command line.
+"""The commands and options of the command line.
 
 python -m mobilenetv3_cifar predict photos/ --top-k 3
 """

@@ -1,6 +1,6 @@
-"""The commands of the command line. Each takes the parsed arguments and returns an exit status.
+"""The commands of the command line, as functions that return the exit status.
 
-Slow modules, above all torch, are imported only where they are needed.
+Modules that are slow to import, above all torch, are imported only where they are needed.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
-LONG_WORK = 100  # a progress bar is shown from this many images on
+LONG_WORK = 100  # the smallest number of images for which a progress bar is shown
 STDIN = Path("-")
 
 
 class Refused:
-    """Reports each unusable file on stderr; `status` is 1 after the first."""
+    """Reports unusable files on stderr; `status` is 1 once a file has been reported."""
 
     status = 0
 
@@ -43,10 +43,10 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """The requested `Classifier`. With `onnx`, prefer onnxruntime, which starts faster."""
+    """Load the requested `Classifier`. `onnx` allows onnxruntime, which starts sooner."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
-    # Other devices and layers need torch; a revision needs the Hub.
+    # Devices other than the CPU, finer layers and revisions on the Hub need torch.
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
     if onnx and (folder / ONNX_FILE).is_file():
@@ -55,7 +55,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx does not match the folder
+            pass  # onnxruntime is missing, or model.onnx is damaged or from other weights
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     return MobileNetV3Cifar.from_pretrained(
@@ -88,7 +88,7 @@ def variants(arguments: Namespace) -> int:
 
 
 def predict(arguments: Namespace) -> int:
-    """Classify files, folders and standard input; report unreadable images and exit with 1."""
+    """Classify files, folders and standard input. If an image is unreadable, the status is 1."""
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
     answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
@@ -97,7 +97,7 @@ def predict(arguments: Namespace) -> int:
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """The path itself if it is a file; all image files in it if it is a folder."""
+    """All image files in `path` if it is a folder, otherwise `path` itself."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -109,7 +109,7 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield each readable image with its prediction; report the unreadable images."""
+    """Yield each readable image's path and prediction; report the unreadable images."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
     results = model.predict_each(sources, top_k, batch_size)
     # If predictions are printed to a terminal, they already show the progress.
@@ -161,7 +161,7 @@ def evaluate(arguments: Namespace) -> int:
 
 
 def explain(arguments: Namespace) -> int:
-    """Write an image, or each image of a folder, blended with its activation map."""
+    """Blend an image, or each image of a folder, with its activation map, and write the result."""
     path, output, refused = arguments.path, arguments.output, Refused()
     if path.is_dir():
         output = output or Path("overlays")
@@ -172,7 +172,7 @@ def explain(arguments: Namespace) -> int:
     else:
         output = output or Path("overlay.png")
         targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
-        image_format(targets[path])  # check the extension before the slow work
+        image_format(targets[path])  # refuse an unknown extension before the slow work
     model = load(arguments)
     for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         try:
@@ -198,7 +198,7 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
 
 
 def image_format(output: Path) -> str:
-    """Pillow's name of the image format for the file's extension."""
+    """Pillow's name for the image format of the file's extension."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
         raise ImageError(f"{output} must end in an image format that can be written, such as .png")
@@ -221,7 +221,7 @@ def export(arguments: Namespace) -> int:
 
 
 def calibration_images(folder: Path, refused: Refused) -> np.ndarray:
-    """The readable images of a folder, reduced to uint8 (N, 32, 32, 3)."""
+    """The readable images of a folder, resized to 32x32 pixels: uint8 (N, 32, 32, 3)."""
     images = []
     for file in files_of(folder, refused):
         try:

@@ -1,6 +1,6 @@
-"""The contents of `config.json`: every argument that a model was built with, validated.
+"""Read, check and write `config.json`, which has every argument that a model was built with.
 
-The file also contains the SHA-256 of the weights, and a SHA-256 of all its other keys.
+The file also contains the SHA-256 of the weights file, and a SHA-256 of the rest of config.json.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ OodScore = Literal["confidence", "energy"]
 
 CONFIG_VERSION = 1
 MAX_CONFIG_BYTES = 2**20
-MAX_CLASSES = 10_000  # limits the memory that a config can cause to be allocated
+MAX_CLASSES = 10_000  # so that no config can make the network's last layer huge
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
 
@@ -44,7 +44,10 @@ def is_channels(value: Any, low: float) -> bool:
 
 
 def are_labels(value: Any) -> bool:
-    """`isprintable` excludes control characters, and lone surrogates, which UTF-8 cannot encode."""
+    """Whether `value` is a tuple of different short texts that are printable.
+
+    Control characters are not printable. Neither are lone surrogates, which UTF-8 cannot encode.
+    """
     return (
         isinstance(value, tuple)
         and all(isinstance(v, str) and v.isprintable() and 0 < len(v) <= MAX_LABEL for v in value)
@@ -80,7 +83,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def require(name: str, value: Any) -> None:
-    """Raise a ValueError that names the setting unless its value is valid."""
+    """If the value of a setting is not valid, raise a ValueError that names the setting."""
     rule, holds = RULES[name]
     if not holds(value):  # the value is shortened because it may be megabytes long
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
@@ -94,7 +97,7 @@ def plain(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The arguments of MobileNetV3Cifar; an invalid value raises a ValueError that names it."""
+    """The arguments of MobileNetV3Cifar. An invalid argument raises a ValueError that names it."""
 
     size: Size
     blocks: Blocks
@@ -102,7 +105,7 @@ class Settings:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    # Keys with a default were added later; a config.json without one gets the default.
+    # The keys with a default were added later. If config.json lacks one, the default applies.
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
@@ -131,8 +134,9 @@ class Settings:
 class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
-    transformers' Trainer sets `config.use_cache`, and its loggers call the two methods. The fields
-    stay frozen. Only the frozen dataclass itself refuses new attributes; this subclass does not.
+    transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
+    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but the fields
+    of the dataclass stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,7 +147,7 @@ class Config(Settings):
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """`labels` as a tuple. The default is CIFAR-10's ten labels, or "class 0", "class 1", ..."""
+    """`labels` as a tuple. None means CIFAR-10's labels for ten classes, else "class 0" etc."""
     if labels is not None:
         names = plain(labels)
         require("labels", names)
@@ -172,20 +176,20 @@ def read_content(path: Path, limit: int) -> bytes:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """A folder's config, and the SHA-256 (64 hex digits) that it gives for the weights."""
+    """The config and the weights' SHA-256 (64 hex digits) that a folder's config.json contains."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """Like `read_config`, but from the file's content; `folder` is only used in messages."""
+    """Like `read_config`, but for the given content of config.json. Only messages use `folder`."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
-        if "unsure_below" in values:  # the key's name in the first release
+        if "unsure_below" in values:  # the first release's name for ood_threshold
             values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
-        if values.get("config_sha256", sha256) != sha256:  # absent in the first release
+        if values.get("config_sha256", sha256) != sha256:  # the first release wrote no such key
             raise ValueError(
                 "damaged or edited, it does not match its config_sha256; to change a setting, "
                 "load with from_pretrained(..., NAME=VALUE) and save again"
@@ -196,12 +200,12 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
 
 
 def select_settings(values: dict[str, Any]) -> Config:
-    """The config from its keys in `values`; other keys are ignored."""
+    """Build the config from `values`. Keys that are not settings are ignored."""
     return Config(**{name: values[name] for name in FIELDS.keys() & values.keys()})
 
 
 def check_keys(values: Any) -> None:
-    """Check the version and the keys; Config checks the settings."""
+    """Check config_version, weights_sha256 and the keys' names; `Config` checks the settings."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
@@ -217,7 +221,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of a config's values as compact, sorted JSON; `config_sha256` is left out."""
+    """SHA-256 of a config's values without `config_sha256`, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,7 +1,7 @@
-"""Find and check the model of a shipped variant, a folder, or a Hub repository, by its name.
+"""Read and check the model of a shipped variant, a folder or a Hub repository.
 
-Repositories are kept in the cache of the Hub's client. Each load checks the files against the
-hashes in config.json, and downloads damaged files again.
+Downloads are kept in the cache of the Hub's client. Each load checks the files against the hashes
+in config.json. If a cached file is damaged, the model is downloaded again.
 """
 
 import logging
@@ -41,14 +41,14 @@ def open_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> ModelFolder:
-    """Has the arguments and errors of `MobileNetV3Cifar.from_pretrained`."""
+    """Read a model. Arguments and errors are those of `MobileNetV3Cifar.from_pretrained`."""
     folder = shipped_folder(os.fspath(name)) or (Path(name) if os.path.isdir(name) else None)
     if folder is not None:
         if revision is not None:
             raise ValueError(f"revision is for repositories on the Hub; {folder} has none")
         return read_folder(folder)
     if not isinstance(name, str) or not is_repo_id(name):
-        return read_folder(get_variant(os.fspath(name)).folder)  # raises, and lists the variants
+        return read_folder(get_variant(os.fspath(name)).folder)  # always raises VariantError
     if revision is not None:
         check_revision(revision)
     check_token(token)
@@ -60,7 +60,7 @@ def open_model(
 def load(
     name: str, revision: str | None, cache: Path, token: str | bool | None, local: bool
 ) -> ModelFolder:
-    """A model from the cache or the Hub; with `local`, only from the cache."""
+    """Load a model from the cache or the Hub; if `local` is true, only from the cache."""
     try:
         cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
     except (OSError, ValueError):  # the cache is damaged
@@ -68,7 +68,7 @@ def load(
     if local and not cached:
         raise HubError(f"{name} is not in the cache: load it once without local_files_only")
     local |= cached and constants.HF_HUB_OFFLINE
-    fixed = COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit cannot move
+    fixed = COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit never changes
     if cached and not (local or fixed or hub_answers(SECONDS_TO_ANSWER_IF_CACHED)):
         logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         local = True
@@ -77,8 +77,8 @@ def load(
         where = {"cache_dir": cache, "local_files_only": local, "force_download": force}
         download = partial(hf_hub_download, name, token=token, **where)
         folder = Path(download(CONFIG_FILE, revision=revision)).parent
-        read_config(folder)  # checked first: other kinds of models may have large weights
-        download(WEIGHTS_FILE, revision=folder.name)  # the cache names a snapshot by its commit
+        read_config(folder)  # refuses other kinds of models before the download of their weights
+        download(WEIGHTS_FILE, revision=folder.name)  # the folder's name is the commit
         return read_folder(folder)
 
     with hub_errors(f"loading {name} from the Hub"):
@@ -96,7 +96,7 @@ def load(
             logger.warning("%s; it is downloaded again", error)
             return in_time(lambda: fetch(cache, force=True))
         except OSError as error:
-            if error.errno is None:  # an OSError of the HTTP client, not of the disk
+            if error.errno is None:  # the error is from the HTTP client, not from the disk
                 raise
             logger.warning("%s cannot be written (%s): not cached", cache, error.strerror)
             with tempfile.TemporaryDirectory() as temporary:
@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Download the `wanted` files of a cached snapshot's commit into the snapshot."""
+    """Add files to a cached snapshot: all files of the snapshot's commit that `wanted` accepts."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

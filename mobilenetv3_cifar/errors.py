@@ -1,7 +1,7 @@
-"""The package's own errors, and how a message quotes untrusted text.
+"""The package's own errors, and functions that quote untrusted text in error messages.
 
-Each message is one line that names the refused input and the reason. Text from a file, a name or a
-server is escaped and cut to a bounded length, and passwords in URLs are masked.
+Each message is one line that names the refused input and the reason. Text from files, arguments
+and servers is escaped and shortened, and passwords in URLs are masked.
 """
 
 import re
@@ -13,17 +13,17 @@ PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class MobileNetV3CifarError(Exception):
-    """Base class of all errors of the package."""
+    """The base class of the package's errors."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, MAX_MESSAGE))
 
 
 class ImageError(MobileNetV3CifarError, ValueError):
-    """An image that cannot or must not be opened.
+    """An image cannot be opened or is refused.
 
-    If `predict` was given a list, `index` is the image's position in it, and `predictions` are
-    the predictions for the images before it.
+    If `predict` was given a list, `index` is the image's position in the list, and `predictions`
+    are the predictions for the images before that position.
     """
 
     index: int | None = None
@@ -31,28 +31,28 @@ class ImageError(MobileNetV3CifarError, ValueError):
 
 
 class ImageTypeError(ImageError, TypeError):
-    """An object that is not an image."""
+    """An object was passed as an image but is not an image."""
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
-    """A name that is not a shipped variant, a folder or a repository id."""
+    """A name is not a variant, folder or repository id, or a shipped variant is incomplete."""
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):
-    """A model folder is incomplete, damaged or does not match its config."""
+    """A model folder is incomplete or damaged, does not match its config, or cannot be written."""
 
 
 class HubError(MobileNetV3CifarError):
-    """The Hub cannot be reached or refuses a request, or its response is refused."""
+    """The Hub cannot be reached or refuses a request, or this package refuses the response."""
 
 
 def quote(value: object) -> str:
-    """The repr of a value, cut to `MAX_QUOTED` characters."""
+    """The repr of a value, shortened to about `MAX_QUOTED` characters."""
     return shorten(repr(value), MAX_QUOTED)
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
-    """Text on one line: control characters escaped, passwords in URLs masked, the middle cut."""
+    """Make text safe to print: escape control characters, mask passwords in URLs, and shorten."""
     return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
 
 

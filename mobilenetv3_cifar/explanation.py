@@ -1,7 +1,7 @@
-"""Class activation maps: where in the image a network found its evidence for a class.
+"""Class activation maps, which show where in an image a network finds evidence for a class.
 
 `Classifier.evidence` returns one layer's activations and the gradients of the class's logit with
-respect to these activations. This module computes the maps from both arrays, in numpy.
+respect to these activations. This module computes the maps from both arrays with numpy.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """A map over one image for one class.
+    """The class activation map of one image for one class.
 
-    `heatmap` is float32 (H, W) at the image's own size, from 0 to 1. `peak` is its largest value
-    before scaling; `peak * heatmap` puts the maps of several classes on one scale. `blank` is true
-    if the map is 0 everywhere, because there is no positive evidence for the class. `probability`
-    is the probability of the class; `probabilities` is the prediction with all classes.
+    `heatmap` is float32 (H, W) at the image's own size, scaled to values from 0 to 1. `peak` is the
+    map's largest value before scaling, so `peak * heatmap` is comparable between classes. `blank`
+    is true if the map is 0 everywhere, because there is no positive evidence for the class.
+    `probability` is the probability of the class. `probabilities` contains all probabilities.
     """
 
     heatmap: np.ndarray
@@ -44,16 +44,16 @@ def explain(
     target: str | int | None = None,
     layer: str | None = None,
 ) -> Explanation:
-    """Where `model` found evidence in `image` for the class `target`, by default the predicted one.
+    """Compute where in `image` the network `model` finds evidence for the class `target`.
 
     Args:
         method: a key of `METHODS`.
-        target: a label, or its index.
-        layer: one of `model.layers()`; by default the last one, which is the most class-specific.
+        target: a label or its index; by default, the predicted class.
+        layer: one of `model.layers()`; by default, the last layer, which is most class-specific.
 
     Raises:
         ImageError: the image cannot be opened.
-        ValueError: the method, target or layer is unknown; the message lists the known ones.
+        ValueError: the method, target or layer is unknown; the message lists the valid values.
     """
     rgb = open_image(image, limits=None)
     names, labels = model.layers(), model.config.labels
@@ -91,12 +91,15 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Channels weighted by the means of their gradients."""
+    """The sum of the channels, each weighted by the mean of its gradients."""
     return weighted(activations, gradients.mean(axis=(1, 2)))
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Channels weighted by sums of positive gradients, scaled by the paper's equation 19."""
+    """The sum of the channels, each weighted by the sum of its positive gradients.
+
+    Each gradient is first scaled according to equation 19 of the paper.
+    """
     sums = activations.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradients**2 + sums * gradients**3 + 1e-6
     shares = np.where(gradients != 0, gradients**2 / below, 0)
@@ -104,19 +107,20 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Each activation weighted by its own gradient if the gradient is positive, otherwise by 0."""
+    """The sum over channels of activation times gradient, with negative gradients set to 0."""
     return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
 def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Each activation weighted by its own gradient."""
+    """The sum over channels of activation times gradient."""
     return (gradients * activations).sum(axis=0)
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The first principal component of the activations, independent of the class.
+    """The activations projected on their first principal component, regardless of the class.
 
-    NOTE: a component's sign is arbitrary; here the map correlates positively with the activations.
+    NOTE: The sign of a component is arbitrary. The sign chosen here makes the map correlate
+    positively with the sum of the channels.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -147,14 +151,14 @@ METHODS: dict[Method, CamMethod] = {
 }
 
 
-# matplotlib's "inferno" at equal steps from 0 to 1. Its lightness rises evenly. So the peak is
-# the brightest point even in greyscale and for colour-blind readers.
+# Colours of matplotlib's "inferno" map at equal steps from 0 to 1. The lightness rises evenly, so
+# the map's peak is the brightest point even in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> uint8 (H, W, 3), from black through red to light yellow."""
+    """A map (H, W) in [0, 1] -> uint8 (H, W, 3), from black through red to light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)
@@ -162,11 +166,11 @@ def colour(heatmap: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
-    """The image blended with its map, which `colour` colours.
+    """Colour the heatmap with `colour`, and blend the result with the image.
 
     Args:
         image: the explained image, or another image of the heatmap's size.
         heatmap: (H, W) in [0, 1].
-        opacity: opacity of the map, in [0, 1].
+        opacity: the opacity of the heatmap, in [0, 1].
     """
     return Image.blend(open_image(image, limits=None), Image.fromarray(colour(heatmap)), opacity)

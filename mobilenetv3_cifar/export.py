@@ -1,6 +1,7 @@
 """Export a network as one ONNX file that maps uint8 images to probabilities and activation maps.
 
-`onnx_metadata` describes the file's inputs, outputs and metadata. Needs the extra "export".
+`onnx_metadata` describes the file's inputs, outputs and metadata. This module needs the package's
+extra "export".
 """
 
 import os
@@ -23,41 +24,41 @@ from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-TOLERANCE = 1e-4  # for the difference that `compare` returns
+TOLERANCE = 1e-4  # the largest accepted result of `compare`
 
 
 class ExportError(MobileNetV3CifarError):
-    """The file cannot be written, or its outputs differ from the network's."""
+    """The file cannot be written, or its logits differ too much from the network's logits."""
 
 
 def export_onnx(
     model: MobileNetV3Cifar, path: str | os.PathLike[str], int8_images: np.ndarray | None = None
 ) -> float:
-    """Write the network to `path`; the file is written atomically.
+    """Write the network to an ONNX file, atomically.
 
     Args:
         model: the network; it is not changed.
         path: the ONNX file to write; its folder must exist.
         int8_images: uint8 (N, 32, 32, 3), a few hundred training images. If given, most weights and
-            activations become 8-bit integers, scaled by the ranges measured on these images.
+            activations become 8-bit integers. The activations' ranges are measured on these images.
 
     Returns:
-        The largest difference between the logits of file and network, divided by the largest logit
-        if that is above 1, on random images in batches of one and of three.
+        The largest difference between the file's and the network's logits on random images, in
+        batches of one and three. It is divided by the largest absolute logit if that is above 1.
 
     Raises:
-        ExportError: the file cannot be written, or for a float32 file this difference is more
-            than 1e-4.
+        ExportError: the file cannot be written, or the returned difference for a float32 file would
+            be above 1e-4.
     """
     target = Path(path)
-    if target.is_dir() or not target.parent.is_dir():  # check before a minute of work
+    if target.is_dir() or not target.parent.is_dir():  # check first, as an export takes a minute
         why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
         raise ExportError(f"{path} cannot be written: {why}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
         proto = trace(network)
     else:
-        from mobilenetv3_cifar.int8 import quantize  # imported here: it takes a second to import
+        from mobilenetv3_cifar.int8 import quantize  # this import takes a second
 
         proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
@@ -75,14 +76,14 @@ def export_onnx(
 
 
 def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
-    """The ONNX file of a network in evaluation mode, in float32 and without metadata."""
+    """Convert a float32 network in evaluation mode to an ONNX model without metadata."""
     images = torch.zeros(2, NATIVE_SIZE, NATIVE_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():  # expected: both inputs have the same batch axis
+    with warnings.catch_warnings():  # a warning is expected: both inputs share a batch axis
         warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
         program = torch.onnx.export(
             ExportedNetwork(network).eval(),
-            (images, torch.zeros(2, dtype=torch.int32)),  # a batch of 1 would become a constant
+            (images, torch.zeros(2, dtype=torch.int32)),  # batch size 1 would become a constant
             input_names=["images", "target"],
             output_names=list(GraphOutputs._fields),
             dynamic_shapes=({0: batch}, {0: batch}),
@@ -92,13 +93,13 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
     assert program is not None  # never None with dynamo=True
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.functions):
-        del part.metadata_props[:]  # stack traces, which contain local paths
+        del part.metadata_props[:]  # removes stack traces, which contain local paths
         part.doc_string = ""
     return proto
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """The largest logit difference on random images, divided by the largest logit if above 1."""
+    """The largest logit difference on random images, divided by max(1, largest absolute logit)."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

@@ -10,9 +10,10 @@ from pathlib import Path
 def read_file(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 
+    FIFOs and devices are refused, because reading from them might never end.
+
     Raises:
-        OSError: the file is missing, unreadable, too large, or not a regular file. Reading a FIFO
-            or a device might never end.
+        OSError: the file is missing, unreadable, too large, or not a regular file.
     """
     with open(path, "rb", opener=open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -24,19 +25,19 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def open_without_waiting(path: str, flags: int) -> int:
-    """Open a FIFO without waiting for a writer; Windows has neither FIFOs nor this flag."""
+    """Open a file, without waiting for a writer if it is a FIFO. Windows lacks O_NONBLOCK."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all files, then move them into place; if the disk is full, nothing changes.
+    """Write temporary files, then rename them. If the disk is full, no existing file changes.
 
     A symbolic link is replaced, not followed, because it may point into a shared cache.
     """
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():
-            with open(partial, "xb") as file:  # its mode follows the umask
+            with open(partial, "xb") as file:  # the file's mode follows the umask
                 file.write(files[path.name])
                 file.flush()
                 os.fsync(file.fileno())
@@ -48,5 +49,5 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """A unique temporary name beside `path`."""
+    """A unique path for a temporary file or folder, in the same folder as `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -1,8 +1,8 @@
-"""A model folder: `config.json` and `model.safetensors`, tied together by SHA-256.
+"""Read and write model folders, which contain `config.json` and `model.safetensors`.
 
-The config contains the hash of the weights and is written last. After an interrupted save, the
-folder holds the old model, the new model, or new weights with the old config. That mixture is
-refused because the hash does not match. A new folder appears with one atomic rename.
+The config contains the SHA-256 of the weights and is written last. After an interrupted save, the
+folder contains the old model, the new model, or new weights with the old config. Such a mixture is
+refused, because the hash does not match. A new folder is created by one atomic rename.
 """
 
 import os
@@ -34,23 +34,23 @@ class ModelFolder(NamedTuple):
 
     path: Path
     config: Config
-    tensors: dict[str, Tensor]  # float32 on the CPU; counters int64
+    tensors: dict[str, Tensor]  # on the CPU; float32, and int64 for counters
     repository: str | None = None  # "owner/name" if the folder is a cached Hub snapshot
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder; a ModelFolderError names the file and the fault."""
+    """Read and check a model folder. A ModelFolderError names the refused file and the reason."""
     return decode_folder(
         folder, {name: read_content(folder / name, MAX_BYTES[name]) for name in MAX_BYTES}
     )
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Check the contents of the two files; `folder` is only used in messages and need not exist."""
+    """Decode and check the contents of both files. Only messages use `folder`; it may not exist."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_kind(content)  # checked first, so that a Git LFS pointer is reported as one
+        weights.check_kind(content)  # checked first, because its message is more specific
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
@@ -59,9 +59,9 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 
 
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
-    """Write a model folder, new or over an old one; other files in it are left alone.
+    """Create a model folder, or replace the model in an existing folder and keep other files.
 
-    A killed process may leave a hidden `.NAME.*.partial` behind, which is never read.
+    A killed process may leave a hidden file or folder `.NAME.*.partial`, which is never read.
 
     Raises:
         ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would
@@ -94,7 +94,7 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
-    """Whether a folder holds this model: the same config and the same weights."""
+    """Whether the config in a folder equals `config` and contains the hash of these weights."""
     try:
         return read_config(folder) == (config, digest(encode_weights(tensors)))
     except ModelFolderError:

@@ -1,8 +1,9 @@
-"""Requests to the Hugging Face Hub: repository ids, limits, errors.
+"""Limits and error messages for requests to the Hugging Face Hub, and checks of repository ids.
 
-The Hub's own client sends requests and stores files; this module limits the responses. Within
-`hub_errors`, all responses share one budget of bytes and time, and headers that the client uses as
-file names must be hexadecimal. Error messages never contain a token or the password in HF_ENDPOINT.
+The Hub's own client sends the requests and stores the files. This module limits the responses.
+Within `hub_errors`, all responses share one budget of bytes and time, and headers that the client
+uses as file names must be hexadecimal. Error messages contain neither tokens nor the password in
+HF_ENDPOINT.
 """
 
 import math
@@ -35,11 +36,11 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
 SECONDS = 600.0  # for one load or push
-SECONDS_OF_RATE = 30.0  # the rate is not checked before
-SECONDS_TO_ANSWER = 5.0  # the client's own retries take 23 seconds, or forever without a reply
+SECONDS_OF_RATE = 30.0  # the minimum rate is not enforced before this time
+SECONDS_TO_ANSWER = 5.0  # the client alone retries for 23 s, or waits forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
-ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # git's hash, or SHA-256
+ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # a git hash or a SHA-256
 TOKEN = re.compile(r"[!-~]+")
 ADVICE = {
     400: "the Hub refuses what was sent",
@@ -56,7 +57,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """The limits on one load or push, in bytes, seconds (see `in_time`) and bytes per second."""
+    """Limits on the bytes, seconds and rate of one load or push. `in_time` sets the deadline."""
 
     def __init__(
         self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
@@ -80,7 +81,7 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Request hook: ask for no compression, as a response could expand beyond the budget."""
+    """Request hook: turn compression off, because a small response could expand to a large one."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
@@ -88,18 +89,18 @@ def ask_plainly(request: Any) -> None:
 def check_answer(response: Any) -> None:
     """Response hook: apply the budget to a response before its body is read."""
     budget = BUDGET.get()
-    if budget is None:  # a request outside hub_errors
+    if budget is None:  # the request was made outside `hub_errors`
         return
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    headers.pop("x-xet-hash", None)  # use HTTP for large files: xet bypasses the hooks
+    headers.pop("x-xet-hash", None)  # makes the client use HTTP, as xet would bypass the hooks
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
         raise HubError(
             f"the Hub sends {printable(size)} bytes: more than {budget.limit} are refused"
         )
-    if (commit := headers.get("x-repo-commit")) is not None:  # becomes a file name
+    if (commit := headers.get("x-repo-commit")) is not None:  # the client uses it as a file name
         etag = headers.get("x-linked-etag") or headers.get("etag") or commit
         if not (COMMIT.fullmatch(commit) and ETAG.fullmatch(etag)):
             raise HubError("the answer has no valid commit and hash; is the server a Hub?")
@@ -107,7 +108,7 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """Count the stream against the budget. The HTTP client accepts only a subclass of its type."""
+    """Wrap a stream to count its bytes. The HTTP client needs a subclass of the stream's type."""
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -135,7 +136,8 @@ def watch_client() -> None:
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     """Apply a budget to the requests made in this context, and turn client errors into HubErrors.
 
-    A malformed response makes the client raise KeyError, TypeError, AssertionError and others.
+    Exceptions of all types are caught, because a malformed response makes the client raise
+    KeyError, TypeError, AssertionError and others.
     """
     before = BUDGET.set(budget or Budget())
     try:
@@ -143,7 +145,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     except MobileNetV3CifarError:
         raise
     except Exception as error:
-        # A traceback also shows the error's cause, whose message may contain the URL.
+        # A traceback also shows the error's cause, whose message may contain the URL's password.
         cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
         raise HubError(f"{doing} failed: {explain_error(error)}") from cause
     finally:
@@ -156,7 +158,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
     if seconds is None and budget is not None:
-        budget.deadline = deadline  # so that the thread also stops after a timeout
+        budget.deadline = deadline  # `spend` then stops the thread after a timeout
 
     def run() -> None:
         try:
@@ -167,14 +169,14 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
-        watch_client()  # the client is replaced after a failed connection
+        watch_client()  # after a failed connection, the client is a new one
         if time.monotonic() > deadline:
             raise HubError(TOO_SLOW)
     return future.result()
 
 
 def hub_answers(seconds: float) -> bool:
-    """Whether the Hub answers one request in time."""
+    """Whether the Hub answers a request within `seconds`."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
     except Exception:  # any HTTP client error, including an invalid HF_ENDPOINT
@@ -197,7 +199,7 @@ def explain_error(error: BaseException) -> str:
         return explain_error(error.__cause__)
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, RepositoryNotFoundError):  # or it is private and the token is missing
+    if isinstance(error, RepositoryNotFoundError):  # also raised for private repositories
         return ADVICE[404]
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
@@ -227,13 +229,13 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """Check a revision, which becomes a file name in the cache."""
+    """Refuse a revision that is not a safe file name, as the cache names a file after it."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 
 
 def check_token(token: str | bool | None) -> None:
-    """Refuse a token that is invalid in a header: the client's error would print the token."""
+    """Refuse a token that is not valid in a header, because the client's error would show it."""
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token contains invalid characters, perhaps a line break")

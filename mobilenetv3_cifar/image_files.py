@@ -1,7 +1,7 @@
 """Find the images in a folder, for the command line and the examples.
 
-Hidden files and folders are skipped silently, and so are those that operating systems leave behind.
-Every other file counts as an image, so that callers report the files that they cannot open.
+Hidden files and folders are skipped silently, as are those that operating systems create. Every
+other file counts as an image, so that the caller can report a file that cannot be opened.
 """
 
 import os
@@ -29,5 +29,5 @@ def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Pat
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The subfolders of a folder, sorted; each is named after the label of its images."""
+    """The sorted subfolders of a folder that has one subfolder of images per label."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))

@@ -1,4 +1,4 @@
-"""Open an image from any source as upright RGB, or raise an ImageError.
+"""Open an image from any supported source as upright RGB, or raise an ImageError.
 
 Size and shape are checked against `Limits` before any pixel is decoded. A malicious file can still
 take a long time to decode, so a server should open uploads in a process with resource limits.
@@ -25,7 +25,7 @@ class Limits(NamedTuple):
 
     megabytes: int  # of the file
     megapixels: int
-    aspect: int  # the longer side over the shorter one
+    aspect: int  # the longer side divided by the shorter side
 
 
 UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
@@ -61,16 +61,16 @@ UPRIGHT = {
 def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Image.Image:
     """A path, bytes, a binary file, a PIL image, a uint8 array or tensor -> a new RGB image.
 
-    Only the first frame of an animation is used. Transparent images are laid over white.
+    Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: None for trusted images, whose size is then limited only by Pillow's
-            `Image.MAX_IMAGE_PIXELS`.
+        limits: the limits for untrusted images. With None, for trusted images, only Pillow's
+            `Image.MAX_IMAGE_PIXELS` applies.
 
     Raises:
         ImageError: the image cannot be opened or exceeds `limits`; the message names the file and
             the reason.
-        ImageTypeError: the source has none of these types; the error is also a TypeError.
+        ImageTypeError: the source has another type; the error is also a TypeError.
     """
     name = "the image"
     if isinstance(source, Image.Image):
@@ -88,7 +88,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
-    """The content of the file; raise ImageError if it is empty or too large."""
+    """The content of the source. An empty or too large source raises an ImageError."""
     size = -1 if limits is None else limits.megabytes * 1_000_000 + 1
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -97,7 +97,7 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
     elif hasattr(source, "read"):
         try:
             data = source.read() if limits is None else source.read(size)
-        except (OSError, ValueError) as error:  # ValueError: the file is closed
+        except (OSError, ValueError) as error:  # a closed file raises ValueError
             raise ImageError(f"{name} cannot be read: {error}") from error
         if not isinstance(data, bytes):
             raise ImageTypeError("a file must be opened in binary mode, such as open(path, 'rb')")
@@ -119,7 +119,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
     try:
-        # Reading a pipe or a device could block forever; a folder has no content.
+        # Folders, pipes and devices are refused. Reading a pipe or a device could block forever.
         if not file.is_file():
             raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
         with file.open("rb") as opened:
@@ -129,7 +129,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
 
 
 def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
-    """Read the file's header and check it; no pixel is decoded yet."""
+    """Open the image and check its header, without decoding any pixel."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         coded = coded_pixels(data) if limits is not None and image.format == "AVIF" else 0
@@ -158,14 +158,14 @@ def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
 
 
 def decode(image: Image.Image, name: str) -> Image.Image:
-    """Decode the image, convert it to RGB and turn it upright by its EXIF orientation."""
+    """Decode the image, convert it to RGB, and turn it upright according to its EXIF data."""
     try:
         image.load()
         rgb = to_rgb(image)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DAMAGED as error:
         raise damaged(name) from error
-    rgb.info = {}  # so that a saved copy is not turned a second time
+    rgb.info = {}  # drops the orientation, which would turn a saved copy again
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
@@ -184,10 +184,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Values (H, W) of a mode that does not define white -> uint8.
+    """Grey values (H, W) of an image mode that does not define the value of white -> uint8.
 
-    White is the smallest of 1, 255 and 65,535 that no value exceeds. If all are exceeded, white
-    is the largest value.
+    White is the smallest of 1, 255 and 65,535 that no value exceeds. If a value exceeds 65,535,
+    white is the largest value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

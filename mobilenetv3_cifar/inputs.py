@@ -1,6 +1,6 @@
 """The types that callers may pass as images, and conversion of arrays and tensors to PIL images.
 
-Importing this module does not import torch: until torch is imported, no object is a tensor.
+This module does not import torch. Until other code imports torch, no object can be a tensor.
 """
 
 import os
@@ -16,7 +16,8 @@ from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# One image. Arrays are uint8 (H, W), (H, W, 1) or (H, W, 3), tensors uint8 (1, H, W) or (3, H, W).
+# The types of one image. An array is uint8 (H, W), (H, W, 1) or (H, W, 3). A tensor is uint8
+# (1, H, W) or (3, H, W), or has the shape of an array.
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
     " | Image.Image | np.ndarray | Tensor"
@@ -44,12 +45,12 @@ def is_batch(images: object) -> bool:
 
 
 def is_tensor(source: object) -> "TypeGuard[Tensor]":
-    torch = sys.modules.get("torch")  # until torch is imported, no object is a tensor
+    torch = sys.modules.get("torch")  # if torch is not imported, no object can be a tensor
     return torch is not None and isinstance(source, torch.Tensor)
 
 
 def from_tensor(tensor: "Tensor") -> Image.Image:
-    """A uint8 tensor (3, H, W) or (1, H, W), or with a shape of `from_array` -> a PIL image."""
+    """A uint8 tensor (3, H, W), (1, H, W), or shaped as `from_array` requires -> a PIL image."""
     if str(tensor.dtype) != "torch.uint8":
         raise wrong_array(tensor)
     array = tensor.cpu().numpy()
@@ -58,7 +59,7 @@ def from_tensor(tensor: "Tensor") -> Image.Image:
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """A uint8 array, RGB (H, W, 3) or grey (H, W) or (H, W, 1) -> a PIL image."""
+    """A uint8 array (H, W, 3) for RGB, or (H, W) or (H, W, 1) for grey -> a PIL image."""
     if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
         raise wrong_array(array)
     if not array.size:

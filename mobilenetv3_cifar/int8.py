@@ -1,12 +1,13 @@
-"""Quantize the exported network to 8 bits where onnxruntime runs integers faster than floats.
+"""Quantize those layers of an exported network that onnxruntime runs faster in 8-bit integers.
 
-Design decisions, from onnxruntime's profile of single nodes at batch 1:
-- 1x1 convolutions are faster in 8 bits if they have many channels. Depthwise convolutions on 16x16
-  maps are slower. Float convolutions include hardswish, which takes several integer operations. So
-  the layers before the first wide bottleneck, the last pooling and the head stay in float.
-- Every operation between two integer convolutions must use integers. Onnxruntime has no integer
-  hardsigmoid. Its formula x / 6 + 1/2 needs only integers; the 8-bit range clips it to [0, 1].
-- Squeeze-and-excite becomes integer pooling, two 1x1 convolutions and a multiplication.
+The design follows onnxruntime's profile of single nodes at batch size 1:
+- With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
+  16x16 maps are slower. A float convolution includes the next hardswish, which takes several
+  operations in integers. So the layers before the first wide bottleneck, the last pooling and the
+  head stay in float.
+- Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
+  hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1].
+- Squeeze-and-excite is computed as integer pooling, two 1x1 convolutions and a multiplication.
 """
 
 import tempfile
@@ -42,10 +43,10 @@ class Calibration(CalibrationDataReader):
 
 
 def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
-    """The 8-bit ONNX file, without metadata.
+    """Convert a network to an 8-bit ONNX model without metadata.
 
     Args:
-        network: in evaluation mode; its modules are replaced.
+        network: the network in evaluation mode. Some of its modules are replaced in place.
         images: uint8 (N, 32, 32, 3), used to measure the ranges of the activations.
     """
     first = use_integer_operations(network)
@@ -56,7 +57,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
         if node.op_type == "ReduceMean" and keeps:  # ReduceMean has no integer version
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
-    add_pre_process_metadata(proto)  # avoids onnxruntime's advice to optimise the graph first
+    add_pre_process_metadata(proto)  # suppresses onnxruntime's advice to optimise the graph first
     begin = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"][first]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
     nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
@@ -71,14 +72,14 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
-            # A moving average of the ranges lost less accuracy than the whole ranges.
+            # The moving average of the batches' ranges lost less accuracy than their full range.
             extra_options={"CalibMovingAverage": True},
         )
         return onnx.load(path)
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """Replace modules that have no integer operation, in place, from the first wide bottleneck on.
+    """From the first wide bottleneck on, replace modules that have no integer operation, in place.
 
     Returns:
         The number of convolutions before that bottleneck.
@@ -115,7 +116,7 @@ class SplitHardswish(nn.Module):
 
 
 def pointwise(layer: nn.Linear) -> nn.Conv2d:
-    """A linear layer as a 1x1 convolution."""
+    """Convert a linear layer to a 1x1 convolution."""
     convolution = nn.Conv2d(layer.in_features, layer.out_features, 1, bias=layer.bias is not None)
     convolution.weight = nn.Parameter(layer.weight[:, :, None, None], requires_grad=False)
     convolution.bias = layer.bias

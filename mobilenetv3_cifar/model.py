@@ -1,4 +1,4 @@
-"""MobileNetV3Cifar: the network, from images to predictions."""
+"""The network class `MobileNetV3Cifar`, which turns images into predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,27 +14,29 @@ from mobilenetv3_cifar.pretrained import Pretrained
 
 
 class MobileNetV3Cifar(Pretrained, TorchClassifier):
-    """MobileNetV3 for small images: float32 (N, 3, H, W), normalised -> logits (N, num_classes).
+    """MobileNetV3 for small images: normalised float32 (N, 3, H, W) -> logits (N, num_classes).
 
     Args:
         size: "small" or "large" (figure 1 of the report).
-        blocks: "report" for the report's bottlenecks, "paper" for those of Howard et al.; "cifar32"
-            for the paper's with strides for 32x32 images and a head of one linear layer.
-        dropout: probability of dropping a hidden unit of the head, in [0, 1).
+        blocks: "report" has the report's bottlenecks, and "paper" has those of Howard et al.
+            "cifar32" adapts "paper" to 32x32 images and has a head of one linear layer.
+        dropout: probability of dropping an input of the head's last layer, in [0, 1).
         num_classes: number of classes.
-        labels: one name per class; by default CIFAR-10's if there are ten classes.
-        image_size: height and width in pixels of the network's input; by default 32 with "cifar32"
+        labels: one name per class. By default, ten classes get CIFAR-10's labels, and other
+            classes are named "class 0", "class 1" and so on.
+        image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
         mean: means of red, green and blue in [0, 1], which are subtracted from the image.
         std: standard deviations of red, green and blue, by which the difference is divided.
-        temperature: divides the logits before the softmax of `predict`; 1 leaves them unchanged.
-        ood_score: the score compared with `ood_threshold`: "confidence" (the top probability) or
-            "energy"; higher means that the image is more likely to show one of the classes.
+        temperature: a divisor of the logits before the softmax of `predict`; 1 has no effect.
+        ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
+            probability) or "energy". A higher score means that the image more likely shows one of
+            the classes.
         ood_threshold: an image with a lower score is flagged as probably showing none of the
-            classes; with None, no image is flagged.
+            classes. With None, no image is flagged.
 
     Raises:
-        ValueError: an argument is out of bounds; the message names it.
+        ValueError: an argument is not valid; the message names the argument.
     """
 
     def __init__(
@@ -90,9 +92,10 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         """An image -> the network's input, float32 (1, 3, image_size, image_size).
 
         Args:
-            resize: "via_32" reduces a larger image to 32x32 first, so that it is as sharp as the
-                training images; "direct" resizes once, as the report's listing 11 does.
-            view: deprecated name of `resize`, with the values "cifar" and "report".
+            resize: "via_32" first reduces a larger image to 32x32, so that it is as sharp as the
+                training images. "direct" resizes only once, as in listing 11 of the report.
+            view: deprecated name of `resize`, with the values "cifar" for "via_32" and "report" for
+                "direct".
 
         Raises:
             ImageError: the image cannot be opened.
@@ -105,10 +108,10 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """timm's attribute of this name, with all keys that apply; only `transform()` is exact.
+        """timm's attribute of this name, with all keys that apply to this network.
 
         timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
-        of `preprocess(image, resize="direct")`.
+        of `preprocess(image, resize="direct")`. `transform()` gives the transform of `predict`.
         """
         config = self.config
         return {

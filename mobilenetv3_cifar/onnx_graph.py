@@ -1,6 +1,6 @@
-"""The module that `export` traces: the network with its pre- and postprocessing.
+"""The torch module that `export` traces: a network with preprocessing and postprocessing.
 
-The module computes probabilities, out-of-distribution scores and Grad-CAM from 32x32 uint8 images.
+It computes probabilities, out-of-distribution scores and Grad-CAM maps from 32x32 uint8 images.
 Grad-CAM is computed in closed form, without a backward pass.
 """
 
@@ -15,7 +15,7 @@ from mobilenetv3_cifar.preprocessing import pillow_resize
 
 
 class GraphOutputs(NamedTuple):
-    """Outputs for N images and C classes; S is image_size, the last feature map is (K, h, w)."""
+    """Outputs for N images and C classes. S is image_size, and feature maps have K channels."""
 
     probabilities: Tensor  # (N, C)
     logits: Tensor  # (N, C)
@@ -23,13 +23,13 @@ class GraphOutputs(NamedTuple):
     activation_map: Tensor  # (N, S, S) in [0, 1]: Grad-CAM of the target class
     features: Tensor  # (N, K): the pooled features
     feature_map: Tensor  # (N, K, h, w)
-    gradient: Tensor  # (N, K): of the target's logit with respect to the pooled features
+    gradient: Tensor  # (N, K): gradient of the target's logit with respect to the pooled features
 
 
 class ExportedNetwork(nn.Module):
-    """uint8 images (N, 32, 32, 3), int32 targets (N,) -> `GraphOutputs`.
+    """uint8 images (N, 32, 32, 3) and int32 targets (N,) -> `GraphOutputs`.
 
-    A target is the index of the class to explain; a negative one means the predicted class.
+    A target is the index of the class to explain. A negative target means the predicted class.
     """
 
     def __init__(self, network: MobileNetV3Cifar) -> None:
@@ -57,7 +57,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """d logits[target] / d features, (N, K); for a linear head, it is a row of the weights."""
+        """d logits[target] / d features, (N, K). For a linear head, this is a row of weights."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -69,7 +69,8 @@ class ExportedNetwork(nn.Module):
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
         """Grad-CAM (Selvaraju et al. 2017), scaled before and after resizing like pytorch_grad_cam.
 
-        `gradient` is for the pooled features; for one map position it is divided by h * w.
+        `gradient` is with respect to the pooled features. The gradient with respect to the feature
+        map is `gradient` / (h * w) at each position.
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

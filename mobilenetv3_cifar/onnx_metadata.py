@@ -1,7 +1,7 @@
-"""The metadata of an exported file: everything needed to use it in any language.
+"""The metadata of an exported ONNX file, with which a program in any language can use the file.
 
-Each value of the file's metadata is JSON. `DESCRIPTION` is the same for all networks; the other
-values are the config's settings and the hash of the weights.
+Each value of the metadata is JSON. `DESCRIPTION` is the same for all networks. The other values are
+the config's settings and the SHA-256 of the weights.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from typing import Any
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
-PREDICTED = -1  # as a target, means the predicted class
-FORMAT = 2  # of the inputs, outputs and metadata; format 1 had one input, the normalised `image`
+PREDICTED = -1  # a target with this value means the predicted class
+FORMAT = 2  # version of the inputs, outputs and metadata; version 1 took a normalised `image`
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {
@@ -44,6 +44,6 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
-    """The file's metadata: {name: JSON}."""
+    """The metadata of an exported file, {name: JSON}."""
     settings = dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
     return {name: json.dumps(value) for name, value in (DESCRIPTION | settings).items()}

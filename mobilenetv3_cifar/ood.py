@@ -1,4 +1,4 @@
-"""Out-of-distribution scores: how likely it is that an image shows one of the classes.
+"""Out-of-distribution scores, which estimate whether an image shows one of the classes.
 
 `predict` uses this module with numpy arrays, and `export` traces it with torch tensors. So the code
 calls only functions that numpy and torch share.
@@ -8,12 +8,13 @@ from typing import Any
 
 
 def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
-    """The score of each image, (N,); a higher score means that a class is more likely shown.
+    """The score of each image, (N,). A higher score means that the image more likely shows a class.
 
     Args:
-        xp: numpy or torch, the module of the arrays.
-        name: "confidence": the top probability (Hendrycks and Gimpel, ICLR 2017). "energy": the log
-            of the sum of exponentials (Liu et al., NeurIPS 2020), without the temperature.
+        xp: the module that `logits` is an array of, numpy or torch.
+        name: "confidence" is the top probability (Hendrycks and Gimpel, ICLR 2017). "energy" is the
+            log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020); it ignores
+            `temperature`.
         logits: (N, C).
 
     Raises:

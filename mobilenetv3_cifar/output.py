@@ -1,4 +1,4 @@
-"""Print predictions for the command line, whatever the file names contain.
+"""Print predictions for the command line, safely for any file name.
 
 File names may contain line breaks, terminal escape codes, spreadsheet formulas, bytes that
 are not UTF-8, and characters that standard output cannot encode.
@@ -17,7 +17,7 @@ from mobilenetv3_cifar.errors import escape
 
 Answers = Iterable[tuple[str, Prediction]]  # the path as given, and the prediction for that image
 
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet reads a cell that starts with one as a formula
+FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a formula in a spreadsheet
 COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
@@ -29,7 +29,7 @@ def make_encodable() -> None:
 
 
 def to_unicode(name: str | os.PathLike[str]) -> str:
-    r"""The name as valid Unicode: bytes that are not UTF-8 become \xff and the like."""
+    r"""The name as valid Unicode. Bytes that are not UTF-8 become escape codes such as \xff."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -78,7 +78,7 @@ FORMATS: dict[str, Callable[[Answers], None]] = {
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print a table: the first column is left-aligned, the other columns are right-aligned."""
+    """Print a table. The first column is left-aligned, and the other columns are right-aligned."""
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for first, *others in texts:

@@ -1,7 +1,7 @@
-"""Running the network with torch: outputs and gradients, without changing the network.
+"""Compute outputs and gradients of a network with torch, without changing the network.
 
 The caller's settings (autocast, gradient modes, default dtype or device, training mode) do not
-change results, and threads can share a network: no hook is set and no state is kept.
+change the results. Threads can share a network, because no hook is set and no state is kept.
 """
 
 import copy
@@ -29,11 +29,11 @@ from mobilenetv3_cifar.preprocessing import to_input
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-FINEST_LAYERS = 4  # layers offered; finer maps show edges, and EigenCAM's cost grows with map area
+FINEST_LAYERS = 4  # number of layers in `layers`; finer maps show edges and are slow with EigenCAM
 
 
 class TorchClassifier(Classifier):
-    """The abstract methods of `Classifier`, for a MobileNetV3Cifar."""
+    """Defines the abstract methods of `Classifier` for a MobileNetV3Cifar."""
 
     def run(self: "MobileNetV3Cifar", squares: list[Image.Image]) -> Outputs:  # type: ignore[misc]
         network = in_evaluation_mode(self)
@@ -55,13 +55,13 @@ class TorchClassifier(Classifier):
         with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
                 start = before(inputs.clone())
-            with torch.enable_grad():  # the graph begins at the layer
+            with torch.enable_grad():  # autograd's graph begins at the layer
                 activations = start.requires_grad_()
                 features = after(activations)
                 logits = network.forward_head(features)
                 if target is None:
                     target = int(logits.argmax())
-                # autograd.grad leaves the .grad of the network's parameters alone.
+                # autograd.grad does not change the .grad of the network's parameters.
                 (gradients,) = torch.autograd.grad(logits[0, target], activations)
         maps = (values[0].detach().float().cpu().numpy() for values in (activations, gradients))
         return Evidence(to_outputs(logits, features), target, *maps)
@@ -76,8 +76,8 @@ class TorchClassifier(Classifier):
     ) -> Tensor:
         """The pooled features before the head: (F,) for one image, (N, F) for a list.
 
-        F is num_features. The features are float32, on the CPU. Images and errors are those of
-        `predict`.
+        F is num_features. The features are float32 and on the CPU. `images` may be anything that
+        `predict` accepts, and the errors are the same.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
@@ -91,7 +91,7 @@ class TorchClassifier(Classifier):
 
 @contextmanager
 def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
-    """If a network with replaced layers fails, raise a ModelFolderError that names a layer."""
+    """If a network with replaced layers fails, raise a ModelFolderError that names such a layer."""
     try:
         yield
     except RuntimeError:
@@ -100,7 +100,7 @@ def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
-    """Logits (N, C) and features (N, F, h, w) -> numpy arrays, with the features pooled."""
+    """Convert logits (N, C) and features (N, F, h, w) to numpy arrays, and pool the features."""
     pooled = features.mean(dim=(2, 3))
     return Outputs(*(values.detach().float().cpu().numpy() for values in (logits, pooled)))
 
@@ -109,7 +109,7 @@ def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
     """The network's input (N, 3, S, S), on the network's device and in its dtype."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
-    # Channels last is the memory layout that the network was trained in.
+    # The network was trained with the channels-last memory layout.
     return inputs.contiguous(memory_format=torch.channels_last).to(next(network.parameters()))
 
 
@@ -118,8 +118,8 @@ def in_evaluation_mode(
 ) -> "MobileNetV3Cifar":
     """The model itself if it can be used unchanged, else a private copy in evaluation mode.
 
-    The model must be in evaluation mode. For gradients, its weights must also be float32 and must
-    not have been created in inference mode.
+    A usable model has all its modules in evaluation mode. For gradients, its weights must also be
+    float32 and must not have been created in inference mode.
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:
@@ -133,12 +133,12 @@ def in_evaluation_mode(
 
 
 def evaluation_copy(model: "MobileNetV3Cifar") -> "MobileNetV3Cifar":
-    """A private copy in evaluation mode; changes to it do not affect the original."""
+    """A copy of the model in evaluation mode; changes to the copy do not affect the original."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """The steps of the feature extractor in order, by name; each block is one step."""
+    """The steps of the feature extractor by name, in order. Each bottleneck is one step."""
     steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":
@@ -149,7 +149,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split the network into the part up to a layer of `layers`, and the rest."""
+    """Split the feature extractor into two modules, after a layer that `layers` lists."""
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

@@ -1,8 +1,9 @@
-"""Convert an image to the network's input; training, evaluation and the demo use this module.
+"""Convert images to the network's input. Training, evaluation and the demo use this module.
 
-A CIFAR-10 image is 32x32 pixels; the report enlarges it to 224x224 (bilinear) and normalises it
-with the ImageNet statistics (listing 11). Larger images are reduced to 32x32 first, to be as
-sharp as the training images. Importing this module does not import torch.
+A CIFAR-10 image is 32x32 pixels. The report enlarges it bilinearly to 224x224 and normalises it
+with ImageNet's means and standard deviations (listing 11). By default, larger images are first
+reduced to 32x32, so that they are as sharp as the training images. Importing this module does not
+import torch.
 """
 
 from collections.abc import Sequence
@@ -30,8 +31,9 @@ LABELS = (
     "ship",
     "truck",
 )
-NATIVE_SIZE = 32  # pixels, the side of a CIFAR-10 image
-# For RGB values in [0, 1]. The report uses ImageNet's statistics; our networks use CIFAR-10's.
+NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
+# Statistics of RGB values in [0, 1]. The report uses ImageNet's statistics; this project's
+# "cifar32" networks use CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -40,15 +42,15 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def scale(image: Image.Image, size: int) -> Image.Image:
-    """Resize bilinearly to `size` x `size`; Pillow averages pixels when it reduces an image."""
+    """Resize bilinearly to `size` x `size`. To reduce an image, Pillow averages its pixels."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
     """The image at the network's input size: RGB, `size` x `size` pixels.
 
-    "via_32" reduces to 32x32 before it enlarges; "direct" resizes once, as listing 11 does. For a
-    32x32 image both are the same.
+    "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as in listing 11. For
+    a 32x32 image, both give the same result.
     """
     return scale(scale(image, NATIVE_SIZE) if check_resize(resize) == "via_32" else image, size)
 
@@ -60,16 +62,16 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """(N, 3, H, W) in [0, 1] -> the same shape, minus mean, divided by standard deviation."""
+    """Subtract the mean from pixels (N, 3, H, W) in [0, 1] and divide by the standard deviation."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 
 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
-    """uint8 (N, 3, h, h) -> the values (N, 3, size, size) of Pillow's bilinear resize, to the bit.
+    """Enlarge uint8 (N, 3, h, h) to `size`, with exactly the values of Pillow's bilinear resize.
 
-    Pillow resizes along x, rounds, then resizes along y and rounds. Its weights are multiples of
-    2**-22, so the weighted sums of pixels are exact in float64.
+    Pillow resizes along x, rounds, then resizes along y and rounds again. Pillow's weights are
+    multiples of 2**-22, so the weighted sums of pixels are exact in float64.
     """
     import torch
 
@@ -98,9 +100,9 @@ def to_input(
 class ImageTransform:
     """Any image that `predict` takes -> the network's input, float32 (3, image_size, image_size).
 
-    Torchvision's data sets accept it as `transform`. Larger images are reduced to 32x32 first
-    ("via_32") or resized once ("direct"). Resizing is bilinear and antialiased. The pixels are then
-    scaled to [0, 1] and normalised.
+    Torchvision's data sets accept an ImageTransform as `transform`. With "via_32", larger images
+    are first reduced to 32x32. With "direct", images are resized only once. Resizing is bilinear
+    and antialiased. The pixels are then scaled to [0, 1] and normalised.
 
     Raises:
         ImageError: the image cannot be opened.

@@ -35,12 +35,12 @@ class Overrides(TypedDict, total=False):
 
 
 class Pretrained(nn.Module):
-    """Adds loading, saving, pushing and a new last layer to `MobileNetV3Cifar`."""
+    """The methods of `MobileNetV3Cifar` for loading, saving, pushing and a new last layer."""
 
     config: Config
     features: nn.Sequential
     head: nn.Sequential
-    folder: Path | None = None  # where the network was loaded from
+    folder: Path | None = None  # the folder that the network was loaded from
     repository: str | None = None  # "owner/name", if `folder` is a cached snapshot
 
     @classmethod
@@ -57,31 +57,32 @@ class Pretrained(nn.Module):
         labels: Sequence[str] | None = None,
         **settings: Unpack[Overrides],
     ) -> Self:
-        """A trained network, in evaluation mode, float32.
+        """Load a trained network. It is in evaluation mode, and its weights are float32.
 
         Args:
-            name: a shipped variant, else an existing folder, else "owner/name" on the Hub.
-            revision: branch, tag or commit of the repository.
-            cache_dir: the folder for downloads; by default the cache of the Hub's client.
+            name: a shipped variant, an existing folder, or "owner/name" on the Hub. If several of
+                these match, the first one is loaded.
+            revision: a branch, tag or commit of the Hub repository.
+            cache_dir: the folder for downloads; by default, the cache of the Hub's client.
             token: the Hub's access token, for private repositories.
-            local_files_only: take the repository from the cache; never go online.
+            local_files_only: load the repository from the cache only, without network access.
             device: "cpu", "cuda", "cuda:1", "mps" and so on.
-            num_classes: the number of classes to fine-tune for. If this number or `labels` differs
-                from the trained network's, the last layer is replaced with an untrained one, and a
-                warning is logged.
+            num_classes: the number of classes to fine-tune for. If `num_classes` or `labels`
+                differs from the trained network's value, an untrained last layer replaces the
+                trained one, and a warning is logged.
             labels: the names of the classes to fine-tune for.
-            settings: `Overrides` of the folder's config, such as dropout=0.5.
+            settings: new values for the settings listed in `Overrides`, such as dropout=0.5.
 
         Raises:
             VariantError: `name` is not a variant, folder or repository id; the message lists the
                 variants.
-            ModelFolderError: a file is missing, damaged, or not what the config says it is.
+            ModelFolderError: a file is missing or damaged, or does not match the config.
             HubError: the Hub cannot be reached or refuses the request.
-            ValueError: the device is unknown or unavailable; a setting or label is not valid.
+            ValueError: the device is unknown or unavailable, or a setting or label is not valid.
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
             raise TypeError(f"from_pretrained() cannot change {quote(min(unknown))}")
-        with torch.inference_mode(False):  # otherwise the network could never be trained
+        with torch.inference_mode(False):  # inference tensors could never be trained
             found = download.open_model(name, revision, cache_dir, token, local_files_only)
             fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
             with torch.device("meta"):  # allocates no memory and draws no random numbers
@@ -93,12 +94,12 @@ class Pretrained(nn.Module):
                 model.fit_classes(num_classes, labels)
             try:
                 return model.to(device).eval()
-            # Torch asserts that it was built for CUDA, and imports what other devices need.
+            # AssertionError: torch lacks CUDA. ImportError: a module for the device is missing.
             except (RuntimeError, AssertionError, ImportError) as error:
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer, with a warning, unless it already has these classes."""
+        """Replace the last layer and log a warning, unless the classes are already the same."""
         names = None if labels is None else fill_labels(labels, 0)
         count = len(names or ()) if num_classes is None else num_classes
         if count == self.config.num_classes and names in (None, self.config.labels):
@@ -113,7 +114,7 @@ class Pretrained(nn.Module):
     def reset_classifier(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
         """Replace the last layer with an untrained one, in place, like timm's method of this name.
 
-        Temperature and OOD threshold are reset, because they were fitted to the old classes.
+        The temperature and the OOD settings are reset, because they were fitted to the old classes.
 
         Args:
             labels: one name per class; by default "class 0", "class 1" and so on.
@@ -129,25 +130,25 @@ class Pretrained(nn.Module):
         )
         weight = next(self.features.parameters())
         layout = LAYOUTS[self.config.size, self.config.blocks]
-        with torch.inference_mode(False), weight.device:  # independent of the caller's modes
+        with torch.inference_mode(False), weight.device:  # overrides the caller's mode and device
             last = conv(layout.hidden or layout.last, self.config.num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`; a new folder is written atomically.
 
-        If saving over an older model is interrupted, the folder holds the old or the new model, or
-        loading it fails until the next save. Other files in the folder are left alone.
+        If a save over an older model is interrupted, the folder contains the old model, the new
+        model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
 
         Raises:
             ModelFolderError: the folder cannot be written, a weight is not finite, or the layers
-                are not those of the config, so that `from_pretrained` could not rebuild them.
+                are not those that `from_pretrained` would build from the config.
         """
         self.check_layers()
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if layers were replaced: loading would build the originals."""
+        """Raise ModelFolderError if a layer was replaced, as loading would build the original."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
@@ -173,18 +174,18 @@ class Pretrained(nn.Module):
     ) -> str:
         """Push this network to "owner/name" on the Hub; return the commit's or pull request's URL.
 
-        An unchanged network is pushed with the card, figures and measurements of its folder or
-        repository; any other network gets a plain card. Hand-written cards, and files that this
-        package did not push, are kept.
+        A network that has not changed since loading is pushed with the card, figures and
+        measurements of its folder or repository. Any other network is pushed with a plain card. A
+        hand-written card on the Hub, and other files that this package did not push, are kept.
 
         Args:
-            token: the Hub's access token; by default that of `hf auth login`.
+            token: the Hub's access token; by default, the token of `hf auth login`.
             private: whether a newly created repository is private.
-            create_pr: propose the change as a pull request.
+            create_pr: whether to propose the change as a pull request.
 
         Raises:
             ModelFolderError: for the same reasons as in `save_pretrained`.
-            HubError: the Hub cannot be reached or refuses; the message says what to do.
+            HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.published_folder(token)
@@ -196,7 +197,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """The folder that the network was loaded from, if it has a card and nothing has changed."""
+        """The network's original folder, if the network is unchanged and the folder has a card."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
@@ -204,7 +205,7 @@ class Pretrained(nn.Module):
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
-        """The repository or variant that this network was made from, and its card or ""."""
+        """The repository or variant that this network was loaded from, and its card or ""."""
         origin = self.repository
         card = ""
         if self.folder is not None and self.folder.is_dir():
@@ -222,10 +223,10 @@ class Pretrained(nn.Module):
 
 
 def describe_layers(module: nn.Module) -> dict[str, str]:
-    """Class and settings of each leaf layer, by name.
+    """The class and the settings of each leaf layer, by the layer's name.
 
-    Settings that do not affect predictions are left out: dropout, momentum, and whether batch norm
-    is synchronised or an activation works in place.
+    Settings that do not affect predictions are left out. These are dropout, momentum, and whether
+    batch norm is synchronised or an activation works in place.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {

@@ -1,9 +1,9 @@
 """Push the allowed files of a model folder to a Hugging Face Hub repository, in one commit.
 
 A push always replaces the config and the weights. It replaces or deletes another file only if the
-last push sent that file and nobody has changed it since. The commit's description lists the files
-for the next push. Hand-written cards are kept, and so are the notes between `<!-- notes -->` and
-`<!-- /notes -->` in a generated card.
+last push sent that file and nobody has changed the file since. A commit's description lists the
+files that were pushed, so that the next push knows them. Hand-written cards are kept, and so are
+the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
 """
 
 import json
@@ -40,8 +40,8 @@ from mobilenetv3_cifar.variants import (
 ALWAYS_SENT = {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
 FIGURES = {"curves.png", "confusion_matrix.png", "batch.png", "activation_maps.png"}
 PUBLISHED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
-SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # the measurements of another seed
-SENT = "Sent by mobilenetv3-cifar: "  # in the commit's description, before the list of files
+SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # measurements with another seed
+SENT = "Sent by mobilenetv3-cifar: "  # begins the commit's description; the list of files follows
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +51,19 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # files with these names that this package did not push
+    kept: list[str]  # files of the repository that are not replaced: this package did not push them
     deleted: list[str]
-    card_is_merged: bool  # a hand-written card is kept, with metadata added
+    card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the commit that the plan is based on
 
 
 def is_published(path: str) -> bool:
-    """Whether a path in a model folder or repository is allowed to be pushed or downloaded."""
+    """Whether the file at `path` in a model folder or repository may be pushed or downloaded."""
     return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
-    """The paths of a model folder's files that may go to the Hub, sorted."""
+    """The sorted paths of those files in a model folder that may be pushed to the Hub."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
     return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
 
@@ -76,7 +76,7 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Make the repository equal to the folder; if nothing differs, make no commit.
+    """Push the folder's files in one commit. If no file differs, make no commit.
 
     Arguments, result and errors are those of `MobileNetV3Cifar.push_to_hub`.
     """
@@ -98,7 +98,7 @@ def push_folder(
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
-            parent_commit=plan.head,  # so that no concurrent change is lost
+            parent_commit=plan.head,  # the Hub refuses the commit after a concurrent change
         )
         return commit.pr_url or commit.commit_url
 
@@ -108,7 +108,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """The changes that `push_folder` would make now. Raises the same errors but sends nothing."""
+    """The changes that `push_folder` would make now. Nothing is sent; the errors are the same."""
     check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
@@ -145,7 +145,7 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
 def files_of_last_push(
     api: HfApi, repo_id: str, head: str | None, present: dict[str, str]
 ) -> set[str]:
-    """The files that the last push by this package sent and nobody changed since."""
+    """The files that this package's last push sent and that nobody has changed since that push."""
     for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
             sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
@@ -155,13 +155,13 @@ def files_of_last_push(
 
 
 def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
-    """Git's hash of each file of a commit."""
+    """Git's hash of each file in a commit, by the file's path."""
     entries = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse a folder that does not load, or whose metrics or ONNX files are of other weights."""
+    """Refuse a folder that cannot be loaded, or has metrics or ONNX files of other weights."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)
@@ -176,7 +176,7 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         measured = metrics["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        return  # there are no metrics, or they name no weights
+        return  # there are no metrics, or they do not name the measured weights
     if measured != sha256:
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"

@@ -1,4 +1,4 @@
-"""Prediction and Grad-CAM with onnxruntime, from `model.onnx` alone, without importing torch.
+"""Prediction and activation maps with onnxruntime, for exported ONNX files, without torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -27,20 +27,20 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """Predicts and explains like MobileNetV3Cifar, with the same results within 1e-4.
+    """Predicts and explains like MobileNetV3Cifar. Float32 results differ by at most 1e-4.
 
-    `explain` offers every method, but only on the last layer, "features".
+    `explain` supports every method, but only the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
-        """Read an exported file.
+        """Load an exported ONNX file.
 
         Args:
-            threads: the number of onnxruntime's threads; 0 means all cores. One image takes
-                milliseconds with one thread; on a busy machine, more threads are slower.
+            threads: the number of threads for onnxruntime; 0 means one per core. One thread
+                processes an image in milliseconds. On a busy machine, more threads are slower.
 
         Raises:
-            ModelFolderError: the file is missing, damaged, or was not written by `export_onnx`.
+            ModelFolderError: the file is missing or damaged, or `export_onnx` did not write it.
         """
         try:
             self.session = open_session(read_file(Path(path), MAX_BYTES), threads)
@@ -56,11 +56,11 @@ class OnnxClassifier(Classifier):
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], threads: int = 1) -> Self:
-        """The network of a shipped variant, a folder with `model.onnx`, or an exported file.
+        """Load the network of a shipped variant, a folder with `model.onnx`, or an exported file.
 
         Raises:
-            VariantError: `name` is none of these; the message lists the variants.
-            ModelFolderError: the file is missing, or does not match the folder's weights.
+            VariantError: `name` is not a variant, folder or file; the message lists the variants.
+            ModelFolderError: the file is missing, damaged, or not from the folder's weights.
         """
         path = Path(name)
         if os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
@@ -77,7 +77,7 @@ class OnnxClassifier(Classifier):
 
     @property
     def square_size(self) -> int:
-        return NATIVE_SIZE  # the file enlarges images itself
+        return NATIVE_SIZE  # the exported network enlarges the images
 
     def run(self, squares: list[Image.Image]) -> Outputs:
         return Outputs(*self.compute(["logits", "features"], squares))
@@ -102,7 +102,7 @@ class OnnxClassifier(Classifier):
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An onnxruntime session on the CPU for a file's content; 0 threads means all cores."""
+    """An onnxruntime session on the CPU for a file's content; 0 threads means one per core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # no busy-waiting
@@ -115,7 +115,10 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The named outputs (by default, all) for uint8 images (N, 32, 32, 3) and one target class."""
+    """The outputs with the given names, by default all outputs, for images and a target class.
+
+    The images are uint8 (N, 32, 32, 3).
+    """
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = names or [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))

@@ -1,4 +1,7 @@
-"""The shipped variants: one folder each, with measurements. This module does not import torch."""
+"""The shipped variants. Each variant is a folder with weights and measurements.
+
+Importing this module does not import torch.
+"""
 
 import difflib
 import json
@@ -19,10 +22,13 @@ MAX_METRICS_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Variant:
-    """A shipped network. Accuracies are in [0, 1]; `macs` counts convolutions and linear layers."""
+    """A shipped network. Accuracies are in [0, 1].
+
+    `macs` is the number of multiply-accumulate operations in convolutions and linear layers.
+    """
 
     name: str
-    accuracy: float  # validation accuracy; unlike test accuracy, it may guide a choice of variant
+    accuracy: float  # validation accuracy; choose a variant by this, not by test accuracy
     test_accuracy: float
     parameters: int
     macs: int
@@ -34,14 +40,14 @@ class Variant:
 
 
 def variants_folder() -> Path:
-    """`model_cards/`: inside the package if installed, beside it in a checkout."""
+    """The folder `model_cards`, inside the installed package or, in a checkout, beside it."""
     package = Path(__file__).parent
     installed = package / "model_cards"
     return installed if installed.is_dir() else package.parent / "model_cards"
 
 
 def shipped_folder(name: str) -> Path | None:
-    """The folder of the shipped variant of that name, or None."""
+    """The folder of the shipped variant with this name, or None."""
     return next((folder for folder in shipped_folders() if folder.name == name), None)
 
 
@@ -50,7 +56,7 @@ def shipped_folders() -> list[Path]:
 
 
 def list_variants() -> list[Variant]:
-    """All shipped variants, best validation accuracy first, ties by name.
+    """All shipped variants, sorted by validation accuracy (best first), then by name.
 
     Raises:
         VariantError: a folder is incomplete, or the package is inside a zip file.
@@ -65,7 +71,7 @@ def list_variants() -> list[Variant]:
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant of that name; by default the one with the best validation accuracy.
+    """The shipped variant with this name; by default, the one with the best validation accuracy.
 
     Raises:
         VariantError: the name is unknown; the message lists the shipped variants.

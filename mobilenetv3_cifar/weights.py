@@ -1,8 +1,8 @@
 """Encode named tensors as a safetensors weights file, and decode and check such a file.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
-read as float32. Reading a file and writing it again gives the same bytes. safetensors accepts
-headers of 100 MB and values that are not finite; this module refuses both.
+read as float32. Reading a file and writing it again gives the same bytes. The library safetensors
+accepts headers of 100 MB and values that are not finite. This module refuses both.
 """
 
 import numpy as np
@@ -28,7 +28,8 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
     """Tensors on any device -> the content of a weights file; equal tensors give equal bytes.
 
     Raises:
-        ValueError: a tensor is neither float16, bfloat16, float32 nor int64, or is not finite.
+        ValueError: a tensor's dtype is not float16, bfloat16, float32 or int64, or a value is not
+            finite, or a tensor is on the device "meta".
     """
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
@@ -43,7 +44,7 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
 
 
 def pack(tensor: Tensor) -> Tensor:
-    """Convert to float16 if that is lossless, else to float32; counters stay unchanged."""
+    """Convert to float16 if that is lossless, else to float32. Integer counters stay unchanged."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     exact = tensor.float().contiguous()
@@ -55,31 +56,33 @@ def decode(content: bytes) -> dict[str, Tensor]:
     """The content of a weights file -> tensors on the CPU: float32, and int64 for counters.
 
     Raises:
-        ValueError: the content is not a whole safetensors file of finite F16, F32 and I64 tensors.
+        ValueError: the content is not a complete safetensors file, or a tensor is not F16, F32 or
+            I64, or a value is not finite.
     """
     check_kind(content)
     try:
         tensors = load(content)
-    # Dtypes that torch lacks raise KeyError; sizes of 2**63 or more raise one of the last three.
+    # For a dtype that torch lacks, `load` raises KeyError. For a size of 2**63 or more, it raises
+    # one of the last three errors.
     except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
     widened = {name: widen(tensor) for name, tensor in tensors.items()}
-    check_finite(widened)  # checking float32 is several times faster than checking float16
+    check_finite(widened)  # float32 is checked several times faster than float16
     return widened
 
 
 def check_kind(content: bytes) -> None:
-    """Refuse other kinds of file: their first 8 bytes, read as a header's length, are too large."""
+    """Refuse other kinds of files. As a header length, their first 8 bytes would be too large."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float16 -> float32 by numpy: torch's threads would block each other on a busy machine."""
+    """float16 -> float32 with numpy. On a busy machine, torch's threads would block each other."""
     half = tensor.dtype == torch.float16
     return torch.from_numpy(tensor.numpy().astype(np.float32)) if half else tensor
 
@@ -91,9 +94,10 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """Raise ModelFolderError unless names and shapes match; the message starts with `refused`.
+    """If names or shapes differ, raise ModelFolderError with a message that starts with `refused`.
 
-    Floating types may differ: decoded tensors are float32, but a network may be in half precision.
+    Floating-point dtypes may differ, because decoded tensors are float32, but a network may be in
+    half precision.
     """
     for name in sorted(expected.keys() | tensors.keys()):
         given = describe(tensors.get(name), "missing")
@@ -103,7 +107,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def describe(tensor: Tensor | None, none: str) -> str:
-    if not isinstance(tensor, Tensor):  # an entry of a quantized layer's state
+    if not isinstance(tensor, Tensor):  # None, or an entry of a quantized layer's state
         return none if tensor is None else type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

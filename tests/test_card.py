@@ -50,15 +50,15 @@ def test_a_report_card_compares_with_the_report(tmp_path):
     assert "| accuracy | 74.65 % | 75.00 % | +0.35 |" in text
     assert "**75.00 %** (74.14 to 75.84 %)" in text
     assert "| validation images | 3.00 % | 1.00 % |" in text
-    assert "a top probability below 0.4 is flagged as probably none of the ten classes" in text
-    assert "140,000 images (with repetitions) in 0.02 hours" in text
-    for absent in ("In 8 bits", "severity", "median time", "mirror images", "White-Box"):
+    assert "below 0.4 is flagged as probably showing none of the ten classes" in text
+    assert "140,000 images (counted once per epoch) in 0.02 hours" in text
+    for absent in ("8-bit ONNX file", "severity", "median time", "mirror images", "White-Box"):
         assert absent not in text
 
 
 def test_a_control_is_described_by_its_question(tmp_path):
     text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
-    assert "It is a control, not an experiment of the report. It asks: with small-" in text
+    assert "by Maguire and Ashtar. It asks: with small-" in text
     assert "decreasing to 0 along a cosine" in text
 
 
@@ -83,14 +83,14 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     settings = {"ood_score": "energy", "ood_threshold": -4.5}
     text = card_of(write(tmp_path / own, content, settings))
     assert "It is one of this project's own networks. The best of all." in text
-    assert "10,000 test images, averaged with their mirror images | 97.00 %" in text
+    assert "probabilities averaged with those of the mirror images | 97.00 %" in text
     assert "| gaussian noise | 90.00 % | 80.00 % | 70.00 % |" in text
     assert "not CIFAR-10-C" in text
     assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text
-    assert "In 8 bits: **95.50 %** test accuracy (-0.50 points), 1.20 times as fast" in text
+    assert "a test accuracy of **95.50 %** (-0.50 points) and is 1.20 times as fast" in text
     assert "| MobileNetV2 pruned, zyxxmu/White-Box | 95.28 % | 64.5 M |" in text
     assert "| **large-ours** | **96.00 %** | 59.0 M |" in text
-    assert "validated by the run `large-ours-45k`" in text
+    assert "the validation results are those of the run `large-ours-45k`" in text
     assert "2,000,000 images" in text
     assert "| `ema` | `0.998` |" in text
     assert "An image with an energy score below -4.5 is flagged" in text

@@ -46,7 +46,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
     right = int((logits.argmax(1) == labels).sum())
     assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
     difference = 100 * found["accuracy"] - 100 * metrics_of(copied)["test"]["accuracy"]
-    said = f"In 8 bits: **{right:.2f} %** test accuracy ({difference:+.2f} points), 1.50 times"
+    said = f"accuracy of **{right:.2f} %** ({difference:+.2f} points) and is 1.50 times as fast"
     assert said in (copied / "README.md").read_text()
     assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
     assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
@@ -67,7 +67,7 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
     assert not (copied / "model-int8.onnx").exists()
     assert "int8" not in metrics_of(copied)
     text = (copied / "README.md").read_text()
-    assert "In 8 bits" not in text
+    assert "8-bit ONNX file" not in text
     assert "| onnxruntime | here | 1 | " in text
     assert "| onnxruntime, 8 bits |" not in text
 

@@ -1,6 +1,7 @@
-"""Code shared by commands: a parser, and one line with an exit status for errors and signals.
+"""Code that the commands share: an argument parser, and the handling of errors and signals.
 
-Every command imports this module before those that need the extra `training`.
+Every command imports this module before all modules that need the extra `training`, so that a
+missing package gives a one-line error.
 """
 
 import argparse
@@ -20,7 +21,7 @@ if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is No
 
 
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help keeps the line breaks of the description, a module's docstring."""
+    """A parser whose help shows the description, usually a docstring, with its line breaks."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -30,9 +31,11 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorates a command: turns errors that a user can act on, and signals, into one line and an
-    exit status."""
-    # By default SIGTERM kills the process; an exception instead lets cleanup code run.
+    """Decorate a command: errors that a user can act on print one line instead of a traceback.
+
+    SIGINT and SIGTERM end the command with the exit status that shells report for them.
+    """
+    # By default, SIGTERM kills the process. Raising SystemExit instead lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield

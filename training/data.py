@@ -17,11 +17,11 @@ from training.dataset.cifar10 import CACHE, read_cache
 from training.dataset.sources import OFFICIAL_PAGE, SOURCES, assemble
 from training.errors import DataError
 
-DOWNLOADS = ".cifar10-downloads"  # below the data folder; removed at the end
+DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, removed at the end
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Create the verified cache in `data_dir` unless it exists; return its path.
+    """Create the verified cache in `data_dir` unless a valid one exists, and return its path.
 
     Archives in `data_dir` are tried first, then the sources on the internet.
     """
@@ -62,7 +62,7 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             return rows
         except Exception as error:  # a hostile server can provoke any error
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C keeps the folder, to resume
+            shutil.rmtree(downloads, ignore_errors=True)  # not on Ctrl-C, so a retry can resume
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

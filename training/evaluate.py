@@ -4,9 +4,9 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON. For a
-shipped variant, the JSON is the `test` or `validation` object of its `metrics.json`, with equal
-digits on the same machine. Use validation images to choose a network; the test images are for
-finished networks.
+shipped variant, the output is the `test` or `validation` object of its `metrics.json`. All digits
+agree on the machine that made `metrics.json`. Use the validation images to choose between networks,
+and the test images only for a finished network.
 """
 
 import json
@@ -25,14 +25,14 @@ from training.reports.metrics import measure
 
 
 def open_network(name: str) -> MobileNetV3Cifar:
-    """A shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
+    """Open a shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
     if any(Path(name).glob("step-*.json")):
         return from_run(Path(name))
     return MobileNetV3Cifar.from_pretrained(name)
 
 
 def dataset_split(name: str) -> str:
-    """The split of the experiment named in this name or path; by default the report's."""
+    """The split of the experiment named in this name or path, by default the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

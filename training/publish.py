@@ -2,7 +2,7 @@
 
     python -m training.publish small-dropout0.7-epochs4 --repo-id owner/name --dry-run
 
-A folder under `model_cards/` is a Hub repository exactly as it is pushed.
+A folder under `model_cards/` already has the layout of a Hub repository.
 """
 
 import sys
@@ -15,7 +15,7 @@ from training.experiments import EXPERIMENTS
 
 
 def print_plan(folder: Path, repo_id: str) -> None:
-    """The changes a push would make; if the Hub is unreachable, those to an empty repository."""
+    """Print what a push would change; if the Hub is unreachable, assume an empty repository."""
     hub.check_repo_id(repo_id)
     try:
         plan = push.plan_push(folder, repo_id)

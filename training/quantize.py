@@ -1,10 +1,10 @@
-"""Write the ONNX files of a shipped variant: float32, and 8-bit integers if they are faster.
+"""Write the float32 ONNX file of a shipped variant, and the 8-bit ONNX file if it is faster.
 
     python -m training.quantize small-dropout0.7-epochs4
 
 Writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and speed of the
-8-bit file go into `metrics.json` and the card, with the network's latency on this machine. An
-8-bit file is not kept if it is not faster than the float file at batch 1, or if it loses more than
+8-bit file, and the latencies measured on this machine, go into `metrics.json` and the card. The
+8-bit file is kept only if it is faster than the float file at batch size 1 and loses at most
 0.3 points of validation accuracy.
 """
 
@@ -34,17 +34,17 @@ from training.reports.text import percent, points, to_json
 from training.timing import interleave
 
 CALIBRATION_IMAGES = 256
-BATCH_SIZE = 16  # for measuring accuracy; larger ones are no faster
-MAX_LOSS = 0.003  # of validation accuracy, as a fraction
-ROUNDS = 14  # of the timing
-REPEATS = {1: 20, 64: 1}  # calls per round, by batch
+BATCH_SIZE = 16  # for measuring accuracy; larger batches are no faster
+MAX_LOSS = 0.003  # the largest accepted loss of validation accuracy, as a fraction
+ROUNDS = 14  # number of timing rounds
+REPEATS = {1: 20, 64: 1}  # calls per timing round, by batch size
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
     """Write both files into a model folder and measure them; return a sentence with the result.
 
-    Speed and validation accuracy decide whether the 8-bit file is kept, never the test images.
+    Only speed and validation accuracy decide whether the 8-bit file is kept, not test accuracy.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
@@ -79,7 +79,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
-    """The outputs of an exported file for all images of a split, float32 (N, C)."""
+    """The logits that an exported file gives for all images of a split, float32 (N, C)."""
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
@@ -89,8 +89,10 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
-    """The latency of PyTorch from prepared inputs to logits, and of the ONNX files from uint8
-    images to all outputs, each on one thread."""
+    """Time PyTorch and the ONNX files, each on one thread.
+
+    PyTorch computes logits from prepared inputs. ONNX files compute all outputs from uint8 images.
+    """
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
     sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}
     size, threads = model.config.image_size, torch.get_num_threads()
@@ -100,7 +102,7 @@ def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
         images = np.zeros((batch, 32, 32, 3), np.uint8)
         runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
         runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
-        # Processor time, which other work on the machine hardly affects.
+        # Measure processor time, because other work on the machine hardly affects it.
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
             median = round(1000 * statistics.median(seconds), 3)

@@ -1,4 +1,4 @@
-"""A recipe: all settings of a training run except its length and seed."""
+"""A recipe holds all settings of a training run except the network, the length and the seed."""
 
 import dataclasses
 import math
@@ -29,25 +29,25 @@ ADAM = Adam(lr=1e-3)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a run; the defaults are the report's (listings 1 and 10)."""
+    """The settings of a run. The defaults are the report's settings (listings 1 and 10)."""
 
     optimizer: OptimizerRecipe = ADAM
     schedule: Schedule = "step"
-    warmup_epochs: int = 0  # the rate rises linearly from 0
+    warmup_epochs: int = 0  # in these epochs the learning rate rises linearly from 0
     batch_size: int = 64
     augmentations: tuple[Augmentation, ...] = (Flip(), EnlargeRotate(degrees=10.0, size=224))
     label_smoothing: float = 0.0
-    ema: float = 0.0  # decay per step of the moving average of weights; 0: no averaging
+    ema: float = 0.0  # decay per step of the weights' moving average; 0 turns averaging off
     distillation: Distillation | None = None
     precision: Precision = "float32"  # of activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # use only this many of the split's first images
+    train_images: int | None = None  # if set, use only the first `train_images` of the split
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """The learning rate of a step, counted from 0 over the whole run, relative to the peak.
+        """The learning rate relative to its peak, at a step counted from 0 over the whole run.
 
-        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once per epoch; "cosine" and
-        "linear" fall to 0 at the end of the run.
+        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once per epoch. "cosine" and
+        "linear" decrease to 0 at the end of the run.
         """
         warmup, total = self.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
         if step < warmup:
@@ -61,13 +61,13 @@ class Recipe:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether a longer run differs from a shorter one before the shorter one's end."""
+        """Whether a run with this recipe differs from the beginning of a longer run."""
         return (
             self.schedule != "step"
-            or self.ema > 0  # batch norm is re-estimated at the end
+            or self.ema > 0  # batch-norm statistics are re-estimated at the end of a run
             or any(map(uses_progress, self.augmentations))
         )
 
     def settings(self) -> dict[str, str]:
-        """Every field by name, as text that survives JSON."""
+        """The values of all fields by name, as text that JSON can store."""
         return {field.name: repr(getattr(self, field.name)) for field in dataclasses.fields(self)}

@@ -1,11 +1,11 @@
-"""All experiments of the report: train what is missing, compare with the report.
+"""Train the experiments that have no results yet, and compare the results with the report.
 
     python -m training.reproduce
-    python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each
+    python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU
 
-Writes REPRODUCTION.md, the README's table of variants, the demo's list of conclusions, and every
-card and curve again from the committed results. If no run is missing, the command takes seconds
-and changes nothing.
+The command then writes REPRODUCTION.md, docs/recipe.md, the README's table of variants, the demo's
+list of conclusions, and every card and curve again from the results in `model_cards/`. If no run
+is missing, the command takes seconds and changes none of these files.
 """
 
 import queue
@@ -33,12 +33,13 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 
 
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
-    """Train every seed that has no results yet, one run at a time on each device; "" is the best.
+    """Train every run that has no results yet, one at a time on each device; "" is the best device.
 
-    Runs of one setting and seed follow each other, the longest first: it includes the others.
+    Runs that differ only in length follow each other on one device, the longest first, because a
+    long run often includes the shorter ones.
 
     Raises:
-        TrainingError: a run failed; the others were stopped, and can be resumed.
+        TrainingError: A run failed. The other runs were stopped and can be resumed.
     """
     settings: dict[object, list[list[str]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
@@ -77,7 +78,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
-    """Write every generated text again; return the comparison table."""
+    """Write all generated texts and curves again, and return the comparison table."""
     results = read_all(cards)
     for name in results:
         card.write_card(cards / name)
@@ -93,7 +94,7 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
 
 
 def insert_variants(readme: str) -> str:
-    """The README with its table of variants, between two markers, written again."""
+    """The README with a new table of variants between the two markers."""
     heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
     rows = [
         [

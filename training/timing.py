@@ -1,4 +1,4 @@
-"""Timing several sides in turn, so that other work on the machine affects all alike."""
+"""Time several functions in turn, so that other work on the machine affects them equally."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,10 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Seconds per call of each side, round by round, after one call of each that is not counted."""
+    """The seconds per call of each function in `sides`, for every round.
+
+    Before the first round, each function is called once without being timed.
+    """
     for side in sides:
         side()
     seconds: list[list[float]] = [[] for _ in sides]

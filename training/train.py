@@ -1,9 +1,10 @@
-"""Train one experiment by name, or resume it where it was stopped; then measure and publish it.
+"""Train one experiment, or resume its stopped run; then measure it and write its model folder.
 
     python -m training.train small-dropout0.7-epochs4
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
-A finished run becomes a folder under `model_cards/`; a trial never does.
+A finished run becomes a folder under `model_cards/`. A trial run, which changes the experiment by
+an option such as --epochs, never does.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from training.reports.model_folder import make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line, or `argv` instead of it."""
+    """Parse `argv`, by default the command line."""
     parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=whole_number(0), default=0)

@@ -1,11 +1,11 @@
-// What the page does in the browser: it shrinks images before they are sent, keeps its state in
-// the URL, and blends maps.
+// This script shrinks images before they are sent, keeps the page's state in the URL, and sets the
+// opacity of the maps.
 () => {
-  const LONGEST = 640; // pixels of an image that is sent
-  const LOSSLESS = 256; // pixels; an image up to this size is sent as PNG
-  const KEPT = "own-image"; // session storage key that keeps the visitor's image for a reload
+  const LONGEST = 640; // pixels; the longer side of a sent image is at most this long
+  const LOSSLESS = 256; // pixels; an image whose sides are at most this long is sent as PNG
+  const KEPT = "own-image"; // session storage key of the visitor's image, for use after a reload
 
-  // Images. Re-encoding also removes the location where a photograph was taken.
+  // Shrinking an image re-encodes it, which removes the location where a photograph was taken.
   const fetchBefore = window.fetch;
   const fileOf = async (url) => {
     const blob = await (await fetchBefore(url)).blob();
@@ -28,7 +28,7 @@
     try {
       sessionStorage.setItem(KEPT, url);
     } catch {
-      // Storage is full or forbidden: a reload will lose the image.
+      // The storage is full or forbidden, so a reload will lose the image.
     }
     return fileOf(url);
   };
@@ -52,7 +52,7 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // The URL. It stays unchanged until the page has restored the URL's state.
+  // The URL stays unchanged until the page has restored its state from the URL.
   let restored = false;
   const remember = (key, value, start) => {
     if (!restored) return;

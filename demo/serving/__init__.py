@@ -1,1 +1,1 @@
-"""Limits, queueing and cleanup for the public demo."""
+"""Serves the demo to the public, with limits, a fair queue and cleanup."""

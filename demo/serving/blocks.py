@@ -1,4 +1,4 @@
-"""Replaces gradio's queue, session states and error messages."""
+"""Replacements for gradio's queue, session states and error messages."""
 
 import logging
 from copy import copy
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 
 
 class ServedBlocks(gr.Blocks):
-    """Blocks whose files lie in the folder of this process, and whose errors are sentences."""
+    """A `gr.Blocks` that keeps its files in `own_folder()` and reports errors as sentences."""
 
     def __init__(self, **options: Any) -> None:
         own_folder()
         super().__init__(analytics_enabled=False, **options)
 
     def queue(self, *, default_concurrency_limit: int = 1) -> "ServedBlocks":
-        """Like gradio's, but with a FairQueue, which limits how many events may wait."""
+        """Use a FairQueue, which limits how many events may wait, in place of gradio's queue."""
         super().queue(api_open=False)
         self._queue = FairQueue(
             live_updates=True,
@@ -33,7 +33,7 @@ class ServedBlocks(gr.Blocks):
         return self
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
-        """Like gradio's, but log no traceback for invalid inputs, which are the client's error."""
+        """Preprocess as gradio does, but log no traceback when a client sends invalid values."""
         try:
             values = await super().preprocess_data(block_fn, *args, **options)
             for block, value in zip(block_fn.inputs, values, strict=True):
@@ -62,14 +62,14 @@ def quiet(message: str) -> gr.Error:
 
 
 class NoStates(StateHolder):
-    """Keeps no session data, since the page uses neither `gr.State` nor gradio's deep links."""
+    """A state holder without data, since the page uses no `gr.State` and no gradio deep links."""
 
     def __getitem__(self, session_id: str) -> SessionState:
         return NoState(self.blocks)
 
 
 class NoState(SessionState):
-    """An empty state. Gradio's own state describes every component, which takes 70 ms per call."""
+    """An empty session state. Gradio's state takes 70 ms per call to describe all components."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)

@@ -1,4 +1,4 @@
-"""Limits per visitor, so that nobody can block the others. A visitor is an IP address."""
+"""Limits per visitor, so that no visitor can block the others. Each IP address is one visitor."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -8,23 +8,24 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-SHARES = {  # most at a time: in total, and per address (for streams, per session)
+# The maximum number at a time, in total and per address. Streams are counted per session instead.
+SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),
     "streams": (2000, 6),
 }
-PERIOD = 300  # seconds
-MOST = {  # the limit per address and period, and the error message
+PERIOD = 300  # seconds until `used` is cleared
+MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    # Images are kept for half an hour. In that time, one address cannot fill the disk space.
+    # An image is kept for half an hour. This limit is too low to fill the disk in that time.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
-used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amount} in this period
+used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amount this period}
 
 
 def address_of(scope: Scope) -> str:
-    """The visitor's IPv4 address, or IPv6 /64 network, since one visitor can have all of it."""
+    """The visitor's IPv4 address or IPv6 /64 network. One visitor can own a whole /64 network."""
     host = scope["client"][0] if scope.get("client") else ""
     try:
         address = ipaddress.ip_address(host)
@@ -37,10 +38,10 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more of `kind` during a `with` block.
+    """Count one more connection, upload or stream (the `kind`) during a `with` block.
 
     Raises:
-        HTTPException: there are too many of `kind` already.
+        HTTPException: the limit for this kind has been reached.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:

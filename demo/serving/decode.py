@@ -1,6 +1,7 @@
-"""The process that opens images. `decoder.py` starts it, and kills it if an image takes too long.
+"""The script of the process that opens images.
 
-It imports nothing from `demo`: importing `demo` loads gradio, which takes seconds and 200 MB.
+`decoder.py` starts the process, and kills it if an image takes too long. This file imports nothing
+from `demo`, because importing `demo` loads gradio, which takes seconds and 200 MB.
 """
 
 import io
@@ -17,16 +18,16 @@ from PIL import AvifImagePlugin, Image
 from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.images import FORMATS, damaged, open_image
 
-MAX_SIDE = 512  # pixels; a longer image is reduced
-CPU_SECONDS = 3  # for one image; the largest accepted image takes about one second
-MEMORY = 1_500_000_000  # bytes of address space; the largest image takes less than half
-SENT, PIXELS = ".upload", ".pixels"  # names of files: the upload, and its pixels as BMP
+MAX_SIDE = 512  # pixels; an image with a longer side is reduced
+CPU_SECONDS = 3  # limit per image; the largest accepted image takes about one second
+MEMORY = 1_500_000_000  # bytes of address space; the largest accepted image needs less than half
+SENT, PIXELS = ".upload", ".pixels"  # file names of the upload and of its pixels, saved as BMP
 TOO_COSTLY = "the image takes too long or too much memory to open"
 NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """Reduce to at most MAX_SIDE pixels per side, rounding up so that no side becomes 0."""
+    """Reduce an image to at most MAX_SIDE pixels per side. Round up so that no side becomes 0."""
     factor = MAX_SIDE / max(image.size)
     if factor >= 1:
         return image
@@ -34,11 +35,11 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Read folders, one per line; print [format, reason of refusal, CPU seconds] for each."""
+    """Read one folder per line. For each, print [format, reason for refusal, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the default is one per core, each with its own memory
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread per core, the default, takes more memory
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings about images would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
@@ -55,7 +56,7 @@ def main() -> None:
             reason = TOO_COSTLY
         except OSError:
             reason = NO_ROOM
-        except Exception:  # a decoder did not expect such a file
+        except Exception:  # a decoder failed on a file that it did not expect
             reason = str(damaged("the image"))
         print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 

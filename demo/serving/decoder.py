@@ -1,7 +1,7 @@
-"""Keeps the images that visitors send, after a separate process has opened and reduced them.
+"""Keeps the images that visitors send. First, a separate process opens and reduces each image.
 
 No check of a file's structure finds every image that takes minutes or gigabytes to decode. Limits
-of CPU time and memory stop every such image, and the server keeps running.
+on the separate process's CPU time and memory stop every such image, and the server keeps running.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from demo.serving.decode import NO_ROOM, PIXELS, SENT
 from demo.serving.folder import new_folder
 from mobilenetv3_cifar.errors import ImageError
 
-SECONDS = 30  # for one image, on a busy machine
+SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, since a file name is limited in bytes
-REFUSAL = ".refusal"  # a file beside the shown file, with the reason for the refusal
+UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, since file systems limit a name's bytes
+REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
 
 
 def open_kept(path: Path) -> Image.Image:
-    """The image that a visitor sent, or one of the page's own PNG files.
+    """Open the image that a visitor sent, or one of the page's own PNG files.
 
     Raises:
-        ImageError: the upload was refused; the message is one sentence.
+        ImageError: the upload was refused. The message states the reason.
     """
     refusal, pixels = path.with_name(REFUSAL), path.with_name(PIXELS)
     if refusal.exists():
@@ -47,7 +47,7 @@ def open_kept(path: Path) -> Image.Image:
 
 
 class Decoder:
-    """Starts the process that opens images, and restarts the process when it has ended."""
+    """Starts the process that opens images, and starts a new process when the old one has ended."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
@@ -55,9 +55,9 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Keep an upload for the page and for `open_kept`, and count its CPU seconds.
+        """Open an upload, and keep it for the page and for `open_kept`. Count the CPU seconds used.
 
-        Returns: the file to show.
+        Returns: the file that the page shows.
 
         Raises:
             HTTPException: the address has exceeded a limit, or the image cannot be kept.
@@ -75,10 +75,11 @@ class Decoder:
             raise
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
-        with (folder / SENT).open("wb") as file:  # uploads wait on disk, not in memory
+        with (folder / SENT).open("wb") as file:  # a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        async with turn, self.free:  # at most one image at a time, for each address and in total
+        # Images are opened one at a time. Only one image of each address waits for `self.free`.
+        async with turn, self.free:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
             budgets.used["seconds", address] += seconds
@@ -94,8 +95,8 @@ class Decoder:
         return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """The image's format, the reason if it is refused, and the CPU seconds used."""
-        for _ in range(2):  # retry once: the process may have been killed while idle
+        """The image's format, the reason for a refusal or None, and the CPU seconds used."""
+        for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()
             assert process.stdin is not None
             assert process.stdout is not None
@@ -110,11 +111,11 @@ class Decoder:
                 format, reason, seconds = json.loads(answer)
                 return format, reason, seconds
             code = process.returncode
-            await self.stop()  # otherwise its late answer would be taken for the next image's
-            if code in (None, -signal.SIGXCPU):  # out of time
+            await self.stop()  # otherwise a late answer would be read as the next image's answer
+            if code in (None, -signal.SIGXCPU):  # the image took too long
                 break
             logger.warning("The process that opens images ended with %s", code)
-            if code > 0:  # it failed by itself; a signal gives a negative code
+            if code > 0:  # the process exited by itself; a signal gives a negative code
                 raise HTTPException(503, CANNOT_OPEN)
         return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
@@ -123,12 +124,12 @@ class Decoder:
             paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # otherwise modules in this folder would hide Python's own
+                "-P",  # otherwise queue.py in this folder would hide Python's own `queue`
                 decode.__file__,
                 stdin=PIPE,
                 stdout=PIPE,
                 env=os.environ | {"PYTHONPATH": paths, "MALLOC_ARENA_MAX": "1"},
-                start_new_session=True,  # Ctrl-C goes to the server only
+                start_new_session=True,  # so that Ctrl-C reaches only the server
             )
         return self.process
 

@@ -1,8 +1,8 @@
-"""The folder of this process: files that visitors send, and files that are made for visitors.
+"""The folder of this process, for files that visitors send and files that are made for visitors.
 
-Each process creates a new folder, so files of an earlier process are never served. The folder is
-deleted however the process ends: by the process itself, by a watcher if the process is killed, or
-at the next start.
+Each process creates a new folder, so files of an earlier process are never served. A process
+deletes its folder when it stops. If the process is killed, a watcher deletes the folder. If the
+watcher is killed too, the next process deletes the folder when it starts.
 """
 
 import fcntl
@@ -19,26 +19,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 GONE = "the image was not found, or was deleted after half an hour: choose it again"
-MASK = "/files"  # what visitors see in place of the folder's path
+MASK = "/files"  # visitors see this in place of the folder's path
 PREFIX = "demo-"
-LOCK = ".lock"  # locked as long as the process lives
+LOCK = ".lock"  # name of a file that is locked as long as the process lives
 WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` returns when the process has ended
 VISIBLE = re.compile(rf"{MASK}((?:/[\w@-][\w.@-]*)+)")
-held: list[object] = []  # keeps the lock and the watcher alive as long as the process
+held: list[object] = []  # references that keep the lock and the watcher alive
 
 
 class Keep(NamedTuple):
     seconds: float
-    megabytes: int  # on disk; the oldest files are deleted first
+    megabytes: int  # maximum on disk; the oldest files are deleted first
 
 
-# Files made for a visitor are fetched within seconds. They cannot crowd out uploads.
+# Files made for a visitor are fetched within seconds. They must not take the space of uploads.
 KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
 
 
 @cache
 def own_folder() -> Path:
-    """Create the folder and make gradio use it. Delete the folders of processes that have ended."""
+    """Create this process's folder and make gradio use it. Delete folders of ended processes."""
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
     base.mkdir(parents=True, exist_ok=True)
     delete_abandoned(base)
@@ -50,7 +50,7 @@ def own_folder() -> Path:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that a signal to the server's process group does not reach it
+        start_new_session=True,  # signals to the server's process group must not end the watcher
     )
     held.extend((lock, watcher))
     for kind in KEPT:
@@ -60,7 +60,7 @@ def own_folder() -> Path:
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete the folders whose locks are free, since their processes have ended."""
+    """Delete each folder whose lock is free: the process that created the folder has ended."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,17 +93,17 @@ def delete_old() -> None:
 
 
 def find_file(path: str) -> Path | None:
-    """The file that a visitor's path refers to."""
+    """The file to which a masked path from a visitor refers, or None if there is no such file."""
     match = VISIBLE.fullmatch(path)
     file = own_folder() / match[1][1:] if match else None
-    with suppress(OSError):  # the name is too long
+    with suppress(OSError):  # for example, the name is too long
         if file and file.is_file():
             return file
     return None
 
 
 def mask(value: Any) -> Any:
-    """The same value, with the folder's path masked in all file names."""
+    """A copy of the value, in which MASK replaces the folder's path in all file names."""
     if isinstance(value, list | tuple):
         return [mask(each) for each in value]
     if not isinstance(value, dict):

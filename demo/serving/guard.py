@@ -1,4 +1,4 @@
-"""Checks requests before gradio sees them, by an allow-list and limits per visitor."""
+"""Checks requests against allowed routes and limits per visitor, before gradio sees a request."""
 
 import asyncio
 import os
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_JSON_BYTES = 200_000
-BODY_SECONDS = 60  # for a whole body to arrive
-RESPONSE_SECONDS = 300  # for a response to be read, unless it is a stream
+BODY_SECONDS = 60  # time limit for a request's whole body to arrive
+RESPONSE_SECONDS = 300  # time limit for a client to read a response that is not a stream
 API = "/gradio_api"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
-NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # file paths below /static and /assets
+NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # file paths below /static, /assets and /svelte
 
-# All routes that the page and the API use, as method, path and kind. Other routes return 404.
+# (method, path pattern, kind) of each route that the page or the API uses. Other routes return 404.
 ROUTES = (
     ("GET", r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json", "plain"),
     ("GET", rf"/(?:static|assets|svelte)/{NAMES}", "plain"),
@@ -45,9 +45,9 @@ ROUTES = (
     ("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
 )
 
-# The Hub shows a Space in a frame; nobody else has a reason to frame the demo.
+# The Hub shows a Space in a frame. No other site has a reason to show the demo in a frame.
 FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"
-# Gradio's page has inline scripts and compiles functions that it receives as text.
+# The policy allows inline scripts and `eval`, since gradio's page needs both.
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -65,9 +65,7 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 
 
 class Guard:
-    """Reject requests that the page does not need, that exceed a limit, or that come from another
-    site.
-    """
+    """Rejects requests that the page never sends, that exceed a limit, or that other sites send."""
 
     def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
         self.inner = inner
@@ -90,14 +88,14 @@ class Guard:
             response = JSONResponse({"detail": error.detail}, error.status_code)
             await response(scope, receive, send_headers_too)
         except TimeoutError:
-            pass  # the response was not read: close the connection
+            pass  # the client did not read the response: close the connection
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, parts = find_route(scope["method"], scope["path"])
         headers = MutableHeaders(scope=scope)
         if scope["method"] == "POST" and is_cross_site(headers):
             raise HTTPException(403, "Other sites may not use this page.")
-        del headers["origin"]  # gradio would send the origin back
+        del headers["origin"]  # gradio would allow this origin in its CORS headers
         if parts.get("name", "") not in {"", *self.app.public_names()}:
             raise HTTPException(404, "Unknown function.")
         response: ASGIApp = self.inner
@@ -122,14 +120,14 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Keep an upload's image, or the reason for refusing the image. Return the masked path."""
+        """Keep an uploaded image, or the reason to refuse the image. Return the masked path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
             request = Request(scope, limited(receive, MAX_UPLOAD_BYTES * 11 // 10))
             try:
                 await request.form(max_files=1, max_fields=0)
-            except ValueError as error:  # an unknown charset
+            except ValueError as error:  # the request states an unknown charset
                 raise HTTPException(400, NOT_ONE_FILE) from error
             async with request.form() as form:
                 file = form.get("files")
@@ -139,7 +137,7 @@ class Guard:
                 budgets.used["bytes", address] += size
                 if size > MAX_UPLOAD_BYTES:
                     raise too_long(MAX_UPLOAD_BYTES)
-                budgets.check(address)  # other uploads from the same address have arrived meanwhile
+                budgets.check(address)  # the address may have sent other uploads meanwhile
                 kept = await self.decoder.keep(file.file, file.filename or "", address)
         blocks = sum(file.stat().st_blocks for file in kept.parent.iterdir())
         budgets.used["bytes", address] += 512 * blocks - size
@@ -147,7 +145,7 @@ class Guard:
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """The kind of a decoded path's route, and the named parts of its pattern.
+    """Find the route of a decoded path. Return the route's kind and the named parts of the path.
 
     Raises:
         HTTPException: no route matches.
@@ -172,13 +170,13 @@ def is_cross_site(headers: Headers) -> bool:
 
 
 def limited(receive: Receive, most: int) -> Receive:
-    """A `receive` that fails when a body is too long, too slow or cut short."""
+    """Wrap `receive` to raise HTTPException if a body is too long, too slow or cut short."""
     size, done = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive_part() -> Message:
         nonlocal size, done
-        if done:  # after the body, only the end of the connection matters
+        if done:  # the body is complete, so only a disconnect can follow
             return await receive()
         try:
             async with asyncio.timeout_at(deadline):
@@ -201,7 +199,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Serve an image from the folder of this process, and no other file.
+    """Respond with an image from the folder of this process. Refuse all other files.
 
     Raises:
         HTTPException: the path does not refer to such an image.

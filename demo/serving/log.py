@@ -1,23 +1,23 @@
-"""Limits on the server's log, so that no visitor can fill the disk with it."""
+"""Limits the size of the server's log, so that no visitor can make the log fill the disk."""
 
 import logging
 from collections import Counter
 
-MOST = 5  # records from one line of code in each period of the budgets
+MOST = 5  # the maximum number of log records per line of code and `budgets.PERIOD`
 HALF = 2000  # characters kept at the start and at the end of a long text
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
-seen: Counter[tuple[str, int]] = Counter()  # records from each line in this period
+seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this period}
 
 
 def limit() -> None:
-    """Limit every existing logger, since a logger's filter does not see its children's records."""
+    """Add `is_rare` to each existing logger, since a filter does not see child loggers' records."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Whether a record is among the first from its line of code. Long texts are cut."""
+    """Whether a record is among the first MOST from its line of code. Also shortens long texts."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

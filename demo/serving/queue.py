@@ -1,4 +1,4 @@
-"""Gradio's queue with fair scheduling: visitors take turns, and each has a limit."""
+"""Gradio's queue with fair scheduling: visitors take turns, and each visitor has a limit."""
 
 import math
 import re
@@ -18,13 +18,14 @@ MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
 UNHEARD_SECONDS = 10  # an event whose visitor has gone is dropped after this time
 FORGET_SECONDS = 120  # an answer that nobody fetched is dropped after this time
-WORD = r"[A-Za-z0-9_-]{1,64}"  # a session, an event or the name of a function
+WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of a function
 
 
 class FairQueue(Queue):
-    """Addresses take turns, and so do the sessions of one address.
+    """A queue in which addresses take turns. The sessions of one address also take turns.
 
-    The address whose last turn is longest ago goes next. Ties go to the oldest event.
+    The next address is the one whose last turn was longest ago. The same rule chooses among the
+    sessions of this address. Ties go to the oldest event.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -35,7 +36,7 @@ class FairQueue(Queue):
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        """Take an event.
+        """Add an event to the queue, or refuse it.
 
         Raises:
             HTTPException: the function or a file does not exist, or the session or data is invalid.
@@ -64,7 +65,7 @@ class FairQueue(Queue):
         return list(self.event_ids_to_events.values())
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """The next event. There is always just one, since no function of the demo takes batches."""
+        """Take the next event. The list holds only one event, since no function takes batches."""
         ready = []
         for name, queue in self.event_queue_per_concurrency_id.items():
             self.drop_unheard(queue.queue)
@@ -101,7 +102,7 @@ class FairQueue(Queue):
 
 
 def is_heard(*names: str) -> bool:
-    """Whether a session or an event, given by name, has an open stream."""
+    """Whether a stream is open for at least one of the sessions and events in `names`."""
     return any(under_way["streams"][name] for name in names)
 
 
@@ -111,7 +112,9 @@ def keys_of(event: Event) -> tuple[str, str]:
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace masked paths by real ones, since gradio would fetch any URL and read any file.
+    """Replace masked paths by real paths, and remove URLs.
+
+    Gradio itself would fetch any URL and read any file.
 
     Raises:
         HTTPException: a path is not a file of this process, or a number is not finite.

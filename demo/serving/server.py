@@ -1,4 +1,4 @@
-"""Server settings and shutdown of the demo."""
+"""The settings, the periodic cleanup and the shutdown of the demo's server."""
 
 import asyncio
 import ctypes
@@ -30,17 +30,17 @@ from demo.serving.folder import delete_old, delete_own_folder, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # each keeps its own working memory after it has run a network
-CLEANUP_SECONDS = 10  # between two cleanups; each takes milliseconds
-REQUEST_SECONDS = 15  # for a request's headers to arrive, or the next request to begin
+MAX_THREADS = 8  # a thread keeps working memory after it has run a network
+CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
+REQUEST_SECONDS = 15  # limit for a request's headers to arrive, or for the next request to begin
 MAX_CONNECTIONS = 3000
-DESCRIPTORS = 8192  # file descriptors: asyncio accepts up to 2,048 connections at once
+DESCRIPTORS = 8192  # open files and sockets; asyncio may accept 2,048 connections at once
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
-    """Gradio's app inside the guard; gradio's own middleware would accept any origin."""
+    """Gradio's app inside the guard, since gradio's own middleware would accept any origin."""
 
     def __init__(self) -> None:
         super().__init__(openapi_url=None)
@@ -68,13 +68,13 @@ class GuardedApp(App):
             if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
                 budgets.used.clear()
                 log.seen.clear()
-            with suppress(AttributeError):  # glibc would hold on to 100 MB after a burst
+            with suppress(AttributeError):  # glibc would keep 100 MB after many requests
                 ctypes.CDLL(None).malloc_trim(0)
             await asyncio.sleep(CLEANUP_SECONDS)
 
 
 def tried(job: Callable[[], None]) -> None:
-    """Run a cleanup. If it fails, log the error, so that the other cleanups go on."""
+    """Run a cleanup. If it fails, log the error and go on, so that other cleanups still run."""
     try:
         job()
     except Exception:
@@ -82,7 +82,7 @@ def tried(job: Callable[[], None]) -> None:
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Unlike FastAPI, do not quote the body: quoting fails if the body is not UTF-8."""
+    """Refuse an invalid body. Unlike FastAPI, do not quote the body, since it may not be UTF-8."""
     return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
@@ -98,10 +98,10 @@ async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
 class Connection(H11Protocol):
     """A connection that is closed when no request begins on it for REQUEST_SECONDS.
 
-    Uvicorn would wait forever for the first byte of a request or the end of its headers.
+    Uvicorn would wait forever for the first byte of a request, or for the end of the headers.
     """
 
-    everyone: ClassVar[dict["Connection", None]] = {}  # the oldest first
+    everyone: ClassVar[dict["Connection", None]] = {}  # all open connections, oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -116,7 +116,7 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def close_if_silent(self, since: object) -> None:
-        """Close the connection if its last request is still `since` and has been answered."""
+        """Close the connection if `since` is still the last request and has been answered."""
         if self.cycle is since and self.is_silent():
             self.transport.abort()
         else:
@@ -129,9 +129,10 @@ class Connection(H11Protocol):
 
 
 def launch_options() -> dict[str, Any]:
-    """The keyword arguments of `Blocks.launch`.
+    """Prepare this process, and return the keyword arguments for `Blocks.launch`.
 
-    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT set the address (default 127.0.0.1:7860).
+    Gradio reads the address from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, by default
+    127.0.0.1:7860.
     """
     own_folder()
     protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
@@ -140,17 +141,17 @@ def launch_options() -> dict[str, Any]:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     log.limit()
-    if "SPACE_ID" in os.environ:  # uvicorn then takes the visitor's address from the proxy
+    if "SPACE_ID" in os.environ:  # uvicorn then takes a visitor's address from the proxy's headers
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": [],  # the guard would refuse the requests of gradio's API page
-        # The page checks this before it shrinks an image. The guard limits the upload itself.
+        "footer_links": [],  # gradio's API page would send requests that the guard refuses
+        # The page checks this limit before it shrinks an image. The guard limits what is uploaded.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
-        # A web font would cause a request to another server.
+        # System fonts, since a web font would be requested from another server.
         "theme": Default(
             primary_hue="teal",
             neutral_hue="slate",
@@ -165,14 +166,14 @@ def launch_options() -> dict[str, Any]:
 
 
 def run(page: gr.Blocks) -> None:
-    """Serve the page until SIGTERM or Ctrl-C, delete all files, and exit with status 0."""
+    """Serve the page until SIGTERM or Ctrl-C. Then delete all files, and exit with status 0."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
     page.launch(prevent_thread_lock=True, **launch_options())
     stop.wait()
     delete_own_folder()
-    with suppress(OSError, ValueError):  # the terminal is closed
+    with suppress(OSError, ValueError):  # the terminal may be closed
         sys.stdout.flush()
-    # Not sys.exit: a network still running in a thread would abort the interpreter's shutdown.
+    # Not sys.exit: if a thread still runs a network, the interpreter would abort on shutdown.
     os._exit(0)

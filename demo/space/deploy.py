@@ -1,4 +1,4 @@
-"""Deploy the demo, with all files that it needs, to a Space on the Hub, in one commit.
+"""Deploy the demo, with all files that it needs, to a Space on the Hub in one commit.
 
 python -m demo.space.deploy owner/name            needs a token: hf auth login
 python -m demo.space.deploy owner/name --dry-run  lists what would be sent
@@ -16,7 +16,7 @@ from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
-AT_THE_ROOT = ("README.md", "requirements.txt")  # in SPACE; the Hub expects them at the root
+AT_THE_ROOT = ("README.md", "requirements.txt")  # files in SPACE that the Hub expects at the root
 
 
 def files() -> dict[str, Path]:
@@ -31,7 +31,7 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files`, and delete all other files from the same folders of the Space.
+    """Send `files()` to a Space. Delete all other files from the Space's folders for these files.
 
     Returns: the address of the Space.
 

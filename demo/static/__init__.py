@@ -1,1 +1,1 @@
-"""A page that needs no server: the network runs in the browser."""
+"""A static page: the network runs in the visitor's browser, not on a server."""

@@ -1,10 +1,10 @@
-"""Write the static page: a folder of files for any web host, or for a static Space.
+"""Write the static page, a folder of files that any web host or a static Space can serve.
 
     python -m demo.static.build OUT
     python -m http.server --directory OUT
     hf upload owner/name OUT . --repo-type space
 
-Needs npm for onnxruntime-web, and a network with an ONNX file.
+The build needs a network with an ONNX file, and npm to download onnxruntime-web.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"
 RUNTIME = "onnxruntime-web@1.30.0"
-RUNTIME_FILES = {  # SHA-256 -> name in the npm package's folder dist
+RUNTIME_FILES = {  # {SHA-256 hash: file name in the npm package's folder `dist`}
     "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90": "ort.wasm.bundle.min.mjs",
     "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2": (
         "ort-wasm-simd-threaded.wasm"
@@ -39,7 +39,7 @@ def build(out: Path, name: str | None = None) -> None:
     """Write all files into a new folder `out`.
 
     Args:
-        name: a shipped variant, by default the best, or a model folder.
+        name: a shipped variant or a model folder. The default is the best shipped variant.
 
     Raises:
         MobileNetV3CifarError: `out` exists, the network is unknown, its ONNX file is missing, or
@@ -55,11 +55,11 @@ def build(out: Path, name: str | None = None) -> None:
         write_network(folder, page)
         fetch_runtime(page)
         finish_service_worker(page)
-        shutil.copytree(page, out)  # last, so that a failed build leaves no folder behind
+        shutil.copytree(page, out)  # as the last step, so that a failed build leaves no folder
 
 
 def write_network(folder: Path, page: Path) -> None:
-    """Write `model.onnx` (the 8-bit file if there is one), and its metadata as `network.json`."""
+    """Write `model.onnx`, from the 8-bit file if there is one, and `network.json` with metadata."""
     path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
     if path is None:
         raise MobileNetV3CifarError(
@@ -73,7 +73,7 @@ def write_network(folder: Path, page: Path) -> None:
 
 
 def fetch_runtime(page: Path) -> None:
-    """Download onnxruntime-web's two files with npm. Refuse files that are not the pinned ones."""
+    """Download onnxruntime-web's two files with npm. Refuse a file whose hash is not pinned."""
     command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
     with tempfile.TemporaryDirectory() as temporary:
         try:

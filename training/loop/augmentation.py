@@ -1,7 +1,7 @@
-"""Data augmentation of a whole batch at once, on the device that trains.
+"""Data augmentation of a whole batch at once, on the training device.
 
-An augmentation is a frozen dataclass that maps a batch to another one. A recipe lists its
-augmentations in order; they need no registration.
+An augmentation is a frozen dataclass that maps a `Batch` to a new `Batch`. A recipe lists its
+augmentations in the order in which they are applied. A new augmentation needs no registration.
 """
 
 import math
@@ -16,7 +16,7 @@ from training.loop.draws import Draws, Normalization
 
 
 class Batch(NamedTuple):
-    """The images and labels of a batch, and its random numbers."""
+    """The images, targets and random numbers of a batch."""
 
     images: Tensor  # normalised, float32 (N, 3, h, w)
     targets: Tensor  # class probabilities (N, C)
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     norm: Normalization
 
     def of(self, images: Tensor) -> "Batch":
-        """The same batch with other images."""
+        """A copy of this batch with other images."""
         return self._replace(images=images)
 
 
@@ -32,7 +32,7 @@ Augmentation = Callable[[Batch], Batch]
 
 
 def uses_progress(augmentation: Augmentation) -> bool:
-    """Whether an augmentation changes during a run; a shorter run is then no prefix of it."""
+    """Whether an augmentation depends on a run's progress, and therefore on the run's length."""
     during = getattr(augmentation, "during", (0.0, 1.0))
     return during != (0.0, 1.0) or bool(getattr(augmentation, "sizes", ()))
 
@@ -44,7 +44,10 @@ def augment(
     draws: Draws,
     norm: Normalization,
 ) -> tuple[Tensor, Tensor]:
-    """uint8 (N, h, w, 3) and targets (N, C) -> the network's input, channels last, and targets."""
+    """Normalise and augment uint8 images (N, h, w, 3) and their targets (N, C).
+
+    Returns the network's inputs, in channels-last memory format, and their targets.
+    """
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - norm.mean) / norm.std  # (N, 3, h, w)
     batch = Batch(pixels, targets, draws, norm)
     for augmentation in augmentations:
@@ -54,10 +57,11 @@ def augment(
 
 @dataclass(frozen=True)
 class Flip:
-    """Horizontal flip: "random" with probability 1/2, or "alternating".
+    """Flip images horizontally.
 
-    "alternating" flips each image in every other epoch, and half of the images in the first epoch
-    (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU").
+    "random" flips each image with probability 1/2. "alternating" flips each image in every second
+    epoch, starting with a pseudorandom half of the images in the first epoch (Jordan 2024, "94% on
+    CIFAR-10 in 3.29 Seconds on a Single GPU").
     """
 
     how: Literal["random", "alternating"] = "random"
@@ -74,15 +78,15 @@ class Flip:
 
 @dataclass(frozen=True)
 class EnlargeRotate:
-    """Resize to `size` x `size`, then rotate by a uniform angle: the report's listing 1.
+    """Resize to `size` x `size`, then rotate by a uniformly random angle (the report's listing 1).
 
-    torchvision enlarges, then rotates; here one `grid_sample` reads each output pixel straight from
-    the small image. The result differs by torchvision's rounding of the enlarged image to whole
-    grey levels, and by a neighbouring pixel where a rotated coordinate falls on a pixel's edge.
-    Corners from outside the image are black.
+    torchvision does this in two steps. Here, one `grid_sample` reads each output pixel directly
+    from the small image. The results differ in two ways: torchvision rounds the enlarged image to
+    integers, and it may pick the neighbouring pixel where a rotated coordinate falls on the edge
+    between two pixels. Corners that the rotated image does not cover are black.
     """
 
-    degrees: float  # either way, counter-clockwise
+    degrees: float  # the largest angle in either direction
     size: int
 
     def __call__(self, batch: Batch) -> Batch:
@@ -90,29 +94,30 @@ class EnlargeRotate:
         return batch.of(self.rotate(batch.images, angles, batch.norm))
 
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
-        """Rotate each enlarged image by its angle in degrees (N,)."""
+        """Enlarge each image and rotate it counter-clockwise by its angle in degrees (N,)."""
         size, height = self.size, images.shape[2]
-        # Shift black to 0, which grid_sample returns outside. Repeat the edge for interpolation.
+        # grid_sample returns 0 outside the image, so shift black to 0. Interpolation at the edge
+        # of the image needs another pixel beyond it, so repeat the outermost pixels.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
-        # For each output pixel, the nearest pixel of the enlarged image, with edges at -1 and 1.
+        # For each output pixel, find the nearest pixel of the enlarged image, which spans [-1, 1].
         centred = torch.arange(size, device=images.device) - (size - 1) / 2
         y, x = centred.view(1, -1, 1), centred.view(1, 1, -1)
         radians = torch.deg2rad(angles).view(-1, 1, 1)
         cos, sin = radians.cos(), radians.sin()
         grid = torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)  # (N, size, size, 2)
         grid.add_(size / 2).floor_().add_(0.5).mul_(2 / size).sub_(1)
-        grid.masked_fill_(grid.abs() > 1, 3.0)  # outside: beyond the repeated edge, so black
-        grid.mul_(height / (height + 2))  # the same positions in the padded image
+        grid.masked_fill_(grid.abs() > 1, 3.0)  # move points outside the image beyond the padding
+        grid.mul_(height / (height + 2))  # convert to positions in the padded image
         return nn.functional.grid_sample(pixels, grid, align_corners=False).add_(norm.black)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A random crop of the reflect-padded image.
+    """Pad each image by reflection, and crop it at a random position.
 
-    `sizes` are pairs (progress, size): up to this fraction of the run, crops have this size. After
-    the last pair, crops are as large as the image. Smaller crops early in training save time at
-    little cost in accuracy.
+    Each pair (progress, size) in `sizes` sets the crop size until the run reaches this progress.
+    After the last pair, crops are as large as the image. Smaller crops early in training save time
+    and cost little accuracy.
     """
 
     padding: int
@@ -127,13 +132,13 @@ class Crop:
         rows = (draws.integers(offsets)[:, None] + steps)[:, :, None]  # (N, size, 1)
         columns = (draws.integers(offsets)[:, None] + steps)[:, None, :]  # (N, 1, size)
         image = torch.arange(len(images), device=images.device)[:, None, None]
-        # Advanced indexing puts the channels last.
+        # Advanced indexing moves the channels to the last dimension.
         return batch.of(padded[image, :, rows, columns].permute(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """With `probability`, give a square of side `size` the mean colour (DeVries 2017)."""
+    """With `probability`, fill a square of side `size` with the mean colour (DeVries 2017)."""
 
     size: int
     probability: float = 1.0
@@ -152,8 +157,9 @@ class Cutout:
 class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
-    With `probability`, and while the run's progress is in `during`, a whole batch is mixed. The
-    rectangle's fraction of the area is uniform in [0, 1]; the first image is paired with the last.
+    While the run's progress is in `during`, each batch is mixed as a whole, with `probability`. The
+    images share one rectangle, whose fraction of the area is uniform in [0, 1] before clipping at
+    the edges. The first image is paired with the last, the second with the last but one, etc.
     """
 
     probability: float
@@ -179,11 +185,11 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """A geometric change of some images of the batch, and a colour change of as many others.
+    """Change the geometry of some images of a batch, and the colours of as many others.
 
-    The geometric change is rotation by up to 15 degrees, shear by up to 0.2 or scale by 0.8 to
-    1.25. The colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or
-    sharpness by 0 to 2.2. Only the first images of a batch change: batches are shuffled already.
+    A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
+    A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
+    to 2.2. The changed images are the first ones, a fraction `probability` of the shuffled batch.
     """
 
     probability: float
@@ -195,7 +201,7 @@ class AffineColour:
         if not count or not self.during[0] <= draws.progress < self.during[1]:
             return batch
         amount = draws.uniform() * 2 - 1  # (N,), strength and direction of the change
-        kind = draws.integers(12)  # 12 is divisible by 3 geometric and by 4 colour changes
+        kind = draws.integers(12)  # a multiple of both 3 geometric kinds and 4 colour kinds
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])
@@ -204,7 +210,7 @@ class AffineColour:
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Rotate (kind 0), shear (1) or scale (2) images about their centre; amounts in [-1, 1]."""
+    """Rotate (kind 0), shear (1) or scale (2) images about their centre, by amounts in [-1, 1]."""
     angle = torch.where(kind == 0, amount * math.radians(15), 0.0)
     shear = torch.where(kind == 1, amount * 0.2, 0.0)
     scale = torch.where(kind == 2, 1.25**amount, 1.0)
@@ -216,9 +222,10 @@ def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
 
 def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Brightness (kind 0), contrast (1), saturation (2) or sharpness (3) of pixels in [0, 1].
+    """Change the brightness (kind 0), contrast (1), saturation (2) or sharpness (3) of images.
 
-    Each is a mix of the image with a base: black, its mean grey, its grey version, or its blur.
+    Pixels are in [0, 1]. For kinds 0 to 3, the image is mixed with black, its mean grey, its grey
+    version or its blurred version, respectively.
     """
     red, green, blue = pixels.split(1, dim=1)
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)

@@ -1,9 +1,9 @@
-"""The state of a run on disk: tensors in safetensors, the rest in JSON, never a pickle.
+"""The state of a run on disk: tensors in safetensors, everything else in JSON, and no pickle.
 
-A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON is written
-last and contains the SHA-256 of the tensors and of its own content. A killed process therefore
-leaves a whole checkpoint or none, and any damage is detected. The two newest checkpoints are kept:
-if one is damaged, it is skipped with a warning, and the other is used.
+A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
+written last. It contains the SHA-256 of the tensor file, and another SHA-256 of the other JSON
+content. A killed process therefore leaves a whole checkpoint or none, and any damage is detected.
+The two newest checkpoints are kept. If one is damaged, a warning is printed and the other is used.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from mobilenetv3_cifar.files import replace_files
 from training.errors import TrainingError
 
-KEPT = 2  # newest checkpoints
+KEPT = 2  # number of newest checkpoints that are not deleted
 
 
 @dataclasses.dataclass
@@ -28,12 +28,12 @@ class State:
     """The state of a run, without the tensors."""
 
     step: int = 0  # optimizer steps done in the whole run
-    loss_sum: float = 0.0  # over the images of the epoch so far
+    loss_sum: float = 0.0  # over the images of the epoch so far, like `correct` and `total`
     correct: float = 0.0
     total: float = 0.0
-    seconds: float = 0.0  # spent in the epoch so far, over all attempts
+    seconds: float = 0.0  # spent in the epoch so far, including before an interruption
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row per epoch
-    environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # of the run
+    environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # used so far
 
 
 def pack(
@@ -41,7 +41,7 @@ def pack(
 ) -> dict[str, Tensor]:
     """Model, optimizer and moving average as one flat dict of contiguous CPU tensors.
 
-    Names are `model.NAME`, `average.NAME` and, for any optimizer, `optimizer.PARAMETER.SLOT`.
+    The keys are `model.NAME`, `average.NAME` and `optimizer.PARAMETER.SLOT`, for any optimizer.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
@@ -68,24 +68,24 @@ def unpack(
         if path not in parameters:
             raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
         parameter = parameters[path]
-        # The optimizer's averages need the memory layout of their parameter (channels last).
+        # A slot needs the same memory layout as its parameter, which may be channels last.
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
         optimizer.state[parameter][slot] = place.copy_(value)
 
 
 def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The tensors of one part in a packed dict, under their own names."""
+    """The tensors of one part of a packed dict, without the part's prefix in their names."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that result from a run: the moving average if there is one."""
+    """The resulting weights of a run: the moving average if there is one, else the model's."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
 def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> None:
-    """Write one checkpoint and delete all but the newest."""
+    """Write a checkpoint and delete all but the `KEPT` newest ones."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -100,7 +100,7 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
     for old in newest[KEPT:]:
         old.unlink()
     kept = {path.stem for path in newest[:KEPT]}
-    left_behind = folder.glob(".step-*.partial")  # left by a kill while writing
+    left_behind = folder.glob(".step-*.partial")  # by a process that was killed while writing
     for path in (*folder.glob("step-*.safetensors"), *left_behind):
         if path.stem not in kept:
             path.unlink()
@@ -111,9 +111,10 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
-    """The newest whole checkpoint: tensors, state, settings, and a line for each damaged one.
+    """Tensors, state and settings of the newest whole checkpoint, and a list of warnings.
 
-    Returns None if the folder has no checkpoint, and raises TrainingError if all are damaged.
+    Each warning describes a damaged checkpoint. Returns None if the folder has no checkpoint, and
+    raises TrainingError if all its checkpoints are damaged.
     """
     damaged: list[str] = []
     for manifest in manifests(folder):

@@ -1,4 +1,4 @@
-"""The device a run uses: chosen, set up, and shared by processes that must agree."""
+"""Choose and set up the device of a run, and add up values over the run's processes."""
 
 import ctypes
 import importlib.util
@@ -13,7 +13,8 @@ from torch import Tensor
 from training.errors import TrainingError
 from training.recipe import Precision
 
-# Launch options that can silently change a recipe: variable -> values that change nothing.
+# Environment variables of `accelerate launch` that can silently change a recipe, each with the
+# values that change nothing.
 UNSUPPORTED = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
     "ACCELERATE_DYNAMO_BACKEND": ("no",),
@@ -27,7 +28,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """An accelerator on the device ("cuda:1" is the second GPU), by default on the best one."""
+    """An accelerator on `device`, by default on the best device; "cuda:1" is the second GPU."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
@@ -42,7 +43,7 @@ def make_accelerator(
         torch.cuda.set_device(int(index))
     accelerator = Accelerator(
         cpu=kind == "cpu",
-        mixed_precision="no",  # the loop itself applies bfloat16
+        mixed_precision="no",  # the training loop applies bfloat16 itself
         log_with="tensorboard" if log_dir else None,
         project_dir=str(log_dir) if log_dir else None,
     )
@@ -54,7 +55,7 @@ def make_accelerator(
         best = accelerator.device.type
         raise TrainingError(f"device {device} is not available; the best here is {best}")
     if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
-        # Keep freed memory: returning tens of MB to the system at every layer costs time.
+        # Keep freed memory, because returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
@@ -64,17 +65,17 @@ def make_accelerator(
 
 
 def set_up_cuda(precision: Precision) -> None:
-    """Make float32 exact, without TF32; check that the GPU supports bfloat16."""
+    """Turn off TF32, which rounds float32, and check that the GPU supports the precision."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainingError("this GPU has no bfloat16; train with --precision float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    # Deterministic kernels cost little in float32; bfloat16 recipes take the fastest instead.
+    # Deterministic kernels cost little time in float32. bfloat16 recipes use the fastest kernels.
     torch.backends.cudnn.deterministic = precision == "float32"
     torch.backends.cudnn.benchmark = precision == "bfloat16"
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
-    """The sums of a vector's elements over all processes."""
+    """Add up a vector over all processes, element by element."""
     if accelerator.num_processes == 1:
         return values.tolist()
     return accelerator.reduce(values.to(accelerator.device), "sum").tolist()

@@ -1,4 +1,4 @@
-"""Random numbers of a training step, on the training device; they depend only on seed and step."""
+"""The random numbers of a training step, determined by the seed and the step alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    All numbers of a batch are drawn, and this process takes its part. They are drawn on the
-    training device, so that a step copies nothing from the host.
+    Every process draws the numbers for the whole batch and uses those of its own images. The
+    numbers are drawn on the training device, so that a step copies nothing from the host.
     """
 
     seed: int
     step: int
-    count: int  # images in the batch
-    indices: Tensor  # int64 (N,), of this process's images in the dataset split
+    count: int  # number of images in the whole batch
+    indices: Tensor  # int64 (N,), the positions of this process's images in the dataset split
     epoch: int = 0
     progress: float = 0.0  # of the run, from 0 to 1
-    part: slice = field(default_factory=lambda: slice(None))  # this process's images of the batch
+    part: slice = field(default_factory=lambda: slice(None))  # this process's part of the batch
 
     def __post_init__(self) -> None:
         seed, self.device = self.seed * 1_000_003 + self.step, self.indices.device
@@ -41,12 +41,12 @@ class Draws:
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
-        """A seed for torch's own generators, which only dropout uses."""
+        """A seed for torch's global generators, which only dropout uses."""
         return int(torch.randint(2**62, (), generator=self.host_generator))
 
 
 class Normalization:
-    """The mean and standard deviation that the images were normalised with, on their device."""
+    """The mean and standard deviation for normalising images, as tensors on a device."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.mean = torch.tensor(mean, device=device).view(3, 1, 1)

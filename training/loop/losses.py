@@ -17,7 +17,10 @@ from training.recipe import Distillation, Recipe
 
 
 class Loss:
-    """Sum over a batch: logits (N, C) and class indices (N,) or probabilities (N, C) -> scalar."""
+    """The loss of logits (N, C), summed over a batch.
+
+    The targets are class indices (N,) or class probabilities (N, C). Only a teacher uses `inputs`.
+    """
 
     def __init__(self, recipe: Recipe, teacher: MobileNetV3Cifar | None) -> None:
         self.smoothing, self.distillation = recipe.label_smoothing, recipe.distillation
@@ -43,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher of a recipe, in evaluation mode: a finished run, else a shipped variant."""
+    """The teacher in evaluation mode: its run in `runs` if there is one, else a shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher
@@ -59,7 +62,7 @@ def load_teacher(
 
 
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
-    """The network of a run's newest checkpoint; with `ended`, the run must have ended."""
+    """The network of a run's newest checkpoint. If `ended` is true, the run must have ended."""
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:

@@ -1,4 +1,4 @@
-"""The code, software and hardware that produced a number."""
+"""The code, software and hardware that produced a result."""
 
 import platform
 import re
@@ -31,7 +31,7 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """The output of a git command in this checkout, or "" without git or a checkout."""
+    """The output of a git command in this checkout, or "" if git is missing or fails."""
     command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(
@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """The group of a pattern in a file; "" if nothing matches or the file is absent."""
+    """The first group of a pattern's match in a file, or "" if the pattern or file is not found."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -1,4 +1,4 @@
-"""The folder of a run: one trainer at a time, one set of settings, checkpoints to resume from."""
+"""The folder of a run: its lock, its newest checkpoint and its history in CSV format."""
 
 import csv
 import io
@@ -30,9 +30,10 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[dict[str, Tensor], State]:
-    """The tensors and state of the newest checkpoint, or no tensors and a new state.
+    """The tensors and state of the newest checkpoint, or an empty dict and a new state.
 
-    `settings` must not have changed since the run began; a change of `environment` is reported.
+    Raises TrainingError if the run began with other `settings`. Prints a warning if the version of
+    PyTorch or the device has changed.
     """
     found = checkpoint.read(folder)
     if found is None:

@@ -1,7 +1,7 @@
 """Logits, loss and accuracy of a model over a dataset split, in evaluation mode and float32.
 
-Images are copied to the device as uint8. Whole batches are resized there; the result
-is bit for bit that of `predict`, which resizes with Pillow.
+Whole batches of images are resized at once, on the GPU if the model is on a CUDA device. The inputs
+of the model are bit for bit those of `predict`, which resizes with Pillow.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from training.dataset.cifar10 import Split
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """Logits of all images of a split, or of the mirrored ones: float32 (N, C), on the CPU.
+    """The logits of all images of a split, float32 (N, C) on the CPU; `flip` mirrors the images.
 
-    `what` is the title of the progress bar; without it, none is shown.
+    `what` is the title of the progress bar. Without a title, no progress bar is shown.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
-    if device.type == "cuda":  # the only other device with float64, which `pillow_resize` needs
+    if device.type == "cuda":  # MPS lacks float64, which `pillow_resize` needs
         size, home = 2500 if model.config.image_size <= 64 else 500, device
     training, rows = model.training, []
     model.eval()
@@ -39,7 +39,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """uint8 (N, 32, 32, 3) -> the output of the model's `preprocess`, channels last."""
+    """uint8 images (N, 32, 32, 3) -> the model's inputs, as from `preprocess`, channels last."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)
@@ -47,7 +47,7 @@ def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
 
 
 def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:
-    """(number of correct predictions, sum of cross entropies) of logits (N, C) and labels (N,)."""
+    """(number of correct predictions, sum of cross entropies) for logits (N, C) and labels (N,)."""
     truth = torch.from_numpy(labels.astype(np.int64))
     loss = nn.functional.cross_entropy(logits, truth, reduction="sum")
     return int((logits.argmax(1) == truth).sum()), float(loss)

@@ -1,6 +1,7 @@
-"""The model card: typed metadata, and a template without any number of the network.
+"""The model card, made from typed metadata and a template.
 
-Every number in a card comes from the `metrics.json`, `history.csv` and `config.json` beside it.
+The template contains no results. Every result comes from the files of the model folder, such as
+`metrics.json`, `history.csv` and `config.json`.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ SCORES = (  # metric type, name, key of the test metrics
 
 
 def write_card(folder: Path) -> None:
-    """Write `folder/README.md` from the files beside it."""
+    """Write `README.md` in a model folder from the folder's other files."""
     one = results.read(folder)
     text = render(
         "card_template.md",
@@ -72,6 +73,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % interval of an accuracy, from the sampling of test images."""
+    """The 95 % confidence interval of an accuracy, due to the random choice of test images."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

@@ -1,8 +1,8 @@
-"""Checks of the report's claims: each compares a quantity with the value that the claim expects.
+"""Checks of the report's claims. A check measures a quantity and derives a verdict from it.
 
-A quantity is a function of all results and of the results that the claim names. It returns a value,
-the margin within which the value counts as 0, and the underlying numbers as text. `curves` has the
-quantities that read the history of a run.
+A quantity is a function of all results, followed by the results that the claim names. It returns a
+value, the margin within which the value counts as 0, and the underlying numbers as text. The
+quantities that read the history of a run are in `curves`.
 """
 
 import math
@@ -28,22 +28,25 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-UNDERFITTING = 0.05  # training accuracy lost against ten epochs without dropout
+UNDERFITTING = 0.05  # how far training accuracy must be below that of ten epochs without dropout
 
 
 class Measured(NamedTuple):
     value: float
-    margin: float  # infinite while the variation is unknown
+    margin: float  # infinite if the variation between runs is unknown
     figures: str
 
 
 def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
-    """The verdict: "not decidable" while the variation is unknown."""
+    """The verdict of `expected`, or "not decidable" if the variation is unknown."""
     return "not decidable" if math.isinf(measured.margin) else expected(measured)
 
 
 def rises(measured: Measured) -> str:
-    """Confirmed if the value is above 0; not decidable if it is within a margin other than 0."""
+    """The verdict on a claim that the value is above 0.
+
+    A value within a margin above 0 is "not decidable". With a margin of 0, only the sign counts.
+    """
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
     return "confirmed" if measured.value > 0 else "not confirmed"
@@ -58,7 +61,7 @@ def still(measured: Measured) -> str:
 
 
 def exceeds(measured: Measured) -> str:
-    """Like `rises`, but a value within the margin is "not confirmed"."""
+    """Like `rises`, but a value within the margin gives "not confirmed"."""
     return "confirmed" if measured.value > measured.margin else "not confirmed"
 
 
@@ -77,7 +80,7 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """How much higher an accuracy, or the gap between two, is for the first setting."""
+    """How much higher `measure`, an accuracy or `gap`, is for the first setting than the other."""
     name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
@@ -88,7 +91,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """The lead of the first setting over the other setting where this lead is least certain."""
+    """The least certain of the first setting's leads over the other settings."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -98,7 +101,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much less the gap widens for the first network than for the other network."""
+    """How much less longer training widens the first network's `gap` than the other network's."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -112,13 +115,13 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The difference of two settings; if the first is below 80 %, its accuracy minus 80 %."""
+    """The lead of the first setting, or its accuracy minus 80 % if this accuracy is below 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
-    """Test minus validation accuracy; the margin is two standard errors of that difference."""
+    """Test minus validation accuracy. The margin is two standard errors of this difference."""
     test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
@@ -131,7 +134,7 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
-    """The largest distance of a class's recall from the mean recall; averaged scores hide it."""
+    """The largest distance of a class's recall from the mean recall. Averaged scores hide it."""
     recalls = {
         label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
         for label in one.metrics["test"]["per_class"]
@@ -143,8 +146,11 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Above 0 if `one` has a training accuracy more than 5 points below that of `full`, the longest
-    training without dropout, and if both its losses are higher."""
+    """A value above 0 if `one` underfits, compared with the longest training without dropout.
+
+    `one` underfits if its training accuracy is more than 5 points lower than that of `full`, and
+    if its training and validation losses are both higher.
+    """
     behind, figures = [], []
     for name, split in (("training", "train"), ("validation", "validation")):
         accuracies, losses = (
@@ -161,7 +167,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Validation accuracy without dropout minus that with dropout, after equally many epochs."""
+    """How much higher validation accuracy is without dropout, after the same number of epochs."""
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
@@ -172,7 +178,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """The mean gain of one more epoch in the settings that were trained for longer."""
+    """The mean gain in validation accuracy from one more epoch, in settings trained for longer."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
@@ -199,7 +205,7 @@ def normalized_inputs(results: ResultsByName) -> Measured:
 
 
 def evaluated_batch_norm(results: ResultsByName) -> Measured:
-    """How far batch normalisation in evaluation mode moves its input."""
+    """How much batch normalisation in evaluation mode changes an input value."""
     value, mean, variance = torch.tensor([[3.0], [1.0], [4.0]])
     output = float(nn.functional.batch_norm(value[None], mean, variance, training=False, eps=0))
     figures = (

@@ -1,7 +1,8 @@
-"""The report's claims, each with the quantity that decides it and the expected value.
+"""The report's claims, each with a quantity and a function that turns the quantity into a verdict.
 
-`reproduction_template.md` explains the rules. `original` is the verdict that the rules committed
-on 22 November 2026 (827579a) gave on the runs of that time, or None if no rule judged the claim.
+`reproduction_template.md` explains the rules. `original` is the first verdict, which the rules
+committed on 22 November 2026 (827579a) gave on the runs of that time. It is None if those rules did
+not judge the claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +21,12 @@ OURS = "not in the report"
 
 class Claim(NamedTuple):
     where: str
-    needs: tuple[str, ...]  # the experiments compared; the claim is about the first
+    needs: tuple[str, ...]  # the compared experiments; the claim is about the first one
     says: str  # the claim, in our words
     quantity: Callable[..., Measured]
-    expected: Callable[[Measured], str]  # -> the verdict
+    expected: Callable[[Measured], str]  # gives the verdict
     original: str | None = None
-    of: Mapping[str, Any] = MappingProxyType({})  # further arguments of the quantity
+    of: Mapping[str, Any] = MappingProxyType({})  # further keyword arguments of the quantity
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
@@ -128,7 +129,10 @@ CLAIMS = (
 
 
 def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
-    """Verdict and numbers; "not decidable" if results are missing or the variation is unknown."""
+    """The verdict on a claim, and the numbers behind the verdict.
+
+    The verdict is "not decidable" if results are missing or if the variation is unknown.
+    """
     missing = [name for name in claim.needs if name not in results]
     if missing:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
@@ -137,10 +141,10 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """(better, worse, verdict, figures) of each pair of settings that clearly differ in the report.
+    """(better, worse, verdict, figures) for pairs of settings that clearly differ in the report.
 
-    Clearly: the reported accuracies differ by more than chance explains between two single runs.
-    The verdict, by `rises`, says whether our accuracies are in the same order.
+    Two settings clearly differ if their reported accuracies differ by more than chance explains
+    between two single runs. The verdict says whether our accuracies are in the same order.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

@@ -1,4 +1,4 @@
-"""Test accuracy on images that our own seeded code corrupts (this is not CIFAR-10-C)."""
+"""Test accuracy on images that our own seeded code corrupts. CIFAR-10-C is not used."""
 
 import io
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
 CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # levels of severity 1, 2 and 3
-    gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation, of pixel values in [0, 1]
+    gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation for pixel values in [0, 1]
     gaussian_blur: (0.5, 0.8, 1.2),  # standard deviation in pixels
     low_contrast: (0.6, 0.4, 0.2),  # factor of the difference from the mean colour
     jpeg: (60, 30, 15),  # Pillow's quality
@@ -42,14 +42,14 @@ CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # levels of severity 1, 2 
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """uint8 (N, 32, 32, 3) -> the same, each image corrupted; the seed is fixed."""
+    """Corrupt each of the uint8 images (N, 32, 32, 3), with a fixed seed."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])
 
 
 def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
-    """Accuracy (0 to 1) on a split at each severity, by the corruption's name."""
+    """The accuracies (0 to 1) at severity 1, 2 and 3, by the name of the corruption."""
     accuracies: dict[str, list[float]] = {}
     for corruption, levels in CORRUPTIONS.items():
         name = corruption.__name__

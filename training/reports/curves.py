@@ -1,7 +1,8 @@
-"""Quantities for `checks` that are read from the curves of the run with seed 0.
+"""Quantities in the sense of `checks`, read from the training curves of the run with seed 0.
 
-Training loss and accuracy are means over an epoch, taken while the weights change. Validation
-loss and accuracy are measured at the end. Losses are therefore compared at the middle of an epoch.
+Training loss and accuracy are means over an epoch, during which the weights change. Validation loss
+and accuracy are measured at the end of an epoch. The two losses are therefore compared at the
+middle of an epoch.
 """
 
 from itertools import pairwise
@@ -21,7 +22,7 @@ COLUMNS = {
 
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
-    """The change of a column of the history from an epoch to the last one."""
+    """The change of a column of the history from `epoch` to the last epoch."""
     moved = noise(one, results, lambda row: row[column]).of(
         one.history[-1][column] - one.at(epoch, column)
     )
@@ -31,7 +32,10 @@ def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Mea
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
 ) -> Measured:
-    """The gain with a cosine schedule after the epoch where the step schedule stops learning."""
+    """The gain in validation accuracy after `epoch` with a cosine schedule.
+
+    With the step schedule, the learning rate after `epoch` is too low for the network to learn.
+    """
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
     figures += f"; the same network with a cosine schedule, {gain.figures}"
@@ -39,7 +43,7 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
-    """The smallest improvement in one epoch of any of the four curves, up to `epoch`."""
+    """The smallest improvement of any of the four curves in one epoch, up to `epoch`."""
     rows = one.history[: epoch or None]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -55,7 +59,7 @@ def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """How often validation accuracy or loss gets worse from one epoch to the next."""
+    """How often validation accuracy or validation loss gets worse in one epoch, after `epoch`."""
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
@@ -64,7 +68,7 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The largest fall of training accuracy in one epoch."""
+    """The largest fall of training accuracy in one epoch, after `epoch`."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
@@ -75,7 +79,7 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The change of training accuracy, if validation gains have become marginal."""
+    """The change of training accuracy after `epoch`, or -1 if validation gains are not marginal."""
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
     after = valid.value / (len(one.history) - epoch)
@@ -91,9 +95,9 @@ def loss_gap_change(
 ) -> Measured:
     """How validation minus training loss changes between the middles of two epochs.
 
-    On a falling convex curve, the validation loss in the middle of an epoch is between the loss
-    at the end and the average of the losses at beginning and end. Epoch 1 cannot be used, because
-    the loss at its beginning is not recorded.
+    On a falling convex curve, the validation loss in the middle of an epoch is between the loss at
+    the end of the epoch and the average of the losses at its beginning and end. Epoch 1 cannot be
+    used, because the validation loss at its beginning is not recorded.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):

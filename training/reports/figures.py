@@ -1,4 +1,4 @@
-"""The figures of a model folder, modelled on the report's: curves, matrices, images."""
+"""The figures of a model folder, modelled on the figures of the report."""
 
 from pathlib import Path
 
@@ -26,19 +26,19 @@ BATCH_IMAGES = 16
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
-    """The figures that need only the model folder's own files."""
+    """Draw the figures that need only the files of the model folder."""
     one = results.read(folder)
     save(curves(one), folder / "curves.png")
     save(confusion_matrices(one), folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:
-    # Leave out the software's version, so that the same figure gives the same file.
+    # Leave out Matplotlib's version, so that the same figure always gives the same file.
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
 def curves(one: Results) -> Figure:
-    """Loss and accuracy after each epoch, training beside validation (figures 4 to 11)."""
+    """Plot training and validation losses and accuracies by epoch, as in figures 4 to 11."""
     how = ["augmented"] if one.row.recipe.augmentations else []
     how += ["with dropout"] if one.row.dropout else []
     epochs = [row["epoch"] for row in one.history]
@@ -59,7 +59,7 @@ def curves(one: Results) -> Figure:
 
 
 def confusion_matrices(one: Results) -> Figure:
-    """Counts on validation and test images: rows are true classes, columns predictions."""
+    """Draw the confusion matrices of the validation and test images, with true classes as rows."""
     figure = Figure(figsize=(12.8, 6), layout="constrained")
     splits = {"validation": one.metrics["validation"], "test": one.metrics["test"]}
     for axes, (split, measured) in zip(figure.subplots(1, 2), splits.items(), strict=True):
@@ -76,7 +76,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """The first training images as the network sees them: augmented, at three quarters of a run."""
+    """Draw the first training images, augmented as they are after three quarters of a run."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
@@ -102,7 +102,11 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def activation_maps(
     model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
 ) -> None:
-    """Grad-CAM of one test image per class: in turn the first correct and the first wrong one."""
+    """Draw Grad-CAM for one test image per class.
+
+    For every second class, this is the first correctly classified image. For the other classes, it
+    is the first misclassified image.
+    """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")
     columns = figure.subplots(2, len(labels)).T

@@ -1,4 +1,4 @@
-"""Metrics of a trained model: counts, scikit-learn's scores, calibration, MACs."""
+"""Metrics of a trained model: accuracy, loss, scores per class, calibration and MACs."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
 
 
 def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """The `SplitMetrics` of `metrics.json`: all measurements on one split."""
+    """All measurements on one split, as the `SplitMetrics` of `metrics.json`."""
     threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
     flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
@@ -52,14 +52,14 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Counts and accuracy if probabilities are averaged with those of the mirror image."""
+    """Counts and accuracy if the probabilities of each image and its mirror image are averaged."""
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
 
 
 def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy."""
+    """The expected calibration error, the mean of |confidence - accuracy| (Guo et al. 2017)."""
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, confidence - (predicted == labels), minlength=ECE_BINS)
@@ -70,8 +70,8 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 def count_macs(model: MobileNetV3Cifar) -> int:
     """Multiply-accumulates of the convolution and linear layers for one image.
 
-    A layer counts its output positions times its weight elements, without bias. Batch norm and
-    activations do not count.
+    The count of a layer is the number of its output positions times the number of its weights,
+    without biases. Batch norm and activations are not counted.
     """
     size, device = model.config.image_size, next(model.parameters()).device
     with FlopCounterMode(display=False) as counter:

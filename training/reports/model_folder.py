@@ -1,4 +1,4 @@
-"""From a finished run to a model folder: weights, metrics, figures and card."""
+"""Make a model folder from a finished run: weights, metrics, figures and card."""
 
 import shutil
 import tempfile
@@ -30,9 +30,10 @@ from training.reports.text import to_json
 def make_model_folder(
     run: Path, row: Experiment, data: Cifar10, cards: Path, command: str, device: torch.device
 ) -> Path:
-    """Measure a finished run and write `cards/NAME/`, or its `seeds/SEED.json` for another seed.
+    """Measure a finished run and write the model folder `cards/NAME/`.
 
-    `command` started this run, or a longer run that begins with this one.
+    A run with a seed other than 0 only adds `seeds/SEED.json` to this folder. `command` started
+    this run, or a longer run that begins with this one.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -81,7 +82,7 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """The measurements on the dataset splits, the only use of the test images."""
+    """The measurements on the dataset splits. No choice depends on the test images."""
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -98,7 +99,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Add another seed's metrics to a model folder, and to its card if it has one."""
+    """Add the metrics of another seed to a model folder, and to its card if there is one."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
@@ -108,7 +109,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Hardware and software of a run; if one changed on a resume, all its values are listed."""
+    """Time, hardware and software of a run, with old and new values if a resume changed them."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),
@@ -121,9 +122,9 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_folder(staged: Path, target: Path) -> None:
-    """Move a new folder into place; replace the files of an existing one, config.json last.
+    """Move a staged folder to `target`, or replace the files of an existing target.
 
-    Until the config names the new weights, a model folder is refused as incomplete.
+    config.json is replaced last. Until it names the new weights, the target cannot be loaded.
     """
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

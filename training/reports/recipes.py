@@ -1,6 +1,7 @@
-"""docs/recipe.md: the published runs of our own networks.
+"""Write docs/recipe.md, which lists the published runs of our own networks.
 
-Each run is a JSON file in docs/runs/, written when it is published; file names give the order.
+Each run has a JSON file in docs/runs/, written when the run is published. The order of the runs in
+docs/recipe.md is that of the file names.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""REPRODUCTION.md and the demo's conclusions, from the experiments of the report and controls."""
+"""REPRODUCTION.md and the demo's conclusions, from the report's experiments and the controls."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size a
 
 
 def document(results: ResultsByName) -> bytes:
-    """REPRODUCTION.md."""
+    """The text of REPRODUCTION.md."""
     claims = conclusions(results)
     of_report = [claim for claim in claims if claim["where"] != OURS]
     runs, pairs = independent_runs(results), compare_order(results)
@@ -76,7 +76,7 @@ def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """Compare test accuracy, precision and recall of seed 0 with the report's."""
+    """A table of test accuracy, precision and recall in the report and in our runs with seed 0."""
     keys = {"accuracy": "accuracy", "precision": "precision_macro", "recall": "recall_macro"}
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []
@@ -93,7 +93,7 @@ def comparison_table(results: ResultsByName) -> str:
 
 
 def independent_runs(results: ResultsByName) -> list[Metrics]:
-    """Every trained run; one that is a prefix of a longer run is not listed again."""
+    """All trained runs, without those that are the beginning of a longer run."""
     beginnings = {
         (shorter.name, run["seed"])
         for longer, shorter in shared_runs(results)

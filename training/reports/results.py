@@ -1,4 +1,4 @@
-"""The results of an experiment, from its model folder, for all its seeds."""
+"""The results of an experiment for all its seeds, read from its model folder."""
 
 import csv
 import statistics
@@ -14,10 +14,7 @@ Measure = Callable[[Metrics], float]
 
 
 class Results(NamedTuple):
-    """An experiment's metrics, its history by epoch, and the metrics of its other seeds.
-
-    A history exists for seed 0 alone.
-    """
+    """The metrics and history of an experiment's seed 0, and the metrics of its other seeds."""
 
     metrics: Metrics
     history: list[dict[str, float]]
@@ -33,7 +30,7 @@ class Results(NamedTuple):
 
     @property
     def runs(self) -> list[Metrics]:
-        """The metrics of every seed, the shipped one first."""
+        """The metrics of all seeds, with the shipped seed first."""
         return [self.metrics, *self.seeds]
 
     def mean_of(self, measure: Measure) -> float:
@@ -69,7 +66,7 @@ def read(folder: Path) -> Results:
 
 
 def read_all(cards: Path) -> dict[str, Results]:
-    """The results of all experiments that have any, in the order of `EXPERIMENTS`."""
+    """The results of all experiments that were measured, in the order of `EXPERIMENTS`."""
     return {
         name: read(cards / name) for name in EXPERIMENTS if (cards / name / METRICS_FILE).exists()
     }

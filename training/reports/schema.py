@@ -1,8 +1,8 @@
-"""`metrics.json`: its keys, their types and meaning, and a check that a file has them.
+"""The keys of `metrics.json` with their types and meanings, and a check of a file against them.
 
-Fractions are from 0 to 1. Accuracies are measured on the weights as shipped, in evaluation mode,
-without augmentation. Keys marked NotRequired are missing from older files and from files of
-runs to which they do not apply.
+Fractions are from 0 to 1. Accuracies are those of the shipped weights, in evaluation mode and
+without augmentation. A key marked NotRequired is missing from files that are older than the key,
+and from files of runs to which it does not apply.
 """
 
 import json
@@ -34,7 +34,7 @@ class ClassScores(TypedDict):
 
 
 class SplitMetrics(Summary):
-    """Everything that is measured on the validation and on the test images."""
+    """The measurements that are made on both the validation and the test images."""
 
     precision_macro: float
     recall_macro: float
@@ -45,12 +45,12 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # validation only: the name of the 45k/5k run, if measured on that one
+    run: NotRequired[str]  # validation only: name of the 45k/5k run measured instead, if any
 
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # validation accuracy as shipped, minus that at the end of training
+    validation_change: float  # change of validation accuracy when the weights were rounded
     sha256: str  # of model.safetensors
 
 
@@ -70,8 +70,8 @@ class Int8(Summary):
     """The 8-bit ONNX file, measured on the test images."""
 
     bytes: int
-    validation_change: float  # of validation accuracy; it decides whether the file is kept
-    speedup: float  # over the float file at batch 1, on one thread
+    validation_change: float  # validation accuracy of this file minus that of the float network
+    speedup: float  # over the float file at batch size 1, on one thread
     calibration_images: int
     onnxruntime: str  # version
     device: str
@@ -99,8 +99,8 @@ class Metrics(TypedDict):
     test: SplitMetrics
     report: Reported | None
     training: Training
-    flip_averaged: NotRequired[Counts]  # test; probabilities averaged with the mirrored image's
-    corruptions: NotRequired[dict[str, list[float]]]  # name: test accuracy at severity 1, 2, ...
+    flip_averaged: NotRequired[Counts]  # on test images; see `metrics.flip_averaged`
+    corruptions: NotRequired[dict[str, list[float]]]  # by name: test accuracy per severity
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]
 

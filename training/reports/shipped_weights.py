@@ -1,7 +1,7 @@
 """The weights and the config of a model folder.
 
-Weights are as trained, or in half precision if validation accuracy then hardly changes.
-Temperature and threshold are fitted on validation images alone, with the weights as shipped.
+Weights are rounded to half precision if this hardly changes validation accuracy. Temperature and
+threshold are fitted on the validation images alone.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from training.loop.losses import build_network
 from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
-HALF_TOLERANCE = 0.001  # largest change of validation accuracy from half precision
+HALF_TOLERANCE = 0.001  # largest accepted change of validation accuracy by half precision
 FLAGGED = 0.05  # fraction of validation images flagged as probably none of the classes
 
 
@@ -35,10 +35,10 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write config and weights, in half precision unless validation accuracy changes.
+    """Write config and weights, in half precision unless this changes validation accuracy.
 
-    Temperature and threshold are fitted to `twin` if there is one: unlike the network, the twin was
-    not trained on the validation images. Both precisions are measured in float32.
+    Temperature and threshold are fitted to `twin` if there is one, because the twin was not trained
+    on the validation images. Rounded and exact weights are both measured in float32.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:
@@ -56,7 +56,7 @@ def save_weights(
 
 
 def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """All but the batch-norm statistics, whose range is wide, rounded to float16 values."""
+    """Round all weights to float16 values, except batch-norm statistics, whose range is wide."""
     return {
         name: value.half().float() if value.is_floating_point() and "running" not in name else value
         for name, value in weights.items()
@@ -64,7 +64,7 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
-    """The network's config with the temperature, and the threshold of `score`, that fit it."""
+    """The network's config with a fitted temperature and a fitted threshold for `score`."""
     logits = split_logits(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
     scores = ood.score(np, score, logits.numpy(), temperature).astype(np.float64)
@@ -77,7 +77,7 @@ def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Co
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
     """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
 
-    It stays within the config's bounds: for uninformative logits, the best would be infinite.
+    The search is bounded, because the best temperature for uninformative logits is infinite.
     """
     truth = torch.from_numpy(labels.astype(np.int64))
 

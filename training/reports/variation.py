@@ -18,14 +18,14 @@ from training.reports.results import Measure, Results, ResultsByName, test_accur
 
 STILL_LR = 1e-6
 
-Column = Callable[[dict[str, float]], float]  # of a row of the history
+Column = Callable[[dict[str, float]], float]  # reads a value from a row of the history
 
 
 class Estimate(NamedTuple):
     """A quantity, its standard deviation over runs, and the deviation's degrees of freedom."""
 
     value: float
-    deviation: float = math.inf  # infinite while no setting has several seeds
+    deviation: float = math.inf  # infinite if no setting has several seeds
     df: int = 1
 
     @property
@@ -34,17 +34,17 @@ class Estimate(NamedTuple):
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
-        """An estimate of another value, with `factor` times this deviation."""
+        """An estimate with another value and `factor` times this estimate's deviation."""
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """The difference from an independent estimate."""
+        """This estimate minus an independent one."""
         deviation = math.hypot(self.deviation, other.deviation)
         return Estimate(self.value - other.value, deviation, min(self.df, other.df))
 
 
 def spread(values: list[float]) -> Estimate:
-    """An estimate of 0 with the deviation of these values; infinite for fewer than two."""
+    """An estimate of 0 with the deviation of the values, which is infinite for fewer than two."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
@@ -53,8 +53,8 @@ def spread(values: list[float]) -> Estimate:
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
     """How much one run of this setting varies.
 
-    A setting with one seed is assumed to vary like one of the report's settings with several seeds:
-    the one whose number of epochs is nearest.
+    A setting with only one seed is assumed to vary like another setting. Among the report's
+    settings with several seeds, this is the one with the nearest number of epochs.
     """
     several = (
         [one]
@@ -68,7 +68,7 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """The mean of `measure` over the seeds."""
+    """The mean of `measure` over the seeds of a setting."""
     known = variation(one, results, measure)
     return known.of(one.mean_of(measure), 1 / math.sqrt(len(one.runs)))
 
@@ -78,8 +78,9 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    If both are checkpoints of the same runs, differences are taken seed by seed. If only one seed
-    has both, its difference is assumed to vary like those of the other network size.
+    If the runs of one setting are the beginnings of the other's runs, the differences are taken
+    seed by seed. If only one seed has both runs, its difference is assumed to vary like the
+    differences for the other network size.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -115,8 +116,8 @@ def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """The noise of a difference between two epochs of a run.
 
-    A run with fewer than three epochs at a rate of at most STILL_LR is assumed to be as noisy as
-    the report's run of ten epochs with the network of the same size.
+    A run with fewer than three epochs at a learning rate of at most STILL_LR is assumed to be as
+    noisy as the report's run of ten epochs with the same network size.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):

@@ -1,11 +1,11 @@
-// The network: gives an image's probabilities, "probably none" verdict and activation map.
+// Runs the network, which gives probabilities, a "probably none" verdict and an activation map.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
 import { SIZE, reduce } from "./images.js";
 
 export class Network {
   static async load() {
-    ort.env.wasm.numThreads = 1; // more threads need headers that static hosts do not send
+    ort.env.wasm.numThreads = 1; // more threads need HTTP headers that static hosts do not send
     const network = new Network();
     [network.facts, network.session] = await Promise.all([
       fetch("network.json").then((response) => response.json()),
@@ -14,7 +14,7 @@ export class Network {
     return network;
   }
 
-  // image: ImageData; target: the index of the class to explain, -1 for the predicted one.
+  // `image` is an ImageData. `target` is the index of the class to explain, or -1 for the predicted class.
   async answer(image, target = -1) {
     const outputs = await this.session.run({
       images: new ort.Tensor("uint8", reduce(image), [1, SIZE, SIZE, 3]),
@@ -26,7 +26,7 @@ export class Network {
       index: target < 0 ? probabilities.indexOf(Math.max(...probabilities)) : target,
       probabilities,
       probablyNone: threshold !== null && outputs.ood_score.data[0] < threshold,
-      map: outputs.activation_map.data, // from 0 to 1, in rows
+      map: outputs.activation_map.data, // values from 0 to 1, row by row
       mapSize: outputs.activation_map.dims[2], // pixels per side
     };
   }

@@ -1,8 +1,8 @@
-// The page: takes images from the camera or a file, and shows answers.
+// The page takes images from the camera or from a file, and shows the network's answers.
 
 import { Network } from "./network.js";
 
-const SHOWN = 3; // classes that have a bar
+const SHOWN = 3; // number of classes that have a bar
 const LONGEST_SIDE = 2048; // pixels: larger photographs are reduced first, to save memory
 const element = (id) => document.getElementById(id);
 const [image, map, camera, target] = ["image", "map", "camera", "target"].map(element);
@@ -10,7 +10,7 @@ const imageContext = image.getContext("2d", { willReadFrequently: true });
 const mapContext = map.getContext("2d");
 
 let network;
-let video = null; // set while the camera runs
+let video = null; // the video element while the camera runs
 
 async function start() {
   network = await Network.load();
@@ -39,7 +39,7 @@ async function showBlob(blob) {
   await answer();
 }
 
-// Draw a part of a source over the whole image canvas.
+// Draw a part of `source`, scaled to fill the whole image canvas.
 function draw(source, left, top, width, height, toWidth, toHeight) {
   if (image.width !== toWidth || image.height !== toHeight) {
     [image.width, image.height] = [toWidth, toHeight];
@@ -68,7 +68,7 @@ async function answer() {
   map.dataset.label = labels[index];
 }
 
-// Say why there is no prediction, and remove the bars of the previous one.
+// Say why there is no prediction, and remove the bars of the previous prediction.
 function refuse(reason) {
   element("verdict").textContent = reason;
   element("bars").replaceChildren();
@@ -131,7 +131,7 @@ element("file").addEventListener("change", ({ target: { files } }) => files[0] &
 element("opacity").addEventListener("input", ({ target: { value } }) => (map.style.opacity = value));
 target.addEventListener("change", () => video || answer());
 start().then(
-  // If the service worker is refused, the page still works, but not offline.
+  // If the browser refuses the service worker, the page still works, but not offline.
   () => navigator.serviceWorker?.register("service-worker.js").catch(console.warn),
   (error) => refuse(`The network cannot be loaded: ${error.message}`),
 );
