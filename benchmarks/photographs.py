@@ -8,8 +8,8 @@ The photographs come from packages on npm and PyPI, where they are demo and test
 `photographs.json` lists them with their labels. The photographs are few and most show birds, so the
 mean accuracy over the classes is also given.
 
-photographs-development.md is the output for other photographs, on which we chose the crops and the
-score that flags images of none of the classes.
+photographs-development.md is the output for a separate set of photographs. We used that set to
+choose the crops, and the score that flags images of other things.
 """
 
 import json

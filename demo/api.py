@@ -121,5 +121,5 @@ def require(image: Opened) -> Image.Image:
 
 
 def refusal(text: str) -> gr.Error:
-    """An error that gives the caller `text` as a sentence. No traceback is logged."""
+    """An error whose message is `text`, written as a sentence. No traceback is logged."""
     return gr.Error(as_sentence(text), print_exception=False)

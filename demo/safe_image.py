@@ -1,4 +1,4 @@
-"""An image input that opens the pixels decoded from an upload, never the upload itself."""
+"""An image input that uses the decoded pixels of an upload and never opens the uploaded file."""
 
 from pathlib import Path
 from typing import Any

@@ -119,12 +119,12 @@ class Style(NamedTuple):
 
 STYLES = {
     "report": Style(
-        stem_bias=True,  # NOTE: as in listing 7; the paper omits this bias (batch norm cancels it)
-        expand_always=True,  # NOTE: as in listing 6; torchvision omits expansion to the same width
-        activate_depthwise=False,  # NOTE: as in listing 6; the paper has this activation
-        activate_projection=True,  # NOTE: as in listing 6; the paper's projection is linear
-        se_bias=False,  # NOTE: as in listing 5; torchvision's squeeze and excitation have biases
-        se_multiple=1,  # NOTE: as in listing 5; torchvision rounds squeeze widths to multiples of 8
+        stem_bias=True,  # NOTE: as in listing 7, unlike the paper (batch norm cancels a bias)
+        expand_always=True,  # NOTE: as in listing 6, unlike torchvision
+        activate_depthwise=False,  # NOTE: as in listing 6, unlike the paper
+        activate_projection=True,  # NOTE: as in listing 6, unlike the paper
+        se_bias=False,  # NOTE: as in listing 5, unlike torchvision
+        se_multiple=1,  # NOTE: no rounding, as in listing 5; torchvision rounds to multiples of 8
         bn_eps=1e-5,
         bn_momentum=0.1,
     ),

@@ -96,8 +96,8 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
     """If names or shapes differ, raise ModelFolderError with a message that starts with `refused`.
 
-    Floating-point dtypes may differ, because decoded tensors are float32, but a network may be in
-    half precision.
+    Floating-point dtypes may differ: decoded tensors are always float32, while the network may be
+    in half precision.
     """
     for name in sorted(expected.keys() | tensors.keys()):
         given = describe(tensors.get(name), "missing")

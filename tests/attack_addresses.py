@@ -1,6 +1,6 @@
-"""The demo and an attacker in a network that has loopback alone: prints a list of what went wrong.
+"""Attacks the demo in a network that has only loopback, and prints a list of all failures.
 
-A second server stands for an address that must never be fetched; it counts requests.
+The demo must never send a request to a second server. That server records every request.
 """
 
 import fcntl
@@ -56,7 +56,7 @@ def start_loopback():
 
 
 def ask(host, method, path):
-    """The answer to a path that is sent exactly as it is."""
+    """The raw response to a request whose path is sent exactly as given."""
     name, port = host.split(":")
     with socket.create_connection((name, int(port)), timeout=20) as connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
@@ -65,7 +65,7 @@ def ask(host, method, path):
 
 
 def probe(host, port):
-    """Every spelling of an address or a file in every place that might read it."""
+    """Request an address and files in many spellings; yield the requests that are not refused."""
     address = f"http://127.0.0.1:{port}/x.png"
     forms = [address, quote(address, safe=""), quote(quote(address, safe=""), safe="")]
     forms += [address.upper(), f"%20{address}", address.replace("//", "/"), f"//127.0.0.1:{port}/x"]
@@ -79,7 +79,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Addresses in every field of a call."""
+    """Send calls with an address or a path in each field; yield the calls that are not refused."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]
@@ -100,7 +100,7 @@ def send(host, port):
 
 def main():
     start_loopback()
-    safehttpx.is_public_ip = lambda ip: True  # else gradio would not fetch from this machine
+    safehttpx.is_public_ip = lambda ip: True  # otherwise gradio refuses to fetch from loopback
     other = ThreadingHTTPServer(("127.0.0.1", 0), Secret)
     threading.Thread(target=other.serve_forever, daemon=True).start()
     options = launch_options() | {"quiet": True, "prevent_thread_lock": True}

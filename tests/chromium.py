@@ -1,4 +1,7 @@
-"""A browser for tests, with a fake camera and no way out. Without Chromium its tests fail."""
+"""Starts Chromium with a fake camera, and lets it reach only 127.0.0.1.
+
+Tests that use this fixture fail if Chromium is not installed.
+"""
 
 import shutil
 

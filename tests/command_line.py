@@ -1,4 +1,4 @@
-"""Runs the command line in the process of the tests."""
+"""Fixtures that run the command line in the process of the tests."""
 
 import io
 import sys
@@ -39,7 +39,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def cli(monkeypatch, capsysbinary):
-    """Runs a command in this process, which saves the import of torch: status, stdout, stderr."""
+    """A function that runs a command in this process, so that torch is not imported each time."""
 
     def call(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mobilenetv3-cifar", *map(str, arguments)])

@@ -1,11 +1,11 @@
-"""Shared by all tests: no network, a fixed seed, 600 real images, one working directory."""
+"""Fixtures and settings for all tests, such as a fixed seed and a ban on network access."""
 
 import os
 import socket
 from pathlib import Path
 
-# Set before torch is imported. With more threads than free processors, as in a container with a CPU
-# limit, threads wait for each other and a training step takes several times longer.
+# This must be set before torch is imported. If there are more threads than free processors, as in a
+# container with a CPU limit, the threads wait for each other and training is several times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from tests.networks import untrained
 from training.dataset.cifar10 import load_sample
 
-# Tests may be started from any directory; their subprocesses need the repository on their path.
+# Subprocesses of the tests import the repository's packages from the working directory.
 os.chdir(Path(__file__).parent.parent)
 
 os.environ |= {
@@ -25,8 +25,8 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
 
-# Modules that start a browser, a server or other processes, or train: `pytest -m "not slow"` leaves
-# them out.
+# These modules train, or start a browser, a server or other processes. `pytest -m "not slow"` skips
+# them.
 SLOW = {
     "test_api_docs",
     "test_cli",
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Fail a test that looks up any host but this machine."""
+    """Fail a test that looks up the address of any host other than this machine."""
     real = socket.getaddrinfo
 
     def only_loopback(host, *args, **kwargs):
@@ -85,7 +85,7 @@ def seeded():
     torch.manual_seed(0)
 
 
-# Networks with both heads, with and without enlargement, each with another score.
+# Two networks with different blocks and out-of-distribution scores. One enlarges its input images.
 EXPORTED = {
     "native": {"blocks": "cifar32", "ood_score": "energy", "ood_threshold": 2.0},
     "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5},
@@ -94,7 +94,7 @@ EXPORTED = {
 
 @pytest.fixture(scope="session", params=EXPORTED)
 def exported(request, sample, tmp_path_factory):
-    """The folder of a network with `model.onnx`; the export takes seconds."""
+    """A model folder with `model.onnx`, made once per session because an export takes seconds."""
     from mobilenetv3_cifar.export import export_onnx
 
     network = untrained(sample[0][:64], **EXPORTED[request.param])
@@ -112,8 +112,8 @@ def sample():
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
-    """The folder of the tiny run, trained to its end."""
-    from tests.tiny import tiny_run  # which loads accelerate
+    """The folder of a tiny run that was trained to its end."""
+    from tests.tiny import tiny_run  # imported here because it loads accelerate
 
     folder = tmp_path_factory.mktemp("uninterrupted")
     tiny_run(folder).train()
@@ -122,6 +122,6 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photograph():
-    """150 x 96 pixels of blurred colours."""
+    """An image of 150 x 96 pixels with blurred colours."""
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""A demo to test: three untrained networks with made-up figures, served on a free port."""
+"""Serves a demo with three untrained networks and invented metrics on a free port."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,second
 def make_metrics(name, accuracy, model):
     matrix = np.full((10, 10), 10)
     np.fill_diagonal(matrix, 910)
-    matrix[3, 5] = 77  # cats taken for dogs
+    matrix[3, 5] = 77  # cats classified as dogs
     scores = {"precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 1000}
     measured = {"accuracy": accuracy, "loss": 1.0}
     return {
@@ -69,7 +69,7 @@ def cat():
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """The three networks as the only shipped variants, for one test file."""
+    """The folder of the three networks, which replace the shipped variants in one test module."""
     from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")
@@ -112,7 +112,7 @@ def page(shipped):
 
 @pytest.fixture(scope="module")
 def url(page, lookups):
-    """Where the demo is served, without the last slash."""
+    """The demo's address without a slash at the end."""
     from demo import launch_options
 
     with socket.socket() as free:

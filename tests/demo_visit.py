@@ -1,9 +1,9 @@
-"""Visits of the demo in a browser, for tests."""
+"""Opens the demo in a browser for tests."""
 
 import pytest
 from playwright.sync_api import expect
 
-EXPECTED_CONSOLE = {"Method not implemented."}  # gradio's own, on every page
+EXPECTED_CONSOLE = {"Method not implemented."}  # gradio logs this on every page
 PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
 SLOW = 30_000  # milliseconds, for a busy machine
 expect.set_options(timeout=SLOW)
@@ -11,7 +11,7 @@ expect.set_options(timeout=SLOW)
 
 @pytest.fixture
 def visit(browser, url):
-    """Open the page; at the end nothing may have left its origin or complained in the console."""
+    """Open the page. At the end, fail on requests to other origins or on unexpected messages."""
     requests, console, contexts = [], [], []
 
     def open_page(width=1280, scheme="light", address="", height=844):

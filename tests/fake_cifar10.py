@@ -1,4 +1,4 @@
-"""CIFAR-10's packagings in miniature: honest ones, made of given rows, and hostile ones."""
+"""Writes small files, both valid and hostile, in the formats in which CIFAR-10 is distributed."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from training.dataset import sources
 
-PER_BATCH = 4  # images, where the real batches have 10,000
+PER_BATCH = 4  # images; the real batches have 10,000
 
 
 def tar(path, files):
@@ -44,7 +44,7 @@ def png(pixels):
 
 
 def hub_tables(folder, rows, order=(3, 2, 1, 4, 0)):
-    """Parquet files as the Hub has them, the training batches in another order."""
+    """Write parquet files like the Hub's, which have the training batches in another order."""
     (folder / "plain_text").mkdir(exist_ok=True)
     blocks = rows.reshape(6, PER_BATCH, -1)
     for name, indices in zip(sources.HUB_FILES, (order, (5,)), strict=True):
@@ -82,7 +82,7 @@ def cut(folder, rows):
 
 
 def claiming(folder, size, kind=tarfile.REGTYPE):
-    """An archive whose first header claims a member of `size` bytes."""
+    """Write an archive whose first header claims a member of `size` bytes."""
     member = tarfile.TarInfo("test.bin")
     member.size, member.type = size, kind
     content = gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
@@ -118,7 +118,7 @@ def npm_files(folder, labels=b"[]", sheet=b""):
 
 
 def bomb(folder):
-    """More zeros than may be unpacked, in a member of no interest."""
+    """Write an archive with more zeros than may be unpacked, in a member that has no images."""
     with gzip.open(folder / "cifar-10-binary.tar.gz", "wb", compresslevel=1) as file:
         member = tarfile.TarInfo("zeros")
         member.size = 50 << 20

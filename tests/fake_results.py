@@ -1,4 +1,4 @@
-"""Invented results of experiments, for the tests of tables, cards and claims."""
+"""Invents results of experiments for the tests of tables, cards and claims."""
 
 import dataclasses
 
@@ -80,7 +80,7 @@ def learning_rates(epochs):
 
 
 def history(epochs, **columns):
-    """Steady learning; `columns` replaces some of them, one item per epoch."""
+    """The history of steady learning. `columns` replaces some columns, with one value per epoch."""
     steady = {
         "epoch": [float(epoch) for epoch in range(1, epochs + 1)],
         "lr": learning_rates(epochs),
@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """`seeds` holds the other seeds' test accuracies; each is also their validation accuracy."""
+    """Results of an experiment. `seeds` gives both test and validation accuracy of other seeds."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

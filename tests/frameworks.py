@@ -1,9 +1,10 @@
-"""Short fine-tunings by the training frameworks that people use, each saved and loaded again.
+"""Fine-tunes networks with popular training frameworks, then saves and loads each network.
 
     python -m tests.frameworks            needs pip install transformers lightning timm
 
-The test suite runs the one with accelerate; the others would bring 190 MB of packages. The last
-check is the recipe of docs/comparison.md: a network with paper blocks in a transformers pipeline.
+The test suite runs only the fine-tuning with accelerate, because the other frameworks need 190 MB
+of packages. The last check follows the recipe of docs/comparison.md, which loads a network with
+paper blocks into a transformers pipeline.
 """
 
 import json
@@ -23,11 +24,11 @@ from training.dataset.cifar10 import load_sample
 
 STEPS, BATCH = 24, 32
 LABELS = ["animal", "vehicle"]
-VEHICLES = (0, 1, 8, 9)  # of CIFAR-10's classes
+VEHICLES = (0, 1, 8, 9)  # indices of CIFAR-10's classes
 
 
 class Images(Dataset):
-    """The sample of CIFAR-10, as a transformers dataset: pixels float32 (3, 32, 32) and label."""
+    """The CIFAR-10 sample as dictionaries of float32 pixels (3, height, width) and a label."""
 
     def __init__(self, model: MobileNetV3Cifar) -> None:
         images, labels = load_sample()
@@ -43,7 +44,7 @@ class Images(Dataset):
 
 
 def make_model() -> MobileNetV3Cifar:
-    """A trained body under an untrained last layer; the small input keeps the steps short."""
+    """A trained network with a new last layer. Its small input size keeps the steps short."""
     return MobileNetV3Cifar.from_pretrained(
         "small-dropout0-epochs10-cosine", labels=LABELS, image_size=64, dropout=0.1
     )
@@ -85,11 +86,11 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         max_steps=STEPS,
         per_device_train_batch_size=BATCH,
         learning_rate=1e-3,
-        save_steps=STEPS // 2,  # its checkpoints hold our weights as safetensors
+        save_steps=STEPS // 2,  # the Trainer saves checkpoints as safetensors
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
-        label_names=["labels"],  # the Trainer would look for them in the signature of forward
+        label_names=["labels"],  # otherwise the Trainer looks for labels in forward's signature
         use_cpu=True,
         report_to=[],
         disable_tqdm=True,
@@ -117,7 +118,7 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
             return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
     classifier = Classifier()
-    classifier.network.train()  # Lightning leaves it in the mode that from_pretrained gives
+    classifier.network.train()  # Lightning would keep it in evaluation mode
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=STEPS,
@@ -132,7 +133,7 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
 
 
 def pipeline_difference(folder: Path) -> float:
-    """How far the probabilities of a transformers pipeline, by way of timm, are from our own."""
+    """The largest difference in probability between a network and its copy in a pipeline."""
     import timm
     from transformers import pipeline
 
@@ -143,7 +144,7 @@ def pipeline_difference(folder: Path) -> float:
     timm.models.save_for_hf(other, folder, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
     config["label_names"] = list(model.config.labels)
-    config["model_args"] = {"bn_eps": 1e-3}  # transformers gives num_classes itself
+    config["model_args"] = {"bn_eps": 1e-3}  # transformers passes num_classes itself
     config["pretrained_cfg"] |= {
         key: model.pretrained_cfg[key]
         for key in config["pretrained_cfg"]
@@ -159,7 +160,7 @@ def pipeline_difference(folder: Path) -> float:
 
 
 def check(finetune: Callable[[Path], MobileNetV3Cifar]) -> float:
-    """Fine-tune, save, load, compare; return the accuracy on the images it learned from."""
+    """Fine-tune a network, check that it is loaded unchanged, and return its training accuracy."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         trained = finetune(Path(temporary)).cpu().eval()

@@ -1,9 +1,9 @@
-"""Mutate a small model folder and load each mutant: a named refusal, or exactly what the file says.
+"""Mutate files of a small model folder. Each mutant must be refused or read exactly as written.
 
     python -m tests.fuzz_weights --weights 100000 --configs 5000
 
-A mutated weights file gets its hash put right in the config, so that the reader itself is tried and
-not the hash. What it accepts is compared, bit for bit, with a second, independent reading.
+The config gets the hash of each mutated weights file, because otherwise the hash check alone would
+refuse every mutant. Accepted weights are compared bit for bit with those of an independent reader.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mobilenetv3_cifar.folder import read_folder, write_folder
 CONFIG = MobileNetV3Cifar(dropout=0.7).config
 TENSORS = {
     "norm.num_batches_tracked": torch.tensor(7),
-    "norm.running_var": torch.tensor([0.1, 1e-9, 3e4]),  # float32: half precision would lose it
+    "norm.running_var": torch.tensor([0.1, 1e-9, 3e4]),  # half precision cannot hold these values
     "stem.bias": torch.tensor([-0.0, 0.5]),
     "stem.weight": torch.arange(6.0).reshape(2, 3),
 }
@@ -51,7 +51,7 @@ ODD_BYTES = (b"{", b"}", b"[", b'"', b"\\", b"\0", b"\xff", b"9" * 20, b"NaN", b
 
 @dataclasses.dataclass
 class Outcome:
-    """Of a run of mutants: how many were refused or read, the slowest, the memory gained."""
+    """The numbers of refused and accepted mutants, the slowest load, and the growth in memory."""
 
     refused: int = 0
     read: int = 0
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
-    """One to three small accidents: flips, cuts, insertions, repeats, odd syntax."""
+    """Make one to three small changes: bit flips, cuts, insertions, repeats or odd syntax."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(content) + 1)
         to = min(len(content), at + chance.randint(1, 16))
@@ -77,7 +77,7 @@ def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_header(content: bytes, chance: random.Random) -> bytes:
-    """Change one field of the header, and write it with a length that fits."""
+    """Change one field of the header, and adjust the length that the file gives for the header."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     name = chance.choice(list(header))
@@ -110,7 +110,7 @@ def mutate_header(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_config(content: bytes, chance: random.Random) -> bytes:
-    """A wrong value, a missing, unknown or doubled key, or an accident among the bytes."""
+    """Set a wrong value, drop, add or repeat a key, or change some bytes."""
     values = json.loads(content)
     key = chance.choice(list(values))
     action = chance.choice(("value", "drop", "unknown", "double", "bytes", "bytes"))
@@ -127,7 +127,7 @@ def mutate_config(content: bytes, chance: random.Random) -> bytes:
 
 
 def reference(content: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a weights file, read by the format's description alone."""
+    """The tensors of a weights file, read by code that follows only the format's description."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data = content[8 + length :]
@@ -164,7 +164,7 @@ def read_config(folder: Path, content: bytes) -> None:
 
 
 def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
-    """Load `count` mutants of "weights" or "configs"; any error but the named one gets out."""
+    """Load `count` mutants of "weights" or "configs". Only a ModelFolderError is caught."""
     chance, outcome = random.Random(seed), Outcome()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")

@@ -1,4 +1,4 @@
-"""An empty Hub for each test, that this process's client takes for the real one, and a folder."""
+"""Fixtures that give each test an empty local Hub and a model folder to push."""
 
 import contextlib
 import socket
@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def loopback(server, monkeypatch, tmp_path):
-    """An empty Hub that this process's client takes for the real one, and a cache of its own."""
+    """An empty Hub. This process's client uses it in place of the real Hub, with a new cache."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
     server.headers, server.malformed = {}, None
@@ -37,7 +37,7 @@ def loopback(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model folder with a card, a measurement, and things that must not be pushed."""
+    """A model folder with a card, metrics, and stray files that must not be pushed."""
     path = tmp_path / "folder"
     model = MobileNetV3Cifar(dropout=0.3).half()  # half the bytes to send
     model.save_pretrained(path)
@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def pushed(loopback, folder):
-    """The Hub with that folder in a repository."""
+    """The Hub with a repository to which the files of `folder` were pushed."""
     files = {name: (folder / name).read_bytes() for name in push.files_to_push(folder)}
     loopback.blobs |= {sha256(content): content for content in files.values()}
     loopback.repos[REPO_ID] = Repo()
@@ -71,7 +71,7 @@ def send(folder, **options):
 
 @contextlib.contextmanager
 def serve() -> Iterator[LoopbackHub]:
-    """A Hub on 127.0.0.1 with its CDN on 127.0.0.2, at one free port, until the block ends."""
+    """Run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, on the same free port, during the block."""
     hub_socket = socket.create_server(("127.0.0.1", 0))
     port = hub_socket.getsockname()[1]
     cdn_socket = socket.create_server(("127.0.0.2", port))
@@ -87,7 +87,7 @@ def serve() -> Iterator[LoopbackHub]:
 
 
 def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Let this process's client take `hub` for the real one, with its cache and token in `home`."""
+    """Make this process's client use `hub` as the Hub, and keep its cache and token in `home`."""
     for name, value in {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",

@@ -1,7 +1,7 @@
-"""The demo's server around a page that starts at once: one image, and functions without networks.
+"""The demo's server with a simple page that has no networks and therefore starts fast.
 
-As a program, `python -m tests.light_demo`: reads a folder and a port from each line of standard
-input, and forks a server for them; prints its process id.
+`python -m tests.light_demo` reads a folder and a port from each line of standard input. For each
+line, it forks a server and prints the server's process id.
 """
 
 import io
@@ -68,7 +68,7 @@ def noise(size=(32, 32)):
 
 
 def slow_gif(size=9_900_000):
-    """A GIF of empty comments: Pillow takes minutes to find its first frame."""
+    """A GIF with so many empty comments that Pillow needs minutes to find the first frame."""
     gif = encode(Image.new("P", (32, 32)), "GIF")
     start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
     return gif[:start] + b"!\xfe\0" * ((size - len(gif)) // 3) + gif[start:]
@@ -91,7 +91,7 @@ def connect(url):
 
 
 def upload(http, data, name="image.png"):
-    """Send a file as a visitor's browser does; the path that the server gave it."""
+    """Upload a file as a browser does, and return the path that the server gave the file."""
     answer = http.post("/gradio_api/upload", files={"files": (name, data)})
     answer.raise_for_status()
     return answer.json()[0]
@@ -102,8 +102,8 @@ def file_at(path):
 
 
 def call(http, name, *values):
-    """Call a function: ("complete", its results), ("error", its message) or (status, details)."""
-    body = json.dumps({"data": values})  # httpx cannot write every text
+    """Call a function; return ("complete", results), ("error", message) or (status, details)."""
+    body = json.dumps({"data": values})  # httpx cannot encode lone surrogates
     joined = http.post(f"/gradio_api/call/{name}", content=body, headers=JSON)
     if joined.status_code != 200:
         return joined.status_code, joined.text

@@ -1,4 +1,4 @@
-"""The page of `light_demo` to test, served on a free port."""
+"""Serves the page of `light_demo` on a free port for tests."""
 
 import pytest
 

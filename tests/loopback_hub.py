@@ -1,8 +1,8 @@
-"""A local Hub: the part of huggingface.co that the real client needs to push and pull models.
+"""A local Hub that implements the parts of huggingface.co needed to push and load models.
 
-Repositories live in memory as immutable commits. Large files go by git-lfs and come from a second
-host, 127.0.0.2, as the Hub's come from a CDN. Its transport xet is not supported: clients must
-run with HF_HUB_DISABLE_XET=1. `faults` makes requests fail: {name: how many times}.
+Repositories are kept in memory as immutable commits. Clients upload large files with git-lfs, and
+download them from 127.0.0.2, which stands for the Hub's CDN. Clients must set HF_HUB_DISABLE_XET=1,
+because xet is not supported. `faults` counts, by name, how often each fault is still to occur.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ TOKEN = "hf_loopbackloopbackloopback"
 
 
 class RefusalError(Exception):
-    """An answer as the Hub gives it: a status, the code the client looks for, and why."""
+    """An error response of the Hub, with the headers that the client reads."""
 
     def __init__(self, status: int, code: str | None, why: str, sha: str | None = None) -> None:
         headers = {"X-Error-Message": why, "X-Error-Code": code, "X-Repo-Commit": sha}
@@ -32,7 +32,7 @@ class RefusalError(Exception):
 
 
 class LoopbackHub:
-    """The server's state; `app` is what answers."""
+    """The server's state. `app` is the web application that answers requests."""
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -42,8 +42,8 @@ class LoopbackHub:
         self.faults: Counter[str] = Counter()
         self.requests: list[str] = []  # "METHOD path", in order
         self.tokens_at_cdn: list[str] = []
-        self.headers: dict[str, str] = {}  # of every file, in place of the right ones
-        self.malformed: str | None = None  # what to say of a repository
+        self.headers: dict[str, str] = {}  # override the headers of file responses
+        self.malformed: str | None = None  # replaces the description of a repository
         api = "/api/models/{owner}/{name}"
         self.app = Starlette(
             exception_handlers={RefusalError: lambda request, refusal: refusal.response},
@@ -68,7 +68,7 @@ class LoopbackHub:
         )
 
     def break_once(self, fault: str) -> bool:
-        """Whether the fault is to happen now; counts it down."""
+        """Whether the fault is to occur now. If so, its count is reduced by one."""
         happens = self.faults[fault] > 0
         self.faults[fault] -= happens
         return happens
@@ -231,7 +231,7 @@ class LoopbackHub:
 
 
 async def forever(seconds: float) -> AsyncIterator[bytes]:
-    """Thousands of bytes at once, forever, or one after the other."""
+    """An endless stream: single bytes with pauses of `seconds`, or large chunks without pauses."""
     while True:
         yield b"x" * (1 if seconds else 65536)
         await asyncio.sleep(seconds)

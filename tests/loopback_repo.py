@@ -1,20 +1,20 @@
-"""The repositories of `loopback_hub`, in memory, and the hashes of their files."""
+"""The in-memory repositories of `loopback_hub`, and the hashes of their files."""
 
 import dataclasses
 import hashlib
 import json
 
-LARGE = (".safetensors", ".onnx", ".png")  # what the Hub's own .gitattributes sends by git-lfs
+LARGE = (".safetensors", ".onnx", ".png")  # stored with git-lfs, as on the real Hub
 
 
 @dataclasses.dataclass
 class Repo:
-    """Commits by hash, each a whole tree {path: content}; branches and pull requests are refs."""
+    """A repository of commits, each a full tree {path: content}. Pull requests are also refs."""
 
     private: bool = False
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
     refs: dict[str, str] = dataclasses.field(default_factory=dict)
-    messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit
+    messages: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)  # by commit hash
 
     def commit(
         self, ref: str, tree: dict[str, bytes], title: str = "By hand", description: str = ""
@@ -34,7 +34,7 @@ class Repo:
         return {"sha": sha, "private": self.private, "tags": [], "siblings": files}
 
     def list_commits(self) -> list[dict[str, object]]:
-        """All commits, last first: this Hub keeps no parents, and the client asks for the head."""
+        """All commits of the repository, newest first. The requested revision is ignored."""
         same = {"date": "2026-01-01T00:00:00.000Z", "authors": [{"user": "someone"}]}
         return [
             {"id": oid, "title": title, "message": message, **same}
@@ -47,7 +47,7 @@ def sha256(content: bytes) -> str:
 
 
 def file_oid(path: str, content: bytes) -> str:
-    """What the Hub calls a file by: SHA-256 of a large one, git's own hash of a small one."""
+    """The Hub's id of a file: the SHA-256 of a large file, or git's blob hash of a small file."""
     if path.endswith(LARGE):
         return sha256(content)
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -1,4 +1,4 @@
-"""Networks that distinguish images without any training, for tests of predictions and maps."""
+"""Makes untrained networks that distinguish images, for tests of predictions and maps."""
 
 import numpy as np
 import torch
@@ -9,11 +9,11 @@ from training.loop.validation import to_inputs
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
-    """In evaluation mode; batch norm fits `images`."""
+    """A network in evaluation mode with the batch-norm statistics of `images`."""
     torch.manual_seed(0)
     network = MobileNetV3Cifar(**settings)
     for block in network.features.blocks:
-        if settings.get("blocks") == "cifar32":  # it starts at 0, which would leave the blocks out
+        if settings.get("blocks") == "cifar32":  # the weight starts at 0, which disables a block
             torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
     network.eval()
     update_bn([to_inputs(torch.from_numpy(images), network)], network)

@@ -1,4 +1,4 @@
-"""The snippets of docs/api.md, run in order as a reader would; and the example beside it."""
+"""These tests run the snippets of docs/api.md in order, and the fine-tuning example."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sam
 
 
 def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
-    """From the ten classes to two: vehicles and animals."""
+    """The example fine-tunes a network of ten classes to tell vehicles from animals."""
     images, labels = sample
     vehicles = np.isin(labels, [0, 1, 8, 9])
     for name, chosen in (("vehicle", vehicles), ("animal", ~vehicles)):

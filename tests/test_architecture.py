@@ -1,4 +1,4 @@
-"""The tables against the report's counts, and the "paper" blocks against torchvision's network."""
+"""These tests compare networks with the report's counts and with torchvision's networks."""
 
 from itertools import pairwise
 
@@ -36,10 +36,10 @@ def test_paper_network_has_the_published_imagenet_parameters(size, count):
 def test_paper_network_gives_torchvisions_outputs_with_torchvisions_weights(size):
     theirs = IMAGENET[size](num_classes=10).eval()
     ours = MobileNetV3Cifar(size=size, blocks="paper").eval()
-    # The two list the same tensors in the same order; only names and 1x1 shapes differ.
+    # Both networks list the same tensors in the same order. Only names and 1x1 shapes differ.
     weights = zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True)
     ours.load_state_dict({name: value.reshape(own.shape) for (name, own), value in weights})
-    for module in theirs.modules():  # statistics that a fresh network does not have
+    for module in theirs.modules():  # the outputs below hardly depend on these values
         if isinstance(module, torch.nn.BatchNorm2d):
             assert (module.eps, module.momentum) == (1e-3, 0.01)
     inputs = torch.randn(2, 3, 224, 224)

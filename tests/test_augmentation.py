@@ -1,4 +1,4 @@
-"""Each augmentation of a whole batch against a slow, plain implementation for the same draws."""
+"""These tests compare augmentations of a batch with slow, plain code that uses the same draws."""
 
 import math
 
@@ -23,9 +23,9 @@ from training.loop.augmentation import (
 )
 from training.loop.draws import Draws, Normalization
 
-# Grey levels of 255: torchvision rounds the enlarged image to whole ones, twice.
+# The tolerance in grey levels from 0 to 255. Torchvision rounds twice to whole grey levels.
 ROUNDING = 1.01
-# Fraction of values that may differ more: a rotated coordinate on the edge between two pixels.
+# The fraction of values that may differ more, at rotated coordinates on the edge of two pixels.
 EDGES = 0.002
 NORM = Normalization(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
 REPORT = (Flip(), EnlargeRotate(10.0, 224))
@@ -159,7 +159,7 @@ def test_a_probability_of_zero_never_mixes(images):
 
 
 def bilinear(image, y, x):
-    """One sample of a (h, w) array at fractional pixel centres, reflecting at the border."""
+    """The value of a (h, w) array at a fractional position, with reflection at the border."""
     height, width = image.shape
 
     def reflect(value, size):

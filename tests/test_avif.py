@@ -1,4 +1,4 @@
-"""AVIF files whose boxes claim fewer pixels than their frames have."""
+"""These tests open AVIF files whose boxes claim fewer pixels than their frames have."""
 
 import io
 
@@ -39,10 +39,10 @@ def test_the_size_of_the_frames_decides_and_not_the_claim(monkeypatch, mode, opt
 
 
 def header(width, height):
-    """A unit with the sequence header of a still image."""
+    """An AV1 unit that contains the sequence header of a still image."""
     bits = f"00011{0:05b}{15:04b}{15:04b}{width - 1:016b}{height - 1:016b}"
     content = int(bits.ljust(56, "0"), 2).to_bytes(7, "big")
-    return b"\x0a\x87\0" + content  # its size in two bytes: units may waste space
+    return b"\x0a\x87\0" + content  # the size may take two bytes where one would do
 
 
 def iloc(version, method, *extents):

@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic and report; the measurements themselves are run by hand."""
+"""These tests check the benchmarks' arithmetic and report. The benchmarks are run by hand."""
 
 import sys
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What a card says, for the report's experiments, controls and our own networks."""
+"""These tests check the model cards of report experiments, controls and our own networks."""
 
 import dataclasses
 import json

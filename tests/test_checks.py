@@ -1,4 +1,4 @@
-"""Each claim on results where it holds, where it does not, and where nothing can be decided."""
+"""These tests judge each claim on results that confirm it, contradict it or decide nothing."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-STILL = [0.700, 0.701, 0.699, 0.700]  # noise of four epochs: sd 0.0008, interval of a change 0.0037
+STILL = [0.700, 0.701, 0.699, 0.700]  # noise with sd 0.0008; changes count above 0.0037
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
 def decide(name, says, *several):
-    """Verdict and figures of the claim of `name` whose text contains `says`."""
+    """The verdict and figures of the claim about `name` whose text contains `says`."""
     (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
     return judge(claim, by_name(*several))
 
@@ -61,7 +61,7 @@ def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(te
 
 
 def five_epochs(train, valid):
-    """Five and four epochs, three seeds each; seeds 1 and 2 differ little from seed 0."""
+    """Results after five and after four epochs, each with three seeds that differ little."""
     four = results(S4, 0.7, train=0.76, valid=0.74, seeds=(0.741, 0.739))
     five = results(S5, 0.7, train=train, valid=valid, seeds=(valid + 0.003, valid - 0.001))
     return five, four
@@ -174,7 +174,7 @@ def test_statements_about_the_method_are_computed():
         (
             S10,
             "begins to widen",
-            OPEN,  # validation loss still falls during epoch 6: its middle explains the gap
+            OPEN,  # validation loss falls during epoch 6, which explains the gap
             {"valid_loss": [1.0] * 5 + [0.9] * 5, "train_loss": [0.74] * 6 + STILL},
         ),
         (

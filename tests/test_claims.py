@@ -1,4 +1,4 @@
-"""The list of claims: what they need, and the order of settings."""
+"""These tests check which results the claims need, and how pairs of settings are compared."""
 
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import by_name, results
@@ -25,7 +25,7 @@ def test_only_pairs_that_the_report_has_far_apart_are_compared():
     pairs = compare_order(by_name(small, ten, large))
     assert [(one, other, verdict) for one, other, verdict, _ in pairs] == [
         (S10, S4, "not confirmed"),
-        (L4, S4, "not decidable"),  # within the variation: a tie
+        (L4, S4, "not decidable"),  # the difference is within the variation
     ]
     assert compare_order(by_name(results(S4), results(L3))) == []
 

@@ -1,4 +1,4 @@
-"""The command line, as a shell runs it: output formats, exit codes, one clear line on bad input."""
+"""These tests check the command line's output formats, exit codes and one-line errors."""
 
 import contextlib
 import csv
@@ -234,7 +234,7 @@ def test_on_a_terminal_the_bar_does_not_share_a_line_with_predictions(
     ):
         os.close(terminal)
         shown = b""
-        with contextlib.suppress(OSError):  # how Linux says that the terminal is closed
+        with contextlib.suppress(OSError):  # Linux raises this when the terminal is closed
             while data := os.read(main_end, 10_000):
                 shown += data
     os.close(main_end)

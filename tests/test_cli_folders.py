@@ -1,4 +1,4 @@
-"""Commands over folders of images: evaluate, explain, and the calibration of an 8-bit export."""
+"""These tests run `evaluate`, `explain` and the 8-bit `export` on folders of images."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ pytest_plugins = ["tests.command_line"]
 
 @pytest.fixture
 def labelled(tmp_path, sample):
-    """A folder per label with three images each, and stray files as in real folders."""
+    """A folder with a subfolder of three images per label, and stray files as in real folders."""
     folder = tmp_path / "labelled"
     for label, index in (("cat", 3), ("ship", 8)):
         (folder / label).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Configs: each field out of its bounds is refused by name, in a file and as an argument."""
+"""These tests check that invalid config fields are refused by name, in files and arguments."""
 
 import dataclasses
 import json

@@ -1,6 +1,7 @@
-"""On a GPU: float32 runs resume bit for bit, steps do not wait, and gradients are right.
+"""These tests train on a GPU and check that runs resume, steps do not wait and gradients are right.
 
-Runs in bfloat16 are not bit-exact: each process chooses the fastest convolutions anew.
+Only float32 runs must resume bit for bit. In bfloat16, each process chooses the fastest
+convolutions anew, so its results differ slightly.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batc
 
 
 def interrupted_run(folder, experiment, monkeypatch):
-    """Stop in the middle of the second epoch, and go on as another process would."""
+    """Interrupt a run in its second epoch, and resume it as a new process would."""
     run = tiny_run(folder, experiment, device="cuda")
     steps, step = run.learner.steps_per_epoch, run.learner.step
 
@@ -53,7 +54,7 @@ def test_a_compiled_bfloat16_run_trains_and_resumes(tmp_path, monkeypatch):
 def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
     learner: Learner = tiny_run(tmp_path, experiment, device="cuda").learner
     batch = torch.arange(64, device="cuda")
-    for step in range(5):  # the first steps compile and record, and wait for that
+    for step in range(5):  # the first steps wait for compilation and recording
         learner.step(step, batch)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -64,7 +65,7 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Steps of one learner are replayed, those of the other are not; rates change meanwhile."""
+    """Only one learner replays recorded steps. The learning rates of both change meanwhile."""
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")

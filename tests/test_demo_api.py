@@ -1,4 +1,4 @@
-"""The demo's API, called as programs call it."""
+"""These tests call the demo's API as other programs do."""
 
 import re
 import shutil

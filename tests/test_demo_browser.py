@@ -1,4 +1,4 @@
-"""The demo in a real browser, used as a visitor uses it."""
+"""These tests use the demo in a real browser, as a visitor does."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ from tests.demo_visit import answered, show
 pytest_plugins = ["tests.chromium", "tests.demo_server", "tests.demo_visit"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 EXAMPLE = ASSETS / "dog.png"
-TABS = {  # and what is there once the tab has been filled
+TABS = {  # tab: an element that appears once the tab is filled
     "Try it": "#answer .heat",
     "Test images": "#images button",
     "Overfitting": "#fitting svg",
@@ -97,7 +97,7 @@ def test_a_photograph_is_reduced_before_it_is_sent_and_loses_its_metadata(visit,
         show(page, tmp_path / "photo.jpg")
     body = sent.value.post_data_buffer
     assert answered(page)
-    if body is not None:  # Chromium does not always keep it
+    if body is not None:  # Chromium does not always keep the body
         assert len(body) < (tmp_path / "photo.jpg").stat().st_size / 4
         assert b"a secret place" not in body
     size = page.locator("#image img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
@@ -107,7 +107,7 @@ def test_a_photograph_is_reduced_before_it_is_sent_and_loses_its_metadata(visit,
 def test_opacity_is_blended_in_the_browser(visit, monkeypatch):
     page = visit(address="?image=dog")
     answered(page)
-    monkeypatch.setattr("demo.answers.explain", None)  # any request to the network now fails
+    monkeypatch.setattr("demo.answers.explain", None)  # the server can make no new maps
     page.locator(".opacity:visible").fill("0.9")
     heat = page.locator("#answer .heat").first
     assert heat.evaluate("image => getComputedStyle(image).opacity") == "0.9"
@@ -150,7 +150,7 @@ def test_every_network_answers_and_no_image_is_broken(visit):
 def test_the_answer_follows_what_a_visitor_does_to_the_image(visit):
     page = visit(address="?image=dog&view=change")
     answered(page)
-    maps = page.locator("#answer .maps")  # its style holds the image that was classified
+    maps = page.locator("#answer .maps")  # the style contains the classified image
     expect(page.locator("#answer .bars li")).to_have_count(10)
     before = maps.get_attribute("style")
     page.get_by_label("range slider for Rotate").fill("180")
@@ -191,7 +191,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
 
 def test_a_click_on_a_test_image_survives_restoring_an_address(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
-    page.locator("#images button").first.click()  # as soon as there is one
+    page.locator("#images button").first.click()  # as soon as one exists
     expect(page.locator("#explained")).to_contain_text("Test image")
     expect(page.locator("#images button")).to_have_count(30)
     page.locator("#images button").nth(3).click()

@@ -1,4 +1,4 @@
-"""The process that opens visitors' images: its answers, its end and its restart."""
+"""These tests check the answers and restarts of the process that opens visitors' images."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ from tests.light_demo import encode, noise, slow_gif
 
 @pytest.fixture
 def own(monkeypatch, tmp_path):
-    """The folder of the process, and budgets of which nothing is used."""
+    """The folder of the decoder process. All budgets are unused at the start."""
     monkeypatch.setattr(folder, "own_folder", lambda: tmp_path)
     monkeypatch.setattr(budgets, "used", defaultdict(float))
     (tmp_path / "sent").mkdir()
@@ -30,7 +30,7 @@ def own(monkeypatch, tmp_path):
 
 
 def visit(*steps):
-    """Run the steps with one decoder; their results."""
+    """Run the steps with one decoder, and return their results."""
 
     async def run():
         started = Decoder()

@@ -1,4 +1,4 @@
-"""However the demo's server ends, no file that visitors sent is left."""
+"""These tests check that no file of a visitor is left, however the demo's server ends."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ HALF = (
 
 @pytest.fixture(scope="module")
 def servers():
-    """A program that forks servers; those that a failed test has left are killed."""
+    """A program that forks servers. Servers that failed tests leave running are killed later."""
     command = [sys.executable, "-m", "tests.light_demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
@@ -53,7 +53,7 @@ def start(servers, base):
 
 
 def left(base):
-    """The names of all files: unlike `rglob`, `walk` does not mind that they vanish meanwhile."""
+    """The names of all files in a folder. Unlike `rglob`, `walk` tolerates that files vanish."""
     return [name for _, _, names in os.walk(base) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""The demo's queue: visitors take turns, and abandoned events are dropped."""
+"""These tests check that the demo's queue gives visitors turns and drops abandoned events."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ def event(address, session, number=0, age=0.0):
 
 @pytest.fixture
 def fair():
-    """A queue with one place, and no server."""
+    """A queue without a server. It processes one event at a time."""
     made = FairQueue(
         live_updates=False,
         concurrency_count=1,

@@ -1,4 +1,4 @@
-"""The parts of the demo's server: routes, budgets, folder, log, end."""
+"""These tests check the routes, budgets, folder, log and shutdown of the demo's server."""
 
 import asyncio
 import logging
@@ -162,11 +162,11 @@ def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
         except RuntimeError:
             logging.getLogger(name).exception("Another place")
     assert caplog.messages.count("Another place") == 3
-    assert len(caplog.messages) == log.MOST + 3  # the loggers are used in one place here
+    assert len(caplog.messages) == log.MOST + 3  # all warnings come from one line of code
     assert len(caplog.text) < (log.MOST + 3) * 5000
     assert (
         log.is_rare in logging.getLogger("uvicorn.error").filters
-    )  # a server changes its handlers
+    )  # a server replaces the logger's handlers but keeps its filters
 
 
 def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""The demo as a Space: the deployed files suffice to run it, and pin the tested versions."""
+"""These tests check that a Space gets all files to run the demo, and pins the tested versions."""
 
 import re
 import subprocess
@@ -60,7 +60,7 @@ def fake(monkeypatch):
 
 
 def changes(hub):
-    """What the last commit sends, and what it deletes."""
+    """The files that the last commit sends, and the paths that it deletes."""
     sent = [each for each in hub.operations if isinstance(each, CommitOperationAdd)]
     gone = [each.path_in_repo for each in hub.operations if each not in sent]
     return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone

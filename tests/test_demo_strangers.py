@@ -1,4 +1,4 @@
-"""The demo and untrusted visitors: allowed requests, and files that they must never get."""
+"""These tests send the demo malformed and forbidden requests, as an attacker might."""
 
 import json
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 
 
 def test_no_spelling_of_an_address_leaves_a_network_without_others(tmp_path):
-    """In a network namespace, with a second server for the address; prints what went wrong."""
+    """The attack runs in a separate network namespace, and prints a list of all failures."""
     command = ["unshare", "-rn", sys.executable, "-m", "tests.attack_addresses"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
     found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
@@ -133,4 +133,4 @@ def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):
     with connect(url) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: demo\r\nX: ")
         with suppress(ConnectionResetError):
-            assert slow.recv(1000) == b""  # closed; if it stays open this times out
+            assert slow.recv(1000) == b""  # the server closed it; otherwise this times out

@@ -1,4 +1,4 @@
-"""What the first tab of the demo shows: answers, maps, changed images."""
+"""These tests check the answers, maps and changed images in the first tab of the demo."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Metrics against cases worked out by hand, and counts rather than means of batch means."""
+"""These tests compare metrics with values worked out by hand."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
     precisions, recalls = [2 / 3, 1 / 2, 1 / 2, 1, 1, 1], [2 / 3, 1 / 2, 1, 1, 1, 1 / 2]
     assert found["precision_macro"] == pytest.approx(sum(precisions) / 6)
     assert found["recall_macro"] == pytest.approx(sum(recalls) / 6)
-    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # true a: two a, one b
+    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # two a's as a, one as b
     assert found["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
 
 
@@ -65,7 +65,7 @@ def test_loss_is_the_mean_over_images():
 
 
 def test_calibration_error_is_the_gap_of_confidence_and_accuracy_in_each_bin():
-    # Four answers at 0.9, three right; two at 0.6, one right: gaps 0.15 and 0.1.
+    # Three of four answers at 0.9 are right, and one of two at 0.6. The gaps are 0.15 and 0.1.
     probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     labels = np.array([0, 0, 0, 1, 0, 1], np.uint8)
     expected = (4 * 0.15 + 2 * 0.1) / 6
@@ -94,7 +94,7 @@ def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
     update_bn(
         [to_inputs(torch.from_numpy(data.train.images), model)], model
-    )  # so that outputs differ
+    )  # so that outputs differ between images
     model.config = fit_decisions(model, score, data)
     found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
     assert found["unsure"] == pytest.approx(0.05, abs=0.02)
@@ -141,7 +141,7 @@ def test_logits_of_a_split_come_in_its_order(sample):
         (
             "runs/small-cifar32/seed-0",
             "45k/5k",
-        ),  # not the report's: it trained on two thirds of them
+        ),  # it was trained on two thirds of the report's validation images
         ("small-dropout0.7-epochs4", "35k/15k"),
         ("elsewhere/mine", "35k/15k"),
     ],

@@ -1,4 +1,4 @@
-"""Activation maps: where they point, their size and range, and a network left as it was found."""
+"""These tests check activation maps, and that making a map leaves the network unchanged."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def image(sample):
 
 
 def bright_corner():
-    """An image: white in the upper left quarter, black elsewhere."""
+    """An image that is white in the upper left quarter and black elsewhere."""
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16, :16] = 255
     return pixels
@@ -196,7 +196,7 @@ def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
         gradients = hooks.gradients[0].numpy() if cam.uses_gradients else None
         theirs = cam.get_cam_image(inputs, module, targets, activations, gradients, False)
     if method == "eigencam" and (ours * theirs).sum() < 0:
-        theirs = -theirs  # its sign is arbitrary
+        theirs = -theirs  # an eigenvector's sign is arbitrary
     np.testing.assert_allclose(ours, theirs[0], atol=1e-4 * np.abs(theirs).max())
 
 

@@ -1,4 +1,4 @@
-"""The exported file gives the network's predictions, and describes its own use."""
+"""These tests check that an exported file gives the network's answers and describes its use."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_the_score_is_that_of_predict(model, session, images):
     expected = [prediction.ood_score for prediction in model.predict(images)]
     spread = np.ptp(expected)
     assert spread > 0
-    # Closer than the images are to each other.
+    # The tolerance is a quarter of the range of the images' scores.
     np.testing.assert_allclose(scores, expected, rtol=0, atol=spread / 4)
 
 
@@ -74,7 +74,7 @@ def test_the_maps_are_those_of_pytorch_grad_cam(model, session, images):
             expected = cam(input_tensor=inputs, targets=targets)
             found = run_onnx(session, images, target)["activation_map"]
             np.testing.assert_allclose(found, expected, atol=1e-4)
-            shown += expected.max() > 0.9  # others are blank: no positive evidence for the class
+            shown += expected.max() > 0.9  # maps without positive evidence are blank
     assert shown >= 3
 
 

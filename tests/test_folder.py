@@ -1,4 +1,4 @@
-"""Model folders: what a save leaves, and which folders are refused."""
+"""These tests check which files a save writes, and which model folders are refused."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-# What a save leaves
+# Files that a save writes
 
 
 def test_a_saved_model_loads_with_equal_logits_in_evaluation_mode(tmp_path):
@@ -126,7 +126,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     assert not (tmp_path / "model").exists()
 
 
-# Folders that are not whole
+# Incomplete or damaged folders
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG_JSON])
@@ -158,7 +158,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(folder, name):
         read_folder(folder)
 
 
-# Networks that would not load
+# Networks that could not be loaded after a save
 
 
 def replace_classes(model):
@@ -237,4 +237,4 @@ def test_loading_does_not_depend_on_the_callers_defaults(tmp_path, dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()  # not made of inference tensors
+    loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()  # inference tensors would fail here

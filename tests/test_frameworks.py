@@ -1,4 +1,4 @@
-"""Fine-tuning with accelerate, the one framework of `tests.frameworks` that is installed."""
+"""This test runs `tests.frameworks` with accelerate, the only framework there that we install."""
 
 from tests.frameworks import check, finetune_with_accelerate
 

@@ -1,4 +1,4 @@
-"""Loading, with the real client, from the Hub of `loopback_hub`."""
+"""These tests load models with the real client from the Hub of `loopback_hub`."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_clie
 @pytest.mark.parametrize("fault", ["flip", "flip_small", "short"])
 def test_a_download_damaged_on_its_way_is_repeated(pushed, fault, caplog):
     pushed.faults[fault] = 1
-    if fault == "short":  # the client itself counts the bytes
+    if fault == "short":  # the client itself notices missing bytes
         with pytest.raises(HubError, match="loading someone/small from the Hub failed"):
             load()
     assert load().config.dropout == 0.3
@@ -55,7 +55,7 @@ def test_a_file_damaged_in_the_cache_is_found_and_downloaded_again(pushed, revis
     revision = revision and pushed.repos[REPO_ID].refs["main"]
     loaded = load(revision=revision)
     content = bytearray((loaded.folder / "config.json").read_bytes())
-    content[content.index(b"airplane")] ^= 1  # still a valid config: only the hash tells
+    content[content.index(b"airplane")] ^= 1  # still a valid config with a wrong hash
     (loaded.folder / "config.json").write_bytes(content)
     with pytest.raises(ModelFolderError, match="damaged or edited"):
         load(revision=revision, local_files_only=True)
@@ -173,28 +173,28 @@ def test_a_bare_unknown_name_never_goes_online(loopback):
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
 def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
-    """A Hub whose port is closed, or that accepts connections but never answers."""
+    """The Hub's port is closed, or the Hub accepts connections but never answers."""
     load()
     monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if kind == "silent" else 9
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
         seconds = []
-        for _ in range(3):  # the best of three: the machine may be busy
+        for _ in range(3):  # only the fastest counts, as the machine may be busy
             begin = time.perf_counter()
             assert open_model(REPO_ID).config.dropout == 0.3
             seconds.append(time.perf_counter() - begin)
-        assert min(seconds) < 0.6  # of which 0.4 are for the Hub to answer
+        assert min(seconds) < 0.6  # 0.4 s of this is the wait for the Hub
         assert "someone/small is loaded from the cache" in caplog.text
         begin = time.perf_counter()
         with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
             load("someone/else")
-        assert time.perf_counter() - begin < 2  # twice what this test allows the Hub
+        assert time.perf_counter() - begin < 2  # twice the SECONDS_TO_ANSWER above
 
 
 def test_eight_processes_share_one_cold_cache(loopback, folder):
     config = read_folder(folder).config
-    # The fork must not need torch's threads.
+    # The weights are small, because forked processes must not use torch's threads.
     write_folder(folder, config, {"few": torch.arange(5.0)})
     push.push_folder(folder, REPO_ID, token=TOKEN)
     pids = []

@@ -1,4 +1,7 @@
-"""Answers of the Hub that are malformed, endless or slow: an error in one line, and no file."""
+"""These tests check what happens when the Hub's answers are malformed, endless or slow.
+
+The user gets a one-line error, and no file of the model is left behind.
+"""
 
 import time
 
@@ -75,7 +78,7 @@ def test_bytes_and_time_of_every_exchange_are_limited(
 
 
 def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
-    load()  # installs the hook
+    load()  # adds the response hook to the client
     monkeypatch.setattr(hub, "MAX_BYTES", 0)
     assert snapshot_download(REPO_ID)
 
@@ -85,7 +88,7 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 
     def work():
         close_session()
-        time.sleep(0.5)  # the client waits a second
+        time.sleep(0.5)  # meanwhile, `in_time` adds its limits to the new session
         get_session().get(f"{pushed.endpoint}/{REPO_ID}/resolve/main/config.json")
 
     with pytest.raises(HubError, match="more than 9"), hub.hub_errors("asking"):
@@ -94,7 +97,7 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 
 def test_a_slow_server_is_given_up(monkeypatch):
     budget = hub.Budget(rate=1000)
-    budget.spend(1)  # it may be slow at first
+    budget.spend(1)  # a slow start is allowed
     budget.begun -= 60
     budget.spend(70_000)
     budget.begun -= 60

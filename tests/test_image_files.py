@@ -1,4 +1,4 @@
-"""Which files of a folder are tried as images, and which folders are labels."""
+"""These tests check which files count as images, and which folder names count as labels."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What callers may pass as images: every kind alone, in a list and as a batch, and refusals."""
+"""These tests pass images of every allowed type, alone and in lists, and objects of wrong types."""
 
 import io
 import os
@@ -126,7 +126,7 @@ def test_grey_arrays_and_tensors_are_read_as_they_are():
 def test_a_tensor_has_its_channels_first():
     pixels = np.asarray(Image.fromarray(np.arange(72, dtype=np.uint8).reshape(6, 4, 3)))
     tensor = torch.from_numpy(pixels.copy())
-    for source in (tensor.permute(2, 0, 1), tensor):  # or last, where no other axis has 3
+    for source in (tensor.permute(2, 0, 1), tensor):  # or last, if only the last axis has size 3
         np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
 
 

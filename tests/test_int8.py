@@ -1,4 +1,4 @@
-"""The 8-bit file: small, nearly the same answers, and integers all the way between convolutions."""
+"""These tests check the size, the answers and the integer operations of the 8-bit file."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-# Only the layout that ships 8 bits: an indirect parameter for the fixture in conftest.py.
+# The fixture `exported` of conftest.py gets only the network whose blocks are shipped in 8 bits.
 pytestmark = pytest.mark.parametrize("exported", ["native"], indirect=True)
 READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
 
@@ -28,7 +28,7 @@ def network(exported):
 
 @pytest.fixture(scope="module")
 def files(exported, network, sample, tmp_path_factory):
-    """The network's float and 8-bit files."""
+    """The paths of the network's float file and 8-bit file."""
     coarse = tmp_path_factory.mktemp("int8") / "model-int8.onnx"
     export_onnx(network, coarse, int8_images=sample[0][:64])
     return exported / "model.onnx", coarse
@@ -41,7 +41,7 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
     same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in found))
     assert same.mean() > 0.8  # an untrained network is often undecided
     for name, least in (("logits", 0.98), ("features", 0.98), ("activation_map", 0.9)):
-        pair = [outputs[name][same].ravel() for outputs in found]  # maps are of the same class
+        pair = [outputs[name][same].ravel() for outputs in found]  # compare maps of one class
         assert np.corrcoef(*pair)[0, 1] > least, name
 
 
@@ -52,7 +52,7 @@ def test_the_metadata_is_that_of_the_float_file_and_json(files):
 
 
 def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
-    """Guards against the cause of an earlier slow file: activations converted to float and back."""
+    """An earlier 8-bit file was slow because it converted activations to float and back."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(files[1], options, providers=["CPUExecutionProvider"])
@@ -66,7 +66,7 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "QLinearGlobalAveragePool",
         "Transpose",
     }
-    assert between["QLinearConv"] == 10  # and the last one
+    assert between["QLinearConv"] == 10  # the slice excludes the last one
 
 
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])

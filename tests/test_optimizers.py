@@ -1,4 +1,4 @@
-"""Optimizers: roles of parameters, Muon against its definition, checkpoints of any of them."""
+"""These tests check the optimizers' steps, parameter roles and checkpoints."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Properties of the whole package: no pickles, no stray files, devices, torch.hub."""
+"""These tests check the package as a whole: unpickling, file access, devices and torch.hub."""
 
 import ast
 import subprocess
@@ -62,7 +62,7 @@ print("open" in {event for event, _ in events})
 print([arguments for event, arguments in events if event == "pickle.find_class"])
 """
     said = run_script(WATCH + script, tmp_path)
-    assert said.splitlines()[-2:] == ["True", "[]"]  # files were seen opened, no class unpickled
+    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, no class unpickled
 
 
 def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
@@ -74,7 +74,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
         "events.clear()\n"
         "for name in names:\n"
         "    if os.path.isdir(name):\n"
-        "        refused.append(name)\n"  # an existing folder is a valid name: its files are read
+        "        refused.append(name)\n"  # an existing folder is a valid name
         "        continue\n"
         "    try:\n"
         "        MobileNetV3Cifar.from_pretrained(name)\n"

@@ -1,4 +1,4 @@
-"""What `pip install .` installs: the package with its shipped variants, and nothing else."""
+"""`pip install .` must install the package with its shipped variants, and nothing else."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Labelled probabilities: order, batches, modes, and a network left as it was found."""
+"""These tests check predictions, and that predicting leaves the network unchanged."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The input that the network gets, against torchvision's transforms of the report."""
+"""These tests compare the network's inputs with those of the report's torchvision transforms."""
 
 import numpy as np
 import pytest

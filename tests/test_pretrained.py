@@ -1,4 +1,4 @@
-"""Loading for fine-tuning: new classes, a kept or replaced last layer, changed settings."""
+"""These tests load networks with other classes or settings, as for fine-tuning."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""From a run to a model folder: its files, its card, and numbers that are all measured."""
+"""These tests publish runs as model folders, and check the files and numbers in the folders."""
 
 import csv
 import dataclasses
@@ -47,7 +47,7 @@ def publish_run(folder, row, cards, data):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The shortest experiment, in miniature, with a second seed: runs and cards folders."""
+    """A folder with runs of two seeds of a miniature experiment, and the published model folder."""
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"

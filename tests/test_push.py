@@ -1,4 +1,4 @@
-"""Pushing, with the real client, to the Hub of `loopback_hub`."""
+"""These tests push model folders with the real client to the Hub of `loopback_hub`."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def test_the_listed_files_alone_are_pushed_and_again_without_a_commit(loopback, 
     assert sorted(pushed) == names == push.files_to_push(folder)
     assert pushed == {name: (folder / name).read_bytes() for name in pushed}
     assert send(folder) == first
-    assert len(loopback.repos[REPO_ID].commits) == 2  # the repository's own first, and ours
+    assert len(loopback.repos[REPO_ID].commits) == 2  # the repository's initial commit and the push
 
 
 def test_a_network_as_loaded_takes_its_card_and_measurements_along(pushed, folder):
@@ -83,7 +83,7 @@ def test_files_added_or_edited_after_a_push_of_ours_stay(pushed):
     MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN)
     after = tree(pushed)
     assert {name: after[name] for name in mine} == mine
-    assert "seeds/1.json" not in after  # ours, of the former model
+    assert "seeds/1.json" not in after  # it was pushed with the former model
 
 
 def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):

@@ -1,4 +1,4 @@
-"""Model cards in a push: generated, hand-written and invalid ones, and their notes."""
+"""These tests push model cards that are generated, hand-written, invalid or have notes."""
 
 import pytest
 from huggingface_hub import ModelCard

@@ -1,4 +1,4 @@
-"""docs/recipe.md, from the files of runs."""
+"""These tests generate docs/recipe.md from the files of runs."""
 
 import json
 

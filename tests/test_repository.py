@@ -1,4 +1,4 @@
-"""Documents and metadata agree with the repository: versions, addresses, pins, imports."""
+"""These tests check that documents and metadata agree with the files of the repository."""
 
 import ast
 import importlib.metadata
@@ -27,7 +27,7 @@ OURS = {*MAY_IMPORT, "benchmarks", "tests", "app"}
 
 
 def pins(*names):
-    """{name: version} of the requirements that apply here."""
+    """{name: version} of those requirements that apply to this platform."""
     lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     lines = [line.removesuffix("\\") for line in lines if re.match(r"[A-Za-z]", line)]
     requirements = [Requirement(line) for line in lines]
@@ -73,7 +73,7 @@ def test_the_tested_versions_satisfy_the_bounds_for_users():
 
 
 def imports(path):
-    """The top-level names that a file imports, wherever in it."""
+    """The top-level packages that a file imports, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)

@@ -1,4 +1,4 @@
-"""REPRODUCTION.md and all else that is generated, from fake results and from the committed ones."""
+"""These tests generate REPRODUCTION.md and other files from fake and from committed results."""
 
 import dataclasses
 import json
@@ -24,13 +24,13 @@ MAX_SHIPPED_BYTES = 75_000_000
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Drawing takes most of the time, and is tested once."""
+    """Skip drawing, which takes most of the time and is covered by one test."""
     monkeypatch.setattr(reproduce, "draw_curves_and_matrices", lambda folder: None)
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Two published experiments, one with three seeds, and a README with the markers."""
+    """Two published experiments, one with three seeds, and a README with markers for a table."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
         folder = cards / name
@@ -74,12 +74,13 @@ def test_the_table_sets_ours_beside_the_reports(published, no_figures):
 def test_the_answer_comes_first(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
     text = (published / "REPRODUCTION.md").read_text()
-    # sd 0.2 points over three seeds; of the report's one run and our mean 0.2 * sqrt(4/3) = 0.23
+    # The sd is 0.2 points over three seeds. The difference between the report's single run and our
+    # mean has an sd of 0.2 * sqrt(4/3) = 0.23 points.
     row = f"| {S4} | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |"
     assert row in text
     assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
-    # Seeds 1 and 2 of four epochs are their own runs here; seed 0 is a part of five epochs.
+    # Seeds 1 and 2 of four epochs are separate runs here. Seed 0 is part of the five-epoch run.
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
@@ -141,7 +142,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """Stands for a process of training.train: it waits until as many run as there are devices."""
+    """Replaces Popen. Each process runs until there are as many processes as devices."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing

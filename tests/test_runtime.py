@@ -1,4 +1,4 @@
-"""Without torch: the same names and the same answers, from `model.onnx` alone."""
+"""These tests check that `model.onnx` gives the network's answers without torch."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ def pair(exported):
 
 @pytest.fixture(scope="module")
 def images(sample):
-    """A small one and a larger one."""
+    """A small image and a larger image."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
     return [sample[0][7], Image.fromarray(large)]
 

@@ -1,4 +1,4 @@
-"""Saves that are killed, run out of space, or run concurrently. Needs strace."""
+"""These tests kill saves, fill the disk, and run saves concurrently. They need strace."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ NEW_CONFIG = dataclasses.replace(CONFIG, temperature=2.0)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of the old model."""
+    """A folder that contains the old model."""
     write_folder(tmp_path / "model", CONFIG, TENSORS)
     return tmp_path / "model"
 
@@ -33,9 +33,10 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 
 
 def start_save(folder: Path) -> tuple[int, int]:
-    """Fork a child that saves NEW when told to; return its process id and the pipe that tells it.
+    """Fork a child that saves NEW once it reads a byte from a pipe; return its id and the pipe.
 
-    It exits with 0, or with 3 after a ModelFolderError. NEW is small: torch must need no threads.
+    The child exits with status 0, or with 3 after a ModelFolderError. NEW is small, so that the
+    child does not use torch's threads, which do not survive a fork.
     """
     wait, tell = os.pipe()
     pid = os.fork()
@@ -84,7 +85,7 @@ def test_a_save_killed_at_any_system_call_leaves_no_mixture(tmp_path, calls, exi
         status = save_with(f"{calls}:signal=SIGKILL:when={when}", folder)
         seen.append(state(folder))
         write_folder(folder, NEW_CONFIG, NEW)
-        assert equal(read_folder(folder).tensors, NEW)  # the next save repairs
+        assert equal(read_folder(folder).tensors, NEW)  # the next save repairs it
         if status == 0:
             break
         assert status == -9
@@ -114,7 +115,7 @@ def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls
 
 
 def state(folder: Path) -> str:
-    """Which model a folder holds; fails if it is a mixture of both."""
+    """The state of a folder: "absent", "refused", "old", "new", "a mixture" or an error message."""
     if not folder.exists():
         return "absent"
     try:

@@ -1,4 +1,4 @@
-"""What metrics.json must hold, and the line that says what is wrong with one."""
+"""These tests check which content metrics.json must have, and the errors for wrong content."""
 
 import json
 

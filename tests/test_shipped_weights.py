@@ -1,4 +1,4 @@
-"""Weights are shipped in half precision unless that costs validation accuracy."""
+"""Weights are shipped in half precision unless that reduces validation accuracy."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,8 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
     weights = run.learner.result.state_dict()
     data = tiny_dataset()
     if spoils:
-        # Every image is then given the first class; all are truly of the second.
+        # With weights of 0, the network predicts the first class for every image. The labels are
+        # the predictions of the exact weights.
         monkeypatch.setattr(
             shipped_weights,
             "round_to_half",

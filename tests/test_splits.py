@@ -1,4 +1,4 @@
-"""The splits of CIFAR-10's training images, and the sample in the repository."""
+"""These tests check the splits of CIFAR-10's training images, and the repository's sample."""
 
 import numpy as np
 import pytest

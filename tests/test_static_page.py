@@ -1,4 +1,4 @@
-"""The static page in Chromium, with a fake camera: answers, speed, offline use, no other origin."""
+"""These tests use the static page in Chromium with a fake camera, both online and offline."""
 
 import functools
 import http.server
@@ -21,7 +21,7 @@ from tests.networks import untrained
 pytest_plugins = ["tests.chromium"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
-SLOW_MACHINE = 4  # how much slower the machine of the tests may be, for other work on it
+SLOW_MACHINE = 4  # the factor by which other work may slow the test machine down
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def page(browser, url):
 
 
 def wait_for(page, condition):
-    """Playwright's own wait would evaluate text in the page, which its policy forbids."""
+    """Wait for a condition. The page's content policy blocks Playwright's own wait functions."""
     end = time.monotonic() + 60
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
@@ -86,7 +86,7 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Whether the page as it was loaded did; it is loaded again."""
+    """Whether the page gave its first answer soon after loading. Reloads the page."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")
@@ -94,7 +94,7 @@ def answers_soon(page):
 
 
 def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
-    assert any(answers_soon(page) for _ in range(4))  # other work may slow some of them down
+    assert any(answers_soon(page) for _ in range(4))  # other work may slow some loads down
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The loop: it learns, resumes bit for bit after any kill, and names the reason if it stops."""
+"""These tests check that training learns, resumes bit for bit, and explains why it stops."""
 
 import dataclasses
 import random
@@ -50,7 +50,7 @@ def test_a_short_run_learns(tmp_path):
     run.train()
     first, last = run.state.history[0], run.state.history[-1]
     assert last["train_loss"] < first["train_loss"] - 0.4
-    assert last["train_accuracy"] > 0.3  # one in ten by chance
+    assert last["train_accuracy"] > 0.3  # chance would give 0.1
 
 
 def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
@@ -155,7 +155,7 @@ TEACHER = Experiment("tiny-teacher", {"size": "small", "blocks": "cifar32"}, 1)
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """A folder of runs in which the teacher's has ended."""
+    """A folder of runs that contains a finished run of the teacher."""
     recipe = dataclasses.replace(OWN.recipe, ema=0.0, distillation=None)
     teacher = dataclasses.replace(TEACHER, recipe=recipe)
     monkeypatch.setitem(EXPERIMENTS, teacher.name, teacher)
@@ -177,7 +177,7 @@ def test_any_optimizer_resumes_bit_for_bit_in_the_middle_of_an_epoch(runs, optim
         if number == 6:
             raise KeyboardInterrupt
         sums = step(number, batch)
-        if number == 5:  # the second of the second epoch's four
+        if number == 5:  # the second of four steps in the second epoch
             stopped.collect(6, [sums], 0.0)
             stopped.save()
         return sums

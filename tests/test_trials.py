@@ -1,4 +1,4 @@
-"""Trials never publish, and provenance tells which code a run was made with."""
+"""These tests check that trials never publish, and that provenance reports changed code."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
     (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert run.name.startswith("seed-0-")  # a resumed run of full length does not find it
+    assert run.name.startswith("seed-0-")  # a full run does not resume from this folder
     state = checkpoint.read(run)[1]
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 

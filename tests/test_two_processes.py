@@ -1,4 +1,4 @@
-"""The same script gives equal results with one and with two CPU processes."""
+"""These tests compare training in one CPU process with training in two CPU processes."""
 
 import os
 import subprocess

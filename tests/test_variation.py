@@ -1,4 +1,4 @@
-"""Standard deviations and intervals, against values worked out by hand."""
+"""These tests compare standard deviations and intervals with values worked out by hand."""
 
 import math
 
@@ -17,22 +17,22 @@ from training.reports.variation import (
 
 def test_two_settings_differ_by_their_means():
     small = results(S4, 0.75, seeds=(0.752, 0.748))
-    large = results(L4, 0.78)  # one seed, so it is assumed to vary as the Small one
+    large = results(L4, 0.78)  # one seed, so it is assumed to vary like the Small network
     gain = difference(large, small, by_name(small, large))
     assert gain.value == pytest.approx(0.03)
-    # sd 0.2 points; of the difference of one and the mean of three: 0.2 * sqrt(1 + 1/3)
+    # One run has an sd of 0.2 points. One run minus a mean of three has 0.2 * sqrt(1 + 1/3).
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
     assert gain.margin == pytest.approx(4.303 * 0.002 * math.sqrt(4 / 3), rel=1e-3)
 
 
 def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     four = results(S4, 0.75, seeds=(0.76, 0.74))
-    five = results(S5, 0.755, seeds=(0.766, 0.744))  # 0.5, 0.6 and 0.4 points more
+    five = results(S5, 0.755, seeds=(0.766, 0.744))  # 0.5, 0.6 and 0.4 points above `four`
     gain = difference(five, four, by_name(four, five))
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one pair, which varies as the Small pairs
+    gain = difference(large[L5], large[L4], large)  # one pair, assumed to vary like Small pairs
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 
@@ -69,10 +69,10 @@ def test_the_report_is_one_run():
 def test_the_noise_of_a_curve_is_that_of_its_still_epochs():
     accuracies = [0.4, 0.5, 0.6, 0.7, 0.71, 0.72, 0.721, 0.719, 0.720, 0.720]
     ten = results(S10, valid_accuracy=accuracies)
-    deviation = 0.001 * math.sqrt(2 / 3)  # of 0.721, 0.719, 0.720 and 0.720
+    deviation = 0.001 * math.sqrt(2 / 3)  # the sd of 0.721, 0.719, 0.720 and 0.720
     expected = (0, pytest.approx(math.sqrt(2) * deviation), 3)
     assert noise(ten, by_name(ten), valid_accuracy) == expected
-    short = results(S4)  # no still epochs: as the longest run of the same network
+    short = results(S4)  # no still epochs, so the noise of the network's longest run is used
     assert noise(short, by_name(short, ten), valid_accuracy) == expected
     assert noise(short, by_name(short), valid_accuracy).margin == math.inf
 

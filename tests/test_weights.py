@@ -1,4 +1,4 @@
-"""Weights files: what is refused, and by what name; flips, mutants and tensors that do not fit."""
+"""These tests check that malformed, damaged or unsuitable weights are refused by name."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def put_weights(folder: Path, content: bytes) -> None:
-    """Replace the weights, and put their hash right in the config."""
+    """Replace the weights, and write the hash of the new weights into the config."""
     (folder / WEIGHTS).write_bytes(content)
     (folder / "config.json").write_bytes(encode_config(CONFIG, digest(content)))
 
@@ -186,7 +186,7 @@ def test_every_bit_flip_in_the_weights_is_found(folder):
 def test_mutants_are_refused_by_name_or_read_as_they_are(kind, mutants):
     outcome = fuzz(kind, mutants)
     assert outcome.refused + outcome.read == mutants
-    assert min(outcome.refused, outcome.read) > 0  # both ways are tried
+    assert min(outcome.refused, outcome.read) > 0  # both outcomes occur
     assert outcome.slowest_seconds < 1
     assert outcome.grown_megabytes < 50
 

@@ -1,8 +1,9 @@
-"""A tiny training run: two epochs over a few of the sample images, at 64x64 pixels.
+"""A tiny training run of two epochs over a few of the sample images, at 64x64 pixels.
 
     python -m tests.tiny FOLDER EPOCHS
 
-trains it in FOLDER as `training.train` would; the tests of kills and signals do so.
+This command trains the run in FOLDER, as `training.train` would. The tests of kills and signals use
+this command.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from training.loop import checkpoint, run
 from training.loop.augmentation import EnlargeRotate, Flip
 from training.recipe import Recipe
 
-run.CHECKPOINT_SECONDS = 0  # so that even a tiny run has several, and a kill may fall into one
+run.CHECKPOINT_SECONDS = 0  # save often, so that a kill may interrupt a save
 RECIPE = Recipe(augmentations=(Flip(), EnlargeRotate(10.0, 64)))
 EXPERIMENT = Experiment("tiny", {"size": "small", "dropout": 0.2, "image_size": 64}, 2, RECIPE)
 ROOT = Path(__file__).parent.parent
@@ -28,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """The first images train; the last 100 both validate and test."""
+    """The first images are for training. The last 100 are for both validation and testing."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
@@ -41,14 +42,14 @@ def tiny_run(
 
 
 def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:
-    """Everything a run ends with that must not depend on how it got there."""
+    """The final tensors, history and settings, which must not depend on interruptions."""
     tensors, state, settings, _ = checkpoint.read(folder)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in state.history]
     return {name: value.numpy().tobytes() for name, value in tensors.items()}, history, settings
 
 
 class Child:
-    """The tiny run in a process of its own; nothing here waits for longer than PATIENCE."""
+    """The tiny run in a separate process. No method waits longer than PATIENCE seconds."""
 
     def __init__(self, process: subprocess.Popen, log: Path) -> None:
         self.process, self.log = process, log
@@ -66,7 +67,7 @@ class Child:
 
 @contextmanager
 def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
-    """The run in `folder`, past its imports; it is killed at the end of the block."""
+    """Start the run in `folder`, wait for its imports, and kill it at the end of the block."""
     log = folder.with_name(f"{folder.name}.log")
     with open(log, "w") as file:
         command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]

@@ -1,10 +1,10 @@
-"""A few steps of the miniature run, batch norm in evaluation mode: losses and the first gradients;
-then the whole run as it is trained: its history.
+"""Saves losses and gradients of a few training steps, and the history of a whole tiny run.
 
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 
-with ACCELERATE_USE_CPU=true, or without torchrun in one process. Batch norm and dropout depend on
-how a batch is shared out; with both switched off, two processes must do what one does.
+This command needs ACCELERATE_USE_CPU=true. Without torchrun, there is only one process. The few
+steps run in evaluation mode, because batch norm and dropout depend on how a batch is divided among
+processes. In this mode, one process and two processes must give equal results.
 """
 
 import sys
@@ -24,7 +24,7 @@ def few_steps(output: Path) -> None:
     run.learner.model.eval()
     results = {}
     for step in range(STEPS):
-        batch = torch.arange(56)  # the size of an epoch's last batch: not a multiple of 64
+        batch = torch.arange(56)  # smaller than other batches, like the last batch of an epoch
         found = run.learner.step(step, batch)
         results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
         if step == 0:

@@ -28,7 +28,8 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-UNSAFE = re.compile(r"[^\w-]+", re.ASCII)  # ASCII, since file systems limit a name's bytes
+# File names are reduced to ASCII, because file systems limit their length in bytes.
+UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class Decoder:
         with (folder / SENT).open("wb") as file:  # a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        # Images are opened one at a time. Only one image of each address waits for `self.free`.
+        # `self.free` lets one image at a time be opened. `turn` lets only one image of each client
+        # address wait for `self.free`.
         async with turn, self.free:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)

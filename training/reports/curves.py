@@ -43,7 +43,10 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
-    """The smallest improvement of any of the four curves in one epoch, up to `epoch`."""
+    """The smallest improvement from one epoch to the next, on any of the four curves.
+
+    With `epoch`, later epochs do not count.
+    """
     rows = one.history[: epoch or None]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
