@@ -5,8 +5,8 @@
 
 Starts the demo and prints a line for each load. The line counts answers with a prediction, messages
 such as "the queue is full", and failures, which are all other outcomes. It also states the median
-and 95th percentile of the response times in seconds, and the server's memory after the load. Each
-visitor has its own IP address. The benchmark needs Linux.
+and 95th percentile of the answers' response times in seconds, and the server's memory after the
+load. Each visitor has its own IP address. The benchmark needs Linux.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ def main() -> None:
             for name, load in LOADS.items():
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
-            time.sleep(2 * CLEANUP_SECONDS)  # so that the server returns free memory
+            time.sleep(2 * CLEANUP_SECONDS)  # a cleanup returns free memory to the system
             print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()

@@ -24,7 +24,7 @@ from training.quantize import CALIBRATION_IMAGES
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),
-}  # {batch size: (calls per round, goal for the float file, goal for the 8-bit file)}
+}  # {batch size: (calls per round, wanted speed-up of the float file, and of the 8-bit file)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
@@ -68,7 +68,7 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """Our torch path and untrained networks of other libraries, at the same input size."""
+    """{name: prediction function}. Other libraries' networks are untrained, with our input size."""
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
     if version("timm"):
@@ -103,7 +103,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """transformers has no MobileNetV3; MobileNetV2 is the most similar."""
+    """A pipeline with MobileNetV2, the network of transformers that is most like MobileNetV3."""
     import transformers
 
     size = model.config.image_size

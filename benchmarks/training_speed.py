@@ -30,8 +30,8 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
-# The largest accepted errors, relative to the largest value. Those of bfloat16 are larger, because
-# it has only 8 significant bits and the sums have many terms.
+# The largest accepted `gradient_error` for each type. It is larger for bfloat16, because bfloat16
+# has only 8 significant bits and the sums have many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
@@ -106,7 +106,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """The largest error of output, input gradient or weight gradient, relative to its maximum."""
+    """The largest error in the output or a gradient, relative to this tensor's largest value."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
@@ -127,7 +127,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """A line with the largest gradient error and the shapes whose error is too large."""
+    """A line with the largest error, and one line for each shape whose error is too large."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

@@ -47,11 +47,14 @@ class Answer:
 
     @property
     def input(self) -> Image.Image:
-        """The image reduced to the network's resolution."""
+        """The image at 32x32 pixels. The network's input is made from it."""
         return to_square(self.image, NATIVE_SIZE)
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, None if blank. The maps share a scale if all show one layer."""
+        """The map of each explanation, or None if it is blank.
+
+        The maps share a scale if all of them are for the same layer.
+        """
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -70,7 +73,7 @@ def answer(
     targets: Sequence[str] = (PREDICTED,),
     layer_names: Sequence[str] = (),
 ) -> Answer:
-    """Classify an image. Explain each target at each layer, by default at the last layer.
+    """Classify an image, and compute one map per target class and layer (default: the last layer).
 
     Raises:
         VariantError, ValueError: the variant, the method, a target or a layer is unknown.

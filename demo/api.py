@@ -29,9 +29,10 @@ print(answer["label"], details["probably_none"], overlay)
 
 
 def build() -> gr.Markdown:
-    """Add the functions, and an example at the foot of the page. Return the example.
+    """Add the API's functions to the page, and an example at its foot. Return the example.
 
-    The other components are invisible. Gradio uses them to check the files that programs send.
+    The inputs and outputs of `classify` and `compare` are invisible components. Gradio uses them to
+    check the files that programs send.
     """
     image = safe_image(label="image", visible=False)
     variant = gr.Textbox(get_variant().name, label="variant", visible=False)
@@ -90,7 +91,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """The image, covered by its map unless the map is blank, and enlarged if it is small."""
+    """Lay the map over the image, unless the map is blank. Enlarge the image if it is small."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))
@@ -107,7 +108,7 @@ def compare(image: Opened) -> list[dict[str, Any]]:
 
 
 def variants() -> list[dict[str, Any]]:
-    """The shipped variants, best first. The validation accuracy is a fraction."""
+    """The shipped variants, best first. `accuracy` is the validation accuracy, from 0 to 1."""
     return [
         {key: getattr(each, key) for key in ("name", "accuracy", "parameters", "macs")}
         for each in list_variants()

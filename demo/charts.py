@@ -34,7 +34,7 @@ def read_history(name: str) -> list[dict[str, float]]:
 
 
 def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) -> str:
-    """SVG with a line for each {style class: points} of `lines`. The y-axis is from 0 to `top`."""
+    """An SVG chart. `lines` maps each line's CSS class to its points. The y-axis ends at `top`."""
     across = [x for points in lines.values() for x, _ in points]
     start, end = min(across), max(across)
     x_scale, y_scale = (RIGHT - LEFT) / max(end - start, 1), (BOTTOM - TOP) / top

@@ -86,7 +86,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """A button that sends `key` to the server. Screen readers read `words`, or else `key`."""
+    """A button that sends `key`. Screen readers read `words`, or `key` if `words` is empty."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 

@@ -77,7 +77,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Each component's value from a URL. A component that the URL does not name stays unchanged."""
+    """Read each component's value from a URL. If the URL has no valid value, change nothing."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()
@@ -86,7 +86,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """The component's value for the URL's text `value`, or None if the text is no valid choice."""
+    """Convert a text from the URL to a value of the component, or to None if it is not valid."""
     if key == "image":
         return file_of(value)
     if key == "tab":

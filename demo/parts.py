@@ -16,7 +16,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # the event runs no network
+LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # these run no network
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 
@@ -36,6 +36,7 @@ def variant_input(elem_id: str) -> gr.Dropdown:
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
     """A `gr.HTML` in which a click on a map or on an element with a `data-id` triggers `select`.
 
-    The event's `id` is the `data-id`, or the clicked point [across, down] of a map, from 0 to 1.
+    The event's `id` is the `data-id` or, for a map, the clicked point [across, down] in fractions
+    of the map's size.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)

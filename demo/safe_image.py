@@ -15,17 +15,18 @@ Opened = Image.Image | ImageError | None
 
 
 def safe_image(**options: Any) -> gr.Image:
-    """A `gr.Image` that passes the result of `open_sent` to functions."""
+    """A `gr.Image` whose event handlers get the result of `open_sent`."""
     component = gr.Image(**options)
-    # A subclass would make gradio write a .pyi file beside this file.
+    # Replace the method here, because gradio would write a .pyi file to this folder for a subclass.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """An upright RGB image, None without an upload, or an ImageError with the reason for a failure.
+    """Open an upload as an upright RGB image. Without an upload, return None.
 
-    The ImageError is returned, since a raised error would put a red "Error" over the whole page.
+    If the image cannot be opened, return an ImageError with the reason. A raised error would put a
+    red "Error" over the whole page.
     """
     if payload is None or payload.path is None:
         return None

@@ -33,7 +33,7 @@ CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of a
     "Hide: across": (0, 1, 0.01, 0.5),
     "Hide: down": (0, 1, 0.01, 0.5),
 }
-HIDDEN_SIZE = 0.3  # diameter of the part that a click hides
+HIDDEN_SIZE = 0.3  # diameter of the part that a click hides, as a fraction of the longest side
 GREY = (127, 127, 127)  # colour of hidden parts, and of the area outside the image
 EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
@@ -113,7 +113,7 @@ def is_fraction(value: object) -> bool:
 def ask(
     view: str, image: Opened, variant: str, shown: str, target: str, method: Method, *changes: float
 ) -> str:
-    """HTML: the answer, or the reason why there is no answer."""
+    """The answer as HTML, or a message that says why there is none."""
     if not isinstance(image, Image.Image):
         return describe_refusal(image) if image else EMPTY
     if view == ALL:

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
-    """All images as the network's input (N, 3, S, S), and the index of each one's label (N,)."""
+    """Read all valid images as inputs (N, 3, S, S), with the indices of their labels (N,)."""
     inputs, targets = [], []
     for index, label in enumerate(labels):
         for path in find_images(folder / label, on_error=print):

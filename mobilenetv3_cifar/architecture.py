@@ -46,7 +46,7 @@ LARGE_PAPER = [
 ]
 LARGE_REPORT = [
     *LARGE_PAPER[:12],
-    # NOTE: Listing 8 has strides 1 and 2 in the next two rows; figure 1 and the paper have 2 and 1.
+    # NOTE: The next two strides are 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
     Row(112, 5, 672, 160, True,  HS, 1),
     Row(160, 5, 960, 160, True,  HS, 2),
     Row(160, 5, 960, 160, True,  HS, 1),
@@ -134,7 +134,7 @@ STYLES = {
         activate_depthwise=True,
         activate_projection=False,
         se_bias=True,
-        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion"; its code rounds this width
+        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion", but its code rounds it
         bn_eps=1e-3,
         bn_momentum=0.01,
     ),
@@ -165,7 +165,7 @@ class SqueezeExcite(nn.Module):
         self.excite = nn.Linear(squeezed, channels, bias=style.se_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.squeeze(x.mean(dim=(2, 3))).relu()  # (N, C // 4)
+        gate = self.squeeze(x.mean(dim=(2, 3))).relu()  # (N, squeezed)
         gate = nn.functional.hardsigmoid(self.excite(gate))  # (N, C)
         return x * gate[:, :, None, None]
 
@@ -236,7 +236,7 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
     """Build the layers after pooling: (N, last, 1, 1) -> (N, num_classes, 1, 1).
 
-    Listing 9 of the report has these layers; "cifar32" has one linear layer instead.
+    The report (listing 9) and the paper have a hidden layer. "cifar32" has only an output layer.
     """
     if layout.hidden is None:
         return nn.Sequential(nn.Dropout(dropout), conv(layout.last, num_classes, 1, bias=True))

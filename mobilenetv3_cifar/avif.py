@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-SEQUENCE_HEADER = 1  # the number that marks a sequence header among an AV1 stream's units (OBUs)
+SEQUENCE_HEADER = 1  # in an AV1 stream, units (OBUs) of this type are sequence headers
 SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, 7 bits per byte, low bits first
 
 
@@ -17,13 +17,14 @@ def coded_pixels(data: bytes) -> int:
     """The pixel count of the largest frame, from the AV1 sequence headers of all items and tracks.
 
     Raises:
-        ValueError: no sequence header is found, or a header has timing fields, which are for video.
+        ValueError: there is no sequence header, or the data is cut short, or a header has timing
+            fields, which only a video needs.
     """
     return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))
 
 
 def parts(data: bytes) -> Iterator[bytes]:
-    """The data that the iloc, stco and co64 boxes point to, wherever in the file the boxes are."""
+    """The data that iloc, stco and co64 boxes point to. The whole file is searched for boxes."""
     for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
         later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])
         offset, length, base, index = (n for byte in box.group(2, 3) for n in divmod(byte[0], 16))
@@ -72,7 +73,7 @@ def frame_pixels(header: bytes) -> int:
 
     bits(4)
     if bits(1):
-        bits(5)  # the level of a still image
+        bits(5)  # skip `seq_level_idx`, as the pixel count does not depend on it
     elif bits(1):
         raise ValueError("an image has no clock")
     else:

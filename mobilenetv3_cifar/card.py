@@ -59,7 +59,7 @@ def is_generated(card: str) -> bool:
 
 
 def merge_cards(local: str, remote: str) -> str:
-    """The card to push, given the folder's card and the repository's card ("" without a card).
+    """The card to push. `local` is the folder's card, `remote` the repository's card or "".
 
     A generated card in the repository is replaced, but its notes are kept. A hand-written card is
     kept, and the keys and tags that its metadata lacks are added from the folder's card.

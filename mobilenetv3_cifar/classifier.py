@@ -86,7 +86,7 @@ class Classifier:
         return ImageTransform(config.image_size, config.mean, config.std, resize)
 
     @overload
-    def predict(  # type: ignore[overload-overlap]  # a str is also a sequence of str
+    def predict(  # type: ignore[overload-overlap]  # a str matches both overloads
         self, images: ImageInput, top_k: int | None = 3, batch_size: int = 64
     ) -> Prediction: ...
 

@@ -43,7 +43,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the requested `Classifier`. `onnx` allows onnxruntime, which starts sooner."""
+    """Load the requested `Classifier`. `onnx` allows onnxruntime, which loads faster than torch."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # Devices other than the CPU, finer layers and revisions on the Hub need torch.
@@ -198,7 +198,7 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
 
 
 def image_format(output: Path) -> str:
-    """Pillow's name for the image format of the file's extension."""
+    """Pillow's name for the image format that the extension of `output` selects."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
         raise ImageError(f"{output} must end in an image format that can be written, such as .png")

@@ -147,7 +147,7 @@ class Config(Settings):
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """`labels` as a tuple. None means CIFAR-10's labels for ten classes, else "class 0" etc."""
+    """`labels` as a tuple. None gives CIFAR-10's for ten classes and "class 0" etc. otherwise."""
     if labels is not None:
         names = plain(labels)
         require("labels", names)
@@ -205,7 +205,7 @@ def select_settings(values: dict[str, Any]) -> Config:
 
 
 def check_keys(values: Any) -> None:
-    """Check config_version, weights_sha256 and the keys' names; `Config` checks the settings."""
+    """Check config_version, weights_sha256 and all key names. `Config` checks the values later."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
@@ -221,7 +221,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of a config's values without `config_sha256`, as compact JSON with sorted keys."""
+    """SHA-256 of the compact JSON, with sorted keys, that has all `values` but `config_sha256`."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

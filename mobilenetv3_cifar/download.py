@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Add files to a cached snapshot: all files of the snapshot's commit that `wanted` accepts."""
+    """Complete a cached snapshot with those files of its commit that `wanted` accepts."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

@@ -25,7 +25,7 @@ class Explanation:
 
     `heatmap` is float32 (H, W) at the image's own size, scaled to values from 0 to 1. `peak` is the
     map's largest value before scaling, so `peak * heatmap` is comparable between classes. `blank`
-    is true if the map is 0 everywhere, because there is no positive evidence for the class.
+    is true if the map is 0 everywhere, which means that no positive evidence was found.
     `probability` is the probability of the class. `probabilities` contains all probabilities.
     """
 
@@ -98,7 +98,7 @@ def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """The sum of the channels, each weighted by the sum of its positive gradients.
 
-    Each gradient is first scaled according to equation 19 of the paper.
+    Each gradient is first scaled according to equation 19 of the Grad-CAM++ paper.
     """
     sums = activations.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradients**2 + sums * gradients**3 + 1e-6
@@ -158,7 +158,7 @@ COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # 
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """A map (H, W) in [0, 1] -> uint8 (H, W, 3), from black through red to light yellow."""
+    """Convert a map (H, W) in [0, 1] to uint8 (H, W, 3), from black through red to light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)

@@ -34,7 +34,7 @@ class ModelFolder(NamedTuple):
 
     path: Path
     config: Config
-    tensors: dict[str, Tensor]  # on the CPU; float32, and int64 for counters
+    tensors: dict[str, Tensor]  # on the CPU; counters are int64, all others float32
     repository: str | None = None  # "owner/name" if the folder is a cached Hub snapshot
 
 
@@ -46,7 +46,7 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check the contents of both files. Only messages use `folder`; it may not exist."""
+    """Decode and check the contents of both files. `folder` is not read and need not exist."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
@@ -94,7 +94,7 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
-    """Whether the config in a folder equals `config` and contains the hash of these weights."""
+    """Whether the config file in a folder contains `config` and the hash of `tensors`."""
     try:
         return read_config(folder) == (config, digest(encode_weights(tensors)))
     except ModelFolderError:

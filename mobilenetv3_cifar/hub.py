@@ -36,8 +36,8 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
 SECONDS = 600.0  # for one load or push
-SECONDS_OF_RATE = 30.0  # the minimum rate is not enforced before this time
-SECONDS_TO_ANSWER = 5.0  # the client alone retries for 23 s, or waits forever for a silent server
+SECONDS_OF_RATE = 30.0  # a load or push may be below the minimum rate for this long at its start
+SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # a git hash or a SHA-256
@@ -169,7 +169,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
-        watch_client()  # after a failed connection, the client is a new one
+        watch_client()  # huggingface_hub makes a new client after a failed connection
         if time.monotonic() > deadline:
             raise HubError(TOO_SLOW)
     return future.result()

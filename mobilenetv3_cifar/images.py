@@ -114,7 +114,7 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
 
 
 def read_path(path: str, name: str, size: int) -> bytes:
-    """At most the first `size` bytes of a file; the whole file if `size` is -1."""
+    """Read at most the first `size` bytes of a file, or the whole file if `size` is -1."""
     if URL.match(path):
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)

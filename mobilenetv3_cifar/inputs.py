@@ -50,7 +50,7 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
 
 
 def from_tensor(tensor: "Tensor") -> Image.Image:
-    """A uint8 tensor (3, H, W), (1, H, W), or shaped as `from_array` requires -> a PIL image."""
+    """Like `from_array`, but for a tensor, which may also have shape (1, H, W) or (3, H, W)."""
     if str(tensor.dtype) != "torch.uint8":
         raise wrong_array(tensor)
     array = tensor.cpu().numpy()
@@ -59,7 +59,7 @@ def from_tensor(tensor: "Tensor") -> Image.Image:
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """A uint8 array (H, W, 3) for RGB, or (H, W) or (H, W, 1) for grey -> a PIL image."""
+    """Convert a uint8 array to a PIL image: (H, W, 3) is RGB, (H, W) and (H, W, 1) are grey."""
     if array.dtype != np.uint8 or array.shape[2:] not in ((), (1,), (3,)) or array.ndim < 2:
         raise wrong_array(array)
     if not array.size:

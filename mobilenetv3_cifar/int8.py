@@ -3,8 +3,8 @@
 The design follows onnxruntime's profile of single nodes at batch size 1:
 - With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
   16x16 maps are slower. A float convolution includes the next hardswish, which takes several
-  operations in integers. So the layers before the first wide bottleneck, the last pooling and the
-  head stay in float.
+  operations in integers. So the last pooling, the head and all layers before the first wide
+  bottleneck stay in float.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
   hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1].
 - Squeeze-and-excite is computed as integer pooling, two 1x1 convolutions and a multiplication.
@@ -72,7 +72,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
-            # The moving average of the batches' ranges lost less accuracy than their full range.
+            # Mean minima and maxima of the batches lost less accuracy than the overall extremes.
             extra_options={"CalibMovingAverage": True},
         )
         return onnx.load(path)

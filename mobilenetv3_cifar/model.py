@@ -22,8 +22,8 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
             "cifar32" adapts "paper" to 32x32 images and has a head of one linear layer.
         dropout: probability of dropping an input of the head's last layer, in [0, 1).
         num_classes: number of classes.
-        labels: one name per class. By default, ten classes get CIFAR-10's labels, and other
-            classes are named "class 0", "class 1" and so on.
+        labels: one name per class. The default is CIFAR-10's labels if `num_classes` is 10, else
+            "class 0", "class 1" and so on.
         image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
         mean: means of red, green and blue in [0, 1], which are subtracted from the image.
@@ -32,8 +32,8 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
             probability) or "energy". A higher score means that the image more likely shows one of
             the classes.
-        ood_threshold: an image with a lower score is flagged as probably showing none of the
-            classes. With None, no image is flagged.
+        ood_threshold: an image whose score is below this threshold is flagged as probably showing
+            none of the classes. With None, no image is flagged.
 
     Raises:
         ValueError: an argument is not valid; the message names the argument.

@@ -67,10 +67,11 @@ class ExportedNetwork(nn.Module):
         return gradient
 
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
-        """Grad-CAM (Selvaraju et al. 2017), scaled before and after resizing like pytorch_grad_cam.
+        """Grad-CAM (Selvaraju et al. 2017).
 
-        `gradient` is with respect to the pooled features. The gradient with respect to the feature
-        map is `gradient` / (h * w) at each position.
+        Like pytorch_grad_cam, this scales the map before and after it is resized. `gradient` is
+        with respect to the pooled features. The gradient with respect to the feature map is
+        `gradient` / (h * w) at each position.
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)
@@ -88,6 +89,6 @@ def hardswish_slope(x: Tensor) -> Tensor:
 
 
 def unit_range(maps: Tensor) -> Tensor:
-    """Shift and scale each map (N, 1, h, w) so that it spans 0 to 1; a constant map becomes 0."""
+    """Shift and scale each of N maps (N, 1, h, w) to span 0 to 1. A constant map becomes all 0."""
     maps = maps - maps.amin(dim=(2, 3), keepdim=True)
     return maps / (1e-7 + maps.amax(dim=(2, 3), keepdim=True))

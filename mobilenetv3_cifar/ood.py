@@ -11,7 +11,7 @@ def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
     """The score of each image, (N,). A higher score means that the image more likely shows a class.
 
     Args:
-        xp: the module that `logits` is an array of, numpy or torch.
+        xp: the module numpy if `logits` is a numpy array, or torch if it is a tensor.
         name: "confidence" is the top probability (Hendrycks and Gimpel, ICLR 2017). "energy" is the
             log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020); it ignores
             `temperature`.

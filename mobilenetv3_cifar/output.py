@@ -34,7 +34,7 @@ def to_unicode(name: str | os.PathLike[str]) -> str:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name on one line, with control characters and bytes that are not UTF-8 escaped."""
+    """The name on one line. Control characters and bytes that are not UTF-8 are escaped."""
     return escape(to_unicode(name))
 
 

@@ -29,7 +29,7 @@ from mobilenetv3_cifar.preprocessing import to_input
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-FINEST_LAYERS = 4  # number of layers in `layers`; finer maps show edges and are slow with EigenCAM
+FINEST_LAYERS = 4  # the most that `layers` lists; finer maps show edges and slow down EigenCAM
 
 
 class TorchClassifier(Classifier):
@@ -61,7 +61,7 @@ class TorchClassifier(Classifier):
                 logits = network.forward_head(features)
                 if target is None:
                     target = int(logits.argmax())
-                # autograd.grad does not change the .grad of the network's parameters.
+                # Unlike backward(), autograd.grad does not change the .grad of the parameters.
                 (gradients,) = torch.autograd.grad(logits[0, target], activations)
         maps = (values[0].detach().float().cpu().numpy() for values in (activations, gradients))
         return Evidence(to_outputs(logits, features), target, *maps)
@@ -77,7 +77,7 @@ class TorchClassifier(Classifier):
         """The pooled features before the head: (F,) for one image, (N, F) for a list.
 
         F is num_features. The features are float32 and on the CPU. `images` may be anything that
-        `predict` accepts, and the errors are the same.
+        `predict` accepts. The errors are those of `predict`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
@@ -109,7 +109,7 @@ def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
     """The network's input (N, 3, S, S), on the network's device and in its dtype."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
-    # The network was trained with the channels-last memory layout.
+    # Use the channels-last memory layout, as in training.
     return inputs.contiguous(memory_format=torch.channels_last).to(next(network.parameters()))
 
 

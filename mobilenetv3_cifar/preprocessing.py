@@ -89,7 +89,7 @@ def pillow_resize(images: "Tensor", size: int) -> "Tensor":
 def to_input(
     squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]
 ) -> "Tensor":
-    """RGB images of one size -> float32 (N, 3, H, W), normalised."""
+    """Convert RGB images of equal size to a normalised float32 tensor (N, 3, H, W)."""
     import torch
 
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
@@ -98,11 +98,12 @@ def to_input(
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Any image that `predict` takes -> the network's input, float32 (3, image_size, image_size).
+    """Converts any image that `predict` accepts to an input of the network.
 
-    Torchvision's data sets accept an ImageTransform as `transform`. With "via_32", larger images
-    are first reduced to 32x32. With "direct", images are resized only once. Resizing is bilinear
-    and antialiased. The pixels are then scaled to [0, 1] and normalised.
+    The input is a float32 tensor (3, image_size, image_size). Torchvision's data sets accept an
+    ImageTransform as `transform`. With "via_32", images are first resized to 32x32. With "direct",
+    they are resized only once. Resizing is bilinear and antialiased. The pixels are then scaled to
+    [0, 1] and normalised.
 
     Raises:
         ImageError: the image cannot be opened.

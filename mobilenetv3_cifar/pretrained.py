@@ -35,7 +35,7 @@ class Overrides(TypedDict, total=False):
 
 
 class Pretrained(nn.Module):
-    """The methods of `MobileNetV3Cifar` for loading, saving, pushing and a new last layer."""
+    """The methods of `MobileNetV3Cifar` that load, save and push it and replace its last layer."""
 
     config: Config
     features: nn.Sequential
@@ -61,7 +61,7 @@ class Pretrained(nn.Module):
 
         Args:
             name: a shipped variant, an existing folder, or "owner/name" on the Hub. If several of
-                these match, the first one is loaded.
+                these match, the first one in this order is loaded.
             revision: a branch, tag or commit of the Hub repository.
             cache_dir: the folder for downloads; by default, the cache of the Hub's client.
             token: the Hub's access token, for private repositories.
@@ -82,7 +82,7 @@ class Pretrained(nn.Module):
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
             raise TypeError(f"from_pretrained() cannot change {quote(min(unknown))}")
-        with torch.inference_mode(False):  # inference tensors could never be trained
+        with torch.inference_mode(False):  # weights made in inference mode cannot be trained
             found = download.open_model(name, revision, cache_dir, token, local_files_only)
             fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
             with torch.device("meta"):  # allocates no memory and draws no random numbers
@@ -218,7 +218,7 @@ class Pretrained(nn.Module):
                     )
                 card = read_card(self.folder)
             except (ModelFolderError, HubError):
-                pass  # the licence stays unknown
+                pass  # without the card, its licence stays unknown
         return origin, card
 
 

@@ -41,7 +41,7 @@ ALWAYS_SENT = {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
 FIGURES = {"curves.png", "confusion_matrix.png", "batch.png", "activation_maps.png"}
 PUBLISHED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
 SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # measurements with another seed
-SENT = "Sent by mobilenetv3-cifar: "  # begins the commit's description; the list of files follows
+SENT = "Sent by mobilenetv3-cifar: "  # start of a commit description, before the list of files
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # files of the repository that are not replaced: this package did not push them
+    kept: list[str]  # not replaced: the last push did not send them, or they changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the commit that the plan is based on
@@ -108,7 +108,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """The changes that `push_folder` would make now. Nothing is sent; the errors are the same."""
+    """Return what `push_folder` would change now. The errors are the same, but nothing is sent."""
     check(folder, repo_id, token)
     with hub_errors(f"asking for {repo_id}"):
         require_hub()
@@ -155,7 +155,7 @@ def files_of_last_push(
 
 
 def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
-    """Git's hash of each file in a commit, by the file's path."""
+    """{path: Git's hash} for all files in a commit."""
     entries = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 

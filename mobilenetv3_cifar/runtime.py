@@ -27,7 +27,7 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """Predicts and explains like MobileNetV3Cifar. Float32 results differ by at most 1e-4.
+    """Predicts and explains like MobileNetV3Cifar. Results of float32 files differ by up to 1e-4.
 
     `explain` supports every method, but only the last layer, "features".
     """
@@ -60,7 +60,7 @@ class OnnxClassifier(Classifier):
 
         Raises:
             VariantError: `name` is not a variant, folder or file; the message lists the variants.
-            ModelFolderError: the file is missing, damaged, or not from the folder's weights.
+            ModelFolderError: the file is missing, damaged, or does not match the folder's weights.
         """
         path = Path(name)
         if os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
@@ -115,7 +115,7 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The outputs with the given names, by default all outputs, for images and a target class.
+    """Run a session on images and a target class. Return the outputs in `names`, or all outputs.
 
     The images are uint8 (N, 32, 32, 3).
     """

@@ -75,7 +75,7 @@ def decode(content: bytes) -> dict[str, Tensor]:
 
 
 def check_kind(content: bytes) -> None:
-    """Refuse other kinds of files. As a header length, their first 8 bytes would be too large."""
+    """Refuse a file that starts with too large a header length, as files of other kinds do."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))

@@ -1,6 +1,7 @@
 """Attacks the demo in a network that has only loopback, and prints a list of all failures.
 
-The demo must never send a request to a second server. That server records every request.
+The attacks contain the address of a second server, which records all requests. The demo must never
+send it a request.
 """
 
 import fcntl

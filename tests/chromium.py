@@ -1,4 +1,4 @@
-"""Starts Chromium with a fake camera, and lets it reach only 127.0.0.1.
+"""A fixture that starts Chromium with a fake camera. Chromium can reach only 127.0.0.1.
 
 Tests that use this fixture fail if Chromium is not installed.
 """

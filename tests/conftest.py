@@ -113,7 +113,7 @@ def sample():
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """The folder of a tiny run that was trained to its end."""
-    from tests.tiny import tiny_run  # imported here because it loads accelerate
+    from tests.tiny import tiny_run  # imported here because it loads accelerate, which is slow
 
     folder = tmp_path_factory.mktemp("uninterrupted")
     tiny_run(folder).train()

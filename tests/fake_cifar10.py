@@ -118,7 +118,7 @@ def npm_files(folder, labels=b"[]", sheet=b""):
 
 
 def bomb(folder):
-    """Write an archive with more zeros than may be unpacked, in a member that has no images."""
+    """Write an archive whose only member has no images, but more zeros than may be unpacked."""
     with gzip.open(folder / "cifar-10-binary.tar.gz", "wb", compresslevel=1) as file:
         member = tarfile.TarInfo("zeros")
         member.size = 50 << 20

@@ -80,7 +80,7 @@ def learning_rates(epochs):
 
 
 def history(epochs, **columns):
-    """The history of steady learning. `columns` replaces some columns, with one value per epoch."""
+    """The history of a run that improves in every epoch. `columns` replaces some of its columns."""
     steady = {
         "epoch": [float(epoch) for epoch in range(1, epochs + 1)],
         "lr": learning_rates(epochs),
@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Results of an experiment. `seeds` gives both test and validation accuracy of other seeds."""
+    """Results of an experiment. Each of `seeds` is a further run's test and validation accuracy."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

@@ -24,7 +24,7 @@ from training.dataset.cifar10 import load_sample
 
 STEPS, BATCH = 24, 32
 LABELS = ["animal", "vehicle"]
-VEHICLES = (0, 1, 8, 9)  # indices of CIFAR-10's classes
+VEHICLES = (0, 1, 8, 9)  # class indices of airplane, automobile, ship and truck
 
 
 class Images(Dataset):
@@ -86,7 +86,7 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         max_steps=STEPS,
         per_device_train_batch_size=BATCH,
         learning_rate=1e-3,
-        save_steps=STEPS // 2,  # the Trainer saves checkpoints as safetensors
+        save_steps=STEPS // 2,  # write a checkpoint, as safetensors, to resume from below
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
@@ -133,7 +133,7 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
 
 
 def pipeline_difference(folder: Path) -> float:
-    """The largest difference in probability between a network and its copy in a pipeline."""
+    """The largest difference in probability between a network and its transformers pipeline."""
     import timm
     from transformers import pipeline
 
@@ -144,7 +144,7 @@ def pipeline_difference(folder: Path) -> float:
     timm.models.save_for_hf(other, folder, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
     config["label_names"] = list(model.config.labels)
-    config["model_args"] = {"bn_eps": 1e-3}  # transformers passes num_classes itself
+    config["model_args"] = {"bn_eps": 1e-3}  # no num_classes, which transformers adds
     config["pretrained_cfg"] |= {
         key: model.pretrained_cfg[key]
         for key in config["pretrained_cfg"]
@@ -160,7 +160,7 @@ def pipeline_difference(folder: Path) -> float:
 
 
 def check(finetune: Callable[[Path], MobileNetV3Cifar]) -> float:
-    """Fine-tune a network, check that it is loaded unchanged, and return its training accuracy."""
+    """Fine-tune a network, check that its saved copy is equal, and return its training accuracy."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         trained = finetune(Path(temporary)).cpu().eval()

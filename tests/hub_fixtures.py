@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def pushed(loopback, folder):
-    """The Hub with a repository to which the files of `folder` were pushed."""
+    """The Hub with a repository that contains the files of `folder`, as after a push."""
     files = {name: (folder / name).read_bytes() for name in push.files_to_push(folder)}
     loopback.blobs |= {sha256(content): content for content in files.values()}
     loopback.repos[REPO_ID] = Repo()
@@ -71,7 +71,7 @@ def send(folder, **options):
 
 @contextlib.contextmanager
 def serve() -> Iterator[LoopbackHub]:
-    """Run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, on the same free port, during the block."""
+    """In a `with` block, run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, both on one free port."""
     hub_socket = socket.create_server(("127.0.0.1", 0))
     port = hub_socket.getsockname()[1]
     cdn_socket = socket.create_server(("127.0.0.2", port))

@@ -1,4 +1,4 @@
-"""The demo's server with a simple page that has no networks and therefore starts fast.
+"""The demo's server with a simple page. The server starts fast, because the page has no networks.
 
 `python -m tests.light_demo` reads a folder and a port from each line of standard input. For each
 line, it forks a server and prints the server's process id.

@@ -43,7 +43,7 @@ class LoopbackHub:
         self.requests: list[str] = []  # "METHOD path", in order
         self.tokens_at_cdn: list[str] = []
         self.headers: dict[str, str] = {}  # override the headers of file responses
-        self.malformed: str | None = None  # replaces the description of a repository
+        self.malformed: str | None = None  # sent instead of a repository's description
         api = "/api/models/{owner}/{name}"
         self.app = Starlette(
             exception_handlers={RefusalError: lambda request, refusal: refusal.response},
@@ -74,7 +74,7 @@ class LoopbackHub:
         return happens
 
     def find(self, request: Request) -> Repo:
-        """The requested repository, if the client may see it."""
+        """The requested repository. Raises RefusalError if the client may not see or change it."""
         self.requests.append(f"{request.method} {request.url.path}")
         owner, name = request.path_params["owner"], request.path_params["name"]
         given = request.headers.get("authorization")

@@ -34,7 +34,7 @@ class Repo:
         return {"sha": sha, "private": self.private, "tags": [], "siblings": files}
 
     def list_commits(self) -> list[dict[str, object]]:
-        """All commits of the repository, newest first. The requested revision is ignored."""
+        """All commits of the repository, newest first, whichever revision a request names."""
         same = {"date": "2026-01-01T00:00:00.000Z", "authors": [{"user": "someone"}]}
         return [
             {"id": oid, "title": title, "message": message, **same}

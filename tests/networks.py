@@ -1,4 +1,4 @@
-"""Makes untrained networks that distinguish images, for tests of predictions and maps."""
+"""Makes untrained networks whose outputs differ between images, to test predictions and maps."""
 
 import numpy as np
 import torch
@@ -9,11 +9,12 @@ from training.loop.validation import to_inputs
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
-    """A network in evaluation mode with the batch-norm statistics of `images`."""
+    """A network in evaluation mode. Its batch-norm statistics were computed from `images`."""
     torch.manual_seed(0)
     network = MobileNetV3Cifar(**settings)
     for block in network.features.blocks:
-        if settings.get("blocks") == "cifar32":  # the weight starts at 0, which disables a block
+        if settings.get("blocks") == "cifar32":
+            # In residual blocks, this weight starts at 0, so that only the shortcut has an effect.
             torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
     network.eval()
     update_bn([to_inputs(torch.from_numpy(images), network)], network)

@@ -1,4 +1,4 @@
-"""These tests compare networks with the report's counts and with torchvision's networks."""
+"""These tests check parameter and MAC counts, and compare outputs with torchvision's networks."""
 
 from itertools import pairwise
 

@@ -25,7 +25,8 @@ from training.loop.draws import Draws, Normalization
 
 # The tolerance in grey levels from 0 to 255. Torchvision rounds twice to whole grey levels.
 ROUNDING = 1.01
-# The fraction of values that may differ more, at rotated coordinates on the edge of two pixels.
+# The fraction of values that may differ by more than ROUNDING. Such a value has rotated coordinates
+# that lie on the edge between two pixels, so that either pixel may be taken.
 EDGES = 0.002
 NORM = Normalization(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
 REPORT = (Flip(), EnlargeRotate(10.0, 224))

@@ -33,7 +33,7 @@ def card_of(folder):
 
 @pytest.fixture
 def own(monkeypatch):
-    """The name of a network of our own."""
+    """Add an experiment of the kind "own", and return its name."""
     row = dataclasses.replace(
         EXPERIMENTS[COSINE],
         name="large-ours",

@@ -6,7 +6,7 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-STILL = [0.700, 0.701, 0.699, 0.700]  # noise with sd 0.0008; changes count above 0.0037
+STILL = [0.700, 0.701, 0.699, 0.700]  # standard deviation 0.0008, so changes above 0.0037 count
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
@@ -21,7 +21,8 @@ def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
     verdict, figures = decide(L4, "slightly better than the Small", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.99 (+1.53 in the report)")  # 4.303 * 0.2 * sqrt(4 / 3)
+    # One run minus a mean of three runs: t value 4.303 * deviation 0.2 * sqrt(4 / 3).
+    assert figures.endswith("± 0.99 (+1.53 in the report)")
     opposite = {YES: NO, NO: YES}.get(expected, expected)
     assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
 
@@ -106,7 +107,7 @@ def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
     verdict, figures = decide(L3, "over 70 %", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.86")  # 4.303 * 0.2
+    assert figures.endswith("± 0.86")  # t value 4.303 * deviation 0.2
     assert decide(L3, "over 70 %", large)[0] == OPEN
 
 

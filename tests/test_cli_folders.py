@@ -14,7 +14,7 @@ pytest_plugins = ["tests.command_line"]
 
 @pytest.fixture
 def labelled(tmp_path, sample):
-    """A folder with a subfolder of three images per label, and stray files as in real folders."""
+    """A folder with three images in each of two label subfolders, and with typical stray files."""
     folder = tmp_path / "labelled"
     for label, index in (("cat", 3), ("ship", 8)):
         (folder / label).mkdir(parents=True)

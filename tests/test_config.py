@@ -1,4 +1,4 @@
-"""These tests check that invalid config fields are refused by name, in files and arguments."""
+"""These tests check that errors name the invalid config field, in files and in arguments."""
 
 import dataclasses
 import json

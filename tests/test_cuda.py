@@ -1,4 +1,4 @@
-"""These tests train on a GPU and check that runs resume, steps do not wait and gradients are right.
+"""These tests train on a GPU and check resumed runs, gradients, and that no step waits for the GPU.
 
 Only float32 runs must resume bit for bit. In bfloat16, each process chooses the fastest
 convolutions anew, so its results differ slightly.
@@ -65,7 +65,7 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Only one learner replays recorded steps. The learning rates of both change meanwhile."""
+    """Only one learner replays recorded steps. For both, the learning rate changes in each step."""
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")

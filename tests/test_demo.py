@@ -59,7 +59,7 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
 
 def test_curves_are_read_out_at_an_epoch(shipped):
     html = experiments.draw("small-best", "small-second", 50)
-    assert html.count('class="train n1"') == 3  # the key, the accuracy curve and the loss curve
+    assert html.count('class="train n1"') == 3  # the legend, the accuracy curve and the loss curve
     assert "small-second, epoch 1: training 40.0\xa0%, validation 50.0\xa0%" in html
     assert "small-best, epoch 2:" in experiments.draw("small-best", experiments.NONE, 100)
 
@@ -78,7 +78,7 @@ def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
     html = conclusions.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
     assert rows[2]["says"] in html
     assert html.count("<details>") == len(rows) - 2
-    assert html.count('<svg class="chart"') == 2  # the other experiments are not shipped here
+    assert html.count('<svg class="chart"') == 2  # both of small-best; `shipped` lacks the others
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_photograph_is_reduced_before_it_is_sent_and_loses_its_metadata(visit,
         show(page, tmp_path / "photo.jpg")
     body = sent.value.post_data_buffer
     assert answered(page)
-    if body is not None:  # Chromium does not always keep the body
+    if body is not None:  # Chromium does not always keep a request's body
         assert len(body) < (tmp_path / "photo.jpg").stat().st_size / 4
         assert b"a secret place" not in body
     size = page.locator("#image img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
@@ -150,7 +150,7 @@ def test_every_network_answers_and_no_image_is_broken(visit):
 def test_the_answer_follows_what_a_visitor_does_to_the_image(visit):
     page = visit(address="?image=dog&view=change")
     answered(page)
-    maps = page.locator("#answer .maps")  # the style contains the classified image
+    maps = page.locator("#answer .maps")  # its style attribute has the image
     expect(page.locator("#answer .bars li")).to_have_count(10)
     before = maps.get_attribute("style")
     page.get_by_label("range slider for Rotate").fill("180")
@@ -191,7 +191,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
 
 def test_a_click_on_a_test_image_survives_restoring_an_address(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
-    page.locator("#images button").first.click()  # as soon as one exists
+    page.locator("#images button").first.click()  # as soon as there is a button
     expect(page.locator("#explained")).to_contain_text("Test image")
     expect(page.locator("#images button")).to_have_count(30)
     page.locator("#images button").nth(3).click()

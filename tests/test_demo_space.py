@@ -1,4 +1,4 @@
-"""These tests check that a Space gets all files to run the demo, and pins the tested versions."""
+"""These tests check that a Space gets all files it needs, and that it pins tested versions."""
 
 import re
 import subprocess

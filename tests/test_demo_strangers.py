@@ -133,4 +133,4 @@ def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):
     with connect(url) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: demo\r\nX: ")
         with suppress(ConnectionResetError):
-            assert slow.recv(1000) == b""  # the server closed it; otherwise this times out
+            assert slow.recv(1000) == b""  # the connection is closed; otherwise recv times out

@@ -40,7 +40,7 @@ def test_a_bad_image_is_refused_with_a_sentence_and_is_not_hosted(http, data, me
     kind, answer = call(http, "describe", file_at(path), 0)
     assert kind == "error"
     assert message in json.dumps(answer)
-    shown = http.get(f"/gradio_api/file={path}")  # the page gets another image to show
+    shown = http.get(f"/gradio_api/file={path}")  # the server sends a substitute image
     assert (path.rpartition("/")[2], shown.headers["content-type"]) == ("a.png", "image/png")
     assert data not in shown.content
     assert not [record for record in caplog.records if record.exc_info]

@@ -48,7 +48,7 @@ def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
     precisions, recalls = [2 / 3, 1 / 2, 1 / 2, 1, 1, 1], [2 / 3, 1 / 2, 1, 1, 1, 1 / 2]
     assert found["precision_macro"] == pytest.approx(sum(precisions) / 6)
     assert found["recall_macro"] == pytest.approx(sum(recalls) / 6)
-    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # two a's as a, one as b
+    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # two a's predicted as a, one as b
     assert found["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
 
 
@@ -141,7 +141,7 @@ def test_logits_of_a_split_come_in_its_order(sample):
         (
             "runs/small-cifar32/seed-0",
             "45k/5k",
-        ),  # it was trained on two thirds of the report's validation images
+        ),  # this network was trained on two thirds of the report's validation images
         ("small-dropout0.7-epochs4", "35k/15k"),
         ("elsewhere/mine", "35k/15k"),
     ],

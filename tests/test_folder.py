@@ -158,7 +158,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(folder, name):
         read_folder(folder)
 
 
-# Networks that could not be loaded after a save
+# Whether a network can be loaded after a save
 
 
 def replace_classes(model):

@@ -1,4 +1,4 @@
-"""This test runs `tests.frameworks` with accelerate, the only framework there that we install."""
+"""This test runs the part of `tests.frameworks` that needs only accelerate, which we install."""
 
 from tests.frameworks import check, finetune_with_accelerate
 

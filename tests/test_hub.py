@@ -1,4 +1,4 @@
-"""These tests load models with the real client from the Hub of `loopback_hub`."""
+"""These tests load models from the local Hub of `loopback_hub`, with the client huggingface_hub."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_clie
 @pytest.mark.parametrize("fault", ["flip", "flip_small", "short"])
 def test_a_download_damaged_on_its_way_is_repeated(pushed, fault, caplog):
     pushed.faults[fault] = 1
-    if fault == "short":  # the client itself notices missing bytes
+    if fault == "short":  # huggingface_hub notices missing bytes and raises an error
         with pytest.raises(HubError, match="loading someone/small from the Hub failed"):
             load()
     assert load().config.dropout == 0.3
@@ -55,7 +55,7 @@ def test_a_file_damaged_in_the_cache_is_found_and_downloaded_again(pushed, revis
     revision = revision and pushed.repos[REPO_ID].refs["main"]
     loaded = load(revision=revision)
     content = bytearray((loaded.folder / "config.json").read_bytes())
-    content[content.index(b"airplane")] ^= 1  # still a valid config with a wrong hash
+    content[content.index(b"airplane")] ^= 1  # still a valid config, but config_sha256 is wrong
     (loaded.folder / "config.json").write_bytes(content)
     with pytest.raises(ModelFolderError, match="damaged or edited"):
         load(revision=revision, local_files_only=True)
@@ -184,7 +184,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
             begin = time.perf_counter()
             assert open_model(REPO_ID).config.dropout == 0.3
             seconds.append(time.perf_counter() - begin)
-        assert min(seconds) < 0.6  # 0.4 s of this is the wait for the Hub
+        assert min(seconds) < 0.6  # includes at most 0.4 s of waiting for the Hub
         assert "someone/small is loaded from the cache" in caplog.text
         begin = time.perf_counter()
         with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
@@ -194,7 +194,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
 
 def test_eight_processes_share_one_cold_cache(loopback, folder):
     config = read_folder(folder).config
-    # The weights are small, because forked processes must not use torch's threads.
+    # Forked processes must not use torch's threads. Torch uses them only for larger tensors.
     write_folder(folder, config, {"few": torch.arange(5.0)})
     push.push_folder(folder, REPO_ID, token=TOKEN)
     pids = []

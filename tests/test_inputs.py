@@ -126,7 +126,8 @@ def test_grey_arrays_and_tensors_are_read_as_they_are():
 def test_a_tensor_has_its_channels_first():
     pixels = np.asarray(Image.fromarray(np.arange(72, dtype=np.uint8).reshape(6, 4, 3)))
     tensor = torch.from_numpy(pixels.copy())
-    for source in (tensor.permute(2, 0, 1), tensor):  # or last, if only the last axis has size 3
+    # The channels may be last if the size of the first axis is neither 1 nor 3.
+    for source in (tensor.permute(2, 0, 1), tensor):
         np.testing.assert_array_equal(np.asarray(open_image(source)), pixels)
 
 

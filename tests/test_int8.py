@@ -16,7 +16,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-# The fixture `exported` of conftest.py gets only the network whose blocks are shipped in 8 bits.
+# Test only the network with `cifar32` blocks, because only such networks are shipped in 8 bits.
 pytestmark = pytest.mark.parametrize("exported", ["native"], indirect=True)
 READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
 
@@ -41,7 +41,8 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
     same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in found))
     assert same.mean() > 0.8  # an untrained network is often undecided
     for name, least in (("logits", 0.98), ("features", 0.98), ("activation_map", 0.9)):
-        pair = [outputs[name][same].ravel() for outputs in found]  # compare maps of one class
+        # A map is that of the predicted class, so compare only where both files predict the same.
+        pair = [outputs[name][same].ravel() for outputs in found]
         assert np.corrcoef(*pair)[0, 1] > least, name
 
 
@@ -66,7 +67,7 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "QLinearGlobalAveragePool",
         "Transpose",
     }
-    assert between["QLinearConv"] == 10  # the slice excludes the last one
+    assert between["QLinearConv"] == 10  # of 11, as the slice excludes the last one
 
 
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])

@@ -62,7 +62,7 @@ print("open" in {event for event, _ in events})
 print([arguments for event, arguments in events if event == "pickle.find_class"])
 """
     said = run_script(WATCH + script, tmp_path)
-    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, no class unpickled
+    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, but nothing unpickled
 
 
 def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
@@ -74,7 +74,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
         "events.clear()\n"
         "for name in names:\n"
         "    if os.path.isdir(name):\n"
-        "        refused.append(name)\n"  # an existing folder is a valid name
+        "        refused.append(name)\n"  # skip existing folders, which can be loaded
         "        continue\n"
         "    try:\n"
         "        MobileNetV3Cifar.from_pretrained(name)\n"

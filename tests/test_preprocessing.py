@@ -24,7 +24,7 @@ def model():
 
 
 def photograph():
-    """An image of 96x150 pixels with fine detail everywhere."""
+    """An image with fine detail everywhere, 150 pixels wide and 96 pixels high."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 150, 3), np.uint8))
 
 

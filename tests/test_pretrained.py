@@ -1,4 +1,4 @@
-"""These tests load networks with other classes or settings, as for fine-tuning."""
+"""These tests change the classes or settings of saved networks, as fine-tuning does."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""These tests push model cards that are generated, hand-written, invalid or have notes."""
+"""These tests push generated, hand-written and invalid model cards, and cards with notes."""
 
 import pytest
 from huggingface_hub import ModelCard

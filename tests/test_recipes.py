@@ -1,4 +1,4 @@
-"""These tests generate docs/recipe.md from the files of runs."""
+"""These tests check recipe.md, which is generated from the files of runs."""
 
 import json
 

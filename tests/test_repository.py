@@ -27,7 +27,7 @@ OURS = {*MAY_IMPORT, "benchmarks", "tests", "app"}
 
 
 def pins(*names):
-    """{name: version} of those requirements that apply to this platform."""
+    """Read {name: version} from requirements files, without requirements for other platforms."""
     lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     lines = [line.removesuffix("\\") for line in lines if re.match(r"[A-Za-z]", line)]
     requirements = [Requirement(line) for line in lines]

@@ -80,7 +80,7 @@ def test_the_answer_comes_first(published, no_figures):
     assert row in text
     assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
-    # Seeds 1 and 2 of four epochs are separate runs here. Seed 0 is part of the five-epoch run.
+    # The four-epoch run with seed 0 is part of the five-epoch run. Seeds 1 and 2 are separate runs.
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
@@ -142,7 +142,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """Replaces Popen. Each process runs until there are as many processes as devices."""
+    """Replaces Popen. A process ends only when `devices` processes run at the same time."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing
@@ -173,7 +173,7 @@ def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
     training = FakeTraining(2)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
     reproduce.train_missing([S5, S10, L3], [], ["cuda:0", "cuda:1"])
-    assert len(training.started) == 4  # two of the three seeds of S5 are missing
+    assert len(training.started) == 4  # two seeds of S5, and one seed each of S10 and L3
     devices = [command[-2:] for command in training.started]
     assert sorted(map(tuple, devices[:2])) == [("--device", "cuda:0"), ("--device", "cuda:1")]
 

@@ -161,7 +161,7 @@ def test_the_commit_tells_changes_of_loaded_files_and_a_missing_git(tmp_path, mo
     ours = SimpleNamespace(__file__=str(tmp_path / "code.py"))
     monkeypatch.setitem(sys.modules, "code_of_ours", ours)
     head = provenance.git("rev-parse", "HEAD")
-    (tmp_path / "notes.py").write_text("2")  # the module is not loaded
+    (tmp_path / "notes.py").write_text("2")  # not loaded, so the change does not count
     assert provenance.commit() == head
     (tmp_path / "code.py").write_text("2")
     assert provenance.commit() == f"{head}+changes"

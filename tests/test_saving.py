@@ -1,4 +1,4 @@
-"""These tests kill saves, fill the disk, and run saves concurrently. They need strace."""
+"""These tests kill saving processes, fake a full disk and save concurrently. They need strace."""
 
 import dataclasses
 import os
@@ -85,7 +85,7 @@ def test_a_save_killed_at_any_system_call_leaves_no_mixture(tmp_path, calls, exi
         status = save_with(f"{calls}:signal=SIGKILL:when={when}", folder)
         seen.append(state(folder))
         write_folder(folder, NEW_CONFIG, NEW)
-        assert equal(read_folder(folder).tensors, NEW)  # the next save repairs it
+        assert equal(read_folder(folder).tensors, NEW)  # the next save repairs the folder
         if status == 0:
             break
         assert status == -9
@@ -145,7 +145,7 @@ def test_a_disk_that_fills_up_changes_nothing(tmp_path, percent, existing):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert state(folder) == ("old" if existing else "absent")
-    assert len(list(tmp_path.rglob("*"))) == (6 if existing else 3)  # nothing partial is left
+    assert len(list(tmp_path.rglob("*"))) == (6 if existing else 3)  # no partial files are left
 
 
 def test_readers_beside_a_saver_never_see_a_mixture(folder):

@@ -86,7 +86,7 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Whether the page gave its first answer soon after loading. Reloads the page."""
+    """Say whether the first answer came soon after the page was loaded, and reload the page."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")

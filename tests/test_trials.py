@@ -1,4 +1,4 @@
-"""These tests check that trials never publish, and that provenance reports changed code."""
+"""These tests check that trial runs publish no model, and that `commit` reports changed code."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
     (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert run.name.startswith("seed-0-")  # a full run does not resume from this folder
+    assert run.name.startswith("seed-0-")  # a full run uses `seed-0` and does not resume this one
     state = checkpoint.read(run)[1]
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 

@@ -1,4 +1,4 @@
-"""These tests check that malformed, damaged or unsuitable weights are refused by name."""
+"""These tests check that malformed, damaged or unsuitable weights give an error that names them."""
 
 import json
 import os

@@ -2,8 +2,8 @@
 
     python -m tests.tiny FOLDER EPOCHS
 
-This command trains the run in FOLDER, as `training.train` would. The tests of kills and signals use
-this command.
+This command starts or resumes the run in FOLDER, as `training.train` would, but for EPOCHS epochs.
+Tests that kill or signal a run start it with this command.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """The first images are for training. The last 100 are for both validation and testing."""
+    """The first sample images are for training. The last 100 are for validation and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
@@ -67,7 +67,7 @@ class Child:
 
 @contextmanager
 def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
-    """Start the run in `folder`, wait for its imports, and kill it at the end of the block."""
+    """Start the run in a process, wait for its imports, and kill it when the `with` block ends."""
     log = folder.with_name(f"{folder.name}.log")
     with open(log, "w") as file:
         command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]

@@ -24,7 +24,7 @@ def few_steps(output: Path) -> None:
     run.learner.model.eval()
     results = {}
     for step in range(STEPS):
-        batch = torch.arange(56)  # smaller than other batches, like the last batch of an epoch
+        batch = torch.arange(56)  # a smaller batch than usual, as at the end of an epoch
         found = run.learner.step(step, batch)
         results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
         if step == 0:

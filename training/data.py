@@ -17,7 +17,7 @@ from training.dataset.cifar10 import CACHE, read_cache
 from training.dataset.sources import OFFICIAL_PAGE, SOURCES, assemble
 from training.errors import DataError
 
-DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, removed at the end
+DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, kept only if a fetch is interrupted
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:

@@ -32,7 +32,7 @@ def open_network(name: str) -> MobileNetV3Cifar:
 
 
 def dataset_split(name: str) -> str:
-    """The split of the experiment named in this name or path, by default the report's split."""
+    """The split of the experiment whose name `name` contains, by default the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

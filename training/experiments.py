@@ -38,9 +38,9 @@ class Experiment:
     recipe: Recipe = REPORT
     kind: Kind = "report"
     section: str = ""  # where the report describes it
-    claim: str = ""  # what the report concludes from it, in our words
+    claim: str = ""  # what the report concludes from it, or what a control asks, in our words
     report: Reported | None = None
-    validated_by: str = ""  # for a run on all images: its counterpart on the split 45k/5k
+    validated_by: str = ""  # if it trains on all images: its counterpart on the split 45k/5k
     ood_score: OodScore = "confidence"  # of the shipped network
     seeds: tuple[int, ...] = (0,)  # the first is shipped; the others measure run-to-run variation
 
@@ -57,7 +57,7 @@ class Experiment:
         return self.recipe.optimizer.lr * self.recipe.lr_factor(step, steps_per_epoch, self.epochs)
 
     def is_prefix_of(self, other: "Experiment") -> bool:
-        """Whether a run of `other` begins with exactly the steps of this one."""
+        """Whether a run of `other` begins with exactly the steps of a run of this experiment."""
         return (
             (self.model, self.recipe) == (other.model, other.recipe)
             and not self.recipe.depends_on_length

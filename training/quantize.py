@@ -42,7 +42,7 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
-    """Write both files into a model folder and measure them; return a sentence with the result.
+    """Write and measure both ONNX files of a model folder; return a sentence with the result.
 
     Only speed and validation accuracy decide whether the 8-bit file is kept, not test accuracy.
     """
@@ -102,7 +102,7 @@ def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
         images = np.zeros((batch, 32, 32, 3), np.uint8)
         runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
         runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
-        # Measure processor time, because other work on the machine hardly affects it.
+        # Processor time, unlike wall time, hardly depends on other work on the machine.
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
             median = round(1000 * statistics.median(seconds), 3)

@@ -33,21 +33,21 @@ class Recipe:
 
     optimizer: OptimizerRecipe = ADAM
     schedule: Schedule = "step"
-    warmup_epochs: int = 0  # in these epochs the learning rate rises linearly from 0
+    warmup_epochs: int = 0  # number of first epochs, in which the learning rate rises linearly
     batch_size: int = 64
     augmentations: tuple[Augmentation, ...] = (Flip(), EnlargeRotate(degrees=10.0, size=224))
     label_smoothing: float = 0.0
     ema: float = 0.0  # decay per step of the weights' moving average; 0 turns averaging off
     distillation: Distillation | None = None
-    precision: Precision = "float32"  # of activations in training; weights are always float32
+    precision: Precision = "float32"  # used for activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
     train_images: int | None = None  # if set, use only the first `train_images` of the split
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """The learning rate relative to its peak, at a step counted from 0 over the whole run.
 
-        "step" is listing 10's StepLR(step_size=3, gamma=0.03), stepped once per epoch. "cosine" and
-        "linear" decrease to 0 at the end of the run.
+        The schedule "step" is StepLR(step_size=3, gamma=0.03) from the report's listing 10, called
+        once per epoch. The schedules "cosine" and "linear" decrease to 0 at the end of the run.
         """
         warmup, total = self.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
         if step < warmup:
@@ -61,7 +61,7 @@ class Recipe:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether a run with this recipe differs from the beginning of a longer run."""
+        """Whether a run with this recipe differs from the first epochs of a longer run with it."""
         return (
             self.schedule != "step"
             or self.ema > 0  # batch-norm statistics are re-estimated at the end of a run

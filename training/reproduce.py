@@ -33,10 +33,10 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 
 
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
-    """Train every run that has no results yet, one at a time on each device; "" is the best device.
+    """Train the runs that have no results yet, one at a time per device ("" is the best device).
 
-    Runs that differ only in length follow each other on one device, the longest first, because a
-    long run often includes the shorter ones.
+    Runs that differ only in length are trained one after another on one device, the longest first:
+    a shorter run is often the beginning of a longer one and then needs no training of its own.
 
     Raises:
         TrainingError: A run failed. The other runs were stopped and can be resumed.

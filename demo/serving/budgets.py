@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# The maximum number at a time, in total and per address. Streams are counted per session instead.
+# {kind: (most at a time, most at a time per address)}. For streams, the second is per session.
 SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),
     "streams": (2000, 6),
 }
-PERIOD = 300  # seconds until `used` is cleared
+PERIOD = 300  # seconds from one clearing of `used` to the next
 MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    # An image is kept for half an hour. This limit is too low to fill the disk in that time.
+    # Images are kept for half an hour. The limit keeps an address from filling the disk meanwhile.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}

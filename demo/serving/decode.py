@@ -35,11 +35,11 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Read one folder per line. For each, print [format, reason for refusal, CPU seconds]."""
+    """For each folder path on stdin, print [format, reason for refusal, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread per core, the default, takes more memory
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the default, a thread per core, takes more memory
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings about images would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:

@@ -1,7 +1,8 @@
 """Keeps the images that visitors send. First, a separate process opens and reduces each image.
 
-No check of a file's structure finds every image that takes minutes or gigabytes to decode. Limits
-on the separate process's CPU time and memory stop every such image, and the server keeps running.
+Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all of
+them. Limits on the separate process's CPU time and memory stop them all, and the server keeps
+running.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-# File names are reduced to ASCII, because file systems limit their length in bytes.
+# Each run of these characters becomes "_" in file names. The rest is ASCII, so that 80 characters
+# are 80 bytes: file systems limit the bytes of a name.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 CANNOT_OPEN = "The server cannot open images: try again later."
@@ -76,11 +78,11 @@ class Decoder:
             raise
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
-        with (folder / SENT).open("wb") as file:  # a waiting upload takes no memory
+        with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        # `self.free` lets one image at a time be opened. `turn` lets only one image of each client
-        # address wait for `self.free`.
+        # An image is opened only while `self.free` is held. Only the holder of the client address's
+        # `turn` may wait for `self.free`, so at most one image of each address waits for it.
         async with turn, self.free:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
@@ -97,7 +99,10 @@ class Decoder:
         return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """The image's format, the reason for a refusal or None, and the CPU seconds used."""
+        """Let the process open the upload in `folder`.
+
+        Returns: the image's format, the reason if it was refused, and the CPU seconds used.
+        """
         for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()
             assert process.stdin is not None

@@ -22,7 +22,7 @@ GONE = "the image was not found, or was deleted after half an hour: choose it ag
 MASK = "/files"  # visitors see this in place of the folder's path
 PREFIX = "demo-"
 LOCK = ".lock"  # name of a file that is locked as long as the process lives
-WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` returns when the process has ended
+WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's process ends
 VISIBLE = re.compile(rf"{MASK}((?:/[\w@-][\w.@-]*)+)")
 held: list[object] = []  # references that keep the lock and the watcher alive
 
@@ -32,7 +32,8 @@ class Keep(NamedTuple):
     megabytes: int  # maximum on disk; the oldest files are deleted first
 
 
-# Files made for a visitor are fetched within seconds. They must not take the space of uploads.
+# Files made for a visitor are fetched within seconds, so they are deleted sooner than uploads. They
+# have a limit of their own, so that they do not take the space of uploads.
 KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
 
 
@@ -60,7 +61,7 @@ def own_folder() -> Path:
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete each folder whose lock is free: the process that created the folder has ended."""
+    """Delete each folder whose lock is free, which means that its process has ended."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +80,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are too old, and the oldest files of a kind that takes too much space."""
+    """Delete files that are too old. If a kind takes too much space, delete its oldest files."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):
@@ -103,7 +104,7 @@ def find_file(path: str) -> Path | None:
 
 
 def mask(value: Any) -> Any:
-    """A copy of the value, in which MASK replaces the folder's path in all file names."""
+    """A copy of the value, with MASK in place of `own_folder()` in every "path" and "url"."""
     if isinstance(value, list | tuple):
         return [mask(each) for each in value]
     if not isinstance(value, dict):

@@ -65,7 +65,7 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 
 
 class Guard:
-    """Rejects requests that the page never sends, that exceed a limit, or that other sites send."""
+    """Rejects requests that match no route, that exceed a limit, or that other sites send."""
 
     def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
         self.inner = inner
@@ -120,7 +120,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Keep an uploaded image, or the reason to refuse the image. Return the masked path."""
+        """Store an uploaded image, or why it is refused. Return the masked path of the file."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):

@@ -3,14 +3,14 @@
 import logging
 from collections import Counter
 
-MOST = 5  # the maximum number of log records per line of code and `budgets.PERIOD`
+MOST = 5  # the maximum number of log records that a line of code writes per `budgets.PERIOD`
 HALF = 2000  # characters kept at the start and at the end of a long text
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
 seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this period}
 
 
 def limit() -> None:
-    """Add `is_rare` to each existing logger, since a filter does not see child loggers' records."""
+    """Add the filter `is_rare` to LOGGERS and their existing children, which inherit no filter."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)

@@ -1,4 +1,4 @@
-"""Gradio's queue with fair scheduling: visitors take turns, and each visitor has a limit."""
+"""Gradio's queue, made fair: visitors take turns, and the waiting events of each are limited."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from demo.serving.budgets import address_of, under_way
 from demo.serving.folder import GONE, find_file
 
-MAX_WAITING = 256  # events of all visitors
+MAX_WAITING = 256  # maximum number of waiting events, over all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
 UNHEARD_SECONDS = 10  # an event whose visitor has gone is dropped after this time
@@ -31,7 +31,7 @@ class FairQueue(Queue):
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
         self.used: dict[str, float] = {}  # time of each session's last request
-        self.turns: dict[str, float] = {}  # time of each address's and session's last turn
+        self.turns: dict[str, float] = {}  # time of the last turn, by address and by session
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
@@ -58,7 +58,7 @@ class FairQueue(Queue):
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
         result = await super().push(body, request, username)
-        self.used[str(body.session_hash)] = time.monotonic()  # gradio has set a missing hash
+        self.used[str(body.session_hash)] = time.monotonic()  # super().push sets a missing hash
         return result
 
     def waiting(self) -> list[Event]:
@@ -117,7 +117,7 @@ def replace_paths(data: list[Any]) -> None:
     Gradio itself would fetch any URL and read any file.
 
     Raises:
-        HTTPException: a path is not a file of this process, or a number is not finite.
+        HTTPException: a path leads to no file in this process's folder, or a number is not finite.
         UnicodeEncodeError: a text is not valid Unicode.
     """
     rest: list[Any] = [data]

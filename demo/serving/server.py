@@ -30,7 +30,7 @@ from demo.serving.folder import delete_old, delete_own_folder, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # a thread keeps working memory after it has run a network
+MAX_THREADS = 8  # few, because each thread that has run a network keeps its working memory
 CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
 REQUEST_SECONDS = 15  # limit for a request's headers to arrive, or for the next request to begin
 MAX_CONNECTIONS = 3000
@@ -68,8 +68,8 @@ class GuardedApp(App):
             if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
                 budgets.used.clear()
                 log.seen.clear()
-            with suppress(AttributeError):  # glibc would keep 100 MB after many requests
-                ctypes.CDLL(None).malloc_trim(0)
+            with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
+                ctypes.CDLL(None).malloc_trim(0)  # glibc would keep 100 MB after many requests
             await asyncio.sleep(CLEANUP_SECONDS)
 
 
@@ -116,7 +116,7 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def close_if_silent(self, since: object) -> None:
-        """Close the connection if `since` is still the last request and has been answered."""
+        """Close the connection if no request followed the request `since` and none is pending."""
         if self.cycle is since and self.is_silent():
             self.transport.abort()
         else:
@@ -141,7 +141,7 @@ def launch_options() -> dict[str, Any]:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     log.limit()
-    if "SPACE_ID" in os.environ:  # uvicorn then takes a visitor's address from the proxy's headers
+    if "SPACE_ID" in os.environ:  # on a Space, only the proxy's headers hold a visitor's address
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
         "ssr_mode": False,

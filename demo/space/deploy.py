@@ -31,7 +31,7 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files()` to a Space. Delete all other files from the Space's folders for these files.
+    """Send `files()` to a Space. Delete the Space's other files in the same top-level folders.
 
     Returns: the address of the Space.
 

@@ -59,7 +59,10 @@ def build(out: Path, name: str | None = None) -> None:
 
 
 def write_network(folder: Path, page: Path) -> None:
-    """Write `model.onnx`, from the 8-bit file if there is one, and `network.json` with metadata."""
+    """Write `model.onnx` and its metadata, `network.json`.
+
+    `model.onnx` is a copy of the folder's 8-bit file if there is one, else of the float file.
+    """
     path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
     if path is None:
         raise MobileNetV3CifarError(

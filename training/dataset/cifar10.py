@@ -51,7 +51,7 @@ class Cifar10(NamedTuple):
     train: Split
     validation: Split
     test: Split
-    sha256: str  # over all rows, as stored
+    sha256: str  # hash of all rows of the cache
     split: str = "35k/15k"  # a key of SPLITS
 
 

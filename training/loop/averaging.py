@@ -20,7 +20,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the model: by more in early steps, so that initial weights are forgotten."""
+        """Move the average towards the model, faster at first to forget the initial weights."""
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)

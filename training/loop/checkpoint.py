@@ -1,8 +1,8 @@
 """The state of a run on disk: tensors in safetensors, everything else in JSON, and no pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
-written last. It contains the SHA-256 of the tensor file, and another SHA-256 of the other JSON
-content. A killed process therefore leaves a whole checkpoint or none, and any damage is detected.
+written last. It contains one SHA-256 of the tensor file, and one of everything else in the JSON
+file. A killed process therefore leaves a whole checkpoint or none, and any damage is detected.
 The two newest checkpoints are kept. If one is damaged, a warning is printed and the other is used.
 """
 
@@ -27,7 +27,7 @@ KEPT = 2  # number of newest checkpoints that are not deleted
 class State:
     """The state of a run, without the tensors."""
 
-    step: int = 0  # optimizer steps done in the whole run
+    step: int = 0  # optimizer steps since the start of the run
     loss_sum: float = 0.0  # over the images of the epoch so far, like `correct` and `total`
     correct: float = 0.0
     total: float = 0.0
@@ -68,7 +68,7 @@ def unpack(
         if path not in parameters:
             raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
         parameter = parameters[path]
-        # A slot needs the same memory layout as its parameter, which may be channels last.
+        # An optimizer tensor must have its parameter's memory layout, for example channels last.
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
         optimizer.state[parameter][slot] = place.copy_(value)
 

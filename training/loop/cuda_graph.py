@@ -1,7 +1,7 @@
-"""A function of tensors that is recorded as a CUDA graph and replayed.
+"""Record what a function does with tensors as a CUDA graph, and replay the graph.
 
-A training step launches hundreds of small kernels; where a launch takes longer than a kernel, the
-GPU waits. A graph launches all of them at once.
+A training step launches hundreds of small kernels. If launching a kernel takes longer than running
+it, the GPU waits. A graph launches all kernels at once.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,11 @@ WARM_UP = 3  # calls before recording, in which compilers and cuDNN choose their
 
 
 class Replayed:
-    """`function`, whose effects and result depend on nothing but its inputs and fixed memory.
+    """Works like `function`, but replays a CUDA graph after the first calls.
 
-    The first calls, and calls with inputs of another shape, run the function itself. `constants`
-    must follow from the shapes.
+    What the function does and returns must depend only on its inputs and on memory with fixed
+    addresses. `constants` are recorded, so they must depend only on the shapes of the inputs. If
+    inputs have other shapes than those of the recorded call, the function itself runs.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
@@ -31,7 +32,7 @@ class Replayed:
         if self.graph is None:
             self.inputs = [each.clone() for each in inputs]
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):  # records, and runs nothing
+            with torch.cuda.graph(self.graph):  # records the kernels without running them
                 self.output = self.function(*self.inputs, **constants)
         if [each.shape for each in inputs] != [each.shape for each in self.inputs]:
             return self.function(*inputs, **constants)

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """Images (N, C, H, W) and weights (C, 1, K, K), K odd, with padding K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K). K is odd, and padding is K // 2."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -34,14 +34,14 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The gradient, with zeros inserted, convolved with the flipped kernel at stride 1."""
+    """The images' gradient: insert zeros into `gradient`, then convolve with the flipped kernel."""
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
     return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The gradient, computed in 3x3 parts; four corner parts cover a 5x5 kernel."""
+    """The weights' gradient, in 3x3 parts. Four parts, one per corner, cover a 5x5 kernel."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})
@@ -65,9 +65,9 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Replace the model's depthwise convolutions (without bias) by faster ones, if there are any.
+    """Replace the model's depthwise convolutions, which have no bias, by faster ones.
 
-    They are as above on a CPU, and Triton kernels on a GPU.
+    A CPU uses `FastDepthwise`, and a GPU uses Triton kernels. For other devices, nothing changes.
     """
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":

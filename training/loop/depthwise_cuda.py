@@ -1,7 +1,8 @@
 """Depthwise convolutions on a GPU as Triton kernels, in channels-last memory.
 
-cuDNN's kernels for them reach a small part of the memory bandwidth. These kernels read a tile of
-pixels and channels per tap of the kernel, from cache, and write each result once.
+cuDNN's kernels for these convolutions use a small part of the memory bandwidth. The Triton kernels
+read a tile of pixels and channels for each weight of a filter. Most of these reads come from cache,
+and each result is written once.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.library import triton_op, wrap_triton
 
 PIXELS, CHANNELS = 32, 32  # of a tile
-TILES = 32  # per program of the weight gradient
+TILES = 32  # the number that each program of `correlate` adds up
 
 
 @triton.jit
@@ -25,11 +26,11 @@ def convolve(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr, transposed: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
-    """A tile of the output, or of the input gradient if transposed; weights are (k * k, c)."""
+    """Compute a tile of the output or, if transposed, input gradient. `weight` is (k * k, c)."""
     pixel = tl.program_id(0) * tile_pixels + tl.arange(0, tile_pixels)
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     row, column = pixel // width % height, pixel % width
-    first = pixel // (width * height) * (source_height * source_width)  # of the same image
+    first = pixel // (width * height) * (source_height * source_width)  # start of the source image
     total = tl.zeros((tile_pixels, tile_channels), tl.float32)
     for i in tl.static_range(k):
         for j in tl.static_range(k):
@@ -57,7 +58,7 @@ def correlate(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr, tiles: tl.constexpr,
 ):  # fmt: skip
-    """The weight gradient of one kernel row, over tiles tiles: partial (programs, k * k, c)."""
+    """Sum a filter row's weight gradient over `tiles` tiles into `partial` (programs, k * k, c)."""
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     i = tl.program_id(2)
     sum0 = tl.zeros((tile_pixels, tile_channels), tl.float32)
@@ -100,7 +101,7 @@ def correlate(
 def run_convolve(
     source: Tensor, weight: Tensor, size: list[int], stride: int, transposed: bool
 ) -> Tensor:
-    """`convolve` to maps of `size` (height, width)."""
+    """Run `convolve`. `size` is the height and width of the maps that it computes."""
     n, c, kernel = *source.shape[:2], weight.shape[2]
     target = torch.empty(
         (n, c, *size), dtype=source.dtype, device=source.device, memory_format=torch.channels_last
@@ -117,7 +118,7 @@ def run_convolve(
 
 @triton_op("mobilenetv3_cifar::depthwise", mutates_args={})
 def depthwise(images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Images (N, C, H, W) and weights (C, 1, K, K), K 3 or 5, with padding K // 2."""
+    """Convolve (N, C, H, W) with weights (C, 1, K, K). K is 3 or 5, and the padding is K // 2."""
     size = [(side - 1) // stride + 1 for side in images.shape[2:]]
     return run_convolve(images, weight, size, stride, False)
 

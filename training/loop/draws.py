@@ -21,7 +21,7 @@ class Draws:
     count: int  # number of images in the whole batch
     indices: Tensor  # int64 (N,), the positions of this process's images in the dataset split
     epoch: int = 0
-    progress: float = 0.0  # of the run, from 0 to 1
+    progress: float = 0.0  # share of the run that was done before this step, from 0 to 1
     part: slice = field(default_factory=lambda: slice(None))  # this process's part of the batch
 
     def __post_init__(self) -> None:
@@ -32,11 +32,11 @@ class Draws:
         self.batch = np.random.default_rng((self.seed, self.step))  # for choices made per batch
 
     def uniform(self) -> Tensor:
-        """float32 (N,), uniform in [0, 1)."""
+        """Uniformly random numbers in [0, 1), as float32 (N,)."""
         return torch.rand(self.count, generator=self.generator, device=self.device)[self.part]
 
     def integers(self, end: int) -> Tensor:
-        """int64 (N,), uniform from 0 to end - 1."""
+        """Uniformly random integers from 0 to end - 1, as int64 (N,)."""
         size, generator = (self.count,), self.generator
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 

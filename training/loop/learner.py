@@ -1,6 +1,7 @@
-"""A network, its optimizer and its training images on one device, and the optimizer step.
+"""The class `Learner`, which trains a network on one device, step by step.
 
-A step never copies from the host or waits for the device.
+The network, the optimizer and the training images stay on the device. A step never copies from the
+host or waits for the device.
 """
 
 import math
@@ -25,7 +26,10 @@ from training.loop.optimizers import MuonWithSgd
 
 
 class Learner:
-    """`runs` is the folder of runs, which may contain a teacher's run."""
+    """Trains the network of an experiment, step by step.
+
+    If the experiment has a teacher, its run is first looked for in the folder `runs`.
+    """
 
     def __init__(
         self, experiment: Experiment, images: Split, accelerator: Accelerator, seed: int, runs: Path
@@ -75,16 +79,16 @@ class Learner:
 
     @property
     def result(self) -> MobileNetV3Cifar:
-        """The network to validate and ship: the moving average if there is one."""
+        """The network to validate and ship: the moving average if any, else the trained network."""
         return self.average or self.bare_model
 
     @property
     def part(self) -> slice:
-        """This process's images of a batch or split."""
+        """The slice that selects this process's images from a batch or split."""
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def draws(self, step: int, batch: Tensor, part: slice) -> Draws:
-        """The random numbers of a step on the images `batch`, of which `part` is used."""
+        """The random numbers of a step, for the images that `part` selects from `batch`."""
         epoch = step // self.steps_per_epoch
         progress = step / (self.steps_per_epoch * self.experiment.epochs)
         return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
@@ -92,30 +96,33 @@ class Learner:
     def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented inputs, their labels, and the targets of the loss.
 
-        Targets are the labels, or probabilities (N, C) where images may be mixed.
+        The targets are probabilities (N, C) if images were mixed or if steps are recorded as a CUDA
+        graph. Otherwise they are the labels.
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         inputs, mixed = augment(images, whole, self.recipe.augmentations, draws, self.norm)
-        # A recorded step takes targets of one kind.
+        # Only inputs of the recorded shapes are replayed, so all targets must be probabilities.
         unmixed = mixed is whole and self.fast_update == self.update
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
-        """Set the average's batch-norm statistics to those of an epoch's steps and their batches.
+        """Recompute the averaged network's batch-norm statistics from the batches of an epoch.
 
-        Statistics averaged over training do not fit the averaged weights, which were never used in
-        a forward pass (Izmailov et al. 2018). The images are augmented as in training: with plain
-        images, the validation accuracy of large-cifar32 was half a point lower.
+        Each of the `batches` is a step and the indices of its images. Statistics averaged over
+        training do not fit the averaged weights, which were never used in a forward pass (Izmailov
+        et al. 2018). The images are augmented as in training: without augmentation, the validation
+        accuracy of large-cifar32 was half a point lower.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)
             update_bn((self.augmented(draws)[0] for draws in every), self.average)
 
     def step(self, step: int, batch: Tensor) -> Tensor:
-        """One optimizer step on the images `batch` -> this process's [loss sum, correct, count].
+        """Take one optimizer step -> [loss sum, correct, count] for this process's images.
 
-        `batch` is for all processes; each process takes its part, and gradients are averaged.
+        `batch` has the indices of the images of all processes. Each process uses its part of them,
+        and the gradients of the processes are averaged.
         """
         draws = self.draws(step, batch, self.part)
         inputs, labels, targets = self.augmented(draws)
@@ -134,7 +141,7 @@ class Learner:
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """Forward, backward and the optimizer's update -> [loss sum, correct, count]."""
+        """Run the forward and backward passes and update weights -> [loss sum, correct, count]."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)

@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher in evaluation mode: its run in `runs` if there is one, else a shipped variant."""
+    """The teacher in evaluation mode, from its run in `runs` if there is one, else as shipped."""
     if distillation is None:
         return None
     name = distillation.teacher
@@ -73,7 +73,7 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
 
 
 def build_network(row: Experiment, weights: dict[str, Tensor]) -> MobileNetV3Cifar:
-    """The network of an experiment with these weights, in evaluation mode."""
+    """Build the network of experiment `row`, with the given weights and in evaluation mode."""
     model = MobileNetV3Cifar(**row.model)
     model.load_state_dict(weights, strict=True)
     return model.eval()

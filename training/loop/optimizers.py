@@ -1,7 +1,8 @@
 """Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer.
 
 A parameter's role decides how it is updated. Weight decay never applies to depthwise kernels, batch
-norm or biases: these parameters are few, and batch norm would undo the shrinking.
+norm or biases. These parameters are few, and the batch norm after a depthwise kernel would undo the
+shrinking of the kernel.
 """
 
 import math
@@ -17,7 +18,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerj
 
 
 def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
-    """The 1x1 convolutions of the body, other weight matrices and kernels, and the rest."""
+    """Sort into 1x1 kernels outside the head, other matrices and dense kernels, and the rest."""
     roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -67,8 +68,9 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 convolutions, SGD for all other parameters.
 
-    torch.optim.Muon takes only matrices, one by one; this class views convolutions as matrices and
-    orthogonalises them in batches. `weight_decay` is decoupled and relative to the learning rate.
+    torch.optim.Muon accepts only matrices, and processes them one by one. `MuonWithSgd` views
+    convolutions as matrices, and orthogonalises them in batches. `weight_decay` is decoupled from
+    the gradients, and is multiplied by the learning rate.
     """
 
     lr: float
@@ -84,13 +86,14 @@ class Muon:
         return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
 
 
-OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate; the schedule scales that of each group
+OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate, which the schedule scales per group
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """SGD with Nesterov momentum; parameter groups with `iterations` are updated by Muon.
+    """Updates parameter groups that have `iterations` by Muon, and all other groups by SGD.
 
-    A rate may be a tensor, so that a CUDA graph of the step can be replayed with another one.
+    A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
+    learning rate. Both methods use Nesterov momentum.
     """
 
     def __init__(self, groups: list[dict[str, Any]]) -> None:
@@ -132,10 +135,10 @@ class MuonWithSgd(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """The nearest matrices with singular values 1, approximated by Newton-Schulz iterations.
+    """For each matrix, approximate the nearest one with singular values 1 by Newton-Schulz.
 
-    Matrices of similar shape are padded with zeros, which does not change the result, and
-    processed as one batch. On a GPU they are bfloat16, as in the authors' implementation.
+    Matrices of similar shape are padded with zeros, which does not change the result, and are
+    processed as one batch. On a GPU the batch is bfloat16, as in the code of Muon's authors.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -154,7 +157,7 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
 
 
 def newton_schulz(stack: Tensor, iterations: int) -> Tensor:
-    """The quintic iteration tuned by Muon's authors, for matrices (N, m, n) with m <= n."""
+    """Apply the quintic iteration of Muon's authors to N matrices (N, m, n) with m <= n."""
     a, b, c = NEWTON_SCHULZ
     x = stack.bfloat16() if stack.is_cuda else stack
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -34,7 +34,7 @@ from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-COLLECT_STEPS = 50  # between two readings of the loss, because a reading waits for the device
+COLLECT_STEPS = 50  # steps between two readings of the loss, because each waits for the device
 
 
 class Run:
@@ -102,15 +102,15 @@ class Run:
             raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """The remaining steps of the epoch."""
+        """Take the remaining steps of the epoch."""
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
-        sums: list[Tensor] = []  # sums over the steps since the last collection
+        sums: list[Tensor] = []  # the sums of each step since the last collection
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # With several processes, a check for signals waits for all of them, so checks are rare.
+            # With several processes, a check for signals makes every process wait, so it is rare.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -121,7 +121,7 @@ class Run:
             self.save_if_due(signals)
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """The steps of an epoch from `begin`, and their batches of its seeded permutation."""
+        """Yield each step of the epoch from `begin` on, with its part of a seeded permutation."""
         batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
         permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
         order = torch.from_numpy(permutation).to(self.device)
@@ -130,7 +130,7 @@ class Run:
             yield step, order[(step - first) * batch_size :][:batch_size]
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add the sums since the last collection, over all processes, to the state.
+        """Add to the state the sums that all processes have made since the last collection.
 
         Sums in float64 are exact, so the result does not depend on how often they are collected.
         """
@@ -164,7 +164,7 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        self.save_shorter_runs()  # before saving, because a saved epoch is not repeated on resume
+        self.save_shorter_runs()  # first, because a run resumed from the next save skips this epoch
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
@@ -174,7 +174,7 @@ class Run:
         self.save_if_due(signals, ended)
 
     def validate(self) -> list[float]:
-        """[correct predictions, sum of losses] over the validation split, by all processes."""
+        """Validate with all processes -> [number of correct predictions, sum of losses]."""
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
                 for buffer in network.buffers():  # batch-norm statistics: each process has its own
@@ -184,7 +184,7 @@ class Run:
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
-        """Save at the end, every two minutes and at a signal; a signal also stops all processes."""
+        """Save at the end of training, every two minutes, and on a signal, which stops the run."""
         late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
         asked = torch.tensor([float(bool(signals)), float(ended or late)])
         stopping, due = sum_over_processes(self.accelerator, asked)
@@ -195,7 +195,7 @@ class Run:
             if self.accelerator.is_main_process:
                 name = signal.Signals(number).name
                 print(f"stopped by {name}; the same command resumes", file=sys.stderr)
-            sys.exit(128 + number)  # the status that shells report
+            sys.exit(128 + number)  # the status that shells report for a process ended by a signal
 
     def save(self) -> None:
         self.save_in(self.folder, self.settings())

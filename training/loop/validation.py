@@ -18,7 +18,7 @@ from training.dataset.cifar10 import Split
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """The logits of all images of a split, float32 (N, C) on the CPU; `flip` mirrors the images.
+    """The logits of all images of a split, float32 (N, C) on the CPU. `flip` mirrors the images.
 
     `what` is the title of the progress bar. Without a title, no progress bar is shown.
     """
@@ -39,7 +39,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """uint8 images (N, 32, 32, 3) -> the model's inputs, as from `preprocess`, channels last."""
+    """Convert uint8 images (N, 32, 32, 3) to what `preprocess` gives, but stored channels last."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)

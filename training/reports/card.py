@@ -73,6 +73,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % confidence interval of an accuracy, due to the random choice of test images."""
+    """The 95 % confidence interval of an accuracy, for randomly chosen test images."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

@@ -1,8 +1,8 @@
 """Checks of the report's claims. A check measures a quantity and derives a verdict from it.
 
-A quantity is a function of all results, followed by the results that the claim names. It returns a
-value, the margin within which the value counts as 0, and the underlying numbers as text. The
-quantities that read the history of a run are in `curves`.
+A quantity is a function. Its arguments are all results, and then the results that the claim names.
+It returns a value, the margin within which the value counts as 0, and the underlying numbers as
+text. `curves` has further quantities, which describe the training curves of a run.
 """
 
 import math
@@ -45,7 +45,7 @@ def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
 def rises(measured: Measured) -> str:
     """The verdict on a claim that the value is above 0.
 
-    A value within a margin above 0 is "not decidable". With a margin of 0, only the sign counts.
+    A value within the margin is "not decidable". If the margin is 0, only the sign counts.
     """
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
@@ -80,7 +80,7 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """How much higher `measure`, an accuracy or `gap`, is for the first setting than the other."""
+    """How much higher an accuracy or `gap` is for the first setting than for the other one."""
     name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
@@ -91,7 +91,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """The least certain of the first setting's leads over the other settings."""
+    """The first setting's lead over one of the others: the lead with the least value / margin."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -101,7 +101,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much less longer training widens the first network's `gap` than the other network's."""
+    """How much more the other network's `gap` widens with more epochs than the first network's."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -115,7 +115,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The lead of the first setting, or its accuracy minus 80 % if this accuracy is below 80 %."""
+    """The first setting's accuracy minus 80 % or, if that is above 0, its lead over the other."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 

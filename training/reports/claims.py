@@ -1,8 +1,8 @@
 """The report's claims, each with a quantity and a function that turns the quantity into a verdict.
 
-`reproduction_template.md` explains the rules. `original` is the first verdict, which the rules
-committed on 22 November 2026 (827579a) gave on the runs of that time. It is None if those rules did
-not judge the claim.
+`reproduction_template.md` explains the rules. `original` is the verdict that our original rules
+(commit 827579a of 22 November 2026) gave on the runs of that time, or None if those rules did not
+judge the claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
     quantity: Callable[..., Measured]
     expected: Callable[[Measured], str]  # gives the verdict
     original: str | None = None
-    of: Mapping[str, Any] = MappingProxyType({})  # further keyword arguments of the quantity
+    of: Mapping[str, Any] = MappingProxyType({})  # keyword arguments for `quantity`
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
@@ -143,8 +143,8 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     """(better, worse, verdict, figures) for pairs of settings that clearly differ in the report.
 
-    Two settings clearly differ if their reported accuracies differ by more than chance explains
-    between two single runs. The verdict says whether our accuracies are in the same order.
+    Two settings clearly differ if their reported accuracies are farther apart than the 95 % margin
+    for two single runs. The verdict says whether our accuracies are in the same order.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

@@ -1,4 +1,4 @@
-"""Test accuracy on images that our own seeded code corrupts. CIFAR-10-C is not used."""
+"""Test accuracy on images that our own code corrupts with a fixed seed. They are not CIFAR-10-C."""
 
 import io
 from collections.abc import Callable
@@ -33,10 +33,10 @@ def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image
 
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
-CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # levels of severity 1, 2 and 3
+CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # `level` at severity 1, 2 and 3
     gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation for pixel values in [0, 1]
     gaussian_blur: (0.5, 0.8, 1.2),  # standard deviation in pixels
-    low_contrast: (0.6, 0.4, 0.2),  # factor of the difference from the mean colour
+    low_contrast: (0.6, 0.4, 0.2),  # multiplies the difference from the mean colour
     jpeg: (60, 30, 15),  # Pillow's quality
 }
 
@@ -49,7 +49,7 @@ def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndar
 
 
 def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
-    """The accuracies (0 to 1) at severity 1, 2 and 3, by the name of the corruption."""
+    """For the name of each corruption, the accuracies (0 to 1) at severity 1, 2 and 3."""
     accuracies: dict[str, list[float]] = {}
     for corruption, levels in CORRUPTIONS.items():
         name = corruption.__name__

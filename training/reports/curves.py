@@ -12,7 +12,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # a gain below this fraction of the earlier mean gain per epoch is marginal
+MARGINAL = 0.1  # a mean gain per epoch below this fraction of the earlier one is marginal
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -34,7 +34,8 @@ def change_with_cosine(
 ) -> Measured:
     """The gain in validation accuracy after `epoch` with a cosine schedule.
 
-    With the step schedule, the learning rate after `epoch` is too low for the network to learn.
+    With the step schedule, the learning rate after `epoch` is too low for the network to learn. So
+    only the cosine schedule shows whether it can still improve.
     """
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
@@ -45,7 +46,7 @@ def change_with_cosine(
 def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
     """The smallest improvement from one epoch to the next, on any of the four curves.
 
-    With `epoch`, later epochs do not count.
+    If `epoch` is given, later epochs are ignored.
     """
     rows = one.history[: epoch or None]
     steps = [
@@ -62,7 +63,7 @@ def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """How often validation accuracy or validation loss gets worse in one epoch, after `epoch`."""
+    """How often validation accuracy falls or validation loss rises in the epochs after `epoch`."""
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
@@ -71,7 +72,7 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The largest fall of training accuracy in one epoch, after `epoch`."""
+    """The largest fall of training accuracy from one epoch to the next, from `epoch` on."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
@@ -82,7 +83,7 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The change of training accuracy after `epoch`, or -1 if validation gains are not marginal."""
+    """The change of training accuracy after `epoch`, if validation gains are marginal; else -1."""
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
     after = valid.value / (len(one.history) - epoch)
@@ -96,7 +97,7 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
 def loss_gap_change(
     results: ResultsByName, one: Results, epoch: int, last: int | None = None
 ) -> Measured:
-    """How validation minus training loss changes between the middles of two epochs.
+    """The change of validation minus training loss from the middle of `epoch` to that of `last`.
 
     On a falling convex curve, the validation loss in the middle of an epoch is between the loss at
     the end of the epoch and the average of the losses at its beginning and end. Epoch 1 cannot be

@@ -38,7 +38,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def curves(one: Results) -> Figure:
-    """Plot training and validation losses and accuracies by epoch, as in figures 4 to 11."""
+    """Plot the losses and accuracies of each epoch, as figures 4 to 11 of the report do."""
     how = ["augmented"] if one.row.recipe.augmentations else []
     how += ["with dropout"] if one.row.dropout else []
     epochs = [row["epoch"] for row in one.history]
@@ -104,8 +104,9 @@ def activation_maps(
 ) -> None:
     """Draw Grad-CAM for one test image per class.
 
-    For every second class, this is the first correctly classified image. For the other classes, it
-    is the first misclassified image.
+    For every second class, it is the first image that was classified correctly, and for the other
+    classes, the first that was misclassified. If a class has no such image, its first image is
+    drawn.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

@@ -13,18 +13,18 @@ from mobilenetv3_cifar.config import Config
 from training.loop.validation import correct_and_loss
 from training.reports.schema import Summary
 
-ECE_BINS = 15  # of equal width, over the probability of the predicted class (Guo et al. 2017)
+ECE_BINS = 15  # equal intervals of the predicted class's probability (Guo et al. 2017)
 
 
 def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
-    """Counts, accuracy (0-1) and mean cross entropy (natural logarithm, before any temperature)."""
+    """Counts, accuracy (0-1) and mean cross entropy (natural logarithm, no temperature scaling)."""
     correct, loss = correct_and_loss(logits, labels)
     total = len(labels)
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
 
 
 def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """All measurements on one split, as the `SplitMetrics` of `metrics.json`."""
+    """Measure one split. The keys of the result are those of `schema.SplitMetrics`."""
     threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
     flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
@@ -59,7 +59,10 @@ def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[
 
 
 def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
-    """The expected calibration error, the mean of |confidence - accuracy| (Guo et al. 2017)."""
+    """The expected calibration error (Guo et al. 2017).
+
+    It is the mean of |confidence - accuracy| over bins, weighted by their numbers of images.
+    """
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, confidence - (predicted == labels), minlength=ECE_BINS)

@@ -32,15 +32,15 @@ def make_model_folder(
 ) -> Path:
     """Measure a finished run and write the model folder `cards/NAME/`.
 
-    A run with a seed other than 0 only adds `seeds/SEED.json` to this folder. `command` started
-    this run, or a longer run that begins with this one.
+    A run with a seed other than 0 only adds `seeds/SEED.json` to this folder. `command` is the
+    command that started this run, or a longer run whose beginning is this run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
     target, twin = cards / row.name, None
-    if row.validated_by:  # the twin was trained without the validation images
+    if row.validated_by:  # validate a twin that was not trained on the validation images
         twin_run = run.parent.parent / row.validated_by / run.name
         twin = from_run(twin_run, ended=True).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
@@ -82,7 +82,7 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """The measurements on the dataset splits. No choice depends on the test images."""
+    """Measure the network on all splits. Results on the test images influence no choice."""
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -109,7 +109,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Time, hardware and software of a run, with old and new values if a resume changed them."""
+    """Time, hardware and software of a run. If resuming changed a value, both values are listed."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),

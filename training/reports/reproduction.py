@@ -1,4 +1,4 @@
-"""REPRODUCTION.md and the demo's conclusions, from the report's experiments and the controls."""
+"""Generate REPRODUCTION.md and the demo's conclusions from the experiments and controls."""
 
 import math
 from collections import Counter

@@ -30,7 +30,7 @@ class Results(NamedTuple):
 
     @property
     def runs(self) -> list[Metrics]:
-        """The metrics of all seeds, with the shipped seed first."""
+        """The metrics of all seeds. Seed 0, whose network is shipped, comes first."""
         return [self.metrics, *self.seeds]
 
     def mean_of(self, measure: Measure) -> float:

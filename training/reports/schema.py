@@ -40,23 +40,23 @@ class SplitMetrics(Summary):
     recall_macro: float
     f1_macro: float
     top5_accuracy: float
-    ece: float  # expected calibration error, 15 bins, of the probabilities of `predict`
-    ece_untempered: float  # the same without the config's temperature
+    ece: float  # expected calibration error in 15 bins, at the config's temperature
+    ece_untempered: float  # the same error at temperature 1
     unsure: float  # fraction of images that are flagged as probably none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # validation only: name of the 45k/5k run measured instead, if any
+    run: NotRequired[str]  # only in `validation`: the 45k/5k run that was measured instead
 
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # change of validation accuracy when the weights were rounded
+    validation_change: float  # validation accuracy after rounding the weights minus that before
     sha256: str  # of model.safetensors
 
 
 class Training(TypedDict):
     command: str
-    seconds: float  # of training and validation
+    seconds: float  # total time of all epochs, including validation
     images: NotRequired[int]  # images trained on, counting repetitions
     precision: str
     processes: int
@@ -70,7 +70,7 @@ class Int8(Summary):
     """The 8-bit ONNX file, measured on the test images."""
 
     bytes: int
-    validation_change: float  # validation accuracy of this file minus that of the float network
+    validation_change: float  # validation accuracy of this file minus `validation.accuracy`
     speedup: float  # over the float file at batch size 1, on one thread
     calibration_images: int
     onnxruntime: str  # version
@@ -99,8 +99,8 @@ class Metrics(TypedDict):
     test: SplitMetrics
     report: Reported | None
     training: Training
-    flip_averaged: NotRequired[Counts]  # on test images; see `metrics.flip_averaged`
-    corruptions: NotRequired[dict[str, list[float]]]  # by name: test accuracy per severity
+    flip_averaged: NotRequired[Counts]  # on test images; see the function in `metrics.py`
+    corruptions: NotRequired[dict[str, list[float]]]  # by corruption: test accuracy per severity
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]
 
@@ -126,7 +126,8 @@ def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
             yield from problems(value, arguments[0], key)
         return
     plain = dict if typing.is_typeddict(schema) else origin or schema
-    # JSON has one kind of number, and Python counts True as an int.
+    # JSON may write 1.0 as 1, so accept an int where a float is due. In Python a bool is an int, so
+    # exclude it explicitly.
     accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         yield f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"

@@ -23,7 +23,7 @@ from training.loop.losses import build_network
 from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
-HALF_TOLERANCE = 0.001  # largest accepted change of validation accuracy by half precision
+HALF_TOLERANCE = 0.001  # the largest change of validation accuracy that half precision may cause
 FLAGGED = 0.05  # fraction of validation images flagged as probably none of the classes
 
 
@@ -35,10 +35,10 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write config and weights, in half precision unless this changes validation accuracy.
+    """Write the config, and the weights in half precision if this hardly changes the accuracy.
 
-    Temperature and threshold are fitted to `twin` if there is one, because the twin was not trained
-    on the validation images. Rounded and exact weights are both measured in float32.
+    Temperature and threshold are fitted to `twin` if there is one. Unlike the network, the twin was
+    not trained on the validation images. Rounded and exact weights are both measured in float32.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:

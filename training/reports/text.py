@@ -1,4 +1,4 @@
-"""The text of reports: numbers, Markdown tables and the templates beside this file."""
+"""Format numbers and Markdown tables for reports, and render the templates beside this file."""
 
 import json
 from collections.abc import Iterable

@@ -44,17 +44,17 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """An estimate of 0 with the deviation of the values, which is infinite for fewer than two."""
+    """An Estimate of value 0 with the values' deviation, infinite for fewer than two values."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """How much one run of this setting varies.
+    """The deviation of `measure` over the seeds of this setting, as an Estimate of value 0.
 
-    A setting with only one seed is assumed to vary like another setting. Among the report's
-    settings with several seeds, this is the one with the nearest number of epochs.
+    If the setting has only one seed, another setting is used. Among the report's settings with
+    several seeds, this is the one with the nearest number of epochs.
     """
     several = (
         [one]
@@ -78,9 +78,9 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    If the runs of one setting are the beginnings of the other's runs, the differences are taken
-    seed by seed. If only one seed has both runs, its difference is assumed to vary like the
-    differences for the other network size.
+    If the runs of one setting are the beginnings of the other's runs, this is the mean
+    difference over the seeds that both have. If only one seed has both runs, the deviation comes
+    from another pair of such settings that has several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -91,7 +91,7 @@ def difference(
 
 
 def paired(one: Results, other: Results, measure: Measure) -> list[float]:
-    """The differences of `measure`, seed by seed."""
+    """`measure` of `one` minus `measure` of `other`, for each seed that both have."""
     others = {metrics["seed"]: measure(metrics) for metrics in other.runs}
     return [
         measure(metrics) - others[metrics["seed"]]
@@ -107,17 +107,17 @@ def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
 
 
 def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
-    """Our mean minus the report's accuracy, which is assumed to vary like one run of ours."""
+    """Our mean minus the report's accuracy. The report's run is assumed to vary like ours."""
     assert one.row.report
     report = variation(one, results).of(one.row.report["accuracy"])
     return estimate(one, results).minus(report)
 
 
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
-    """The noise of a difference between two epochs of a run.
+    """The deviation of a difference between two epochs of a run, as an Estimate of value 0.
 
-    A run with fewer than three epochs at a learning rate of at most STILL_LR is assumed to be as
-    noisy as the report's run of ten epochs with the same network size.
+    It is measured in the epochs whose learning rate is at most STILL_LR. If the run has fewer than
+    three of them, the report's ten-epoch run with the same network size is measured instead.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
