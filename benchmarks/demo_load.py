@@ -3,10 +3,11 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo and prints a line for each load. The line counts answers with a prediction, messages
-such as "the queue is full", and failures, which are all other outcomes. It also states the median
-and 95th percentile of the answers' response times in seconds, and the server's memory after the
-load. Each visitor has its own IP address. The benchmark needs Linux.
+Starts the demo, applies loads of 1 to 200 visitors one after another, and prints a line for each.
+The line counts answers with a prediction, messages such as "the queue is full", and failures, which
+are all other outcomes. It also states the median and 95th percentile of the answers' response times
+in seconds, and the server's memory after the load. Each visitor has its own IP address. The
+benchmark needs Linux.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
 
 
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
-    """Make one request as the page does: upload an image, ask for a prediction, wait for it."""
+    """Upload an image, ask the demo's API for a prediction and wait for it -> the outcome."""
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
         if answer.status_code == 200:
@@ -54,8 +55,9 @@ async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str
 
 
 def visitor(url: str, number: int) -> httpx.AsyncClient:
-    """A client with its own IP address, because the server limits requests by address."""
-    # The server closes idle connections after five seconds. Close them earlier here.
+    """A client with its own IP address, because the server limits the requests of each address."""
+    # The server closes idle connections after five seconds. Close them earlier here, so that no
+    # request uses a closed connection.
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
     transport = httpx.AsyncHTTPTransport(
         verify=False, limits=limits, local_address=f"127.0.1.{number + 1}"
@@ -118,7 +120,7 @@ def main() -> None:
             for name, load in LOADS.items():
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
-            time.sleep(2 * CLEANUP_SECONDS)  # a cleanup returns free memory to the system
+            time.sleep(2 * CLEANUP_SECONDS)  # until a cleanup returned free memory to the system
             print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()

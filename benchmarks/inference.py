@@ -1,4 +1,4 @@
-"""Time predictions and class activation maps with our ONNX files and with other libraries."""
+"""Measure how fast our ONNX files and other libraries predict and compute activation maps."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from training.quantize import CALIBRATION_IMAGES
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),
-}  # {batch size: (calls per round, wanted speed-up of the float file, and of the 8-bit file)}
+}  # {batch size: (calls per round, wanted speed-up over torchvision, and of 8 bits over float)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
@@ -68,7 +68,7 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """{name: prediction function}. Other libraries' networks are untrained, with our input size."""
+    """{name: prediction function}: our torch path, and untrained networks with our input size."""
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
     if version("timm"):
@@ -103,7 +103,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """A pipeline with MobileNetV2, the network of transformers that is most like MobileNetV3."""
+    """A `transformers` pipeline. MobileNetV2 is the network there that is most like MobileNetV3."""
     import transformers
 
     size = model.config.image_size

@@ -46,7 +46,7 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row. `ours` and `theirs` are the seconds (or megabytes) of each round."""
+        """Add a table row. `ours` and `theirs` have one value per round, in seconds or MB."""
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

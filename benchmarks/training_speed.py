@@ -30,14 +30,14 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
-# The largest accepted `gradient_error` for each type. It is larger for bfloat16, because bfloat16
-# has only 8 significant bits and the sums have many terms.
+# The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
+# bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with the report's recipe for 224 pixels or with our recipe for 32 pixels."""
+    """Make a learner with our recipe if `pixels` is 32, and otherwise with the report's recipe."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -83,7 +83,7 @@ def table(device: str) -> Iterator[tuple[Any, ...]]:
     yield COLUMNS
     for pixels, batches in BATCHES[device].items():
         for size, batch in itertools.product(("small", "large"), batches):
-            # As in training, only our GPU recipe is compiled, because it uses bfloat16.
+            # Training compiles a network only on a GPU in bfloat16, that is, in our GPU recipe.
             for compiled in (False, True) if (device, pixels) == ("cuda", 32) else (False,):
                 yield measure(size, pixels, batch, compiled, device)
 
@@ -106,7 +106,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """The largest error in the output or a gradient, relative to this tensor's largest value."""
+    """The largest error of the output and gradients, relative to each tensor's largest value."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)

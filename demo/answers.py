@@ -18,7 +18,7 @@ from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
 from mobilenetv3_cifar.variants import get_variant
 
-PREDICTED = "predicted"  # as a target, this means the class that the network predicts
+PREDICTED = "predicted"  # the target that stands for the class that the network predicts
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Reads the measurements of the shipped networks, and draws line charts of the measurements.
+"""Reads the measurements of the shipped networks, and draws line charts of them.
 
-The page's style sheet sets the colours, so that charts are readable in the light and dark theme.
+The page's style sheet sets the colours, so that charts are readable in light and dark themes.
 """
 
 import csv

@@ -37,7 +37,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def overview() -> str:
-    """HTML: the training, validation and test accuracy of all networks."""
+    """An HTML table with the training, validation and test accuracy of all networks."""
     head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference"]
     rows = []
     for variant in list_variants():
@@ -55,14 +55,14 @@ def overview() -> str:
 
 
 def draw(first: str, second: str, progress: float) -> str:
-    """HTML: the curves of one or two networks, and their accuracies at the chosen epoch."""
+    """HTML with the curves of one or two networks, and the accuracies at the chosen epoch."""
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
     return f"{curves(names, epoch=epoch)}<p>{NOTE}</p>"
 
 
 def describe_calibration(name: str) -> str:
-    """HTML: a reliability diagram of a network for the sample images, and its explanation."""
+    """HTML that shows and explains a network's reliability diagram for the sample images."""
     found = sample_answers(name).items()
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
     error = 100 * read_metrics(name)["test"]["ece"]

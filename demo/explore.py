@@ -59,7 +59,7 @@ def pick(event: gr.EventData) -> str:
 
 
 def pick_cell(event: gr.EventData) -> list[str]:
-    """The true class and the prediction of the clicked cell of the confusion matrix."""
+    """Return the true class and the predicted class of the clicked cell, to filter by them."""
     truth, _, predicted = str(event.id).partition(":")
     return [label if label in LABELS else ANY for label in (truth, predicted)]
 
@@ -88,7 +88,7 @@ def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
 
 
 def confusion(variant: str) -> str:
-    """HTML: the confusion matrix. A click on a cell sends "truth:predicted"."""
+    """HTML: the confusion matrix. A click on a cell sends "truth:predicted" to `pick_cell`."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
     most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
     rows = []
@@ -104,7 +104,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: an image's answer, and if it is wrong, the true class's map on the same scale."""
+    """HTML: an answer and its map. If it is wrong, the true class's map follows, on one scale."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -1,7 +1,7 @@
 """HTML for the page: activation maps over an image, probability bars, image tiles and tables.
 
-The HTML contains images as data URLs, so the browser fetches no image files. The browser also
-blends a map with the image below it, so the opacity slider works without the server.
+The HTML contains images as data URLs, so the browser fetches no image files. The browser itself
+blends each map with the image below it, so the opacity slider works without the server.
 """
 
 import base64
@@ -15,7 +15,7 @@ from PIL import Image
 
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
-PHOTO_SIDE = 360  # pixels on the longer side of an image under a map
+PHOTO_SIDE = 360  # pixels; the longer side of an image under a map is at most this long
 MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser can enlarge them
 
 
@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """HTML: an answer, or a message in place of an answer. Screen readers announce changes."""
+    """HTML for an answer, or for a message in its place. Screen readers announce the new text."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 

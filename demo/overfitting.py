@@ -24,7 +24,7 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """For each kind of fit, the network of this size that shows it best, or None.
+    """Map each kind of fit to the network of this size that shows it best, or to None.
 
     Networks with our own settings are left out, because they were trained for accuracy and not to
     show the effect of one setting.
@@ -60,7 +60,7 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """HTML: a network's curves, and its accuracies measured without dropout and augmentation."""
+    """HTML with a network's curves and its accuracies, measured without dropout or augmentation."""
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)

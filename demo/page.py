@@ -61,7 +61,7 @@ def build_demo() -> gr.Blocks:
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
-    """Put each choice into the URL with assets/page.js. Restore all choices from an opened URL."""
+    """Put each choice into the URL with assets/page.js. Opening a URL restores its choices."""
     for key, component in shown.items():
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
@@ -77,7 +77,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Read each component's value from a URL. If the URL has no valid value, change nothing."""
+    """Read the components' values from a URL. Do not change a component without a valid value."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()

@@ -16,7 +16,8 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}  # these run no network
+# For events that run no network.
+LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 

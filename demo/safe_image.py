@@ -17,7 +17,7 @@ Opened = Image.Image | ImageError | None
 def safe_image(**options: Any) -> gr.Image:
     """A `gr.Image` whose event handlers get the result of `open_sent`."""
     component = gr.Image(**options)
-    # Replace the method here, because gradio would write a .pyi file to this folder for a subclass.
+    # The method is replaced, because for a subclass gradio would write a .pyi file to this folder.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 
@@ -25,8 +25,8 @@ def safe_image(**options: Any) -> gr.Image:
 def open_sent(payload: ImageData | None) -> Opened:
     """Open an upload as an upright RGB image. Without an upload, return None.
 
-    If the image cannot be opened, return an ImageError with the reason. A raised error would put a
-    red "Error" over the whole page.
+    If the image cannot be opened, return an ImageError with the reason. The error is not raised,
+    because gradio would then put a red "Error" over the whole page.
     """
     if payload is None or payload.path is None:
         return None

@@ -27,7 +27,7 @@ class SampleImage(NamedTuple):
 
 
 def example_files() -> list[Path]:
-    """One file per class, in the order of the classes."""
+    """The files of the ten examples, one per class, in the order of the classes."""
     return [ASSETS / f"{label}.png" for label in LABELS]
 
 
@@ -46,7 +46,7 @@ def sample() -> dict[str, SampleImage]:
 
 
 def file_of(key: str) -> Path | None:
-    """A file of the image that `key` names ("cat", "test-90"), or None if the key is unknown."""
+    """A file with the image that `key` names ("cat", "test-90"); None if the key is unknown."""
     if key in LABELS:
         return ASSETS / f"{key}.png"
     return write_png(sample()[key].image, f"{key}.png") if key in sample() else None

@@ -98,7 +98,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 
 def hide(view: str, event: gr.EventData) -> Any:
-    """The values of the sliders that hide the clicked part of the image."""
+    """New values for the three "Hide" sliders, so that the clicked part of the image is hidden."""
     place = event.id
     is_place = isinstance(place, list) and len(place) == 2
     if view != CHANGE or not is_place or not all(is_fraction(each) for each in place):

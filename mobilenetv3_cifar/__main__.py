@@ -1,4 +1,4 @@
-"""Run the command-line program. Expected errors print one line and set the exit status.
+"""Run the command-line program. An expected error ends it with one line and a non-zero status.
 
 python -m mobilenetv3_cifar --help
 """

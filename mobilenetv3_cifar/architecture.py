@@ -1,4 +1,4 @@
-"""Tables of bottlenecks and block styles for MobileNetV3, and the modules built from these tables.
+"""The layouts and block styles of MobileNetV3, and the modules that are built from them.
 
 The "report" style follows the student report that this project reproduces (listings 5-9 and figure
 1). The "paper" style follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Row(NamedTuple):
-    """One bottleneck, with the columns of the report's figure 1 and the paper's tables 1 and 2."""
+    """One bottleneck. Figure 1 of the report and tables 1 and 2 of the paper have these columns."""
 
     inputs: int
     kernel: int
@@ -80,7 +80,7 @@ SMALL_CIFAR32 = [
 
 
 class Layout(NamedTuple):
-    """The layers of a whole network. The stem's output channels are the first row's `inputs`."""
+    """The layers of a whole network. The stem has `rows[0].inputs` output channels."""
 
     rows: list[Row]
     last: int  # output channels of the last convolution before pooling

@@ -59,10 +59,10 @@ def is_generated(card: str) -> bool:
 
 
 def merge_cards(local: str, remote: str) -> str:
-    """The card to push. `local` is the folder's card, `remote` the repository's card or "".
+    """Merge the folder's card `local` and the repository's card `remote` ("" if it has none).
 
-    A generated card in the repository is replaced, but its notes are kept. A hand-written card is
-    kept, and the keys and tags that its metadata lacks are added from the folder's card.
+    A generated `remote` is replaced by `local`, but its notes are kept. A hand-written `remote` is
+    kept, and the keys and tags that its metadata lacks are added from `local`.
     """
     notes = NOTES.search(remote)
     if notes is None:
@@ -73,7 +73,7 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """The remote card, plus the keys and tags that only the local card has.
+    """The remote card, plus the metadata keys and the tags that only the local card has.
 
     If the metadata of either card is invalid, the remote card is returned unchanged.
     """

@@ -28,8 +28,8 @@ class Prediction(dict[str, float]):
     Attributes:
         ood_score: the score that the setting `config.ood_score` selects. A higher score means that
             the image more likely shows one of the classes.
-        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
-            probably shows none of the classes. Without a threshold, this is False.
+        probably_none: whether `ood_score` is below `config.ood_threshold`, which means that the
+            image probably shows none of the classes. Without a threshold, this is False.
     """
 
     ood_score: float
@@ -69,10 +69,10 @@ class Classifier:
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """The evidence for the class `target` in one image; None means the predicted class."""
+        """The evidence of a layer for class `target`. None stands for the predicted class."""
 
     def layers(self) -> list[str]:
-        """The layers that can be explained: the last layer at each resolution, finest first."""
+        """The layers that `explain` accepts: the last one at each resolution, finest first."""
         return ["features"]
 
     @property
@@ -100,7 +100,7 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """One image -> {label: probability}, highest first; a list of images -> a list of dicts.
 
-        An image larger than 32x32 is first reduced to 32x32. The aspect ratio is not preserved.
+        Every image is first resized to 32x32 pixels. The aspect ratio is not preserved.
 
         Args:
             images: an image or an iterable of images. An image is a path, bytes, a binary file, a
@@ -198,7 +198,7 @@ def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, like itertools.batched in Python 3.12; the last may be shorter."""
+    """Yield lists of `size` items (the last may be shorter), like itertools.batched since 3.12."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

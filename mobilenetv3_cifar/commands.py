@@ -33,7 +33,7 @@ STDIN = Path("-")
 
 
 class Refused:
-    """Reports unusable files on stderr; `status` is 1 once a file has been reported."""
+    """Reports unusable files on stderr. `status` is 0 until a file is reported, then 1."""
 
     status = 0
 
@@ -43,10 +43,10 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the requested `Classifier`. `onnx` allows onnxruntime, which loads faster than torch."""
+    """Load the requested network. If `onnx` is true, prefer onnxruntime, which loads faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
-    # Devices other than the CPU, finer layers and revisions on the Hub need torch.
+    # Only torch supports GPUs, revisions on the Hub, and maps of layers other than "features".
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
     if onnx and (folder / ONNX_FILE).is_file():
@@ -88,7 +88,7 @@ def variants(arguments: Namespace) -> int:
 
 
 def predict(arguments: Namespace) -> int:
-    """Classify files, folders and standard input. If an image is unreadable, the status is 1."""
+    """Classify files, folders and standard input. Return 1 if a path or image is unreadable."""
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
     answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
@@ -109,10 +109,10 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield each readable image's path and prediction; report the unreadable images."""
+    """Yield the path and the prediction of each readable image. Report the unreadable images."""
     sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
     results = model.predict_each(sources, top_k, batch_size)
-    # If predictions are printed to a terminal, they already show the progress.
+    # No progress bar is needed if predictions appear on a terminal, as they show the progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
         if isinstance(result, ImageError):

@@ -44,7 +44,7 @@ def is_channels(value: Any, low: float) -> bool:
 
 
 def are_labels(value: Any) -> bool:
-    """Whether `value` is a tuple of different short texts that are printable.
+    """Whether `value` is a tuple of different printable texts of 1 to MAX_LABEL characters.
 
     Control characters are not printable. Neither are lone surrogates, which UTF-8 cannot encode.
     """
@@ -85,7 +85,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def require(name: str, value: Any) -> None:
     """If the value of a setting is not valid, raise a ValueError that names the setting."""
     rule, holds = RULES[name]
-    if not holds(value):  # the value is shortened because it may be megabytes long
+    if not holds(value):  # `reprlib` shortens the value, which may be megabytes long
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
@@ -147,7 +147,7 @@ class Config(Settings):
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """`labels` as a tuple. None gives CIFAR-10's for ten classes and "class 0" etc. otherwise."""
+    """`labels` as a tuple. None means CIFAR-10's labels for ten classes, else "class 0" etc."""
     if labels is not None:
         names = plain(labels)
         require("labels", names)
@@ -176,12 +176,12 @@ def read_content(path: Path, limit: int) -> bytes:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """The config and the weights' SHA-256 (64 hex digits) that a folder's config.json contains."""
+    """Read config.json. Return the config and the SHA-256 of the weights file (64 hex digits)."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """Like `read_config`, but for the given content of config.json. Only messages use `folder`."""
+    """Like `read_config`, but for given content of config.json. `folder` is only for messages."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
@@ -205,7 +205,7 @@ def select_settings(values: dict[str, Any]) -> Config:
 
 
 def check_keys(values: Any) -> None:
-    """Check config_version, weights_sha256 and all key names. `Config` checks the values later."""
+    """Check config_version, weights_sha256 and all key names. `Config` checks the rest later."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
@@ -221,7 +221,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of the compact JSON, with sorted keys, that has all `values` but `config_sha256`."""
+    """SHA-256 of all `values` except `config_sha256`, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Complete a cached snapshot with those files of its commit that `wanted` accepts."""
+    """Add to a cached snapshot the missing files of its commit that `wanted` accepts."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

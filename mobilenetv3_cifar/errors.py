@@ -35,7 +35,7 @@ class ImageTypeError(ImageError, TypeError):
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
-    """A name is not a variant, folder or repository id, or a shipped variant is incomplete."""
+    """A name matches no variant, folder or repository id, or a shipped variant is incomplete."""
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):
@@ -52,7 +52,7 @@ def quote(value: object) -> str:
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
-    """Make text safe to print: escape control characters, mask passwords in URLs, and shorten."""
+    """Make text safe to print: mask passwords in URLs, escape unprintable characters, shorten."""
     return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
 
 

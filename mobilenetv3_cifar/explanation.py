@@ -107,17 +107,17 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The sum over channels of activation times gradient, with negative gradients set to 0."""
+    """Set negative gradients to 0, then sum activation times gradient over the channels."""
     return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
 def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The sum over channels of activation times gradient."""
+    """Sum activation times gradient over the channels."""
     return (gradients * activations).sum(axis=0)
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The activations projected on their first principal component, regardless of the class.
+    """Project the activations on their first principal component. The class has no influence.
 
     NOTE: The sign of a component is arbitrary. The sign chosen here makes the map correlate
     positively with the sum of the channels.
@@ -158,7 +158,7 @@ COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # 
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """Convert a map (H, W) in [0, 1] to uint8 (H, W, 3), from black through red to light yellow."""
+    """Convert a map (H, W) in [0, 1] to uint8 (H, W, 3); 0 becomes black and 1 light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)

@@ -47,8 +47,8 @@ def export_onnx(
         batches of one and three. It is divided by the largest absolute logit if that is above 1.
 
     Raises:
-        ExportError: the file cannot be written, or the returned difference for a float32 file would
-            be above 1e-4.
+        ExportError: the file cannot be written, or `int8_images` is None and the returned
+            difference would be above 1e-4.
     """
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():  # check first, as an export takes a minute
@@ -99,7 +99,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """The largest logit difference on random images, divided by max(1, largest absolute logit)."""
+    """Return the difference between file and network, as `export_onnx` documents it."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

@@ -46,11 +46,11 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check the contents of both files. `folder` is not read and need not exist."""
+    """Decode and check the contents of the two files. `folder` is not read and need not exist."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_kind(content)  # checked first, because its message is more specific
+        weights.check_kind(content)  # before the hash check, whose message is less specific
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
         return ModelFolder(folder, config, weights.decode(content))
@@ -59,9 +59,9 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 
 
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
-    """Create a model folder, or replace the model in an existing folder and keep other files.
+    """Create a model folder, or replace the model in an existing folder and keep its other files.
 
-    A killed process may leave a hidden file or folder `.NAME.*.partial`, which is never read.
+    If the process is killed, a hidden file or folder `.*.partial` may remain. It is never read.
 
     Raises:
         ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would

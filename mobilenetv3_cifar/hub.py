@@ -36,7 +36,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
 SECONDS = 600.0  # for one load or push
-SECONDS_OF_RATE = 30.0  # a load or push may be below the minimum rate for this long at its start
+SECONDS_OF_RATE = 30.0  # a load or push must keep to the minimum rate only after this time
 SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits on the bytes, seconds and rate of one load or push. `in_time` sets the deadline."""
+    """Limits on the size, time and rate of one load or push. `in_time` sets `deadline`."""
 
     def __init__(
         self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
@@ -94,7 +94,7 @@ def check_answer(response: Any) -> None:
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    headers.pop("x-xet-hash", None)  # makes the client use HTTP, as xet would bypass the hooks
+    headers.pop("x-xet-hash", None)  # without it, the client uses HTTP: xet would bypass the hooks
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
         raise HubError(
@@ -158,7 +158,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
     if seconds is None and budget is not None:
-        budget.deadline = deadline  # `spend` then stops the thread after a timeout
+        budget.deadline = deadline  # once it has passed, `spend` raises, which ends the thread
 
     def run() -> None:
         try:
@@ -169,7 +169,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
-        watch_client()  # huggingface_hub makes a new client after a failed connection
+        watch_client()  # after a failed connection, huggingface_hub makes a client without hooks
         if time.monotonic() > deadline:
             raise HubError(TOO_SLOW)
     return future.result()
@@ -179,7 +179,7 @@ def hub_answers(seconds: float) -> bool:
     """Whether the Hub answers a request within `seconds`."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
-    except Exception:  # any HTTP client error, including an invalid HF_ENDPOINT
+    except Exception:  # the client raises many types, for example for an invalid HF_ENDPOINT
         return False
     return True
 
@@ -229,7 +229,7 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """Refuse a revision that is not a safe file name, as the cache names a file after it."""
+    """Refuse a revision that is not a safe file name, because the cache names a file after it."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 

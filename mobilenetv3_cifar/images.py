@@ -59,18 +59,18 @@ UPRIGHT = {
 
 
 def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Image.Image:
-    """A path, bytes, a binary file, a PIL image, a uint8 array or tensor -> a new RGB image.
+    """Make a new RGB image from a path, bytes, a binary file, a PIL image, an array or a tensor.
 
     Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: the limits for untrusted images. With None, for trusted images, only Pillow's
-            `Image.MAX_IMAGE_PIXELS` applies.
+        limits: the limits for untrusted images. If the image is trusted, this may be None: then
+            only Pillow's `Image.MAX_IMAGE_PIXELS` applies.
 
     Raises:
-        ImageError: the image cannot be opened or exceeds `limits`; the message names the file and
+        ImageError: the image cannot be opened or exceeds `limits`. The message names the file and
             the reason.
-        ImageTypeError: the source has another type; the error is also a TypeError.
+        ImageTypeError: the type, dtype or shape is not supported. This error is also a TypeError.
     """
     name = "the image"
     if isinstance(source, Image.Image):
@@ -170,7 +170,7 @@ def decode(image: Image.Image, name: str) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; Pillow's own `convert` would clip values of more than 8 bits."""
+    """Convert any mode to RGB. Pillow's `convert` alone would clip values of more than 8 bits."""
     if image.mode in ("I", "F"):
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I;16"):
@@ -184,10 +184,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values (H, W) of an image mode that does not define the value of white -> uint8.
+    """Convert grey values (H, W) to uint8, for image modes that do not define the value of white.
 
-    White is the smallest of 1, 255 and 65,535 that no value exceeds. If a value exceeds 65,535,
-    white is the largest value.
+    White is 1 if no value is above 1, else 255 if no value is above 255, else 65,535 if no value is
+    above 65,535, else the largest value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

@@ -1,6 +1,6 @@
 """The types that callers may pass as images, and conversion of arrays and tensors to PIL images.
 
-This module does not import torch. Until other code imports torch, no object can be a tensor.
+This module need not import torch: no object can be a tensor until other code imports torch.
 """
 
 import os
@@ -16,8 +16,8 @@ from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The types of one image. An array is uint8 (H, W), (H, W, 1) or (H, W, 3). A tensor is uint8
-# (1, H, W) or (3, H, W), or has the shape of an array.
+# The types of one image. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or (H, W, 3).
+# Tensors may also have the shape (1, H, W) or (3, H, W).
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
     " | Image.Image | np.ndarray | Tensor"
@@ -25,10 +25,10 @@ ImageInput: TypeAlias = (
 
 
 def is_batch(images: object) -> bool:
-    """Whether the argument is a list of images rather than one image.
+    """Whether the argument is several images, such as a list or a 4-D array, rather than one image.
 
     Raises:
-        ImageTypeError: the argument is neither an image nor a list of images.
+        ImageTypeError: the argument is neither one image nor several images.
     """
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4

@@ -2,9 +2,9 @@
 
 The design follows onnxruntime's profile of single nodes at batch size 1:
 - With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
-  16x16 maps are slower. A float convolution includes the next hardswish, which takes several
-  operations in integers. So the last pooling, the head and all layers before the first wide
-  bottleneck stay in float.
+  16x16 maps are slower. A float convolution also computes the hardswish after it, which takes
+  several operations in integers. So all layers before the first wide bottleneck stay in float, and
+  so do the last pooling and the head.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
   hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1].
 - Squeeze-and-excite is computed as integer pooling, two 1x1 convolutions and a multiplication.
@@ -72,14 +72,15 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
-            # Mean minima and maxima of the batches lost less accuracy than the overall extremes.
+            # Averaging the minima and maxima of the batches costs less accuracy than using the
+            # minimum and maximum of all images.
             extra_options={"CalibMovingAverage": True},
         )
         return onnx.load(path)
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """From the first wide bottleneck on, replace modules that have no integer operation, in place.
+    """Replace, from the first wide bottleneck on, the modules that have no integer operation.
 
     Returns:
         The number of convolutions before that bottleneck.

@@ -17,7 +17,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
     """MobileNetV3 for small images: normalised float32 (N, 3, H, W) -> logits (N, num_classes).
 
     Args:
-        size: "small" or "large" (figure 1 of the report).
+        size: "small" or "large" (see figure 1 of the report).
         blocks: "report" has the report's bottlenecks, and "paper" has those of Howard et al.
             "cifar32" adapts "paper" to 32x32 images and has a head of one linear layer.
         dropout: probability of dropping an input of the head's last layer, in [0, 1).
@@ -28,7 +28,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
             blocks, else 224.
         mean: means of red, green and blue in [0, 1], which are subtracted from the image.
         std: standard deviations of red, green and blue, by which the difference is divided.
-        temperature: a divisor of the logits before the softmax of `predict`; 1 has no effect.
+        temperature: `predict` divides the logits by it before the softmax; 1 has no effect.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
             probability) or "energy". A higher score means that the image more likely shows one of
             the classes.
@@ -108,10 +108,10 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """timm's attribute of this name, with all keys that apply to this network.
+        """The dictionary that timm's networks have too, with all keys that apply to this network.
 
-        timm's `resolve_data_config(model.pretrained_cfg)` and `create_transform` give the transform
-        of `preprocess(image, resize="direct")`. `transform()` gives the transform of `predict`.
+        From it, timm's `resolve_data_config` and `create_transform` make the transform that
+        `preprocess(image, "direct")` applies. `transform()` makes the one that `predict` applies.
         """
         config = self.config
         return {

@@ -57,7 +57,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """d logits[target] / d features, (N, K). For a linear head, this is a row of weights."""
+        """d logits[target] / d features (N, K). It is a row of weights if the head is linear."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -69,9 +69,9 @@ class ExportedNetwork(nn.Module):
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
         """Grad-CAM (Selvaraju et al. 2017).
 
-        Like pytorch_grad_cam, this scales the map before and after it is resized. `gradient` is
-        with respect to the pooled features. The gradient with respect to the feature map is
-        `gradient` / (h * w) at each position.
+        Like pytorch_grad_cam, this scales the map before and after it is resized. `gradient` is the
+        gradient with respect to the pooled features. At each position of the feature map, the
+        gradient is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

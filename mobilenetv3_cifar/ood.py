@@ -8,7 +8,7 @@ from typing import Any
 
 
 def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
-    """The score of each image, (N,). A higher score means that the image more likely shows a class.
+    """Return (N,) scores. A higher score means that the image more likely shows one of the classes.
 
     Args:
         xp: the module numpy if `logits` is a numpy array, or torch if it is a tensor.
@@ -21,7 +21,7 @@ def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
         ValueError: the score's name is unknown.
     """
     top = xp.amax(logits, 1)
-    gaps = top[:, None] - logits  # (N, C), 0 for the predicted class
+    gaps = top[:, None] - logits  # (N, C); the predicted class has the gap 0
     if name == "confidence":
         return 1 / xp.sum(xp.exp(-gaps / temperature), 1)
     if name == "energy":

@@ -1,7 +1,7 @@
 """Compute outputs and gradients of a network with torch, without changing the network.
 
 The caller's settings (autocast, gradient modes, default dtype or device, training mode) do not
-change the results. Threads can share a network, because no hook is set and no state is kept.
+change the results. Threads can share a network, as this module sets no hooks and keeps no state.
 """
 
 import copy
@@ -29,7 +29,8 @@ from mobilenetv3_cifar.preprocessing import to_input
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-FINEST_LAYERS = 4  # the most that `layers` lists; finer maps show edges and slow down EigenCAM
+# `layers` lists at most so many layers. Maps of earlier layers show edges and slow down EigenCAM.
+FINEST_LAYERS = 4
 
 
 class TorchClassifier(Classifier):
@@ -106,7 +107,7 @@ def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
 
 
 def to_batch(network: "MobileNetV3Cifar", squares: list[Image.Image]) -> Tensor:
-    """The network's input (N, 3, S, S), on the network's device and in its dtype."""
+    """Convert images to the network's input (N, 3, S, S), on its device and in its dtype."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
     # Use the channels-last memory layout, as in training.
@@ -118,8 +119,8 @@ def in_evaluation_mode(
 ) -> "MobileNetV3Cifar":
     """The model itself if it can be used unchanged, else a private copy in evaluation mode.
 
-    A usable model has all its modules in evaluation mode. For gradients, its weights must also be
-    float32 and must not have been created in inference mode.
+    It can be used if all its modules are in evaluation mode. If `differentiable`, its weights must
+    also be float32, and must not have been created in inference mode.
     """
     usable = not any(part.training for part in model.modules())
     if usable and differentiable:
@@ -133,7 +134,7 @@ def in_evaluation_mode(
 
 
 def evaluation_copy(model: "MobileNetV3Cifar") -> "MobileNetV3Cifar":
-    """A copy of the model in evaluation mode; changes to the copy do not affect the original."""
+    """A deep copy of the model, in evaluation mode. Its parameters require no gradients."""
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 

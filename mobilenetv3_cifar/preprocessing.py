@@ -32,8 +32,8 @@ LABELS = (
     "truck",
 )
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# Statistics of RGB values in [0, 1]. The report uses ImageNet's statistics; this project's
-# "cifar32" networks use CIFAR-10's.
+# Means and standard deviations of RGB values in [0, 1]. The report's networks use ImageNet's, but
+# this project's "cifar32" networks use CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -42,15 +42,15 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def scale(image: Image.Image, size: int) -> Image.Image:
-    """Resize bilinearly to `size` x `size`. To reduce an image, Pillow averages its pixels."""
+    """Resize bilinearly to `size` x `size`. If the image gets smaller, Pillow averages pixels."""
     return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """The image at the network's input size: RGB, `size` x `size` pixels.
+    """Resize an image to `size` x `size` pixels.
 
-    "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as in listing 11. For
-    a 32x32 image, both give the same result.
+    "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as the report does in
+    listing 11. For a 32x32 image, both give the same result.
     """
     return scale(scale(image, NATIVE_SIZE) if check_resize(resize) == "via_32" else image, size)
 
@@ -62,13 +62,13 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """Subtract the mean from pixels (N, 3, H, W) in [0, 1] and divide by the standard deviation."""
+    """Normalise pixels (N, 3, H, W) in [0, 1] by each channel's mean and standard deviation."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 
 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
-    """Enlarge uint8 (N, 3, h, h) to `size`, with exactly the values of Pillow's bilinear resize.
+    """Enlarge uint8 images (N, 3, h, h) to `size` x `size`, with exactly Pillow's bilinear values.
 
     Pillow resizes along x, rounds, then resizes along y and rounds again. Pillow's weights are
     multiples of 2**-22, so the weighted sums of pixels are exact in float64.
@@ -101,9 +101,9 @@ class ImageTransform:
     """Converts any image that `predict` accepts to an input of the network.
 
     The input is a float32 tensor (3, image_size, image_size). Torchvision's data sets accept an
-    ImageTransform as `transform`. With "via_32", images are first resized to 32x32. With "direct",
-    they are resized only once. Resizing is bilinear and antialiased. The pixels are then scaled to
-    [0, 1] and normalised.
+    ImageTransform as `transform`. If `resize` is "via_32", images are first resized to 32x32. If it
+    is "direct", they are resized only once. Resizing is bilinear and antialiased. The pixels are
+    then scaled to [0, 1] and normalised.
 
     Raises:
         ImageError: the image cannot be opened.

@@ -99,7 +99,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and log a warning, unless the classes are already the same."""
+        """Replace the last layer and log a warning if the network does not have these classes."""
         names = None if labels is None else fill_labels(labels, 0)
         count = len(names or ()) if num_classes is None else num_classes
         if count == self.config.num_classes and names in (None, self.config.labels):
@@ -148,7 +148,7 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if a layer was replaced, as loading would build the original."""
+        """Raise ModelFolderError if a layer was replaced: loading would build the original one."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
@@ -174,8 +174,8 @@ class Pretrained(nn.Module):
     ) -> str:
         """Push this network to "owner/name" on the Hub; return the commit's or pull request's URL.
 
-        A network that has not changed since loading is pushed with the card, figures and
-        measurements of its folder or repository. Any other network is pushed with a plain card. A
+        If the network is unchanged since loading and its folder or repository has a card, this card
+        is pushed, with the figures and measurements beside it. Otherwise, a plain card is pushed. A
         hand-written card on the Hub, and other files that this package did not push, are kept.
 
         Args:
@@ -197,7 +197,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """The network's original folder, if the network is unchanged and the folder has a card."""
+        """`self.folder` if the network is unchanged since loading and the folder has a card."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
@@ -218,14 +218,14 @@ class Pretrained(nn.Module):
                     )
                 card = read_card(self.folder)
             except (ModelFolderError, HubError):
-                pass  # without the card, its licence stays unknown
+                pass  # without its card, the origin's licence is unknown
         return origin, card
 
 
 def describe_layers(module: nn.Module) -> dict[str, str]:
     """The class and the settings of each leaf layer, by the layer's name.
 
-    Settings that do not affect predictions are left out. These are dropout, momentum, and whether
+    What does not affect predictions is left out: dropout and identity layers, momentum, and whether
     batch norm is synchronised or an activation works in place.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")

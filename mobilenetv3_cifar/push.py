@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     kept: list[str]  # not replaced: the last push did not send them, or they changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
-    head: str | None  # the commit that the plan is based on
+    head: str | None  # the commit that the plan is based on; None if there is no repository
 
 
 def is_published(path: str) -> bool:
@@ -161,7 +161,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse a folder that cannot be loaded, or has metrics or ONNX files of other weights."""
+    """Refuse a folder that cannot be loaded, or that has metrics or ONNX files of other weights."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)

@@ -1,4 +1,4 @@
-"""Prediction and activation maps with onnxruntime, for exported ONNX files, without torch.
+"""Compute predictions and activation maps from exported ONNX files with onnxruntime, not torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -60,7 +60,7 @@ class OnnxClassifier(Classifier):
 
         Raises:
             VariantError: `name` is not a variant, folder or file; the message lists the variants.
-            ModelFolderError: the file is missing, damaged, or does not match the folder's weights.
+            ModelFolderError: the file is missing or damaged, or does not fit the folder's weights.
         """
         path = Path(name)
         if os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
@@ -77,7 +77,7 @@ class OnnxClassifier(Classifier):
 
     @property
     def square_size(self) -> int:
-        return NATIVE_SIZE  # the exported network enlarges the images
+        return NATIVE_SIZE  # the exported network itself enlarges the images
 
     def run(self, squares: list[Image.Image]) -> Outputs:
         return Outputs(*self.compute(["logits", "features"], squares))
@@ -102,7 +102,7 @@ class OnnxClassifier(Classifier):
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An onnxruntime session on the CPU for a file's content; 0 threads means one per core."""
+    """Open an ONNX file's content in an onnxruntime CPU session; 0 threads means one per core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # no busy-waiting
@@ -115,7 +115,7 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Run a session on images and a target class. Return the outputs in `names`, or all outputs.
+    """Run a session on images and a target class. Return all outputs, or only those in `names`.
 
     The images are uint8 (N, 32, 32, 3).
     """

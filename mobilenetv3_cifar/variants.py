@@ -40,7 +40,7 @@ class Variant:
 
 
 def variants_folder() -> Path:
-    """The folder `model_cards`, inside the installed package or, in a checkout, beside it."""
+    """The folder `model_cards`: in the installed package or, in a checkout, beside the package."""
     package = Path(__file__).parent
     installed = package / "model_cards"
     return installed if installed.is_dir() else package.parent / "model_cards"
@@ -71,10 +71,10 @@ def list_variants() -> list[Variant]:
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant with this name; by default, the one with the best validation accuracy.
+    """The shipped variant `name`, by default the one with the best validation accuracy.
 
     Raises:
-        VariantError: the name is unknown; the message lists the shipped variants.
+        VariantError: the name is unknown. The message lists the shipped variants.
     """
     variants = list_variants()
     for variant in variants:

@@ -62,8 +62,8 @@ def decode(content: bytes) -> dict[str, Tensor]:
     check_kind(content)
     try:
         tensors = load(content)
-    # For a dtype that torch lacks, `load` raises KeyError. For a size of 2**63 or more, it raises
-    # one of the last three errors.
+    # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
+    # it raises TypeError, OverflowError or RuntimeError.
     except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
     for name, tensor in tensors.items():
@@ -75,14 +75,14 @@ def decode(content: bytes) -> dict[str, Tensor]:
 
 
 def check_kind(content: bytes) -> None:
-    """Refuse a file that starts with too large a header length, as files of other kinds do."""
+    """Refuse a file of another kind. Its first 8 bytes, read as a header length, are too large."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """float16 -> float32 with numpy. On a busy machine, torch's threads would block each other."""
+    """Convert float16 to float32 with numpy: torch's threads block each other on busy machines."""
     half = tensor.dtype == torch.float16
     return torch.from_numpy(tensor.numpy().astype(np.float32)) if half else tensor
 
@@ -94,10 +94,10 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """If names or shapes differ, raise ModelFolderError with a message that starts with `refused`.
+    """Raise ModelFolderError if names, shapes or dtypes of `tensors` are not as in `expected`.
 
-    Floating-point dtypes may differ: decoded tensors are always float32, while the network may be
-    in half precision.
+    The message starts with `refused`. All floating-point dtypes count as equal, because decoded
+    tensors are always float32, while the network may be in half precision.
     """
     for name in sorted(expected.keys() | tensors.keys()):
         given = describe(tensors.get(name), "missing")
@@ -107,7 +107,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def describe(tensor: Tensor | None, none: str) -> str:
-    if not isinstance(tensor, Tensor):  # None, or an entry of a quantized layer's state
+    if not isinstance(tensor, Tensor):  # None, or a non-tensor entry of a quantized layer
         return none if tensor is None else type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

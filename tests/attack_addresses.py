@@ -1,7 +1,7 @@
-"""Attacks the demo in a network that has only loopback, and prints a list of all failures.
+"""Attacks the demo in a network that has only loopback, and prints a list of the demo's failures.
 
-The attacks contain the address of a second server, which records all requests. The demo must never
-send it a request.
+The attacks contain the address of a second server, which records the requests that it gets. The
+demo must never send a request to this server.
 """
 
 import fcntl
@@ -66,7 +66,7 @@ def ask(host, method, path):
 
 
 def probe(host, port):
-    """Request an address and files in many spellings; yield the requests that are not refused."""
+    """Request a URL and files in many spellings. Yield each request that is not refused."""
     address = f"http://127.0.0.1:{port}/x.png"
     forms = [address, quote(address, safe=""), quote(quote(address, safe=""), safe="")]
     forms += [address.upper(), f"%20{address}", address.replace("//", "/"), f"//127.0.0.1:{port}/x"]
@@ -80,7 +80,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Send calls with an address or a path in each field; yield the calls that are not refused."""
+    """Call a function with addresses and paths as values. Yield the calls with a wrong answer."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]

@@ -1,4 +1,4 @@
-"""Serves a demo with three untrained networks and invented metrics on a free port."""
+"""Serves a demo on a free port. It has three untrained networks, whose metrics are invented."""
 
 import json
 import socket

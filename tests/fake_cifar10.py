@@ -44,7 +44,7 @@ def png(pixels):
 
 
 def hub_tables(folder, rows, order=(3, 2, 1, 4, 0)):
-    """Write parquet files like the Hub's, which have the training batches in another order."""
+    """Write parquet files like the Hub's. They have the training batches in the order `order`."""
     (folder / "plain_text").mkdir(exist_ok=True)
     blocks = rows.reshape(6, PER_BATCH, -1)
     for name, indices in zip(sources.HUB_FILES, (order, (5,)), strict=True):
@@ -82,7 +82,7 @@ def cut(folder, rows):
 
 
 def claiming(folder, size, kind=tarfile.REGTYPE):
-    """Write an archive whose first header claims a member of `size` bytes."""
+    """Write an archive whose first header claims that a member of `size` bytes follows."""
     member = tarfile.TarInfo("test.bin")
     member.size, member.type = size, kind
     content = gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
@@ -118,7 +118,7 @@ def npm_files(folder, labels=b"[]", sheet=b""):
 
 
 def bomb(folder):
-    """Write an archive whose only member has no images, but more zeros than may be unpacked."""
+    """Write an archive whose only member consists of more zeros than may be unpacked."""
     with gzip.open(folder / "cifar-10-binary.tar.gz", "wb", compresslevel=1) as file:
         member = tarfile.TarInfo("zeros")
         member.size = 50 << 20

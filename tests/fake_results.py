@@ -1,4 +1,4 @@
-"""Invents results of experiments for the tests of tables, cards and claims."""
+"""Invented results of experiments, for the tests of tables, cards and claims."""
 
 import dataclasses
 
@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Results of an experiment. Each of `seeds` is a further run's test and validation accuracy."""
+    """Fake results. For each of `seeds`, add a run with this test and validation accuracy."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

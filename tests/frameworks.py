@@ -4,7 +4,7 @@
 
 The test suite runs only the fine-tuning with accelerate, because the other frameworks need 190 MB
 of packages. The last check follows the recipe of docs/comparison.md, which loads a network with
-paper blocks into a transformers pipeline.
+`blocks="paper"` into a transformers pipeline.
 """
 
 import json
@@ -28,7 +28,7 @@ VEHICLES = (0, 1, 8, 9)  # class indices of airplane, automobile, ship and truck
 
 
 class Images(Dataset):
-    """The CIFAR-10 sample as dictionaries of float32 pixels (3, height, width) and a label."""
+    """The CIFAR-10 sample. An item has float32 pixels (3, height, width) and an index in LABELS."""
 
     def __init__(self, model: MobileNetV3Cifar) -> None:
         images, labels = load_sample()
@@ -144,7 +144,7 @@ def pipeline_difference(folder: Path) -> float:
     timm.models.save_for_hf(other, folder, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
     config["label_names"] = list(model.config.labels)
-    config["model_args"] = {"bn_eps": 1e-3}  # no num_classes, which transformers adds
+    config["model_args"] = {"bn_eps": 1e-3}  # without num_classes: transformers adds it
     config["pretrained_cfg"] |= {
         key: model.pretrained_cfg[key]
         for key in config["pretrained_cfg"]

@@ -164,7 +164,7 @@ def read_config(folder: Path, content: bytes) -> None:
 
 
 def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
-    """Load `count` mutants of "weights" or "configs". Only a ModelFolderError is caught."""
+    """Load `count` mutants; `kind` is "weights" or "configs". Only ModelFolderError is caught."""
     chance, outcome = random.Random(seed), Outcome()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")

@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def loopback(server, monkeypatch, tmp_path):
-    """An empty Hub. This process's client uses it in place of the real Hub, with a new cache."""
+    """A local Hub without repositories. This process's client uses it, and has an empty cache."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
     server.headers, server.malformed = {}, None
@@ -71,7 +71,7 @@ def send(folder, **options):
 
 @contextlib.contextmanager
 def serve() -> Iterator[LoopbackHub]:
-    """In a `with` block, run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, both on one free port."""
+    """In a `with` block, run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, both on the same port."""
     hub_socket = socket.create_server(("127.0.0.1", 0))
     port = hub_socket.getsockname()[1]
     cdn_socket = socket.create_server(("127.0.0.2", port))

@@ -1,7 +1,7 @@
 """The demo's server with a simple page. The server starts fast, because the page has no networks.
 
-`python -m tests.light_demo` reads a folder and a port from each line of standard input. For each
-line, it forks a server and prints the server's process id.
+`python -m tests.light_demo` forks a server for each line of standard input, and prints its process
+id. The line contains the server's folder for temporary files and its port.
 """
 
 import io
@@ -102,8 +102,8 @@ def file_at(path):
 
 
 def call(http, name, *values):
-    """Call a function; return ("complete", results), ("error", message) or (status, details)."""
-    body = json.dumps({"data": values})  # httpx cannot encode lone surrogates
+    """Call an API function. Return ("complete", results), ("error", message) or (status, text)."""
+    body = json.dumps({"data": values})  # escapes lone surrogates, which httpx would not accept
     joined = http.post(f"/gradio_api/call/{name}", content=body, headers=JSON)
     if joined.status_code != 200:
         return joined.status_code, joined.text

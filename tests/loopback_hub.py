@@ -2,7 +2,7 @@
 
 Repositories are kept in memory as immutable commits. Clients upload large files with git-lfs, and
 download them from 127.0.0.2, which stands for the Hub's CDN. Clients must set HF_HUB_DISABLE_XET=1,
-because xet is not supported. `faults` counts, by name, how often each fault is still to occur.
+because xet is not supported. `faults[name]` is how many more times the fault `name` will occur.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class LoopbackHub:
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}  # by SHA-256
         self.faults: Counter[str] = Counter()
-        self.requests: list[str] = []  # "METHOD path", in order
+        self.requests: list[str] = []  # "METHOD path" of each request, oldest first
         self.tokens_at_cdn: list[str] = []
         self.headers: dict[str, str] = {}  # override the headers of file responses
         self.malformed: str | None = None  # sent instead of a repository's description
@@ -74,7 +74,7 @@ class LoopbackHub:
         return happens
 
     def find(self, request: Request) -> Repo:
-        """The requested repository. Raises RefusalError if the client may not see or change it."""
+        """Record the request, and return the repository. Raises RefusalError to refuse access."""
         self.requests.append(f"{request.method} {request.url.path}")
         owner, name = request.path_params["owner"], request.path_params["name"]
         given = request.headers.get("authorization")
@@ -231,7 +231,7 @@ class LoopbackHub:
 
 
 async def forever(seconds: float) -> AsyncIterator[bytes]:
-    """An endless stream: single bytes with pauses of `seconds`, or large chunks without pauses."""
+    """Yield bytes forever: one every `seconds`, or large chunks without pause if `seconds` is 0."""
     while True:
         yield b"x" * (1 if seconds else 65536)
         await asyncio.sleep(seconds)

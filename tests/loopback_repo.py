@@ -9,7 +9,7 @@ LARGE = (".safetensors", ".onnx", ".png")  # stored with git-lfs, as on the real
 
 @dataclasses.dataclass
 class Repo:
-    """A repository of commits, each a full tree {path: content}. Pull requests are also refs."""
+    """A Hub repository. Each commit has all files. Each ref is a branch or a pull request."""
 
     private: bool = False
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
@@ -34,7 +34,7 @@ class Repo:
         return {"sha": sha, "private": self.private, "tags": [], "siblings": files}
 
     def list_commits(self) -> list[dict[str, object]]:
-        """All commits of the repository, newest first, whichever revision a request names."""
+        """All commits, newest first. The revision that a request names is ignored."""
         same = {"date": "2026-01-01T00:00:00.000Z", "authors": [{"user": "someone"}]}
         return [
             {"id": oid, "title": title, "message": message, **same}

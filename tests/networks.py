@@ -14,7 +14,7 @@ def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
     network = MobileNetV3Cifar(**settings)
     for block in network.features.blocks:
         if settings.get("blocks") == "cifar32":
-            # In residual blocks, this weight starts at 0, so that only the shortcut has an effect.
+            # In new residual blocks, this weight is 0, so only the shortcut would have an effect.
             torch.nn.init.uniform_(block.project_norm.weight, 0.5, 1.5)
     network.eval()
     update_bn([to_inputs(torch.from_numpy(images), network)], network)

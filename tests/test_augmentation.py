@@ -23,7 +23,7 @@ from training.loop.augmentation import (
 )
 from training.loop.draws import Draws, Normalization
 
-# The tolerance in grey levels from 0 to 255. Torchvision rounds twice to whole grey levels.
+# The tolerance, where black is 0 and white is 255. Torchvision rounds twice to whole numbers.
 ROUNDING = 1.01
 # The fraction of values that may differ by more than ROUNDING. Such a value has rotated coordinates
 # that lie on the edge between two pixels, so that either pixel may be taken.

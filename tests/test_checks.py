@@ -1,4 +1,4 @@
-"""These tests judge each claim on results that confirm it, contradict it or decide nothing."""
+"""These tests judge claims on results that confirm, contradict or do not decide the claim."""
 
 import pytest
 
@@ -6,12 +6,14 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-STILL = [0.700, 0.701, 0.699, 0.700]  # standard deviation 0.0008, so changes above 0.0037 count
+# The values of the last four epochs, in which the learning rate is at most STILL_LR. Their standard
+# deviation is 0.0008, so the margin of a change between two epochs is 0.0037.
+STILL = [0.700, 0.701, 0.699, 0.700]
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
 def decide(name, says, *several):
-    """The verdict and figures of the claim about `name` whose text contains `says`."""
+    """Judge the one claim about the experiment `name` that contains the text `says`."""
     (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
     return judge(claim, by_name(*several))
 
@@ -21,7 +23,7 @@ def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
     verdict, figures = decide(L4, "slightly better than the Small", small, large)
     assert verdict == expected
-    # One run minus a mean of three runs: t value 4.303 * deviation 0.2 * sqrt(4 / 3).
+    # The margin of one run minus a mean of three is t value 4.303 * deviation 0.2 * sqrt(4 / 3).
     assert figures.endswith("± 0.99 (+1.53 in the report)")
     opposite = {YES: NO, NO: YES}.get(expected, expected)
     assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
@@ -107,7 +109,7 @@ def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
     verdict, figures = decide(L3, "over 70 %", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.86")  # t value 4.303 * deviation 0.2
+    assert figures.endswith("± 0.86")  # the margin is t value 4.303 * deviation 0.2
     assert decide(L3, "over 70 %", large)[0] == OPEN
 
 
@@ -175,7 +177,7 @@ def test_statements_about_the_method_are_computed():
         (
             S10,
             "begins to widen",
-            OPEN,  # validation loss falls during epoch 6, which explains the gap
+            OPEN,  # validation loss falls during epoch 6, so the gap in mid-epoch is uncertain
             {"valid_loss": [1.0] * 5 + [0.9] * 5, "train_loss": [0.74] * 6 + STILL},
         ),
         (
@@ -204,4 +206,4 @@ def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():
     rising = [2.0, 1.9, *[1.9 + epoch / 100 for epoch in range(58)]]
     one = results(OVERFIT[0], 0.35, valid_loss=rising, lr=[1e-3] * 60)
     assert decide(OVERFIT[0], "does overfit", one, full)[0] == YES
-    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # the noise is unknown
+    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # without `full`, noise is unknown

@@ -234,7 +234,7 @@ def test_on_a_terminal_the_bar_does_not_share_a_line_with_predictions(
     ):
         os.close(terminal)
         shown = b""
-        with contextlib.suppress(OSError):  # Linux raises this when the terminal is closed
+        with contextlib.suppress(OSError):  # on Linux, os.read raises this after the last output
             while data := os.read(main_end, 10_000):
                 shown += data
     os.close(main_end)

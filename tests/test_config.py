@@ -1,4 +1,4 @@
-"""These tests check that errors name the invalid config field, in files and in arguments."""
+"""These tests check that errors name the invalid config field of a file or an argument."""
 
 import dataclasses
 import json

@@ -65,7 +65,7 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Only one learner replays recorded steps. For both, the learning rate changes in each step."""
+    """Only the first learner replays recorded steps. Both change the learning rate each step."""
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")

@@ -30,7 +30,7 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """24 real images in six batches of 4. Their hashes replace the pinned hashes of CIFAR-10."""
+    """24 real images in six batches of 4, whose hashes replace the pinned hashes of CIFAR-10."""
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
     hashes = tuple(hashlib.sha256(block).hexdigest() for block in blocks)
@@ -84,7 +84,7 @@ def offline(monkeypatch):
 
 
 def prepare(folder):
-    """Prepare the data, and return the reported lines, including an error's message."""
+    """Prepare the data. Return the reported lines, and the message of a DataError if any."""
     said = []
     try:
         data.prepare(folder, said.append)
@@ -226,7 +226,7 @@ def test_what_was_loaded_does_not_change_with_the_file(cache, fake, tmp_path, mo
     monkeypatch.setattr(cifar10, "split_indices", indices.get)
     monkeypatch.setattr(cifar10, "TEST", np.arange(20, 24))
     loaded = cifar10.load(tmp_path)
-    os.truncate(cache, 0)  # a memory map of the file would now cause SIGBUS
+    os.truncate(cache, 0)  # reading a memory map of the file would now cause SIGBUS
     assert np.array_equal(loaded.test.images.reshape(4, -1), fake[20:, 1:])
     assert np.array_equal(loaded.train.labels, fake[:8, 0])
     assert loaded.split == "35k/15k"

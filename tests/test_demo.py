@@ -1,4 +1,4 @@
-"""These tests check the demo's images, its address and all tabs but the first, without a server."""
+"""These tests check the demo's images, its URL and all tabs except the first, without a server."""
 
 import json
 
@@ -78,7 +78,8 @@ def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
     html = conclusions.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
     assert rows[2]["says"] in html
     assert html.count("<details>") == len(rows) - 2
-    assert html.count('<svg class="chart"') == 2  # both of small-best; `shipped` lacks the others
+    # Only small-best has its two charts, because `shipped` lacks the networks of the other claims.
+    assert html.count('<svg class="chart"') == 2
 
 
 @pytest.mark.parametrize(

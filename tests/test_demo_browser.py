@@ -15,7 +15,7 @@ from tests.demo_visit import answered, show
 pytest_plugins = ["tests.chromium", "tests.demo_server", "tests.demo_visit"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 EXAMPLE = ASSETS / "dog.png"
-TABS = {  # tab: an element that appears once the tab is filled
+TABS = {  # for each tab, an element that appears once the tab is filled
     "Try it": "#answer .heat",
     "Test images": "#images button",
     "Overfitting": "#fitting svg",
@@ -150,7 +150,7 @@ def test_every_network_answers_and_no_image_is_broken(visit):
 def test_the_answer_follows_what_a_visitor_does_to_the_image(visit):
     page = visit(address="?image=dog&view=change")
     answered(page)
-    maps = page.locator("#answer .maps")  # its style attribute has the image
+    maps = page.locator("#answer .maps")  # the image is in its style attribute
     expect(page.locator("#answer .bars li")).to_have_count(10)
     before = maps.get_attribute("style")
     page.get_by_label("range slider for Rotate").fill("180")
@@ -191,7 +191,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
 
 def test_a_click_on_a_test_image_survives_restoring_an_address(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
-    page.locator("#images button").first.click()  # as soon as there is a button
+    page.locator("#images button").first.click()  # as soon as a button appears
     expect(page.locator("#explained")).to_contain_text("Test image")
     expect(page.locator("#images button")).to_have_count(30)
     page.locator("#images button").nth(3).click()

@@ -22,7 +22,7 @@ from tests.light_demo import encode, noise, slow_gif
 
 @pytest.fixture
 def own(monkeypatch, tmp_path):
-    """The folder of the decoder process. All budgets are unused at the start."""
+    """A folder in place of the one that `own_folder` makes. All budgets are unused at first."""
     monkeypatch.setattr(folder, "own_folder", lambda: tmp_path)
     monkeypatch.setattr(budgets, "used", defaultdict(float))
     (tmp_path / "sent").mkdir()

@@ -24,7 +24,7 @@ HALF = (
 
 @pytest.fixture(scope="module")
 def servers():
-    """A program that forks servers. Those that still run after the tests are killed at the end."""
+    """A program that forks servers. After the tests, all servers that still run are killed."""
     command = [sys.executable, "-m", "tests.light_demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:

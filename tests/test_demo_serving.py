@@ -162,11 +162,11 @@ def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
         except RuntimeError:
             logging.getLogger(name).exception("Another place")
     assert caplog.messages.count("Another place") == 3
-    assert len(caplog.messages) == log.MOST + 3  # MOST warnings of one line, 3 errors of another
+    # Of 60 warnings from one line of code, only MOST are logged. Another line logs 3 errors.
+    assert len(caplog.messages) == log.MOST + 3
     assert len(caplog.text) < (log.MOST + 3) * 5000
-    assert (
-        log.is_rare in logging.getLogger("uvicorn.error").filters
-    )  # a server replaces the logger's handlers but keeps its filters
+    # When uvicorn starts, it replaces the handlers of its loggers, but keeps their filters.
+    assert log.is_rare in logging.getLogger("uvicorn.error").filters
 
 
 def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):

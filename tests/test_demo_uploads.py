@@ -137,7 +137,7 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
     before = visitors_files()
     monkeypatch.setitem(budgets.used, ("bytes", "127.0.0.4"), budgets.MOST["bytes"][0] - 10)
-    with client(url, "127.0.0.4") as other:  # only 10 bytes of its budget remain
+    with client(url, "127.0.0.4") as other:  # only 10 bytes of this address's budget remain
         assert other.post("/gradio_api/upload", files={"files": b"x" * 20}).status_code == 503
     assert visitors_files() == before
     before = budgets.used["bytes", "127.0.0.1"]

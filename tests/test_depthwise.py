@@ -74,6 +74,6 @@ for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 1
 
 @pytest.mark.skipif(torch.version.cuda is None, reason="torch's CPU build brings no Triton")
 def test_the_triton_kernels_compute_the_convolution_and_its_gradients():
-    """A new process chooses Triton's interpreter, which needs no GPU, before it imports Triton."""
+    """A new process imports Triton with TRITON_INTERPRET set, so that the kernels need no GPU."""
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-c", TRITON], env=environment, check=True, timeout=300)

@@ -30,7 +30,7 @@ def model():
 
 
 def logits_for(predicted, classes=6):
-    """Confident logits for the given predictions."""
+    """Logits that give the predicted classes a probability of almost 1."""
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 
@@ -65,7 +65,8 @@ def test_loss_is_the_mean_over_images():
 
 
 def test_calibration_error_is_the_gap_of_confidence_and_accuracy_in_each_bin():
-    # Three of four answers at 0.9 are right, and one of two at 0.6. The gaps are 0.15 and 0.1.
+    # Of four answers with confidence 0.9, three are right. Of two answers with confidence 0.6, one
+    # is right. So confidence and accuracy differ by 0.15 and by 0.1.
     probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     labels = np.array([0, 0, 0, 1, 0, 1], np.uint8)
     expected = (4 * 0.15 + 2 * 0.1) / 6
@@ -92,9 +93,8 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 @pytest.mark.parametrize("score", ["confidence", "energy"])
 def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
-    update_bn(
-        [to_inputs(torch.from_numpy(data.train.images), model)], model
-    )  # so that outputs differ between images
+    # Measure the batch-norm statistics, so that the outputs differ between images.
+    update_bn([to_inputs(torch.from_numpy(data.train.images), model)], model)
     model.config = fit_decisions(model, score, data)
     found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
     assert found["unsure"] == pytest.approx(0.05, abs=0.02)
@@ -139,9 +139,10 @@ def test_logits_of_a_split_come_in_its_order(sample):
     [
         ("small-cifar32", "45k/5k"),
         (
+            # This network was trained on two thirds of the report's validation images.
             "runs/small-cifar32/seed-0",
             "45k/5k",
-        ),  # this network was trained on two thirds of the report's validation images
+        ),
         ("small-dropout0.7-epochs4", "35k/15k"),
         ("elsewhere/mine", "35k/15k"),
     ],

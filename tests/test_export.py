@@ -59,7 +59,7 @@ def test_the_score_is_that_of_predict(model, session, images):
     expected = [prediction.ood_score for prediction in model.predict(images)]
     spread = np.ptp(expected)
     assert spread > 0
-    # The tolerance is a quarter of the range of the images' scores.
+    # The tolerance is a quarter of the difference between the highest and lowest expected score.
     np.testing.assert_allclose(scores, expected, rtol=0, atol=spread / 4)
 
 
@@ -74,7 +74,7 @@ def test_the_maps_are_those_of_pytorch_grad_cam(model, session, images):
             expected = cam(input_tensor=inputs, targets=targets)
             found = run_onnx(session, images, target)["activation_map"]
             np.testing.assert_allclose(found, expected, atol=1e-4)
-            shown += expected.max() > 0.9  # without positive evidence, all maps are blank
+            shown += expected.max() > 0.9  # maps are blank for a target without positive evidence
     assert shown >= 3
 
 

@@ -19,7 +19,7 @@ WEIGHTS, CONFIG_JSON = "model.safetensors", "config.json"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model folder of four small tensors."""
+    """A model folder whose weights are four small tensors."""
     write_folder(tmp_path / "model", CONFIG, TENSORS)
     return tmp_path / "model"
 
@@ -237,4 +237,5 @@ def test_loading_does_not_depend_on_the_callers_defaults(tmp_path, dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()  # inference tensors would fail here
+    # This fails if the loaded parameters are tensors made in inference mode.
+    loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()

@@ -1,4 +1,4 @@
-"""This test runs the part of `tests.frameworks` that needs only accelerate, which we install."""
+"""This test runs `tests.frameworks` for accelerate only: its other frameworks are not installed."""
 
 from tests.frameworks import check, finetune_with_accelerate
 

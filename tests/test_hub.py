@@ -1,4 +1,4 @@
-"""These tests load models from the local Hub of `loopback_hub`, with the client huggingface_hub."""
+"""These tests use huggingface_hub to load models from the local Hub of `loopback_hub`."""
 
 import os
 import socket
@@ -184,7 +184,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
             begin = time.perf_counter()
             assert open_model(REPO_ID).config.dropout == 0.3
             seconds.append(time.perf_counter() - begin)
-        assert min(seconds) < 0.6  # includes at most 0.4 s of waiting for the Hub
+        assert min(seconds) < 0.6  # at most 0.4 s of this is spent waiting for the Hub
         assert "someone/small is loaded from the cache" in caplog.text
         begin = time.perf_counter()
         with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
@@ -194,7 +194,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
 
 def test_eight_processes_share_one_cold_cache(loopback, folder):
     config = read_folder(folder).config
-    # Forked processes must not use torch's threads. Torch uses them only for larger tensors.
+    # Forked processes must not use torch's threads, which torch uses only for larger tensors.
     write_folder(folder, config, {"few": torch.arange(5.0)})
     push.push_folder(folder, REPO_ID, token=TOKEN)
     pids = []

@@ -1,6 +1,6 @@
 """These tests check what happens when the Hub's answers are malformed, endless or slow.
 
-The user gets a one-line error, and no file of the model is left behind.
+In all these cases, the user gets a one-line error, and no file of the model is left behind.
 """
 
 import time
@@ -97,7 +97,7 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 
 def test_a_slow_server_is_given_up(monkeypatch):
     budget = hub.Budget(rate=1000)
-    budget.spend(1)  # a slow start is allowed
+    budget.spend(1)  # a slow rate is allowed during the first seconds
     budget.begun -= 60
     budget.spend(70_000)
     budget.begun -= 60

@@ -1,4 +1,4 @@
-"""These tests pass images of every allowed type, alone and in lists, and objects of wrong types."""
+"""These tests use images of every allowed type, alone and in lists, and objects of wrong types."""
 
 import io
 import os

@@ -39,9 +39,9 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
     assert len(coarse) < 0.55 * len(exact)
     found = [run_onnx(open_session(content), sample[0][200:300]) for content in (exact, coarse)]
     same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in found))
-    assert same.mean() > 0.8  # an untrained network is often undecided
+    assert same.mean() > 0.8  # not 1, because an untrained network is often undecided
     for name, least in (("logits", 0.98), ("features", 0.98), ("activation_map", 0.9)):
-        # A map is that of the predicted class, so compare only where both files predict the same.
+        # A map shows the predicted class, so compare only images with the same class in both files.
         pair = [outputs[name][same].ravel() for outputs in found]
         assert np.corrcoef(*pair)[0, 1] > least, name
 
@@ -67,7 +67,7 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "QLinearGlobalAveragePool",
         "Transpose",
     }
-    assert between["QLinearConv"] == 10  # of 11, as the slice excludes the last one
+    assert between["QLinearConv"] == 10  # there are 11, but the slice excludes the last one
 
 
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])

@@ -37,7 +37,7 @@ def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):
     model = MobileNetV3Cifar().eval()
     found = model.predict(sample[0][0], top_k=1)
     assert found.ood_score == pytest.approx(*found.values())
-    assert not found.probably_none  # there is no threshold
+    assert not found.probably_none  # without a threshold, no image is flagged
     for step, flagged in ((-0.01, False), (0.01, True)):
         threshold = found.ood_score + step
         model.config = dataclasses.replace(model.config, ood_threshold=threshold)

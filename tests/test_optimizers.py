@@ -1,4 +1,4 @@
-"""These tests check the optimizers' steps, parameter roles and checkpoints."""
+"""These tests check the steps and checkpoints of optimizers, and the roles of parameters."""
 
 import pytest
 import torch

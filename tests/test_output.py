@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.fixture
 def odd_names(tmp_path, sample):
-    """A folder of images with odd names, and of files and folders that must be skipped."""
+    """A folder that has images with odd names, and files and folders that must be skipped."""
     folder = tmp_path / "odd"
     for name in [*NAMES, os.fsdecode(b"not-utf8-\xff.png"), ".hidden.png", "._a.png"]:
         folder.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def test_odd_names_are_a_line_each_in_any_encoding(odd_names, encoding, format):
     with contextlib.redirect_stdout(stream):
         make_encodable()
         names = [str(path) for path in find_images(odd_names, on_error=pytest.fail)]
-        assert len(names) == len(NAMES) + 1  # the name that is not UTF-8, but no stray files
+        assert len(names) == len(NAMES) + 1  # + 1 for the non-UTF-8 name; stray files are left out
         FORMATS[format]((name, prediction) for name in names)
         stream.flush()
     lines = stream.buffer.getvalue().decode(encoding, "surrogateescape").splitlines()

@@ -47,7 +47,7 @@ def publish_run(folder, row, cards, data):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A folder with runs of two seeds of a miniature experiment, and the published model folder."""
+    """A folder with two runs of a tiny experiment and the model folder published from them."""
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"

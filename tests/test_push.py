@@ -1,4 +1,4 @@
-"""These tests push model folders with the real client to the Hub of `loopback_hub`."""
+"""These tests push model folders with the real client to the local Hub in `loopback_hub.py`."""
 
 import contextlib
 import json

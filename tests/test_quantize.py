@@ -33,7 +33,7 @@ def latencies(ratio):
 
 def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
     monkeypatch.setattr(quantize, "measure_latency", lambda model, folder: latencies(1.5))
-    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # 100 images are too few to measure the loss
+    monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # accept any loss of accuracy on the 100 images
     said = quantize.quantize(copied, tiny_dataset())
     found = metrics_of(copied)["int8"]
     assert found["speedup"] == 1.5
@@ -63,7 +63,7 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
     )
     data = tiny_dataset()
     assert quantize.quantize(copied, data).endswith("model-int8.onnx is not kept")
-    assert measured == [data.validation]  # test images must not decide what is kept
+    assert measured == [data.validation] * 2  # test images must not decide what is kept
     assert not (copied / "model-int8.onnx").exists()
     assert "int8" not in metrics_of(copied)
     text = (copied / "README.md").read_text()

@@ -24,7 +24,7 @@ MAX_SHIPPED_BYTES = 75_000_000
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Skip drawing, which takes most of the time and is covered by one test."""
+    """Draw no figures. Drawing takes most of the time of these tests, and one test covers it."""
     monkeypatch.setattr(reproduce, "draw_curves_and_matrices", lambda folder: None)
 
 
@@ -80,7 +80,8 @@ def test_the_answer_comes_first(published, no_figures):
     assert row in text
     assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
-    # The four-epoch run with seed 0 is part of the five-epoch run. Seeds 1 and 2 are separate runs.
+    # The four-epoch run with seed 0 is part of the five-epoch run, so these two count as one. The
+    # four-epoch runs with seeds 1 and 2 are separate.
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text

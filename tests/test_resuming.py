@@ -1,4 +1,4 @@
-"""These tests check which checkpoints runs resume from, and which settings they refuse."""
+"""These tests check from which checkpoint a run resumes, and which settings a run refuses."""
 
 import dataclasses
 import json

@@ -33,7 +33,7 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 
 
 def start_save(folder: Path) -> tuple[int, int]:
-    """Fork a child that saves NEW once it reads a byte from a pipe; return its id and the pipe.
+    """Fork a child that saves NEW once a byte is written into a pipe. Return its id and the pipe.
 
     The child exits with status 0, or with 3 after a ModelFolderError. NEW is small, so that the
     child does not use torch's threads, which do not survive a fork.
@@ -52,7 +52,7 @@ def start_save(folder: Path) -> tuple[int, int]:
 
 
 def save_with(injection: str, folder: Path) -> int:
-    """Save while strace injects a signal or an error into a system call; return the status."""
+    """Save while strace injects a signal or an error into a system call. Return the exit code."""
     pid, tell = start_save(folder)
     command = ["strace", "-p", str(pid), "-o", os.devnull, "-e", f"inject={injection}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:

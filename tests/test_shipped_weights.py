@@ -1,4 +1,4 @@
-"""Weights are shipped in half precision unless that reduces validation accuracy."""
+"""Weights are shipped in half precision if this hardly changes validation accuracy."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from training.reports import shipped_weights
 
 def test_rounding_to_half_keeps_statistics_and_counters():
     weights = MobileNetV3Cifar().state_dict()
-    weights["features.stem_norm.running_var"].fill_(1e-9)  # below what half precision can hold
+    weights["features.stem_norm.running_var"].fill_(1e-9)  # half precision would round this to 0
     rounded = shipped_weights.round_to_half(weights)
     assert rounded["features.stem_norm.running_var"].min() > 0
     assert rounded["features.stem_norm.num_batches_tracked"].dtype == torch.int64
@@ -31,8 +31,8 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
     weights = run.learner.result.state_dict()
     data = tiny_dataset()
     if spoils:
-        # With weights of 0, the network predicts the first class for every image. The labels are
-        # the predictions of the exact weights.
+        # Rounding now sets all weights to 0, so the network predicts the first class for every
+        # image. The labels are what the exact weights predict, so rounding reduces accuracy.
         monkeypatch.setattr(
             shipped_weights,
             "round_to_half",
@@ -40,7 +40,7 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
         )
         exact = shipped_weights.build_network(run.experiment, weights)
         predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
-        assert predicted.any()  # not all of the first class
+        assert predicted.any()  # at least one prediction is not the first class
         data = data._replace(validation=Split(data.validation.images, predicted))
     said = shipped_weights.save_weights(
         tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None

@@ -71,7 +71,7 @@ def page(browser, url):
 
 
 def wait_for(page, condition):
-    """Wait for a condition. The page's content policy blocks Playwright's own wait functions."""
+    """Wait until a JavaScript condition is true. The page's policy blocks `wait_for_function`."""
     end = time.monotonic() + 60
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
@@ -86,7 +86,7 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Say whether the first answer came soon after the page was loaded, and reload the page."""
+    """Whether the first answer came soon after the page was loaded. Then reload the page."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")

@@ -26,7 +26,7 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
     (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert run.name.startswith("seed-0-")  # a full run uses `seed-0` and does not resume this one
+    assert run.name.startswith("seed-0-")  # a full run is in `seed-0`, so it never resumes a trial
     state = checkpoint.read(run)[1]
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 

@@ -20,7 +20,7 @@ def test_two_settings_differ_by_their_means():
     large = results(L4, 0.78)  # one seed, so it is assumed to vary like the Small network
     gain = difference(large, small, by_name(small, large))
     assert gain.value == pytest.approx(0.03)
-    # The sd of one run is 0.2 points. That of one run minus a mean of three is 0.2 * sqrt(1 + 1/3).
+    # One run has an sd of 0.2 points, so one run minus a mean of three has 0.2 * sqrt(1 + 1/3).
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
     assert gain.margin == pytest.approx(4.303 * 0.002 * math.sqrt(4 / 3), rel=1e-3)
 
@@ -32,7 +32,7 @@ def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one pair, whose sd is that of the Small pairs
+    gain = difference(large[L5], large[L4], large)  # only one pair: the Small pairs give the sd
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 

@@ -1,4 +1,4 @@
-"""These tests check that malformed, damaged or unsuitable weights give an error that names them."""
+"""These tests check that malformed, damaged or unsuitable weights give an error with the cause."""
 
 import json
 import os

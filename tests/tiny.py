@@ -3,7 +3,7 @@
     python -m tests.tiny FOLDER EPOCHS
 
 This command starts or resumes the run in FOLDER, as `training.train` would, but for EPOCHS epochs.
-Tests that kill or signal a run start it with this command.
+Some tests start a run with this command and then kill it or send it a signal.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """The first sample images are for training. The last 100 are for validation and test."""
+    """Use the first sample images for training, and the last 100 for both validation and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")

@@ -1,7 +1,7 @@
 """Code that the commands share: an argument parser, and the handling of errors and signals.
 
-Every command imports this module before all modules that need the extra `training`, so that a
-missing package gives a one-line error.
+Every command imports this module before any module that needs the optional dependencies `training`,
+so that a missing package gives a one-line error.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorate a command: errors that a user can act on print one line instead of a traceback.
+    """Decorate a command so that errors a user can act on print one line, not a traceback.
 
     SIGINT and SIGTERM end the command with the exit status that shells report for them.
     """

@@ -62,7 +62,7 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             return rows
         except Exception as error:  # a hostile server can provoke any error
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-            shutil.rmtree(downloads, ignore_errors=True)  # not on Ctrl-C, so a retry can resume
+            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C skips this, so a retry can resume
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

@@ -4,9 +4,9 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON. For a
-shipped variant, the output is the `test` or `validation` object of its `metrics.json`. All digits
-agree on the machine that made `metrics.json`. Use the validation images to choose between networks,
-and the test images only for a finished network.
+shipped variant, the output is the `test` or `validation` object of its `metrics.json`. On the
+machine that made `metrics.json`, all digits agree. Use the validation images to choose between
+networks, and the test images only for a finished network.
 """
 
 import json
@@ -32,7 +32,7 @@ def open_network(name: str) -> MobileNetV3Cifar:
 
 
 def dataset_split(name: str) -> str:
-    """The split of the experiment whose name `name` contains, by default the report's split."""
+    """If a part of the path `name` is an experiment, return its split, else the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

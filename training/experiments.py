@@ -1,7 +1,7 @@
-"""Every experiment is one row: a model, a recipe and a length.
+"""Each row of `ROWS` is one experiment: a model, a recipe and a number of epochs.
 
-The report's eight come first, then the controls, then our own networks.
-`report` holds the test metrics as the report prints them.
+The eight experiments of the report come first, then our controls, then our own networks. The
+column `report` holds the test metrics as the report prints them.
 """
 
 from collections import Counter
@@ -18,14 +18,14 @@ Kind = Literal["report", "control", "own"]
 
 
 class Reported(TypedDict):
-    """What the report prints for one experiment: test metrics, from 0 to 1."""
+    """The test metrics, from 0 to 1, that the report prints for one experiment."""
 
     precision: float
     recall: float
     accuracy: float
 
 
-REPORT = Recipe()  # the defaults are the report's
+REPORT = Recipe()  # the defaults of Recipe are the report's settings
 COSINE = Recipe(schedule="cosine")
 OVERFIT = Recipe(schedule="cosine", augmentations=(), split="45k/5k", train_images=1000)
 
@@ -38,11 +38,11 @@ class Experiment:
     recipe: Recipe = REPORT
     kind: Kind = "report"
     section: str = ""  # where the report describes it
-    claim: str = ""  # what the report concludes from it, or what a control asks, in our words
+    claim: str = ""  # in our words: the report's conclusion, or a control's question
     report: Reported | None = None
-    validated_by: str = ""  # if it trains on all images: its counterpart on the split 45k/5k
-    ood_score: OodScore = "confidence"  # of the shipped network
-    seeds: tuple[int, ...] = (0,)  # the first is shipped; the others measure run-to-run variation
+    validated_by: str = ""  # if it trains on all images, the same experiment on the split 45k/5k
+    ood_score: OodScore = "confidence"  # the score that the shipped network uses
+    seeds: tuple[int, ...] = (0,)  # the first is shipped, and the others show how much runs vary
 
     @property
     def size(self) -> str:
@@ -69,7 +69,8 @@ def cifar32_net(size: str) -> dict[str, Any]:
     return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
-# For a CPU: moderate augmentation except in the last epochs, and small crops at first.
+# This recipe is for a CPU. Its crops are small at first. Its augmentation is moderate and becomes
+# weaker in the last epochs.
 CPU32 = Recipe(
     optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
     schedule="linear",
@@ -85,7 +86,8 @@ CPU32 = Recipe(
     ema=0.998,
     split="45k/5k",
 )
-# For a GPU: hundreds of epochs, with strong augmentation except in the last tenth.
+# This recipe is for hundreds of epochs on a GPU. Its augmentation is strong and becomes weaker in
+# the last tenth of them.
 GPU32 = Recipe(
     optimizer=Muon(lr=0.08, weight_decay=4e-3, rest=Sgd(0.2)),
     schedule="linear",

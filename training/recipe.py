@@ -1,4 +1,4 @@
-"""A recipe holds all settings of a training run except the network, the length and the seed."""
+"""A recipe holds all settings of a run except its network, its number of epochs and its seed."""
 
 import dataclasses
 import math
@@ -33,7 +33,7 @@ class Recipe:
 
     optimizer: OptimizerRecipe = ADAM
     schedule: Schedule = "step"
-    warmup_epochs: int = 0  # number of first epochs, in which the learning rate rises linearly
+    warmup_epochs: int = 0  # number of initial epochs during which the learning rate rises linearly
     batch_size: int = 64
     augmentations: tuple[Augmentation, ...] = (Flip(), EnlargeRotate(degrees=10.0, size=224))
     label_smoothing: float = 0.0
@@ -41,7 +41,7 @@ class Recipe:
     distillation: Distillation | None = None
     precision: Precision = "float32"  # used for activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # if set, use only the first `train_images` of the split
+    train_images: int | None = None  # train on this number of the split's first images; None: all
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """The learning rate relative to its peak, at a step counted from 0 over the whole run.
@@ -61,10 +61,10 @@ class Recipe:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether a run with this recipe differs from the first epochs of a longer run with it."""
+        """Whether a run with this recipe differs from the first epochs of a longer such run."""
         return (
             self.schedule != "step"
-            or self.ema > 0  # batch-norm statistics are re-estimated at the end of a run
+            or self.ema > 0  # averaging re-estimates batch-norm statistics at the end of a run
             or any(map(uses_progress, self.augmentations))
         )
 

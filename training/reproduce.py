@@ -3,9 +3,9 @@
     python -m training.reproduce
     python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU
 
-The command then writes REPRODUCTION.md, docs/recipe.md, the README's table of variants, the demo's
-list of conclusions, and every card and curve again from the results in `model_cards/`. If no run
-is missing, the command takes seconds and changes none of these files.
+From the results in `model_cards/`, the command then rewrites REPRODUCTION.md, docs/recipe.md, the
+README's table of variants, the demo's list of conclusions, and the card and curves of every model.
+If no run is missing, the command takes seconds and changes none of these files.
 """
 
 import queue
@@ -35,8 +35,8 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
     """Train the runs that have no results yet, one at a time per device ("" is the best device).
 
-    Runs that differ only in length are trained one after another on one device, the longest first:
-    a shorter run is often the beginning of a longer one and then needs no training of its own.
+    Runs that differ only in length are trained one after another on one device, the longest first.
+    If a shorter run is the beginning of a longer one, the longer run also saves its final state.
 
     Raises:
         TrainingError: A run failed. The other runs were stopped and can be resumed.

@@ -10,7 +10,7 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """The seconds per call of each function in `sides`, for every round.
+    """Time functions in turn. Return, for each function, the seconds per call in each round.
 
     Before the first round, each function is called once without being timed.
     """

@@ -21,7 +21,7 @@ class ServedBlocks(gr.Blocks):
         super().__init__(analytics_enabled=False, **options)
 
     def queue(self, *, default_concurrency_limit: int = 1) -> "ServedBlocks":
-        """Use a FairQueue, which limits how many events may wait, in place of gradio's queue."""
+        """Replace gradio's queue with a FairQueue, which limits how many events may wait."""
         super().queue(api_open=False)
         self._queue = FairQueue(
             live_updates=True,
@@ -71,7 +71,7 @@ class NoStates(StateHolder):
 class NoState(SessionState):
     """An empty session state.
 
-    Gradio's own state describes all components anew in each call, which takes 70 ms.
+    Gradio's own state makes the configs of all components again in each call, which takes 70 ms.
     """
 
     def __init__(self, blocks: gr.Blocks) -> None:

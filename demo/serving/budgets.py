@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# {kind: (most at a time, most at a time per address)}. For streams, the second is per session.
+# {kind: (most at a time in total, most at a time per address)}. Streams are limited per session
+# instead of per address.
 SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),
@@ -38,10 +39,10 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more connection, upload or stream (the `kind`) during a `with` block.
+    """During a `with` block, count one more connection, upload or stream, as `kind` says.
 
     Raises:
-        HTTPException: the limit for this kind has been reached.
+        HTTPException: the kind's total limit or its limit for one visitor has been reached.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:

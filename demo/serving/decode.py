@@ -1,7 +1,7 @@
 """The script of the process that opens images.
 
 `decoder.py` starts the process, and kills it if an image takes too long. This file imports nothing
-from `demo`, because importing `demo` loads gradio, which takes seconds and 200 MB.
+from `demo`, because importing `demo` loads gradio, which takes seconds and 200 MB of memory.
 """
 
 import io
@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """For each folder path on stdin, print [format, reason for refusal, CPU seconds]."""
+    """For each folder path on stdin, open the upload. Print [format, refusal, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -56,7 +56,7 @@ def main() -> None:
             reason = TOO_COSTLY
         except OSError:
             reason = NO_ROOM
-        except Exception:  # a decoder failed on a file that it did not expect
+        except Exception:  # for damaged files, decoders raise errors of many kinds
             reason = str(damaged("the image"))
         print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 

@@ -29,8 +29,8 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-# Each run of these characters becomes "_" in file names. The rest is ASCII, so that 80 characters
-# are 80 bytes: file systems limit the bytes of a name.
+# In file names, "_" replaces sequences of these characters. The other characters are ASCII, so a
+# name of 80 characters has 80 bytes. File systems limit a name's bytes, not its characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 CANNOT_OPEN = "The server cannot open images: try again later."
@@ -58,7 +58,9 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Open an upload, and keep it for the page and for `open_kept`. Count the CPU seconds used.
+        """Open an upload, and keep it for the page and for `open_kept`.
+
+        The CPU seconds used count towards the limit of `address`.
 
         Returns: the file that the page shows.
 
@@ -81,8 +83,8 @@ class Decoder:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        # An image is opened only while `self.free` is held. Only the holder of the client address's
-        # `turn` may wait for `self.free`, so at most one image of each address waits for it.
+        # With the lock `self.free`, one image is opened at a time. Each address has a lock of its
+        # own, `turn`, so that at most one image of an address waits for `self.free`.
         async with turn, self.free:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
@@ -99,9 +101,9 @@ class Decoder:
         return shown
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """Let the process open the upload in `folder`.
+        """Let the separate process open the upload in `folder`.
 
-        Returns: the image's format, the reason if it was refused, and the CPU seconds used.
+        Returns: the image's format, the reason for a refusal or None, and the CPU seconds used.
         """
         for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()

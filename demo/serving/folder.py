@@ -33,7 +33,7 @@ class Keep(NamedTuple):
 
 
 # Files made for a visitor are fetched within seconds, so they are deleted sooner than uploads. They
-# have a limit of their own, so that they do not take the space of uploads.
+# have a separate size limit, so that they do not take the space of uploads.
 KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
 
 
@@ -80,7 +80,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are too old. If a kind takes too much space, delete its oldest files."""
+    """Delete files that are too old, and the oldest files of a kind that exceeds its space."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):

@@ -28,7 +28,7 @@ BODY_SECONDS = 60  # time limit for a request's whole body to arrive
 RESPONSE_SECONDS = 300  # time limit for a client to read a response that is not a stream
 API = "/gradio_api"
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
-NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # file paths below /static, /assets and /svelte
+NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # matches file paths below /static, /assets and /svelte
 
 # (method, path pattern, kind) of each route that the page or the API uses. Other routes return 404.
 ROUTES = (
@@ -120,7 +120,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store an uploaded image, or why it is refused. Return the masked path of the file."""
+        """Store an uploaded image, or the reason why it is refused, and return its masked path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -199,7 +199,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with an image from the folder of this process. Refuse all other files.
+    """Respond with an image from this process's own folder. Refuse all other files.
 
     Raises:
         HTTPException: the path does not refer to such an image.

@@ -17,7 +17,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Whether a record is among the first MOST from its line of code. Also shortens long texts."""
+    """Let each line of code log at most MOST records per period. Shorten texts that are long."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -16,7 +16,7 @@ from demo.serving.folder import GONE, find_file
 MAX_WAITING = 256  # maximum number of waiting events, over all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
-UNHEARD_SECONDS = 10  # an event whose visitor has gone is dropped after this time
+UNHEARD_SECONDS = 10  # an event that waits longer is dropped if its visitor has gone
 FORGET_SECONDS = 120  # an answer that nobody fetched is dropped after this time
 WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of a function
 
@@ -31,7 +31,7 @@ class FairQueue(Queue):
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
         self.used: dict[str, float] = {}  # time of each session's last request
-        self.turns: dict[str, float] = {}  # time of the last turn, by address and by session
+        self.turns: dict[str, float] = {}  # when each address and each session last had a turn
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
@@ -65,7 +65,7 @@ class FairQueue(Queue):
         return list(self.event_ids_to_events.values())
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """Take the next event. The list holds only one event, since no function takes batches."""
+        """Take the next event. The returned list holds only this event: no function is batched."""
         ready = []
         for name, queue in self.event_queue_per_concurrency_id.items():
             self.drop_unheard(queue.queue)

@@ -30,17 +30,17 @@ from demo.serving.folder import delete_old, delete_own_folder, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # few, because each thread that has run a network keeps its working memory
+MAX_THREADS = 8  # few, because a thread that has run a network keeps the memory that the run used
 CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
-REQUEST_SECONDS = 15  # limit for a request's headers to arrive, or for the next request to begin
+REQUEST_SECONDS = 15  # between two checks of whether a connection is in use; see Connection
 MAX_CONNECTIONS = 3000
-DESCRIPTORS = 8192  # open files and sockets; asyncio may accept 2,048 connections at once
+DESCRIPTORS = 8192  # limit for open files and sockets; asyncio may accept 2,048 connections at once
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
-    """Gradio's app inside the guard, since gradio's own middleware would accept any origin."""
+    """Gradio's app, wrapped in the guard. Gradio's own middleware would accept any origin."""
 
     def __init__(self) -> None:
         super().__init__(openapi_url=None)
@@ -69,7 +69,7 @@ class GuardedApp(App):
                 budgets.used.clear()
                 log.seen.clear()
             with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
-                ctypes.CDLL(None).malloc_trim(0)  # glibc would keep 100 MB after many requests
+                ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
             await asyncio.sleep(CLEANUP_SECONDS)
 
 
@@ -96,9 +96,10 @@ async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
 
 
 class Connection(H11Protocol):
-    """A connection that is closed when no request begins on it for REQUEST_SECONDS.
+    """A connection that is checked every REQUEST_SECONDS, and closed if it is not in use.
 
-    Uvicorn would wait forever for the first byte of a request, or for the end of the headers.
+    Without these checks, uvicorn would wait forever for the first byte of a request, or for the end
+    of its headers.
     """
 
     everyone: ClassVar[dict["Connection", None]] = {}  # all open connections, oldest first
@@ -116,7 +117,10 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def close_if_silent(self, since: object) -> None:
-        """Close the connection if no request followed the request `since` and none is pending."""
+        """Close the connection if no request has begun since the last check and none is pending.
+
+        At that check, `since` was the newest request. The call with `since=self` closes nothing.
+        """
         if self.cycle is since and self.is_silent():
             self.transport.abort()
         else:
@@ -129,10 +133,10 @@ class Connection(H11Protocol):
 
 
 def launch_options() -> dict[str, Any]:
-    """Prepare this process, and return the keyword arguments for `Blocks.launch`.
+    """Prepare this process to serve, and return the keyword arguments for `Blocks.launch`.
 
-    Gradio reads the address from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, by default
-    127.0.0.1:7860.
+    The server listens at 127.0.0.1:7860, unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which
+    gradio reads, name another address.
     """
     own_folder()
     protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
@@ -146,12 +150,13 @@ def launch_options() -> dict[str, Any]:
     return {
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": [],  # gradio's API page would send requests that the guard refuses
-        # The page checks this limit before it shrinks an image. The guard limits what is uploaded.
+        "footer_links": [],  # no link to gradio's API page, whose requests the guard refuses
+        # This limits the file that a visitor chooses. The page then shrinks the image, and the
+        # guard limits the upload to MAX_UPLOAD_BYTES.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),
-        # System fonts, since a web font would be requested from another server.
+        # Use system fonts, since browsers would request a web font from another server.
         "theme": Default(
             primary_hue="teal",
             neutral_hue="slate",
@@ -166,7 +171,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def run(page: gr.Blocks) -> None:
-    """Serve the page until SIGTERM or Ctrl-C. Then delete all files, and exit with status 0."""
+    """Serve until SIGTERM, SIGHUP or Ctrl-C. Then delete this process's folder and exit with 0."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
@@ -175,5 +180,5 @@ def run(page: gr.Blocks) -> None:
     delete_own_folder()
     with suppress(OSError, ValueError):  # the terminal may be closed
         sys.stdout.flush()
-    # Not sys.exit: if a thread still runs a network, the interpreter would abort on shutdown.
+    # After sys.exit, the interpreter would abort if a thread still ran a network.
     os._exit(0)

@@ -16,7 +16,7 @@ from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
-AT_THE_ROOT = ("README.md", "requirements.txt")  # files in SPACE that the Hub expects at the root
+AT_THE_ROOT = ("README.md", "requirements.txt")  # files in SPACE that are sent to the Space's root
 
 
 def files() -> dict[str, Path]:
@@ -31,7 +31,7 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files()` to a Space. Delete the Space's other files in the same top-level folders.
+    """Send `files()` to a Space. In the top-level folders that are sent, delete all other files.
 
     Returns: the address of the Space.
 

@@ -36,7 +36,7 @@ RUNTIME_FILES = {  # {SHA-256 hash: file name in the npm package's folder `dist`
 
 
 def build(out: Path, name: str | None = None) -> None:
-    """Write all files into a new folder `out`.
+    """Write all files of the page into a new folder, `out`.
 
     Args:
         name: a shipped variant or a model folder. The default is the best shipped variant.
@@ -59,9 +59,10 @@ def build(out: Path, name: str | None = None) -> None:
 
 
 def write_network(folder: Path, page: Path) -> None:
-    """Write `model.onnx` and its metadata, `network.json`.
+    """Write `model.onnx` and `network.json`.
 
     `model.onnx` is a copy of the folder's 8-bit file if there is one, else of the float file.
+    `network.json` has the metadata of this file, the network's name and the maps' colours.
     """
     path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
     if path is None:

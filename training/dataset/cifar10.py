@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009), verified by SHA-256, cached as one file, split by pinned indices.
+"""Load CIFAR-10 (Krizhevsky 2009) from one cache file, verify it by SHA-256, and split it.
 
     python -m training.data
 
@@ -20,9 +20,9 @@ SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# The splits with the SHA-256 of their training indices followed by their validation indices. "50k"
-# trains on all training images, including its validation images, so its validation accuracy must
-# not guide choices. Use "45k/5k" for choices: it has the same validation images.
+# {split: SHA-256 of its training indices followed by its validation indices}. The training images
+# of "50k" include its validation images, so its validation accuracy must not guide choices. To
+# choose settings, use "45k/5k", which has the same validation images.
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # in the report
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
@@ -46,7 +46,7 @@ class Split(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The verified dataset, held in memory so that later changes of the file have no effect."""
+    """The verified dataset, held in memory so that later changes of the cache have no effect."""
 
     train: Split
     validation: Split
@@ -72,12 +72,12 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """The int64 indices of a split's training and validation images among the 50,000 images.
+    """Return two int64 arrays: the indices of a split's training images and validation images.
 
-    All splits come from one permutation of the 50,000 indices. The last 15,000 are the report's
-    validation images, and the first 5,000 of these 15,000 are the validation images of the other
-    splits. NumPy guarantees that the stream of RandomState never changes. The pinned hashes verify
-    the indices.
+    They index the first 50,000 images of the cache. All splits come from one permutation of these
+    indices. Its last 15,000 are the report's validation images, and the first 5,000 of these 15,000
+    are the validation images of the other splits. NumPy guarantees that a seed of RandomState
+    always gives the same permutation. The hashes in SPLITS verify this.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")
@@ -94,7 +94,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cache(data_dir: Path) -> np.ndarray:
-    """The verified rows (60000, 3073), read into memory without parsing the file's header."""
+    """Read the rows (60000, 3073) into memory and verify them. The file's header is not parsed."""
     path, size = data_dir / CACHE, ROWS[0] * ROWS[1]
     advice = "fetch it with: python -m training.data"
     try:

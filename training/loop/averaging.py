@@ -8,7 +8,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 
 
 class Average:
-    """A moving average of all floating-point tensors, including batch-norm statistics."""
+    """A moving average of a model's floating-point tensors, including batch-norm statistics."""
 
     def __init__(self, model: MobileNetV3Cifar, decay: float) -> None:
         self.decay = decay
@@ -20,7 +20,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move the average towards the model, faster at first to forget the initial weights."""
+        """Move the average towards the model, by more at first, to forget the initial weights."""
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)

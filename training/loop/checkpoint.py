@@ -1,9 +1,9 @@
 """The state of a run on disk: tensors in safetensors, everything else in JSON, and no pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
-written last. It contains one SHA-256 of the tensor file, and one of everything else in the JSON
-file. A killed process therefore leaves a whole checkpoint or none, and any damage is detected.
-The two newest checkpoints are kept. If one is damaged, a warning is printed and the other is used.
+written last, so a killed process leaves a whole checkpoint or none. It contains a SHA-256 of the
+tensor file and a SHA-256 of the rest of the JSON file, so damage is detected. The two newest
+checkpoints are kept. If the newer one is damaged, a warning is printed and the older one is used.
 """
 
 import dataclasses
@@ -28,10 +28,10 @@ class State:
     """The state of a run, without the tensors."""
 
     step: int = 0  # optimizer steps since the start of the run
-    loss_sum: float = 0.0  # over the images of the epoch so far, like `correct` and `total`
+    loss_sum: float = 0.0  # this, `correct` and `total` are sums over the epoch's images so far
     correct: float = 0.0
     total: float = 0.0
-    seconds: float = 0.0  # spent in the epoch so far, including before an interruption
+    seconds: float = 0.0  # spent on the epoch so far, including the time before an interruption
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # a row per epoch
     environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # used so far
 
@@ -39,9 +39,10 @@ class State:
 def pack(
     model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> dict[str, Tensor]:
-    """Model, optimizer and moving average as one flat dict of contiguous CPU tensors.
+    """Pack model, optimizer and moving average into one flat dict of contiguous CPU tensors.
 
-    The keys are `model.NAME`, `average.NAME` and `optimizer.PARAMETER.SLOT`, for any optimizer.
+    The keys are `model.NAME`, `average.NAME` and `optimizer.PARAMETER.SLOT`. SLOT is the name that
+    the optimizer gives to a tensor, for example `momentum_buffer`.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
@@ -80,7 +81,7 @@ def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 
 
 def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The resulting weights of a run: the moving average if there is one, else the model's."""
+    """The final weights of a run: the moving average if there is one, else the model's weights."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 

@@ -1,4 +1,4 @@
-"""Record what a function does with tensors as a CUDA graph, and replay the graph.
+"""Record the tensor operations of a function as a CUDA graph, and replay the graph.
 
 A training step launches hundreds of small kernels. If launching a kernel takes longer than running
 it, the GPU waits. A graph launches all kernels at once.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls before recording, in which compilers and cuDNN choose their kernels
+WARM_UP = 3  # number of calls before recording; in them, compilers and cuDNN choose kernels
 
 
 class Replayed:

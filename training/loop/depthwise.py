@@ -34,14 +34,14 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The images' gradient: insert zeros into `gradient`, then convolve with the flipped kernel."""
+    """Insert zeros into `gradient`, convolve with the flipped kernel -> the images' gradient."""
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
     return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The weights' gradient, in 3x3 parts. Four parts, one per corner, cover a 5x5 kernel."""
+    """Compute the weight gradient in 3x3 parts. Four parts, one per corner, cover a 5x5 kernel."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})

@@ -1,8 +1,8 @@
 """Depthwise convolutions on a GPU as Triton kernels, in channels-last memory.
 
-cuDNN's kernels for these convolutions use a small part of the memory bandwidth. The Triton kernels
-read a tile of pixels and channels for each weight of a filter. Most of these reads come from cache,
-and each result is written once.
+cuDNN's kernels for these convolutions use only a small part of the memory bandwidth. The Triton
+kernels read a tile of pixels and channels for each weight of a filter. Most of these reads come
+from the cache, and each result is written once.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.library import triton_op, wrap_triton
 
 PIXELS, CHANNELS = 32, 32  # of a tile
-TILES = 32  # the number that each program of `correlate` adds up
+TILES = 32  # the number of tiles that each program of `correlate` adds up
 
 
 @triton.jit
@@ -26,11 +26,14 @@ def convolve(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr, transposed: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the output or, if transposed, input gradient. `weight` is (k * k, c)."""
+    """Compute a tile of the output or, if `transposed`, a tile of the input gradient.
+
+    `weight` has the shape (k * k, c).
+    """
     pixel = tl.program_id(0) * tile_pixels + tl.arange(0, tile_pixels)
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     row, column = pixel // width % height, pixel % width
-    first = pixel // (width * height) * (source_height * source_width)  # start of the source image
+    first = pixel // (width * height) * (source_height * source_width)  # source image's first pixel
     total = tl.zeros((tile_pixels, tile_channels), tl.float32)
     for i in tl.static_range(k):
         for j in tl.static_range(k):
@@ -58,7 +61,10 @@ def correlate(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr, tiles: tl.constexpr,
 ):  # fmt: skip
-    """Sum a filter row's weight gradient over `tiles` tiles into `partial` (programs, k * k, c)."""
+    """Sum the weight gradient of one filter row over `tiles` tiles, and store it in `partial`.
+
+    `partial` has the shape (programs, k * k, c).
+    """
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     i = tl.program_id(2)
     sum0 = tl.zeros((tile_pixels, tile_channels), tl.float32)
@@ -101,7 +107,7 @@ def correlate(
 def run_convolve(
     source: Tensor, weight: Tensor, size: list[int], stride: int, transposed: bool
 ) -> Tensor:
-    """Run `convolve`. `size` is the height and width of the maps that it computes."""
+    """Run `convolve` on `source`. `size` is the height and width of the result."""
     n, c, kernel = *source.shape[:2], weight.shape[2]
     target = torch.empty(
         (n, c, *size), dtype=source.dtype, device=source.device, memory_format=torch.channels_last
@@ -118,7 +124,7 @@ def run_convolve(
 
 @triton_op("mobilenetv3_cifar::depthwise", mutates_args={})
 def depthwise(images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Convolve (N, C, H, W) with weights (C, 1, K, K). K is 3 or 5, and the padding is K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K). K is 3 or 5, padding is K // 2."""
     size = [(side - 1) // stride + 1 for side in images.shape[2:]]
     return run_convolve(images, weight, size, stride, False)
 

@@ -28,7 +28,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """An accelerator on `device`, by default on the best device; "cuda:1" is the second GPU."""
+    """Make an `Accelerator` for `device`. None is the best device, "cuda:1" the second GPU."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
@@ -65,7 +65,7 @@ def make_accelerator(
 
 
 def set_up_cuda(precision: Precision) -> None:
-    """Turn off TF32, which rounds float32, and check that the GPU supports the precision."""
+    """Turn off TF32, which rounds float32 values, and check that the GPU supports `precision`."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainingError("this GPU has no bfloat16; train with --precision float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -1,4 +1,4 @@
-"""The random numbers of a training step, determined by the seed and the step alone."""
+"""The random numbers of a training step, which depend only on the seed, the step and the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    Every process draws the numbers for the whole batch and uses those of its own images. The
-    numbers are drawn on the training device, so that a step copies nothing from the host.
+    Every training process draws numbers for all images of the batch and uses those of its own
+    images. They are drawn on the training device, so that they are not copied from the host.
     """
 
     seed: int

@@ -28,7 +28,8 @@ from training.loop.optimizers import MuonWithSgd
 class Learner:
     """Trains the network of an experiment, step by step.
 
-    If the experiment has a teacher, its run is first looked for in the folder `runs`.
+    If the experiment has a teacher, it is loaded from its run in the folder `runs`. If there is no
+    such run, the shipped variant with the teacher's name is loaded.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Learner:
 
     @property
     def result(self) -> MobileNetV3Cifar:
-        """The network to validate and ship: the moving average if any, else the trained network."""
+        """The network to validate and ship: `average` if there is one, else `bare_model`."""
         return self.average or self.bare_model
 
     @property
@@ -102,17 +103,18 @@ class Learner:
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         inputs, mixed = augment(images, whole, self.recipe.augmentations, draws, self.norm)
-        # Only inputs of the recorded shapes are replayed, so all targets must be probabilities.
+        # A step is replayed only if its inputs have the recorded shapes. Targets that are always
+        # probabilities have the same shape with and without mixing.
         unmixed = mixed is whole and self.fast_update == self.update
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
         """Recompute the averaged network's batch-norm statistics from the batches of an epoch.
 
-        Each of the `batches` is a step and the indices of its images. Statistics averaged over
-        training do not fit the averaged weights, which were never used in a forward pass (Izmailov
-        et al. 2018). The images are augmented as in training: without augmentation, the validation
-        accuracy of large-cifar32 was half a point lower.
+        `batches` yields the number of each step and the indices of its images. Statistics averaged
+        over training do not fit the averaged weights, which were never used in a forward pass
+        (Izmailov et al. 2018). The images are augmented as in training: without augmentation, the
+        validation accuracy of large-cifar32 was half a point lower.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)

@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """The teacher in evaluation mode, from its run in `runs` if there is one, else as shipped."""
+    """Load the teacher in evaluation mode. If it has no run in `runs`, load the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher

@@ -1,8 +1,8 @@
-"""Optimizers as recipes: each is a frozen dataclass of settings that builds the optimizer.
+"""Optimizer recipes: frozen dataclasses of settings, whose method `build` makes the optimizer.
 
-A parameter's role decides how it is updated. Weight decay never applies to depthwise kernels, batch
-norm or biases. These parameters are few, and the batch norm after a depthwise kernel would undo the
-shrinking of the kernel.
+`Sgd` and `Muon` update a parameter according to its role. Weight decay never applies to depthwise
+kernels, batch norm or biases. These parameters are few, and the batch norm after a depthwise kernel
+would undo the shrinking of the kernel.
 """
 
 import math
@@ -18,7 +18,11 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerj
 
 
 def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
-    """Sort into 1x1 kernels outside the head, other matrices and dense kernels, and the rest."""
+    """Sort the parameters by role.
+
+    1x1 kernels outside the head are "pointwise". All other weights of linear layers and ungrouped
+    convolutions are "decayed". All other parameters are "undecayed".
+    """
     roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -66,11 +70,11 @@ class Sgd:
 
 @dataclass(frozen=True)
 class Muon:
-    """Muon (Jordan et al. 2024) for the 1x1 convolutions, SGD for all other parameters.
+    """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
-    torch.optim.Muon accepts only matrices, and processes them one by one. `MuonWithSgd` views
-    convolutions as matrices, and orthogonalises them in batches. `weight_decay` is decoupled from
-    the gradients, and is multiplied by the learning rate.
+    torch.optim.Muon accepts only matrices and processes them one by one. `MuonWithSgd` instead
+    views kernels as matrices and orthogonalises them in batches. Its weight decay is not part of
+    the gradients: every step multiplies the kernels by 1 - `lr` * `weight_decay`.
     """
 
     lr: float
@@ -86,11 +90,11 @@ class Muon:
         return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
 
 
-OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate, which the schedule scales per group
+OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate, which the schedule multiplies
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """Updates parameter groups that have `iterations` by Muon, and all other groups by SGD.
+    """Uses Muon for parameter groups that have the key `iterations`, and SGD for all other groups.
 
     A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
     learning rate. Both methods use Nesterov momentum.
@@ -135,10 +139,10 @@ class MuonWithSgd(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """For each matrix, approximate the nearest one with singular values 1 by Newton-Schulz.
+    """Approximate, for each matrix, the nearest matrix whose singular values are all 1.
 
-    Matrices of similar shape are padded with zeros, which does not change the result, and are
-    processed as one batch. On a GPU the batch is bfloat16, as in the code of Muon's authors.
+    Matrices of similar shape are padded with zeros and processed as one batch. The zeros do not
+    change the result. On a GPU, the batch is bfloat16, as in the code of Muon's authors.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)

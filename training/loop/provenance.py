@@ -1,4 +1,4 @@
-"""The code, software and hardware that produced a result."""
+"""Describe the commit, the software versions and the hardware that produced a result."""
 
 import platform
 import re

@@ -1,4 +1,4 @@
-"""One experiment with one seed: the training loop, its step, and the state it resumes from.
+"""Train one experiment with one seed, and save the state from which the run can be resumed.
 
 The seed and the step determine every random draw: the initial weights, the order of the images,
 augmentation and dropout. A resumed run therefore continues bit for bit without a saved random
@@ -34,7 +34,7 @@ from training.loop.run_folder import locked, newest, to_csv
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
-COLLECT_STEPS = 50  # steps between two readings of the loss, because each waits for the device
+COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for the device
 
 
 class Run:
@@ -106,11 +106,11 @@ class Run:
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
-        sums: list[Tensor] = []  # the sums of each step since the last collection
+        sums: list[Tensor] = []  # results of `Learner.step` since the last collection
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # With several processes, a check for signals makes every process wait, so it is rare.
+            # With several processes, a check for signals makes them all wait, so checks are rare.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -121,7 +121,7 @@ class Run:
             self.save_if_due(signals)
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield each step of the epoch from `begin` on, with its part of a seeded permutation."""
+        """Yield (step, indices of its images) for each step from `begin` to the epoch's end."""
         batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
         permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
         order = torch.from_numpy(permutation).to(self.device)
@@ -146,7 +146,7 @@ class Run:
             raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is from before")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Validate, add the epoch's row to the history, and save."""
+        """Validate, add the epoch's row to the history, and save if a save is due."""
         begun = time.monotonic()
         ended, per_epoch = epoch + 1 == self.experiment.epochs, self.learner.steps_per_epoch
         if ended:
@@ -164,7 +164,8 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        self.save_shorter_runs()  # first, because a run resumed from the next save skips this epoch
+        # A run resumed from its own save below skips this epoch, so save the shorter runs first.
+        self.save_shorter_runs()
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
@@ -174,10 +175,11 @@ class Run:
         self.save_if_due(signals, ended)
 
     def validate(self) -> list[float]:
-        """Validate with all processes -> [number of correct predictions, sum of losses]."""
+        """Validate with all processes. Return [number of correct predictions, sum of losses]."""
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
-                for buffer in network.buffers():  # batch-norm statistics: each process has its own
+                # Each process has its own batch-norm statistics. Validate with those of process 0.
+                for buffer in network.buffers():
                     torch.distributed.broadcast(buffer, 0)
         mine = self.data.validation.take(self.learner.part)
         sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)

@@ -1,4 +1,4 @@
-"""Logits, loss and accuracy of a model over a dataset split, in evaluation mode and float32.
+"""Compute a model's logits, loss and accuracy on a dataset split, in evaluation mode and float32.
 
 Whole batches of images are resized at once, on the GPU if the model is on a CUDA device. The inputs
 of the model are bit for bit those of `predict`, which resizes with Pillow.
@@ -24,7 +24,7 @@ def split_logits(
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
-    if device.type == "cuda":  # MPS lacks float64, which `pillow_resize` needs
+    if device.type == "cuda":  # not MPS: it lacks float64, which `pillow_resize` needs
         size, home = 2500 if model.config.image_size <= 64 else 500, device
     training, rows = model.training, []
     model.eval()
@@ -39,7 +39,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """Convert uint8 images (N, 32, 32, 3) to what `preprocess` gives, but stored channels last."""
+    """Convert uint8 images (N, 32, 32, 3) to inputs (N, 3, S, S) in channels-last memory format."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)

@@ -1,4 +1,4 @@
-"""The model card, made from typed metadata and a template.
+"""Generate a model card from metadata and a template.
 
 The template contains no results. Every result comes from the files of the model folder, such as
 `metrics.json`, `history.csv` and `config.json`.
@@ -19,7 +19,7 @@ from training.reports.schema import Metrics
 from training.reports.text import render
 
 DATASET = "uoft-cs/cifar10"
-SCORES = (  # metric type, name, key of the test metrics
+SCORES = (  # (type of the metric, its name, its key in the test metrics)
     ("accuracy", "accuracy", "accuracy"),
     ("precision", "macro precision", "precision_macro"),
     ("recall", "macro recall", "recall_macro"),
@@ -73,6 +73,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % confidence interval of an accuracy, for randomly chosen test images."""
+    """The 95 % confidence interval of an accuracy, if the test images are a random sample."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

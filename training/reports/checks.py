@@ -1,8 +1,9 @@
 """Checks of the report's claims. A check measures a quantity and derives a verdict from it.
 
-A quantity is a function. Its arguments are all results, and then the results that the claim names.
-It returns a value, the margin within which the value counts as 0, and the underlying numbers as
-text. `curves` has further quantities, which describe the training curves of a run.
+A quantity is a function. Its first argument contains the results of all settings. The others are
+the results of the settings that the claim names. It returns a value, the margin within which the
+value counts as 0, and a text with the numbers behind the value. The module `curves` has further
+quantities, which describe the training curves of a run.
 """
 
 import math
@@ -28,7 +29,9 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-UNDERFITTING = 0.05  # how far training accuracy must be below that of ten epochs without dropout
+# A run underfits only if its training accuracy is lower by more than this than after ten epochs
+# without dropout.
+UNDERFITTING = 0.05
 
 
 class Measured(NamedTuple):
@@ -38,7 +41,7 @@ class Measured(NamedTuple):
 
 
 def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
-    """The verdict of `expected`, or "not decidable" if the variation is unknown."""
+    """The verdict of `expected`, or "not decidable" if the variation between runs is unknown."""
     return "not decidable" if math.isinf(measured.margin) else expected(measured)
 
 
@@ -91,7 +94,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """The first setting's lead over one of the others: the lead with the least value / margin."""
+    """Of the first setting's leads over the others, the one with the least value / margin."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -101,7 +104,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much more the other network's `gap` widens with more epochs than the first network's."""
+    """How much more `gap` widens with longer training for the other network than for the first."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -115,7 +118,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The first setting's accuracy minus 80 % or, if that is above 0, its lead over the other."""
+    """The lead of `one` over `other` if its accuracy is above 80 %, else this accuracy - 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -134,7 +137,7 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
-    """The largest distance of a class's recall from the mean recall. Averaged scores hide it."""
+    """The largest difference between one class's recall and the mean. Averaged scores hide it."""
     recalls = {
         label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
         for label in one.metrics["test"]["per_class"]
@@ -146,10 +149,10 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """A value above 0 if `one` underfits, compared with the longest training without dropout.
+    """A value above 0 if `one` underfits, compared with `full`, the longest run without dropout.
 
     `one` underfits if its training accuracy is more than 5 points lower than that of `full`, and
-    if its training and validation losses are both higher.
+    its training and validation losses are both higher.
     """
     behind, figures = [], []
     for name, split in (("training", "train"), ("validation", "validation")):
@@ -178,7 +181,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """The mean gain in validation accuracy from one more epoch, in settings trained for longer."""
+    """The mean gain in validation accuracy of `longer` settings in the epoch after `one` ends."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer

@@ -1,8 +1,8 @@
 """The report's claims, each with a quantity and a function that turns the quantity into a verdict.
 
-`reproduction_template.md` explains the rules. `original` is the verdict that our original rules
-(commit 827579a of 22 November 2026) gave on the runs of that time, or None if those rules did not
-judge the claim.
+`reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
+(commit 827579a of 22 November 2026) on the runs that existed then, or None if those rules did not
+cover the claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -141,10 +141,10 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """(better, worse, verdict, figures) for pairs of settings that clearly differ in the report.
+    """A tuple (better, worse, verdict, figures) for each pair of settings that the report ranks.
 
-    Two settings clearly differ if their reported accuracies are farther apart than the 95 % margin
-    for two single runs. The verdict says whether our accuracies are in the same order.
+    A pair is left out if the variation between runs can explain the difference of its reported
+    accuracies (95 % margin). The verdict says whether our accuracies are in the same order.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

@@ -42,14 +42,14 @@ CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # `level` at severity 1, 2
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """Corrupt each of the uint8 images (N, 32, 32, 3), with a fixed seed."""
+    """Corrupt all uint8 images (N, 32, 32, 3), with a fixed seed for the random numbers."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])
 
 
 def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
-    """For the name of each corruption, the accuracies (0 to 1) at severity 1, 2 and 3."""
+    """Map the name of each corruption to the accuracies (0 to 1) at severity 1, 2 and 3."""
     accuracies: dict[str, list[float]] = {}
     for corruption, levels in CORRUPTIONS.items():
         name = corruption.__name__

@@ -1,4 +1,4 @@
-"""Quantities in the sense of `checks`, read from the training curves of the run with seed 0.
+"""Quantities (see `checks`) that are read from the training curves of the run with seed 0.
 
 Training loss and accuracy are means over an epoch, during which the weights change. Validation loss
 and accuracy are measured at the end of an epoch. The two losses are therefore compared at the
@@ -12,7 +12,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # a mean gain per epoch below this fraction of the earlier one is marginal
+MARGINAL = 0.1  # later gains are marginal if their mean is below this fraction of the earlier mean
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
-    """The change of a column of the history from `epoch` to the last epoch."""
+    """The change in the history's value of `column` from `epoch` to the last epoch."""
     moved = noise(one, results, lambda row: row[column]).of(
         one.history[-1][column] - one.at(epoch, column)
     )
@@ -72,7 +72,7 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The largest fall of training accuracy from one epoch to the next, from `epoch` on."""
+    """The largest fall in training accuracy between successive epochs, starting at `epoch`."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
@@ -83,7 +83,7 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The change of training accuracy after `epoch`, if validation gains are marginal; else -1."""
+    """The change in training accuracy after `epoch`, or -1 if validation gains are not marginal."""
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
     after = valid.value / (len(one.history) - epoch)
@@ -97,11 +97,12 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
 def loss_gap_change(
     results: ResultsByName, one: Results, epoch: int, last: int | None = None
 ) -> Measured:
-    """The change of validation minus training loss from the middle of `epoch` to that of `last`.
+    """The change in the loss gap from the middle of `epoch` to the middle of `last`.
 
-    On a falling convex curve, the validation loss in the middle of an epoch is between the loss at
-    the end of the epoch and the average of the losses at its beginning and end. Epoch 1 cannot be
-    used, because the validation loss at its beginning is not recorded.
+    The gap is the validation loss minus the training loss. On a falling convex curve, the
+    validation loss in the middle of an epoch is between the loss at the end of the epoch and the
+    average of the losses at its beginning and end. Epoch 1 cannot be used, because the validation
+    loss at its beginning is not recorded.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):
@@ -120,7 +121,7 @@ def loss_gap_change(
 
 
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
-    """The rise of the validation loss from its lowest value to the end of training."""
+    """How far the validation loss at the end of training is above its lowest value."""
     lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
     if lowest == len(one.history):
         return Measured(0, 0, "the validation loss is lowest after the last epoch")

@@ -76,7 +76,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first training images, augmented as they are after three quarters of a run."""
+    """Draw the first training images with the augmentation that applies at 3/4 of a run."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
@@ -104,9 +104,8 @@ def activation_maps(
 ) -> None:
     """Draw Grad-CAM for one test image per class.
 
-    For every second class, it is the first image that was classified correctly, and for the other
-    classes, the first that was misclassified. If a class has no such image, its first image is
-    drawn.
+    For classes with an even index, draw the first image that was classified correctly; for the
+    others, draw the first that was misclassified. If a class has no such image, draw its first one.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

@@ -13,7 +13,7 @@ from mobilenetv3_cifar.config import Config
 from training.loop.validation import correct_and_loss
 from training.reports.schema import Summary
 
-ECE_BINS = 15  # equal intervals of the predicted class's probability (Guo et al. 2017)
+ECE_BINS = 15  # number of equal intervals of the predicted class's probability (Guo et al. 2017)
 
 
 def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
@@ -52,7 +52,7 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Counts and accuracy if the probabilities of each image and its mirror image are averaged."""
+    """The `Counts` if each image's probabilities are averaged with those of its mirror image."""
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
@@ -61,7 +61,8 @@ def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[
 def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
     """The expected calibration error (Guo et al. 2017).
 
-    It is the mean of |confidence - accuracy| over bins, weighted by their numbers of images.
+    Images are grouped into bins by confidence. The error is the mean of |confidence - accuracy|
+    over the bins, where each bin is weighted by its number of images.
     """
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)

@@ -32,15 +32,15 @@ def make_model_folder(
 ) -> Path:
     """Measure a finished run and write the model folder `cards/NAME/`.
 
-    A run with a seed other than 0 only adds `seeds/SEED.json` to this folder. `command` is the
-    command that started this run, or a longer run whose beginning is this run.
+    A run with a seed other than 0 only adds `seeds/SEED.json` and rewrites the card. `command`
+    started this run, or a longer run that began with the steps of this run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
     target, twin = cards / row.name, None
-    if row.validated_by:  # validate a twin that was not trained on the validation images
+    if row.validated_by:  # unlike the network, the twin was not trained on the validation images
         twin_run = run.parent.parent / row.validated_by / run.name
         twin = from_run(twin_run, ended=True).to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
@@ -82,7 +82,7 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """Measure the network on all splits. Results on the test images influence no choice."""
+    """Measure `twin` on the validation split, `model` on others. Test results affect no choice."""
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -99,7 +99,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Add the metrics of another seed to a model folder, and to its card if there is one."""
+    """Add the metrics of another seed to `folder`. If it has metrics.json, rewrite its card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
@@ -109,7 +109,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Time, hardware and software of a run. If resuming changed a value, both values are listed."""
+    """Time, hardware and software of a run. If resuming changed a value, all values are listed."""
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),

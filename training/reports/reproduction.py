@@ -40,7 +40,7 @@ def document(results: ResultsByName) -> bytes:
 
 
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
-    """Compare our mean test accuracy with the report's, for each experiment that has both."""
+    """Compare our mean test accuracies with those that the report prints."""
     rows = []
     for each in results.values():
         if each.row.report:

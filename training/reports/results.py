@@ -1,4 +1,4 @@
-"""The results of an experiment for all its seeds, read from its model folder."""
+"""Read the results of experiments, for all their seeds, from the model folders."""
 
 import csv
 import statistics
@@ -53,7 +53,7 @@ train_accuracy = measure("train", "accuracy")
 
 
 def gap(metrics: Metrics) -> float:
-    """Training accuracy (unaugmented, evaluation mode) minus validation accuracy."""
+    """Training accuracy, on unaugmented images in evaluation mode, minus validation accuracy."""
     return train_accuracy(metrics) - validation_accuracy(metrics)
 
 

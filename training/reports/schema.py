@@ -23,14 +23,14 @@ class Counts(TypedDict):
 
 
 class Summary(Counts):
-    loss: float  # mean cross entropy (natural logarithm), before any temperature
+    loss: float  # mean cross entropy (natural logarithm), without temperature scaling
 
 
 class ClassScores(TypedDict):
     precision: float
     recall: float
     f1: float
-    support: int  # images of this class
+    support: int  # number of images of this class
 
 
 class SplitMetrics(Summary):
@@ -42,15 +42,15 @@ class SplitMetrics(Summary):
     top5_accuracy: float
     ece: float  # expected calibration error in 15 bins, at the config's temperature
     ece_untempered: float  # the same error at temperature 1
-    unsure: float  # fraction of images that are flagged as probably none of the classes
+    unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # only in `validation`: the 45k/5k run that was measured instead
+    run: NotRequired[str]  # in `validation` of a 50k run: the 45k/5k run measured in its place
 
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # validation accuracy after rounding the weights minus that before
+    validation_change: float  # validation accuracy with rounded weights minus that with exact ones
     sha256: str  # of model.safetensors
 
 
@@ -67,11 +67,11 @@ class Training(TypedDict):
 
 
 class Int8(Summary):
-    """The 8-bit ONNX file, measured on the test images."""
+    """Measurements of the 8-bit ONNX file. Counts and loss are those of the test images."""
 
     bytes: int
-    validation_change: float  # validation accuracy of this file minus `validation.accuracy`
-    speedup: float  # over the float file at batch size 1, on one thread
+    validation_change: float  # validation accuracy of this file minus that of the float file
+    speedup: float  # times as fast as the float file, at batch size 1 on one thread
     calibration_images: int
     onnxruntime: str  # version
     device: str
@@ -99,8 +99,8 @@ class Metrics(TypedDict):
     test: SplitMetrics
     report: Reported | None
     training: Training
-    flip_averaged: NotRequired[Counts]  # on test images; see the function in `metrics.py`
-    corruptions: NotRequired[dict[str, list[float]]]  # by corruption: test accuracy per severity
+    flip_averaged: NotRequired[Counts]  # on test images; see `metrics.flip_averaged`
+    corruptions: NotRequired[dict[str, list[float]]]  # {corruption: [test accuracy per severity]}
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]
 
@@ -119,7 +119,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
-    """A message for each part of `value` that is not of the type `schema`."""
+    """A message for each part of `value` that does not match the type `schema`."""
     origin, arguments = typing.get_origin(schema), typing.get_args(schema)
     if origin is types.UnionType:  # X | None
         if value is not None:

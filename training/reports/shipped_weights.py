@@ -1,4 +1,4 @@
-"""The weights and the config of a model folder.
+"""Write the weights and the config of a model folder.
 
 Weights are rounded to half precision if this hardly changes validation accuracy. Temperature and
 threshold are fitted on the validation images alone.
@@ -24,7 +24,7 @@ from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
 HALF_TOLERANCE = 0.001  # the largest change of validation accuracy that half precision may cause
-FLAGGED = 0.05  # fraction of validation images flagged as probably none of the classes
+FLAGGED = 0.05  # fraction of validation images flagged as probably showing none of the classes
 
 
 def save_weights(
@@ -35,10 +35,10 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write the config, and the weights in half precision if this hardly changes the accuracy.
+    """Write the config and the weights. Round the weights to float16 if accuracy hardly changes.
 
     Temperature and threshold are fitted to `twin` if there is one. Unlike the network, the twin was
-    not trained on the validation images. Rounded and exact weights are both measured in float32.
+    not trained on the validation images. Rounded weights, too, are measured in float32.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:

@@ -14,12 +14,12 @@ def percent(fraction: float) -> str:
 
 
 def points(fraction: float) -> str:
-    """A difference of two accuracies, in percentage points."""
+    """Format a difference of two accuracies in percentage points, with its sign."""
     return f"{100 * fraction:+.2f}"
 
 
 def spread(values: list[float]) -> str:
-    """The mean accuracy and, for several accuracies, their standard deviation."""
+    """Format the mean of accuracies and, if there are several, their standard deviation."""
     deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.2f}{deviation} %"
 
@@ -38,7 +38,7 @@ TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
 
 
 def render(template: str, **values: Any) -> bytes:
-    """The text of a template, with one newline at its end."""
+    """Fill in a template, and return the text with one newline at its end."""
     return f"{TEMPLATES.get_template(template).render(values).rstrip()}\n".encode()
 
 

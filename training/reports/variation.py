@@ -22,10 +22,10 @@ Column = Callable[[dict[str, float]], float]  # reads a value from a row of the 
 
 
 class Estimate(NamedTuple):
-    """A quantity, its standard deviation over runs, and the deviation's degrees of freedom."""
+    """A value, its standard deviation, and the degrees of freedom of this standard deviation."""
 
     value: float
-    deviation: float = math.inf  # infinite if no setting has several seeds
+    deviation: float = math.inf  # infinite if unknown, for example if no setting has several seeds
     df: int = 1
 
     @property
@@ -34,27 +34,27 @@ class Estimate(NamedTuple):
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
-        """An estimate with another value and `factor` times this estimate's deviation."""
+        """An Estimate of `value` whose deviation is `factor` times that of this estimate."""
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """This estimate minus an independent one."""
+        """This estimate minus another one that is independent of it."""
         deviation = math.hypot(self.deviation, other.deviation)
         return Estimate(self.value - other.value, deviation, min(self.df, other.df))
 
 
 def spread(values: list[float]) -> Estimate:
-    """An Estimate of value 0 with the values' deviation, infinite for fewer than two values."""
+    """An Estimate of 0 with the deviation of `values`, which is infinite for fewer than two."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """The deviation of `measure` over the seeds of this setting, as an Estimate of value 0.
+    """The deviation of `measure` over the seeds of `one`, as an Estimate of value 0.
 
-    If the setting has only one seed, another setting is used. Among the report's settings with
-    several seeds, this is the one with the nearest number of epochs.
+    If `one` has only one seed, another setting is used: the one with the nearest number of epochs
+    among the report's settings that have several seeds.
     """
     several = (
         [one]
@@ -78,9 +78,9 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    If the runs of one setting are the beginnings of the other's runs, this is the mean
-    difference over the seeds that both have. If only one seed has both runs, the deviation comes
-    from another pair of such settings that has several seeds.
+    If the shorter runs are the beginnings of the longer runs, this is the mean difference between
+    runs with the same seed. If the two settings share only one seed, the deviation comes from two
+    other such settings, which share several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -101,23 +101,23 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """(longer, shorter) for each pair of settings where one run is a prefix of the other."""
+    """All pairs (longer, shorter) of settings where the longer run begins with the shorter run."""
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
 def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
-    """Our mean minus the report's accuracy. The report's run is assumed to vary like ours."""
+    """Our mean accuracy minus the report's. The report's run is assumed to vary like our runs."""
     assert one.row.report
     report = variation(one, results).of(one.row.report["accuracy"])
     return estimate(one, results).minus(report)
 
 
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
-    """The deviation of a difference between two epochs of a run, as an Estimate of value 0.
+    """The deviation of the change in `column` between two epochs, as an Estimate of value 0.
 
-    It is measured in the epochs whose learning rate is at most STILL_LR. If the run has fewer than
-    three of them, the report's ten-epoch run with the same network size is measured instead.
+    It is measured in the epochs whose learning rate is at most STILL_LR. If `one` has fewer than
+    three such epochs, it is measured in the report's ten-epoch run with the same network size.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
