@@ -39,7 +39,7 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
 
 
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
-    """Upload an image, ask the demo's API for a prediction and wait for it -> the outcome."""
+    """Upload an image and wait for its prediction. Return "answer", "message" or the failure."""
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
         if answer.status_code == 200:

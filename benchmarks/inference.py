@@ -24,12 +24,12 @@ from training.quantize import CALIBRATION_IMAGES
 BATCHES: dict[int, tuple[int, float, float | None]] = {
     1: (20, 4, 1.3),
     64: (1, 3, None),
-}  # {batch size: (calls per round, wanted speed-up over torchvision, and of 8 bits over float)}
+}  # {batch size: (calls per round, goal against torchvision, goal of 8 bits against float)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time our ONNX files against other libraries, and the 8-bit file against the float file."""
+    """Time our float ONNX file against other libraries, and our 8-bit file against that file."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     runtime = exported(model)
     integers = exported(model, load_sample().images[:CALIBRATION_IMAGES])
@@ -103,7 +103,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """A `transformers` pipeline. MobileNetV2 is the network there that is most like MobileNetV3."""
+    """A `transformers` pipeline with MobileNetV2, which is the most similar network that it has."""
     import transformers
 
     size = model.config.image_size

@@ -1,4 +1,4 @@
-"""Time two implementations in turn, and write a report that names the machine and versions."""
+"""Time two implementations in turn, and report the results, the machine and package versions."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""Benchmarks of imports, first predictions, training and image folders in new processes.
+"""Time imports, first predictions, training and predictions for folders, all in new processes.
 
 The installed sizes of packages are compared too.
 """
@@ -102,7 +102,7 @@ MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time Python from start to a first prediction, and from start to the end of an import."""
+    """Time a new Python process until its first prediction, and another until an import ends."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -122,7 +122,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Time whole training steps of 64 images: ours, and those with torchvision and DataLoader."""
+    """Time whole training steps of 64 images, by our `Learner` and by a loop with DataLoader."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}

@@ -25,8 +25,8 @@ FOLDER_IMAGES = 10_000
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """Compare the best network with 32x32 inputs and the best network with 224x224 inputs.
 
-    The former runs with ONNX. The latter runs with ONNX, and also with PyTorch, as it did before
-    the package had ONNX files and 32x32 networks.
+    The former runs with ONNX. The latter runs with PyTorch, as before the package had ONNX
+    files and 32x32 networks, and then with ONNX.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"

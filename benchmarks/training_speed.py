@@ -106,7 +106,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """The largest error of the output and gradients, relative to each tensor's largest value."""
+    """The largest error of output and gradients, as a fraction of its tensor's largest value."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
@@ -127,7 +127,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """A line with the largest error, and one line for each shape whose error is too large."""
+    """A line with the largest error as a multiple of its limit, and a line per error above it."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

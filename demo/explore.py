@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Classifying takes seconds, so it starts only when the tab is opened."""
+    """Fill `tab`. Classifying the images takes seconds, so it starts when the tab is opened."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -104,7 +104,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: an answer and its map. If it is wrong, the true class's map follows, on one scale."""
+    """HTML: an answer and its map. If it is wrong, also the true class's map, on the same scale."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

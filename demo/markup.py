@@ -20,7 +20,7 @@ MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser ca
 
 
 class Map(NamedTuple):
-    """An image's activation map, (H, W) in [0, 1]. If `heatmap` is None, draw only the image."""
+    """One figure. `heatmap` is (H, W) in [0, 1], or None if the figure shows only the image."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """HTML for an answer, or for a message in its place. Screen readers announce the new text."""
+    """HTML for an answer, or for a message instead of one. Screen readers announce the text."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 

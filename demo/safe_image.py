@@ -17,7 +17,7 @@ Opened = Image.Image | ImageError | None
 def safe_image(**options: Any) -> gr.Image:
     """A `gr.Image` whose event handlers get the result of `open_sent`."""
     component = gr.Image(**options)
-    # The method is replaced, because for a subclass gradio would write a .pyi file to this folder.
+    # Replace the method: if we made a subclass, gradio would write a .pyi file to this folder.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 

@@ -69,7 +69,7 @@ class Classifier:
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """The evidence of a layer for class `target`. None stands for the predicted class."""
+        """Return a layer's evidence for class `target`. None means the predicted class."""
 
     def layers(self) -> list[str]:
         """The layers that `explain` accepts: the last one at each resolution, finest first."""
@@ -198,7 +198,7 @@ def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield lists of `size` items (the last may be shorter), like itertools.batched since 3.12."""
+    """Yield lists of `size` items (the last may be shorter), like Python 3.12's `batched`."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

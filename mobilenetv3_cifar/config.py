@@ -85,7 +85,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def require(name: str, value: Any) -> None:
     """If the value of a setting is not valid, raise a ValueError that names the setting."""
     rule, holds = RULES[name]
-    if not holds(value):  # `reprlib` shortens the value, which may be megabytes long
+    if not holds(value):
+        # The value may be megabytes long, so `reprlib` shortens it.
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
@@ -105,7 +106,7 @@ class Settings:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    # The keys with a default were added later. If config.json lacks one, the default applies.
+    # The keys below were added later. If config.json lacks one, its default applies.
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
@@ -147,7 +148,7 @@ class Config(Settings):
 
 
 def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """`labels` as a tuple. None means CIFAR-10's labels for ten classes, else "class 0" etc."""
+    """Return `labels` or, if None, CIFAR-10's if there are ten classes, else "class 0" etc."""
     if labels is not None:
         names = plain(labels)
         require("labels", names)

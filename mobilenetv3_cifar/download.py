@@ -60,7 +60,7 @@ def open_model(
 def load(
     name: str, revision: str | None, cache: Path, token: str | bool | None, local: bool
 ) -> ModelFolder:
-    """Load a model from the cache or the Hub; if `local` is true, only from the cache."""
+    """Load a model from the cache or the Hub, or only from the cache if `local` is true."""
     try:
         cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
     except (OSError, ValueError):  # the cache is damaged
@@ -106,7 +106,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Add to a cached snapshot the missing files of its commit that `wanted` accepts."""
+    """Download the files that a cached snapshot lacks and whose paths `wanted` accepts."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

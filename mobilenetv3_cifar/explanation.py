@@ -91,12 +91,12 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The sum of the channels, each weighted by the mean of its gradients."""
+    """Sum the channels, each weighted by the mean of its gradients."""
     return weighted(activations, gradients.mean(axis=(1, 2)))
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The sum of the channels, each weighted by the sum of its positive gradients.
+    """Sum the channels, each weighted by the sum of its positive gradients.
 
     Each gradient is first scaled according to equation 19 of the Grad-CAM++ paper.
     """

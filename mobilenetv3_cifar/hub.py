@@ -36,7 +36,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
 SECONDS = 600.0  # for one load or push
-SECONDS_OF_RATE = 30.0  # a load or push must keep to the minimum rate only after this time
+SECONDS_OF_RATE = 30.0  # the minimum rate of a load or push applies only after this time
 SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -16,7 +16,7 @@ def is_stray(name: str) -> bool:
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
-    """The files in a folder and its subfolders, sorted; links to folders are not followed.
+    """The sorted files of a folder and its subfolders. Links to folders are not followed.
 
     Args:
         on_error: called for each folder that cannot be read.

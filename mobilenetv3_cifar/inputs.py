@@ -16,8 +16,8 @@ from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The types of one image. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or (H, W, 3).
-# Tensors may also have the shape (1, H, W) or (3, H, W).
+# The types that an image may have. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or
+# (H, W, 3). Tensors may also have the shape (1, H, W) or (3, H, W).
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
     " | Image.Image | np.ndarray | Tensor"
@@ -50,7 +50,7 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
 
 
 def from_tensor(tensor: "Tensor") -> Image.Image:
-    """Like `from_array`, but for a tensor, which may also have shape (1, H, W) or (3, H, W)."""
+    """Convert a tensor as `from_array` does. It may also have shape (1, H, W) or (3, H, W)."""
     if str(tensor.dtype) != "torch.uint8":
         raise wrong_array(tensor)
     array = tensor.cpu().numpy()

@@ -20,7 +20,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         size: "small" or "large" (see figure 1 of the report).
         blocks: "report" has the report's bottlenecks, and "paper" has those of Howard et al.
             "cifar32" adapts "paper" to 32x32 images and has a head of one linear layer.
-        dropout: probability of dropping an input of the head's last layer, in [0, 1).
+        dropout: probability, in [0, 1), of dropping an input of the head's last layer.
         num_classes: number of classes.
         labels: one name per class. The default is CIFAR-10's labels if `num_classes` is 10, else
             "class 0", "class 1" and so on.
@@ -108,10 +108,10 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """The dictionary that timm's networks have too, with all keys that apply to this network.
+        """A dictionary with those keys of timm's `pretrained_cfg` that apply to this network.
 
         From it, timm's `resolve_data_config` and `create_transform` make the transform that
-        `preprocess(image, "direct")` applies. `transform()` makes the one that `predict` applies.
+        `preprocess(image, "direct")` applies. `transform()` returns the transform of `predict`.
         """
         config = self.config
         return {

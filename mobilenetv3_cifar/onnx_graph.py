@@ -69,9 +69,9 @@ class ExportedNetwork(nn.Module):
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
         """Grad-CAM (Selvaraju et al. 2017).
 
-        Like pytorch_grad_cam, this scales the map before and after it is resized. `gradient` is the
-        gradient with respect to the pooled features. At each position of the feature map, the
-        gradient is `gradient` / (h * w).
+        Like pytorch_grad_cam, this scales the map to [0, 1] before and after it is resized.
+        `gradient` is the gradient with respect to the pooled features. The gradient with respect to
+        any position of the feature map is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

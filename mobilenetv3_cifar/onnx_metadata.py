@@ -1,4 +1,4 @@
-"""Metadata for exported ONNX files. It tells a program in any language how to use the file.
+"""The metadata of an exported ONNX file tells a program in any language how to use the file.
 
 Each value of the metadata is JSON. `DESCRIPTION` is the same for all networks. The other values are
 the config's settings and the SHA-256 of the weights.
@@ -12,7 +12,7 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
 PREDICTED = -1  # a target with this value means the predicted class
-FORMAT = 2  # version of the inputs, outputs and metadata; 1 had a normalised input, `image`
+FORMAT = 2  # version of inputs, outputs and metadata; version 1 had a normalised input, `image`
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {

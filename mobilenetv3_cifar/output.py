@@ -34,7 +34,7 @@ def to_unicode(name: str | os.PathLike[str]) -> str:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name on one line. Control characters and bytes that are not UTF-8 are escaped."""
+    """Return the name on one line, with unprintable characters and invalid UTF-8 escaped."""
     return escape(to_unicode(name))
 
 

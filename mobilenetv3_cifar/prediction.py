@@ -29,7 +29,7 @@ from mobilenetv3_cifar.preprocessing import to_input
 if TYPE_CHECKING:
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-# `layers` lists at most so many layers. Maps of earlier layers show edges and slow down EigenCAM.
+# `layers` lists at most this many. Maps of earlier layers show edges and slow down EigenCAM.
 FINEST_LAYERS = 4
 
 
@@ -92,7 +92,7 @@ class TorchClassifier(Classifier):
 
 @contextmanager
 def replaced_layers_named(model: "MobileNetV3Cifar") -> Iterator[None]:
-    """If a network with replaced layers fails, raise a ModelFolderError that names such a layer."""
+    """If a network with replaced layers fails, raise a ModelFolderError that names one of them."""
     try:
         yield
     except RuntimeError:

@@ -62,7 +62,7 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """Normalise pixels (N, 3, H, W) in [0, 1] by each channel's mean and standard deviation."""
+    """Normalise pixels (N, 3, H, W) in [0, 1]. `mean` and `std` have one value per channel."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 

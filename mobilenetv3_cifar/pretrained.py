@@ -35,7 +35,7 @@ class Overrides(TypedDict, total=False):
 
 
 class Pretrained(nn.Module):
-    """The methods of `MobileNetV3Cifar` that load, save and push it and replace its last layer."""
+    """The methods that load, save and push a `MobileNetV3Cifar`, and replace its last layer."""
 
     config: Config
     features: nn.Sequential
@@ -99,7 +99,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and log a warning if the network does not have these classes."""
+        """If the network does not have these classes, replace its last layer and log a warning."""
         names = None if labels is None else fill_labels(labels, 0)
         count = len(names or ()) if num_classes is None else num_classes
         if count == self.config.num_classes and names in (None, self.config.labels):
@@ -130,12 +130,13 @@ class Pretrained(nn.Module):
         )
         weight = next(self.features.parameters())
         layout = LAYOUTS[self.config.size, self.config.blocks]
-        with torch.inference_mode(False), weight.device:  # overrides the caller's mode and device
+        # The caller may be in inference mode, or may have set another default device.
+        with torch.inference_mode(False), weight.device:
             last = conv(layout.hidden or layout.last, self.config.num_classes, 1, bias=True)
         self.head[-1] = last.to(weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `config.json` and `model.safetensors`; a new folder is written atomically.
+        """Write `config.json` and `model.safetensors`. If the folder is new, this is atomic.
 
         If a save over an older model is interrupted, the folder contains the old model, the new
         model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
@@ -205,7 +206,10 @@ class Pretrained(nn.Module):
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
-        """The repository or variant that this network was loaded from, and its card or ""."""
+        """Return the repository or variant that was loaded, or None, and the folder's card.
+
+        If there is no folder, or its card cannot be read, the card is "".
+        """
         origin = self.repository
         card = ""
         if self.folder is not None and self.folder.is_dir():
@@ -218,7 +222,7 @@ class Pretrained(nn.Module):
                     )
                 card = read_card(self.folder)
             except (ModelFolderError, HubError):
-                pass  # without its card, the origin's licence is unknown
+                pass  # without the origin's card, the licence is unknown
         return origin, card
 
 

@@ -40,7 +40,7 @@ from mobilenetv3_cifar.variants import (
 ALWAYS_SENT = {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
 FIGURES = {"curves.png", "confusion_matrix.png", "batch.png", "activation_maps.png"}
 PUBLISHED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
-SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # measurements with another seed
+SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # metrics of a run with another seed
 SENT = "Sent by mobilenetv3-cifar: "  # start of a commit description, before the list of files
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,9 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """Predicts and explains like MobileNetV3Cifar. Results of float32 files differ by up to 1e-4.
+    """Predicts and explains like MobileNetV3Cifar, without torch.
+
+    With float32 files, the results differ from that class's by up to 1e-4.
 
     `explain` supports every method, but only the last layer, "features".
     """

@@ -75,7 +75,7 @@ def decode(content: bytes) -> dict[str, Tensor]:
 
 
 def check_kind(content: bytes) -> None:
-    """Refuse a file of another kind. Its first 8 bytes, read as a header length, are too large."""
+    """Refuse a file whose first 8 bytes are too large to be the header length of safetensors."""
     if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
         kinds = (kind for start, kind in NOT_WEIGHTS.items() if content.startswith(start))
         raise ValueError(next(kinds))

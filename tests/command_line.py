@@ -1,4 +1,4 @@
-"""Fixtures that run the command line in the process of the tests."""
+"""Fixtures for running the command line inside the test process."""
 
 import io
 import sys

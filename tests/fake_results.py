@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Fake results. For each of `seeds`, add a run with this test and validation accuracy."""
+    """Fake results. Each value in `seeds` is the test and validation accuracy of a further run."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

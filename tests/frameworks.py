@@ -1,4 +1,4 @@
-"""Fine-tunes networks with popular training frameworks, then saves and loads each network.
+"""Fine-tune networks with popular training frameworks, then save and load each network.
 
     python -m tests.frameworks            needs pip install transformers lightning timm
 
@@ -86,7 +86,7 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         max_steps=STEPS,
         per_device_train_batch_size=BATCH,
         learning_rate=1e-3,
-        save_steps=STEPS // 2,  # write a checkpoint, as safetensors, to resume from below
+        save_steps=STEPS // 2,  # writes the safetensors checkpoint that is resumed below
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
@@ -144,7 +144,7 @@ def pipeline_difference(folder: Path) -> float:
     timm.models.save_for_hf(other, folder, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
     config["label_names"] = list(model.config.labels)
-    config["model_args"] = {"bn_eps": 1e-3}  # without num_classes: transformers adds it
+    config["model_args"] = {"bn_eps": 1e-3}  # without num_classes, which transformers adds
     config["pretrained_cfg"] |= {
         key: model.pretrained_cfg[key]
         for key in config["pretrained_cfg"]

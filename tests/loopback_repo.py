@@ -9,7 +9,10 @@ LARGE = (".safetensors", ".onnx", ".png")  # stored with git-lfs, as on the real
 
 @dataclasses.dataclass
 class Repo:
-    """A Hub repository. Each commit has all files. Each ref is a branch or a pull request."""
+    """A Hub repository. `refs` gives the newest commit of each branch and pull request.
+
+    `commits` gives all files of a commit, not only the changed ones.
+    """
 
     private: bool = False
     commits: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)

@@ -23,7 +23,8 @@ from training.loop.augmentation import (
 )
 from training.loop.draws import Draws, Normalization
 
-# The tolerance, where black is 0 and white is 255. Torchvision rounds twice to whole numbers.
+# The tolerance, on a scale from 0 (black) to 255 (white). Torchvision rounds values to whole
+# numbers twice.
 ROUNDING = 1.01
 # The fraction of values that may differ by more than ROUNDING. Such a value has rotated coordinates
 # that lie on the edge between two pixels, so that either pixel may be taken.

@@ -23,7 +23,7 @@ def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
     verdict, figures = decide(L4, "slightly better than the Small", small, large)
     assert verdict == expected
-    # The margin of one run minus a mean of three is t value 4.303 * deviation 0.2 * sqrt(4 / 3).
+    # The margin of one run minus a mean of three: 4.303 (t value) * 0.2 (deviation) * sqrt(4 / 3).
     assert figures.endswith("± 0.99 (+1.53 in the report)")
     opposite = {YES: NO, NO: YES}.get(expected, expected)
     assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
@@ -64,7 +64,7 @@ def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(te
 
 
 def five_epochs(train, valid):
-    """Results after five and after four epochs, each with three seeds that differ little."""
+    """Results after five and four epochs, each with three seeds whose results differ little."""
     four = results(S4, 0.7, train=0.76, valid=0.74, seeds=(0.741, 0.739))
     five = results(S5, 0.7, train=train, valid=valid, seeds=(valid + 0.003, valid - 0.001))
     return five, four
@@ -109,7 +109,7 @@ def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
     verdict, figures = decide(L3, "over 70 %", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.86")  # the margin is t value 4.303 * deviation 0.2
+    assert figures.endswith("± 0.86")  # the margin is 4.303 (t value) * 0.2 (deviation)
     assert decide(L3, "over 70 %", large)[0] == OPEN
 
 

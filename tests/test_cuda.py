@@ -54,7 +54,7 @@ def test_a_compiled_bfloat16_run_trains_and_resumes(tmp_path, monkeypatch):
 def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
     learner: Learner = tiny_run(tmp_path, experiment, device="cuda").learner
     batch = torch.arange(64, device="cuda")
-    for step in range(5):  # the first steps wait for compilation and recording
+    for step in range(5):  # the first steps may wait: they compile and record
         learner.step(step, batch)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -65,7 +65,7 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Only the first learner replays recorded steps. Both change the learning rate each step."""
+    """Only the first learner replays recorded steps. The learning rate changes at each step."""
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")

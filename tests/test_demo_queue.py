@@ -1,4 +1,4 @@
-"""These tests check that the demo's queue gives visitors turns and drops abandoned events."""
+"""These tests check that the demo's queue lets visitors take turns and drops abandoned events."""
 
 import asyncio
 import time

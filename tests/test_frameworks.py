@@ -1,4 +1,4 @@
-"""This test runs `tests.frameworks` for accelerate only: its other frameworks are not installed."""
+"""This test runs `tests.frameworks` for accelerate only: the other frameworks are not installed."""
 
 from tests.frameworks import check, finetune_with_accelerate
 

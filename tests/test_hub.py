@@ -194,7 +194,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
 
 def test_eight_processes_share_one_cold_cache(loopback, folder):
     config = read_folder(folder).config
-    # Forked processes must not use torch's threads, which torch uses only for larger tensors.
+    # Forked processes must not use torch's threads. For a tensor this small, torch uses none.
     write_folder(folder, config, {"few": torch.arange(5.0)})
     push.push_folder(folder, REPO_ID, token=TOKEN)
     pids = []

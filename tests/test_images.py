@@ -238,7 +238,7 @@ def test_hundreds_of_damaged_files_give_an_image_or_an_image_error():
     outcomes = {"opened": 0, "refused": 0}
     for seed in seeds * 100:
         data = np.frombuffer(seed, np.uint8).copy()
-        # In about half of the files, only the first 80 bytes are damaged.
+        # Change four bytes. In about half of the files, they are among the first 80.
         reach = len(data) if chance.random() < 0.5 else 80
         data[chance.integers(0, reach, 4)] = chance.integers(0, 256, 4)
         try:

@@ -41,7 +41,7 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
     same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in found))
     assert same.mean() > 0.8  # not 1, because an untrained network is often undecided
     for name, least in (("logits", 0.98), ("features", 0.98), ("activation_map", 0.9)):
-        # A map shows the predicted class, so compare only images with the same class in both files.
+        # A map is for the predicted class, so omit images for which the two predictions differ.
         pair = [outputs[name][same].ravel() for outputs in found]
         assert np.corrcoef(*pair)[0, 1] > least, name
 

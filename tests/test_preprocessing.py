@@ -1,4 +1,4 @@
-"""These tests compare the network's inputs with those of the report's torchvision transforms."""
+"""These tests compare the network's inputs with what the report's torchvision transforms return."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 
 
 def start_save(folder: Path) -> tuple[int, int]:
-    """Fork a child that saves NEW once a byte is written into a pipe. Return its id and the pipe.
+    """Fork a child that reads a byte from a pipe, then saves NEW. Return its id and the write end.
 
     The child exits with status 0, or with 3 after a ModelFolderError. NEW is small, so that the
     child does not use torch's threads, which do not survive a fork.

@@ -86,7 +86,7 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Whether the first answer came soon after the page was loaded. Then reload the page."""
+    """Whether the page answered soon after it was loaded. The page is reloaded before returning."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")

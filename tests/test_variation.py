@@ -27,12 +27,12 @@ def test_two_settings_differ_by_their_means():
 
 def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     four = results(S4, 0.75, seeds=(0.76, 0.74))
-    five = results(S5, 0.755, seeds=(0.766, 0.744))  # 0.5, 0.6 and 0.4 points above `four`
+    five = results(S5, 0.755, seeds=(0.766, 0.744))  # by seed, 0.5, 0.6 and 0.4 points more
     gain = difference(five, four, by_name(four, five))
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # only one pair: the Small pairs give the sd
+    gain = difference(large[L5], large[L4], large)  # one pair, so the sd is that of S5 - S4
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 
@@ -72,7 +72,7 @@ def test_the_noise_of_a_curve_is_that_of_its_still_epochs():
     deviation = 0.001 * math.sqrt(2 / 3)  # the sd of 0.721, 0.719, 0.720 and 0.720
     expected = (0, pytest.approx(math.sqrt(2) * deviation), 3)
     assert noise(ten, by_name(ten), valid_accuracy) == expected
-    short = results(S4)  # it has no still epochs, so the noise of `ten` is used
+    short = results(S4)  # its learning rate stays above STILL_LR, so the noise of `ten` is used
     assert noise(short, by_name(short, ten), valid_accuracy) == expected
     assert noise(short, by_name(short), valid_accuracy).margin == math.inf
 

@@ -31,7 +31,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorate a command so that errors a user can act on print one line, not a traceback.
+    """Decorate a command: print errors that a user can act on as one line, without a traceback.
 
     SIGINT and SIGTERM end the command with the exit status that shells report for them.
     """

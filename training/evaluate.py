@@ -3,10 +3,10 @@
     python -m training.evaluate small-dropout0.7-epochs4
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
-Measures a shipped variant, a model folder or the newest checkpoint of a run, and prints JSON. For a
-shipped variant, the output is the `test` or `validation` object of its `metrics.json`. On the
-machine that made `metrics.json`, all digits agree. Use the validation images to choose between
-networks, and the test images only for a finished network.
+The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
+prints JSON. For a shipped variant, the output is the `test` or `validation` object of its
+`metrics.json`. On the machine that made `metrics.json`, all digits agree. Use the validation images
+to choose between networks, and the test images only for a finished network.
 """
 
 import json
@@ -32,7 +32,7 @@ def open_network(name: str) -> MobileNetV3Cifar:
 
 
 def dataset_split(name: str) -> str:
-    """If a part of the path `name` is an experiment, return its split, else the report's split."""
+    """Return the split of the experiment named in the path `name`, or else the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

@@ -86,8 +86,8 @@ CPU32 = Recipe(
     ema=0.998,
     split="45k/5k",
 )
-# This recipe is for hundreds of epochs on a GPU. Its augmentation is strong and becomes weaker in
-# the last tenth of them.
+# This recipe is for about two hundred epochs on a GPU. Its augmentation is strong, and becomes
+# weaker in the last tenth of the epochs.
 GPU32 = Recipe(
     optimizer=Muon(lr=0.08, weight_decay=4e-3, rest=Sgd(0.2)),
     schedule="linear",

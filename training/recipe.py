@@ -61,7 +61,7 @@ class Recipe:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether a run with this recipe differs from the first epochs of a longer such run."""
+        """Whether a run with this recipe differs from the start of a longer run with it."""
         return (
             self.schedule != "step"
             or self.ema > 0  # averaging re-estimates batch-norm statistics at the end of a run

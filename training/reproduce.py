@@ -36,10 +36,11 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     """Train the runs that have no results yet, one at a time per device ("" is the best device).
 
     Runs that differ only in length are trained one after another on one device, the longest first.
-    If a shorter run is the beginning of a longer one, the longer run also saves its final state.
+    If a shorter run is the beginning of a longer one, the longer run also saves the state at which
+    the shorter run ends.
 
     Raises:
-        TrainingError: A run failed. The other runs were stopped and can be resumed.
+        TrainingError: a run failed. The other runs were stopped and can be resumed.
     """
     settings: dict[object, list[list[str]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):

@@ -1,4 +1,4 @@
-"""Limits per visitor, so that no visitor can block the others. Each IP address is one visitor."""
+"""Limits per visitor (IPv4 address or IPv6 /64 network), so that none can block the others."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ MOST = {  # {kind: (limit per address and period, error message)}
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
-used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amount this period}
+used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amount in this period}
 
 
 def address_of(scope: Scope) -> str:

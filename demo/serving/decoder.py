@@ -1,8 +1,8 @@
 """Keeps the images that visitors send. First, a separate process opens and reduces each image.
 
-Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all of
-them. Limits on the separate process's CPU time and memory stop them all, and the server keeps
-running.
+Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all
+such images. Limits on the separate process's CPU time and memory stop the decoding of every such
+image, and the server keeps running.
 """
 
 import asyncio

@@ -80,7 +80,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are too old, and the oldest files of a kind that exceeds its space."""
+    """For each kind in KEPT, delete files that are too old, then the oldest until the rest fits."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):

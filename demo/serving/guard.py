@@ -65,7 +65,7 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 
 
 class Guard:
-    """Rejects requests that match no route, that exceed a limit, or that other sites send."""
+    """Rejects requests that match no route, exceed a limit or come from another site's page."""
 
     def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
         self.inner = inner
@@ -120,7 +120,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store an uploaded image, or the reason why it is refused, and return its masked path."""
+        """Store an image or the reason for its refusal. Return the file's path under MASK."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):

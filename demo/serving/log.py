@@ -10,7 +10,7 @@ seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this per
 
 
 def limit() -> None:
-    """Add the filter `is_rare` to LOGGERS and their existing children, which inherit no filter."""
+    """Add the filter `is_rare` to LOGGERS and to their children, which do not inherit filters."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)

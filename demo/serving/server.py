@@ -119,7 +119,8 @@ class Connection(H11Protocol):
     def close_if_silent(self, since: object) -> None:
         """Close the connection if no request has begun since the last check and none is pending.
 
-        At that check, `since` was the newest request. The call with `since=self` closes nothing.
+        `since` was the newest request, if any, at the last check. A new connection passes itself
+        as `since`, so that it is not closed.
         """
         if self.cycle is since and self.is_silent():
             self.transport.abort()
@@ -150,9 +151,9 @@ def launch_options() -> dict[str, Any]:
     return {
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": [],  # no link to gradio's API page, whose requests the guard refuses
-        # This limits the file that a visitor chooses. The page then shrinks the image, and the
-        # guard limits the upload to MAX_UPLOAD_BYTES.
+        "footer_links": [],  # no link to gradio's API page: the guard refuses its requests
+        # This limits the size of the file that a visitor chooses. The page then shrinks the image,
+        # and the guard limits the upload to MAX_UPLOAD_BYTES.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),

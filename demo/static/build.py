@@ -62,7 +62,7 @@ def write_network(folder: Path, page: Path) -> None:
     """Write `model.onnx` and `network.json`.
 
     `model.onnx` is a copy of the folder's 8-bit file if there is one, else of the float file.
-    `network.json` has the metadata of this file, the network's name and the maps' colours.
+    `network.json` has the metadata of `model.onnx`, the network's name and the maps' colours.
     """
     path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
     if path is None:

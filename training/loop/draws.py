@@ -41,7 +41,7 @@ class Draws:
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
-        """A seed for torch's global generators, which only dropout uses."""
+        """A seed for torch's global generators. Only dropout uses these generators."""
         return int(torch.randint(2**62, (), generator=self.host_generator))
 
 

@@ -103,8 +103,8 @@ class Learner:
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         inputs, mixed = augment(images, whole, self.recipe.augmentations, draws, self.norm)
-        # A step is replayed only if its inputs have the recorded shapes. Targets that are always
-        # probabilities have the same shape with and without mixing.
+        # A step is replayed only for inputs of the recorded shapes. If steps are recorded, targets
+        # are therefore always probabilities, whose shape does not depend on mixing.
         unmixed = mixed is whole and self.fast_update == self.update
         return inputs, labels, labels if unmixed else mixed
 

@@ -1,4 +1,4 @@
-"""Optimizer recipes: frozen dataclasses of settings, whose method `build` makes the optimizer.
+"""Each optimizer recipe is a frozen dataclass of settings. Its method `build` makes the optimizer.
 
 `Sgd` and `Muon` update a parameter according to its role. Weight decay never applies to depthwise
 kernels, batch norm or biases. These parameters are few, and the batch norm after a depthwise kernel
@@ -73,8 +73,8 @@ class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
     torch.optim.Muon accepts only matrices and processes them one by one. `MuonWithSgd` instead
-    views kernels as matrices and orthogonalises them in batches. Its weight decay is not part of
-    the gradients: every step multiplies the kernels by 1 - `lr` * `weight_decay`.
+    views kernels as matrices and orthogonalises them in batches. Muon's weight decay is not added
+    to the gradients. Instead, every step multiplies the kernels by 1 - `lr` * `weight_decay`.
     """
 
     lr: float
@@ -90,7 +90,7 @@ class Muon:
         return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
 
 
-OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the peak rate, which the schedule multiplies
+OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the schedule
 
 
 class MuonWithSgd(torch.optim.Optimizer):

@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """The first group of a pattern's match in a file, or "" if the pattern or file is not found."""
+    """Search a file for a pattern. Return the first group, or "" without a match or a file."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -110,7 +110,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # With several processes, a check for signals makes them all wait, so checks are rare.
+            # A check for signals makes all processes wait, so several processes check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -164,7 +164,8 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        # A run resumed from its own save below skips this epoch, so save the shorter runs first.
+        # Save the shorter runs before this run is saved below. A run that is resumed from that
+        # save skips this epoch, and would never save them.
         self.save_shorter_runs()
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
@@ -186,7 +187,7 @@ class Run:
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
-        """Save at the end of training, every two minutes, and on a signal, which stops the run."""
+        """On a signal, save and exit. Also save at the end of training and every two minutes."""
         late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
         asked = torch.tensor([float(bool(signals)), float(ended or late)])
         stopping, due = sum_over_processes(self.accelerator, asked)

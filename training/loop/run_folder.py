@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[dict[str, Tensor], State]:
-    """The newest checkpoint's tensors and state. Without one, an empty dict and a new state.
+    """The newest checkpoint's tensors and state, or an empty dict and a new state if there is none.
 
     Raises TrainingError if the run began with other `settings`. Prints a warning if the version of
     PyTorch or the device has changed.

@@ -29,8 +29,8 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-# A run underfits only if its training accuracy is lower by more than this than after ten epochs
-# without dropout.
+# A run underfits only if its training accuracy is more than this below that of the longest
+# run without dropout.
 UNDERFITTING = 0.05
 
 
@@ -94,7 +94,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Of the first setting's leads over the others, the one with the least value / margin."""
+    """Compare the first setting with each other one. Return the lead of least value / margin."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -118,7 +118,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The lead of `one` over `other` if its accuracy is above 80 %, else this accuracy - 80 %."""
+    """The lead of `one` over `other`, or (accuracy of `one`) - 80 % if that is not above 0."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -181,7 +181,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """The mean gain in validation accuracy of `longer` settings in the epoch after `one` ends."""
+    """The validation accuracy that `longer` runs gain on average in the epoch after `one` ends."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer

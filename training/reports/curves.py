@@ -12,7 +12,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # later gains are marginal if their mean is below this fraction of the earlier mean
+MARGINAL = 0.1  # gains are marginal if their mean is below this fraction of earlier gains' mean
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
-    """The change in the history's value of `column` from `epoch` to the last epoch."""
+    """The change in `column` of the history from `epoch` to the last epoch."""
     moved = noise(one, results, lambda row: row[column]).of(
         one.history[-1][column] - one.at(epoch, column)
     )

@@ -34,7 +34,7 @@ def draw_curves_and_matrices(folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file with 256 colours, which takes half the space."""
+    """Write the figure as a PNG file with 256 colours, which halves its size."""
     content = BytesIO()
     figure.savefig(content, dpi=DPI, bbox_inches="tight")
     reduce_colours(Image.open(content)).save(path, "png", optimize=True)
@@ -84,7 +84,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first training images with the augmentation that applies at 3/4 of a run."""
+    """Draw the first training images, augmented as they are after 3/4 of a training run."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)

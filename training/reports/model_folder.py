@@ -82,7 +82,7 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """Measure `twin` on the validation split, `model` on others. Test results affect no choice."""
+    """Measure `twin` on the validation images, and `model` on the training and test images."""
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -124,7 +124,7 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 def install_folder(staged: Path, target: Path) -> None:
     """Move a staged folder to `target`, or replace the files of an existing target.
 
-    config.json is replaced last. Until it names the new weights, the target cannot be loaded.
+    config.json is replaced last. New weights cannot be loaded while it still names the old ones.
     """
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

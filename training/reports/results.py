@@ -1,4 +1,4 @@
-"""Read the results of experiments, for all their seeds, from the model folders."""
+"""Read the results of each experiment, including all its seeds, from its model folder."""
 
 import csv
 import statistics

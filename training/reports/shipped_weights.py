@@ -37,8 +37,8 @@ def save_weights(
 ) -> dict[str, Any]:
     """Write the config and the weights. Round the weights to float16 if accuracy hardly changes.
 
-    Temperature and threshold are fitted to `twin` if there is one. Unlike the network, the twin was
-    not trained on the validation images. Rounded weights, too, are measured in float32.
+    Temperature and threshold are fitted to `twin` if there is one: unlike the network, it was not
+    trained on the validation images. The accuracy of rounded weights is also computed in float32.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:

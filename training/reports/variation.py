@@ -44,7 +44,7 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """An Estimate of 0 with the deviation of `values`, which is infinite for fewer than two."""
+    """An Estimate of 0 with the deviation of `values` (infinite for fewer than two values)."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
@@ -78,9 +78,9 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    If the shorter runs are the beginnings of the longer runs, this is the mean difference between
-    runs with the same seed. If the two settings share only one seed, the deviation comes from two
-    other such settings, which share several seeds.
+    If the runs of one setting are the beginnings of the runs of the other, this is the mean
+    difference between runs with the same seed. If two such settings share only one seed, the
+    deviation comes from another pair of such settings, which share several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
