@@ -103,7 +103,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """A `transformers` pipeline with MobileNetV2, which is the most similar network that it has."""
+    """A `transformers` pipeline with MobileNetV2, the network of that library most like ours."""
     import transformers
 
     size = model.config.image_size

@@ -65,7 +65,11 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Only the first learner replays recorded steps. The learning rate changes at each step."""
+    """Two learners take the same steps and must agree.
+
+    Only the first one replays recorded steps. The learning rate changes at each step, so a replay
+    with the recorded rate would be noticed.
+    """
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")
