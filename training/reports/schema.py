@@ -45,7 +45,7 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # the 45k/5k run that was measured instead, if this is a 50k run
+    run: NotRequired[str]  # in `validation` of a 50k run: the 45k/5k run that was measured
 
 
 class Weights(TypedDict):
