@@ -17,7 +17,7 @@ def coded_pixels(data: bytes) -> int:
     """The pixel count of the largest frame, from the AV1 sequence headers of all items and tracks.
 
     Raises:
-        ValueError: there is no sequence header, or the data is cut short, or a header has timing
+        ValueError: no sequence header was found, the data is cut short, or a header has timing
             fields, which only a video needs.
     """
     return max(frame_pixels(header) for part in parts(data) for header in sequence_headers(part))

@@ -208,7 +208,7 @@ class Pretrained(nn.Module):
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
         """Return the repository or variant that was loaded, or None, and the folder's card.
 
-        If there is no folder, or its card cannot be read, the card is "".
+        Without a folder, or if its card cannot be read, the card is "".
         """
         origin = self.repository
         card = ""

@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     kept: list[str]  # not replaced: the last push did not send them, or they changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
-    head: str | None  # the commit that the plan is based on; None if there is no repository
+    head: str | None  # the commit that the plan is based on; None without a repository
 
 
 def is_published(path: str) -> bool:

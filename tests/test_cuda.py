@@ -16,7 +16,7 @@ from training.loop.learner import Learner
 from training.loop.validation import split_logits
 from training.recipe import Distillation
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batch_size=64))
 
 

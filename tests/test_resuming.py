@@ -18,6 +18,7 @@ from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance
 from training.loop.augmentation import Flip
+from training.loop.devices import set_up_cuda
 from training.loop.optimizers import Adam
 from training.loop.run import Run
 from training.recipe import Recipe
@@ -139,6 +140,16 @@ def test_a_launch_option_that_changes_the_recipe_is_refused(tmp_path, monkeypatc
 def test_a_device_that_is_not_here_is_named(tmp_path, device):
     with pytest.raises(TrainingError, match=f"device {device} is not available"):
         Run(EXPERIMENT, tiny_dataset(), tmp_path, device=device)
+
+
+@pytest.mark.parametrize(
+    ("supported", "advice"), [(False, "no bfloat16"), (True, "needs Triton: pip install triton")]
+)
+def test_bfloat16_that_a_gpu_cannot_run_is_refused(monkeypatch, supported, advice):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=f"{advice}.* --precision float32"):
+        set_up_cuda("bfloat16")
 
 
 def test_logs_without_tensorboard_are_refused_before_training(tmp_path, monkeypatch):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import EXPERIMENT, final_state, started, tiny_dataset, tiny_run
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop import run as run_module
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
+from training.loop.losses import load_teacher
 from training.loop.optimizers import Adam, Muon, Sgd
 from training.loop.run import Run
 from training.loop.validation import to_inputs
@@ -209,6 +211,15 @@ def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statisti
         for draws in every
     ]
     torch.testing.assert_close(final[norm], torch.stack(means).mean(0), atol=1e-4, rtol=0)
+
+
+def test_a_teachers_own_run_comes_before_the_shipped_variant(tmp_path):
+    teacher = Distillation("small-cifar32", 0.5, 2.0)
+    config = MobileNetV3Cifar.from_pretrained("small-cifar32").config
+    assert load_teacher(teacher, tmp_path, config) is not None  # the shipped network
+    (tmp_path / "small-cifar32" / "seed-0").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"small-cifar32/seed-0 is not the folder of a run"):
+        load_teacher(teacher, tmp_path, config)
 
 
 def test_a_teacher_that_is_nowhere_is_named(tmp_path):

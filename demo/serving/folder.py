@@ -94,7 +94,7 @@ def delete_old() -> None:
 
 
 def find_file(path: str) -> Path | None:
-    """The file to which a masked path from a visitor refers, or None if there is no such file."""
+    """The file that a visitor's masked path refers to, or None if no such file exists."""
     match = VISIBLE.fullmatch(path)
     file = own_folder() / match[1][1:] if match else None
     with suppress(OSError):  # for example, the name is too long

@@ -1,8 +1,8 @@
 """Depthwise convolutions on a GPU as Triton kernels, in channels-last memory.
 
-cuDNN's kernels for these convolutions use only a small part of the memory bandwidth. The Triton
-kernels read a tile of pixels and channels for each weight of a filter. Most of these reads come
-from the cache, and each result is written once.
+large-cifar32 was trained with these kernels. Their speed has not been compared with that of cuDNN's
+kernels in a CUDA graph. For each weight of a filter, a kernel reads a tile of pixels and channels,
+and it writes each result once.
 """
 
 # mypy: disable-error-code="no-untyped-def"

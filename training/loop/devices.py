@@ -65,9 +65,12 @@ def make_accelerator(
 
 
 def set_up_cuda(precision: Precision) -> None:
-    """Turn off TF32, which rounds float32 values, and check that the GPU supports `precision`."""
+    """Turn off TF32, which rounds float32 values, and check that `precision` can be used here."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainingError("this GPU has no bfloat16; train with --precision float32")
+    if precision == "bfloat16" and not importlib.util.find_spec("triton"):
+        what = "training in bfloat16 on a GPU needs Triton"
+        raise TrainingError(f"{what}: pip install triton, or train with --precision float32")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     # Deterministic kernels cost little time in float32. bfloat16 recipes use the fastest kernels.
     torch.backends.cudnn.deterministic = precision == "float32"

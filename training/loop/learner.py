@@ -114,7 +114,7 @@ class Learner:
         `batches` yields the number of each step and the indices of its images. Statistics averaged
         over training do not fit the averaged weights, which were never used in a forward pass
         (Izmailov et al. 2018). The images are augmented as in training: without augmentation, the
-        validation accuracy of large-cifar32 was half a point lower.
+        validation accuracy of large-cifar32 was lower.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)
