@@ -6,7 +6,8 @@ The design follows onnxruntime's profile of single nodes at batch size 1:
   several operations in integers. So all layers before the first wide bottleneck stay in float, and
   so do the last pooling and the head.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
-  hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1].
+  hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1]. The
+  division takes no operation, because it only changes the scale of the 8-bit numbers.
 - Squeeze-and-excite is computed as integer pooling, two 1x1 convolutions and a multiplication.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from torch import Tensor, nn
@@ -76,7 +78,32 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             # minimum and maximum of all images.
             extra_options={"CalibMovingAverage": True},
         )
-        return onnx.load(path)
+        quantized = onnx.load(path)
+    fold_constant_factors(quantized.graph)
+    return quantized
+
+
+def fold_constant_factors(graph: onnx.GraphProto) -> None:
+    """Replace each product of a quantized tensor and a constant by a new scale of the tensor.
+
+    The constants are positive, so onnxruntime quantizes them with a zero point of 0.
+    """
+    constants = {each.name: each for each in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
+    for product in [node for node in graph.node if node.op_type == "Mul"]:
+        tensor, factor = (made_by.get(name) for name in product.input)
+        if tensor is None or factor is None or factor.input[0] not in constants:
+            continue
+        quantized_factor, scale = (numpy_helper.to_array(constants[n]) for n in factor.input[:2])
+        (requantize,) = (node for node in graph.node if product.output[0] in node.input)
+        (dequantize,) = (node for node in graph.node if requantize.output[0] in node.input)
+        _, scale_name, unused = requantize.input
+        scale = quantized_factor * scale * numpy_helper.to_array(constants[tensor.input[1]])
+        constants[scale_name].CopyFrom(numpy_helper.from_array(scale, scale_name))
+        dequantize.input[:] = [tensor.input[0], scale_name, tensor.input[2]]
+        graph.node.remove(product)
+        graph.node.remove(requantize)
+        graph.initializer.remove(constants[unused])
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:

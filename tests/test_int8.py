@@ -68,6 +68,8 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "Transpose",
     }
     assert between["QLinearConv"] == 10  # there are 11, but the slice excludes the last one
+    # Four hardswish and two squeeze-and-excite take one product each. The divisions by 6 take none.
+    assert between["QLinearMul"] == 6
 
 
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])
