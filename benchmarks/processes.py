@@ -46,23 +46,14 @@ from mobilenetv3_cifar import OnnxClassifier
 OnnxClassifier({file!r}).predict({image!r})
 """
 THEIR_FOLDER = """
-import sys, torch, torchvision
-from pathlib import Path
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+import torch, torchvision
+from torch.utils.data import DataLoader
 from torchvision import transforms as t
-class Files(Dataset):
-    def __init__(self, folder):
-        self.files = sorted(Path(folder).iterdir())
-        steps = [t.Resize(({input}, {input})), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)]
-        self.transform = t.Compose(steps)
-    def __len__(self):
-        return len(self.files)
-    def __getitem__(self, index):
-        return self.transform(Image.open(self.files[index]).convert("RGB"))
+steps = [t.Resize(({input}, {input})), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)]
+files = torchvision.datasets.ImageFolder({folder!r}, t.Compose(steps))
 network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
 with torch.inference_mode():
-    for batch in DataLoader(Files({folder!r}), 64, num_workers=2):
+    for batch, _ in DataLoader(files, 64, num_workers=2):
         print(network(batch).softmax(1).topk(3))
 """
 OUR_TRAINING = """
@@ -170,12 +161,12 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         export_onnx(model, network / "model.onnx")
         memory = []
         for count in (images // 10, images):
-            folder = write_images(Path(temporary, f"images-{count}"), count)
+            folder = write_images(Path(temporary, str(count), "images"), count)
             command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", str(folder)]
             command += ["--variant", str(network), "--format", "jsonl"]
             memory.append(peak_memory(command))
         script = THEIR_FOLDER.format(
-            folder=str(folder), size=model.config.size, input=model.config.image_size
+            folder=str(folder.parent), size=model.config.size, input=model.config.image_size
         )
         sides = [partial(run, command), partial(run_python, script)]
         what, against = f"folder of {images:,} images of 96x96", "torchvision and DataLoader"
@@ -185,7 +176,7 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
 
 
 def write_images(folder: Path, count: int) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     images = load_sample().images
     for index in range(count):
         tile = np.tile(images[index % len(images)], (3, 3, 1))
