@@ -12,9 +12,11 @@ from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
 from training.loop.validation import correct_and_loss, split_logits, to_inputs
-from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
 from training.reports.metrics import (
+    CORRUPTIONS,
     calibration_error,
+    corrupt,
+    corrupted_accuracies,
     flip_averaged,
     measure,
     summarize,
