@@ -89,7 +89,6 @@ for step, (images, labels) in enumerate(DataLoader(Images(), {batch}, num_worker
     optimizer.step()
 print((time.perf_counter() - begun) / {steps})
 """
-MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
@@ -117,22 +116,22 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
-            ours: list[float] = []
-            theirs: list[float] = []
-            for _ in range(rounds):
-                for side, script in ((ours, OUR_TRAINING), (theirs, THEIR_TRAINING)):
-                    command = [sys.executable, "-c", script.format(**names)]
-                    side.append(float(subprocess.check_output(command, text=True)))
+            scripts = [script.format(**names) for script in (OUR_TRAINING, THEIR_TRAINING)]
+            seconds = [
+                [float(subprocess.check_output([sys.executable, "-c", each])) for each in scripts]
+                for _ in range(rounds)
+            ]
+            ours, theirs = zip(*seconds, strict=True)
             what = f"training step of 64 images of {pixels}x{pixels}, {size}"
             report.add(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
 
 
 def measure_sizes(report: Report) -> None:
     """Compare the installed sizes of packages, computed from the files that each package lists."""
-    light = installed_bytes(LIGHT) / MEGABYTE
+    light = installed_bytes(LIGHT) / 1e6
     for name in ("torchvision", "timm"):
         if version(name):
-            theirs = installed_bytes((name,)) / MEGABYTE
+            theirs = installed_bytes((name,)) / 1e6
             what = f"installed size: {', '.join(LIGHT)}"
             report.add(what, f"{name} with torch", [light], [theirs], unit="MB")
 
@@ -171,7 +170,7 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         sides = [partial(run, command), partial(run_python, script)]
         what, against = f"folder of {images:,} images of 96x96", "torchvision and DataLoader"
         report.compare(what, f"{against}, 2 workers", sides, rounds, goal=2)
-    few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
+    few, many = (f"{value / 1e6:.0f} MB" for value in memory)
     report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")
 
 

@@ -16,9 +16,9 @@ from training.reports.metrics import (
     CORRUPTIONS,
     calibration_error,
     corrupt,
-    corrupted_accuracies,
     flip_averaged,
     measure,
+    robustness,
     summarize,
 )
 from training.reports.shipped_weights import fit_decisions, fit_temperature
@@ -123,7 +123,7 @@ def test_corruptions_grow_with_severity_and_repeat_exactly(sample, corruption):
 
 def test_accuracy_under_corruption_has_a_value_for_each_severity():
     model = MobileNetV3Cifar(blocks="cifar32").eval()
-    accuracies = corrupted_accuracies(model, tiny_dataset().test)
+    accuracies = robustness(model, tiny_dataset().test)
     assert set(accuracies) == {each.__name__ for each in CORRUPTIONS}
     assert all(len(each) == 3 and min(each) >= 0 for each in accuracies.values())
 

@@ -29,9 +29,7 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-# A run underfits only if its training accuracy is more than this below that of the longest
-# run without dropout.
-UNDERFITTING = 0.05
+UNDERFITTING = 0.05  # how far training accuracy must be below that of the longest run
 
 
 class Measured(NamedTuple):
@@ -146,8 +144,8 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
     """A value above 0 if `one` underfits, compared with `full`, the longest run without dropout.
 
-    `one` underfits if its training accuracy is more than 5 points lower than that of `full`, and
-    its training and validation losses are both higher.
+    `one` underfits if its training accuracy is more than UNDERFITTING lower than that of `full`,
+    and its training and validation losses are both higher.
     """
     behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
     figures = []

@@ -1,8 +1,8 @@
 """The report's claims, each with a quantity and a function that turns the quantity into a verdict.
 
 `reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
-(commit 827579a of 22 November 2026) on the results of 26 November, when newer rules replaced
-our first rules. It is None if our first rules did not cover the claim.
+(commit 827579a of 22 November 2026) on the results of 26 November, the day on which the rules were
+replaced. It is None if the first rules did not cover the claim.
 """
 
 import math

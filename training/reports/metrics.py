@@ -124,7 +124,7 @@ def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndar
     return np.stack([np.asarray(image) for image in corrupted])
 
 
-def corrupted_accuracies(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
+def robustness(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
     """Map the name of each corruption to the accuracies (0 to 1) at severity 1, 2 and 3."""
     accuracies: dict[str, list[float]] = {}
     for corruption, levels in CORRUPTIONS.items():

@@ -21,13 +21,7 @@ from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
 from training.reports import card, figures, recipes
-from training.reports.metrics import (
-    corrupted_accuracies,
-    count_macs,
-    flip_averaged,
-    measure,
-    summarize,
-)
+from training.reports.metrics import count_macs, flip_averaged, measure, robustness, summarize
 from training.reports.shipped_weights import save_weights
 from training.reports.text import to_json
 
@@ -99,7 +93,7 @@ def measurements(
     if row.kind == "own":
         mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
         measured["flip_averaged"] = flip_averaged(test, mirrored, data.test.labels)
-        measured["corruptions"] = corrupted_accuracies(model, data.test)
+        measured["corruptions"] = robustness(model, data.test)
     return measured
 
 
@@ -115,14 +109,13 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
     """Time, hardware and software of a run. If resuming changed a value, all values are listed."""
+    keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),
-        **{key: settings[key] for key in ("processes", "data_sha256")},
-        **{
-            key: ", ".join(dict.fromkeys(str(each[key]) for each in state.environments))
-            for key in ("device", "torch", "commit")
-        },
+        "processes": settings["processes"],
+        "data_sha256": settings["data_sha256"],
+        **{key: ", ".join(dict.fromkeys(str(each[key]) for each in used)) for key in keys},
     }
 
 
