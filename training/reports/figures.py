@@ -54,7 +54,7 @@ def curves(one: Results) -> Figure:
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in one.history], "o-", label=label)
         axes.set(xlabel="epoch", ylabel=names[measure], xticks=ticks)
         axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="lower right", fontsize="small")  # in the plot on the right, which has room
     figure.suptitle(one.name)
     return figure
 
