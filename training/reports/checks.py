@@ -8,7 +8,6 @@ quantities, which describe the training curves of a run.
 
 import math
 import statistics
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,26 +22,20 @@ from training.reports.results import (
     gap,
     measure,
     test_accuracy,
+    train_accuracy,
     validation_accuracy,
 )
 from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-# A run underfits only if its training accuracy is more than this below that of the longest
-# run without dropout.
-UNDERFITTING = 0.05
+UNDERFITTING = 0.05  # how far training accuracy must be below that of the longest run
 
 
 class Measured(NamedTuple):
     value: float
     margin: float  # infinite if the variation between runs is unknown
     figures: str
-
-
-def decide(measured: Measured, expected: Callable[[Measured], str]) -> str:
-    """The verdict of `expected`, or "not decidable" if the variation between runs is unknown."""
-    return "not decidable" if math.isinf(measured.margin) else expected(measured)
 
 
 def rises(measured: Measured) -> str:
@@ -138,33 +131,31 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
     """The largest difference between one class's recall and the mean. Averaged scores hide it."""
-    recalls = {
-        label: statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs)
+    recalls = [
+        (statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs), label)
         for label in one.metrics["test"]["per_class"]
-    }
-    low, high = min(recalls, key=recalls.__getitem__), max(recalls, key=recalls.__getitem__)
-    mean = statistics.mean(recalls.values())
-    figures = f"recall from {percent(recalls[low])} ({low}) to {percent(recalls[high])} ({high})"
-    return Measured(max(recalls[high] - mean, mean - recalls[low]), BALANCED, figures)
+    ]
+    mean = statistics.mean(recall for recall, _ in recalls)
+    (low, worst), (high, best) = min(recalls), max(recalls)
+    figures = f"recall from {percent(low)} ({worst}) to {percent(high)} ({best})"
+    return Measured(max(high - mean, mean - low), BALANCED, figures)
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
     """A value above 0 if `one` underfits, compared with `full`, the longest run without dropout.
 
-    `one` underfits if its training accuracy is more than 5 points lower than that of `full`, and
-    its training and validation losses are both higher.
+    `one` underfits if its training accuracy is more than UNDERFITTING lower than that of `full`,
+    and its training and validation losses are both higher.
     """
-    behind, figures = [], []
+    behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
+    figures = []
     for name, split in (("training", "train"), ("validation", "validation")):
-        accuracies, losses = (
-            [each.mean_of(measure(split, key)) for each in (one, full)]
-            for key in ("accuracy", "loss")
-        )
-        behind += [losses[0] - losses[1]]
-        behind += [accuracies[1] - accuracies[0] - UNDERFITTING] if split == "train" else []
+        accuracy, loss = measure(split, "accuracy"), measure(split, "loss")
+        behind.append(one.mean_of(loss) - full.mean_of(loss))
         figures.append(
-            f"{name} accuracy {percent(accuracies[0])} against {percent(accuracies[1])}, "
-            f"loss {losses[0]:.3f} against {losses[1]:.3f}"
+            f"{name} accuracy {percent(one.mean_of(accuracy))} against "
+            f"{percent(full.mean_of(accuracy))}, "
+            f"loss {one.mean_of(loss):.3f} against {full.mean_of(loss):.3f}"
         )
     return Measured(min(behind), 0, "; ".join(figures))
 

@@ -1,17 +1,18 @@
 """The report's claims, each with a quantity and a function that turns the quantity into a verdict.
 
 `reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
-(commit 827579a of 22 November 2026) on the results of 26 November, when newer rules replaced
-our first rules. It is None if our first rules did not cover the claim.
+(commit 827579a of 22 November 2026) on the results of 26 November, the day on which the rules were
+replaced. It is None if the first rules did not cover the claim.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from training.reports import checks, curves
-from training.reports.checks import Measured, decide, exceeds, falls, measured, rises, still
+from training.reports.checks import Measured, exceeds, falls, measured, rises, still
 from training.reports.results import ResultsByName, gap, validation_accuracy
 from training.reports.text import points
 from training.reports.variation import difference, variation
@@ -26,7 +27,6 @@ class Claim(NamedTuple):
     quantity: Callable[..., Measured]
     expected: Callable[[Measured], str]  # gives the verdict
     original: str | None = None
-    of: Mapping[str, Any] = MappingProxyType({})  # keyword arguments for `quantity`
 
 
 S4, S5 = "small-dropout0.7-epochs4", "small-dropout0.7-epochs5"
@@ -55,21 +55,21 @@ CLAIMS = (
           checks.compare, rises, "confirmed"),
     Claim("section 9, figure 5", (S5, S4),
           "in the fifth epoch validation accuracy gains less than training accuracy",
-          checks.compare, rises, of={"measure": gap}),
+          partial(checks.compare, measure=gap), rises),
     Claim("section 9, figure 5", (S5, S4), "the fifth epoch is the beginning of overfitting",
-          checks.compare, falls, "not confirmed", {"measure": validation_accuracy}),
+          partial(checks.compare, measure=validation_accuracy), falls, "not confirmed"),
     Claim("section 10, figure 6", (S10,),
           "at first training and validation accuracy improve steadily",
-          curves.smallest_improvement, rises, of={"epoch": 5}),
+          partial(curves.smallest_improvement, last=5), rises),
     Claim("section 10, figure 6", (S10,), "from epoch 6 validation accuracy stands still",
-          curves.change, still, "confirmed", {"column": "valid_accuracy", "epoch": 6}),
+          partial(curves.change, column="valid_accuracy", epoch=6), still, "confirmed"),
     Claim("section 10, figure 6", (S10,), "from epoch 6 training accuracy still rises slightly",
-          curves.change, rises, "confirmed", {"column": "train_accuracy", "epoch": 6}),
+          partial(curves.change, column="train_accuracy", epoch=6), rises, "confirmed"),
     Claim("section 10, figure 6", (S10, COSINE), "the plateau is the onset of overfitting",
-          curves.change_with_cosine, falls, of={"epoch": 6}),
+          partial(curves.change_with_cosine, epoch=6), falls),
     Claim("section 10, figure 6", (S10,),
           "the gap between training and validation loss begins to widen",
-          curves.loss_gap_change, rises, "confirmed", {"epoch": 6}),
+          partial(curves.loss_gap_change, epoch=6), rises, "confirmed"),
     Claim("section 10, figure 6", (S10,), "it overfits",
           curves.rise_from_lowest, exceeds, "not confirmed"),
     Claim("section 10, figure 6", (S10, S4),
@@ -90,20 +90,20 @@ CLAIMS = (
     Claim("section 12, figure 9", (L5, L4), "a fifth epoch helps the Large network",
           checks.compare, rises, "confirmed"),
     Claim("section 12, figure 9", (L5, L4), "the fifth epoch shows no sign of overfitting",
-          checks.compare, rises, "confirmed", {"measure": validation_accuracy}),
+          partial(checks.compare, measure=validation_accuracy), rises, "confirmed"),
     Claim("section 12, figure 9", (L5, L4, S5, S4),
           "that is unlike the Small network, whose gap widens more", checks.gap_contrast, rises),
     Claim("section 12, figure 10", (L10,),
           "at first training loss falls more sharply than validation loss",
-          curves.loss_gap_change, rises, "confirmed", {"epoch": 2, "last": 5}),
+          partial(curves.loss_gap_change, epoch=2, last=5), rises, "confirmed"),
     Claim("section 12, figure 10", (L10,),
           "from epoch 5 validation gains are marginal, training accuracy rises on",
-          curves.training_gain_past_marginal, rises, "not confirmed", {"epoch": 5}),
+          partial(curves.training_gain_past_marginal, epoch=5), rises, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
           "validation accuracy and loss fluctuate slightly in the later epochs",
-          curves.setbacks, rises, "confirmed", {"epoch": 5}),
+          partial(curves.setbacks, epoch=5), rises, "confirmed"),
     Claim("section 12, figure 10", (L10,), "training accuracy remains consistently high",
-          curves.largest_fall, still, of={"epoch": 5}),
+          partial(curves.largest_fall, epoch=5), still),
     Claim("section 12, figure 10", (L10,), "it overfits",
           curves.rise_from_lowest, exceeds, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
@@ -136,8 +136,9 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
     missing = [name for name in claim.needs if name not in results]
     if missing:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
-    found = claim.quantity(results, *(results[name] for name in claim.needs), **claim.of)
-    return decide(found, claim.expected), found.figures
+    found = claim.quantity(results, *(results[name] for name in claim.needs))
+    verdict = "not decidable" if math.isinf(found.margin) else claim.expected(found)
+    return verdict, found.figures
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:

@@ -43,12 +43,9 @@ def change_with_cosine(
     return gain._replace(figures=figures)
 
 
-def smallest_improvement(results: ResultsByName, one: Results, epoch: int = 0) -> Measured:
-    """The smallest improvement from one epoch to the next, on any of the four curves.
-
-    If `epoch` is given, later epochs are ignored.
-    """
-    rows = one.history[: epoch or None]
+def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
+    """The smallest improvement from one epoch to the next, on any curve, up to the epoch `last`."""
+    rows = one.history[:last]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
         for earlier, later in pairwise(rows)

@@ -22,7 +22,6 @@ from training.reports.results import Results
 
 matplotlib.use("Agg")  # write files, open no window
 
-DPI = 100
 BATCH_IMAGES = 16
 
 
@@ -36,13 +35,10 @@ def draw_curves_and_matrices(folder: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG file with 256 colours, which halves its size."""
     content = BytesIO()
-    figure.savefig(content, dpi=DPI, bbox_inches="tight")
-    reduce_colours(Image.open(content)).save(path, "png", optimize=True)
-
-
-def reduce_colours(image: Image.Image) -> Image.Image:
-    image = image.convert("RGB")
-    return image.quantize(palette=image.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+    figure.savefig(content, dpi=100, bbox_inches="tight")
+    image = Image.open(content).convert("RGB")
+    reduced = image.quantize(palette=image.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+    reduced.save(path, "png", optimize=True)
 
 
 def curves(one: Results) -> Figure:
@@ -50,18 +46,15 @@ def curves(one: Results) -> Figure:
     how = ["augmented"] if one.row.recipe.augmentations else []
     how += ["with dropout"] if one.row.dropout else []
     epochs = [row["epoch"] for row in one.history]
+    ticks = epochs if len(epochs) <= 30 else epochs[4::5]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
-    for axes, measure, name in (
-        (loss, "loss", "cross entropy"),
-        (accuracy, "accuracy", "accuracy"),
-    ):
+    names = {"loss": "cross entropy", "accuracy": "accuracy"}
+    for axes, measure in zip(figure.subplots(1, 2), names, strict=True):
         for split, label in (("train", ", ".join(["training", *how])), ("valid", "validation")):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in one.history], "o-", label=label)
-        ticks = epochs if len(epochs) <= 30 else epochs[4::5]
-        axes.set(xlabel="epoch", ylabel=name, xticks=ticks)
+        axes.set(xlabel="epoch", ylabel=names[measure], xticks=ticks)
         axes.grid(alpha=0.3)
-    accuracy.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="lower right", fontsize="small")  # in the plot on the right, which has room
     figure.suptitle(one.name)
     return figure
 

@@ -1,6 +1,5 @@
 """Make a model folder from a finished run: weights, metrics, figures and card."""
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.files import replace_files
+from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
@@ -21,8 +21,7 @@ from training.loop.losses import from_run
 from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
 from training.reports import card, figures, recipes
-from training.reports.corruptions import corrupted_accuracies
-from training.reports.metrics import count_macs, flip_averaged, measure, summarize
+from training.reports.metrics import count_macs, flip_averaged, measure, robustness, summarize
 from training.reports.shipped_weights import save_weights
 from training.reports.text import to_json
 
@@ -94,7 +93,7 @@ def measurements(
     if row.kind == "own":
         mirrored = split_logits(model, data.test, "test, mirrored", flip=True)
         measured["flip_averaged"] = flip_averaged(test, mirrored, data.test.labels)
-        measured["corruptions"] = corrupted_accuracies(model, data.test)
+        measured["corruptions"] = robustness(model, data.test)
     return measured
 
 
@@ -110,27 +109,23 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
     """Time, hardware and software of a run. If resuming changed a value, all values are listed."""
+    keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),
         "precision": settings["precision"].strip("'"),
-        **{key: settings[key] for key in ("processes", "data_sha256")},
-        **{
-            key: ", ".join(dict.fromkeys(str(each[key]) for each in state.environments))
-            for key in ("device", "torch", "commit")
-        },
+        "processes": settings["processes"],
+        "data_sha256": settings["data_sha256"],
+        **{key: ", ".join(dict.fromkeys(str(each[key]) for each in used)) for key in keys},
     }
 
 
 def install_folder(staged: Path, target: Path) -> None:
-    """Move a staged folder to `target`, or replace the files of an existing target.
+    """Copy a staged folder to `target`, or replace the files of an existing target.
 
     config.json is replaced last. New weights cannot be loaded while it still names the old ones.
     """
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(staged, target)
-        return
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
-    replace_files(target, {path.name: path.read_bytes() for path in ordered})
+    write = replace_files if target.exists() else create_folder
+    write(target, {path.name: path.read_bytes() for path in ordered})
     for name in (ONNX_FILE, INT8_FILE):  # they were exported from the previous weights
         (target / name).unlink(missing_ok=True)

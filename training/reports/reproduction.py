@@ -9,7 +9,7 @@ from training.reports.claims import CLAIMS, L3, L5, L10, OURS, S3, S5, S10, comp
 from training.reports.results import ResultsByName, measure, test_accuracy
 from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
-from training.reports.variation import difference_to_report, shared_runs
+from training.reports.variation import estimate, shared_runs, variation
 
 LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size and dropout rate
 
@@ -44,16 +44,17 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
     rows = []
     for each in results.values():
         if each.row.report:
-            gain = difference_to_report(each, results)
+            theirs = each.row.report["accuracy"]  # assumed to vary between runs like ours
+            gain = estimate(each, results).minus(variation(each, results).of(theirs))
             rows.append(
                 {
                     "name": each.name,
-                    "report": each.row.report["accuracy"],
+                    "report": theirs,
                     "found": [test_accuracy(run) for run in each.runs],
                     "gain": gain,
-                    "known": (known := math.isfinite(gain.margin)),
-                    "within": known and abs(gain.value) <= gain.margin,
-                    "outside": known and abs(gain.value) > 2 * gain.deviation,
+                    "known": math.isfinite(gain.margin),
+                    "within": abs(gain.value) <= gain.margin < math.inf,
+                    "outside": abs(gain.value) > 2 * gain.deviation,
                 }
             )
     return rows
@@ -94,14 +95,10 @@ def comparison_table(results: ResultsByName) -> str:
 
 def independent_runs(results: ResultsByName) -> list[Metrics]:
     """All trained runs, without those that are the beginning of a longer run."""
-    beginnings = {
+    beginnings = [
         (shorter.name, run["seed"])
         for longer, shorter in shared_runs(results)
         for run in longer.runs
-    }
-    return [
-        run
-        for each in results.values()
-        for run in each.runs
-        if (each.name, run["seed"]) not in beginnings
     ]
+    runs = [run for each in results.values() for run in each.runs]
+    return [run for run in runs if (run["name"], run["seed"]) not in beginnings]

@@ -2,9 +2,6 @@
 
 The standard deviation between runs comes from settings that were trained with several seeds. All
 runs share one split of the training images, so the deviation excludes the effect of the split.
-
-The standard deviation between epochs of one run comes from epochs whose learning rate is at most
-1e-6. The weights hardly move in these epochs, so the differences between them are noise.
 """
 
 import math
@@ -16,7 +13,7 @@ from scipy import stats
 
 from training.reports.results import Measure, Results, ResultsByName, test_accuracy
 
-STILL_LR = 1e-6
+STILL_LR = 1e-6  # weights hardly move in epochs with at most this learning rate
 
 Column = Callable[[dict[str, float]], float]  # reads a value from a row of the history
 
@@ -56,15 +53,10 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
     If `one` has only one seed, another setting is used: the one with the nearest number of epochs
     among the report's settings that have several seeds.
     """
-    several = (
-        [one]
-        if one.seeds
-        else [each for each in results.values() if each.seeds and each.row.kind == "report"]
-    )
-    if not several:
-        return Estimate(0)
-    nearest = min(several, key=lambda each: abs(each.row.epochs - one.row.epochs))
-    return spread([measure(metrics) for metrics in nearest.runs])
+    several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
+    if several and not one.seeds:
+        one = min(several, key=lambda each: abs(each.row.epochs - one.row.epochs))
+    return spread([measure(metrics) for metrics in one.runs])
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
@@ -92,12 +84,8 @@ def difference(
 
 def paired(one: Results, other: Results, measure: Measure) -> list[float]:
     """`measure` of `one` minus `measure` of `other`, for each seed that both have."""
-    others = {metrics["seed"]: measure(metrics) for metrics in other.runs}
-    return [
-        measure(metrics) - others[metrics["seed"]]
-        for metrics in one.runs
-        if metrics["seed"] in others
-    ]
+    others = {run["seed"]: measure(run) for run in other.runs}
+    return [measure(run) - others[run["seed"]] for run in one.runs if run["seed"] in others]
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
@@ -106,18 +94,12 @@ def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
-def difference_to_report(one: Results, results: ResultsByName) -> Estimate:
-    """Our mean accuracy minus the report's. The report's run is assumed to vary like our runs."""
-    assert one.row.report
-    report = variation(one, results).of(one.row.report["accuracy"])
-    return estimate(one, results).minus(report)
-
-
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """The deviation of the change in `column` between two epochs, as an Estimate of value 0.
 
-    It is measured in the epochs whose learning rate is at most STILL_LR. If `one` has fewer than
-    three such epochs, it is measured in the report's ten-epoch run with the same network size.
+    It is measured in the epochs whose learning rate is at most STILL_LR, because their differences
+    are noise. If `one` has fewer than three such epochs, it is measured in the report's ten-epoch
+    run with the same network size.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
