@@ -48,19 +48,14 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment, trial = EXPERIMENTS[arguments.name], ""
-    data = load(arguments.data_dir, experiment.recipe.split)
-    if arguments.limit:
-        part = slice(arguments.limit)
-        data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
-        trial += f"-limit{arguments.limit}"
-    if arguments.epochs:
-        experiment = replace(experiment, epochs=arguments.epochs)
-        trial += f"-epochs{arguments.epochs}"
-    if arguments.precision:
-        recipe = replace(experiment.recipe, precision=arguments.precision)
-        experiment = replace(experiment, recipe=recipe)
-        trial += f"-{arguments.precision}"
+    experiment = EXPERIMENTS[arguments.name]
+    recipe, epochs = experiment.recipe, arguments.epochs or experiment.epochs
+    recipe = replace(recipe, precision=arguments.precision or recipe.precision)
+    experiment = replace(experiment, recipe=recipe, epochs=epochs)
+    data, part = load(arguments.data_dir, recipe.split), slice(arguments.limit)
+    data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
+    changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
+    trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
     run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
