@@ -42,7 +42,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
     """
-    groups: dict[object, list[tuple[str, int]]] = {}  # runs that differ only in length
+    groups: dict[object, list[tuple[str, int]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
         for seed in row.seeds:
             runs = groups.setdefault((repr(row.model), row.recipe, seed), [])

@@ -32,9 +32,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=whole_number(1), help="another number of epochs")
-    trial.add_argument("--limit", type=whole_number(1), help="only so many images of each split")
-    trial.add_argument("--precision", choices=get_args(Precision), help="another than the recipe's")
+    trial.add_argument("--epochs", type=whole_number(1), help="train for this many epochs")
+    trial.add_argument("--limit", type=whole_number(1), help="images to use of each split")
+    trial.add_argument("--precision", choices=get_args(Precision), help="default: the recipe's")
     return parser.parse_args(argv)
 
 

@@ -142,7 +142,7 @@ class Run:
         self.state.seconds += seconds
         if not math.isfinite(self.state.loss_sum):
             what = f"the loss is {self.state.loss_sum} at step {step}"
-            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is from before")
+            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is older")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save if a save is due."""

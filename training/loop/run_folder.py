@@ -49,7 +49,7 @@ def newest(
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"
-            warnings.append(f"{change}; the run goes on, but not bit for bit as it would have")
+            warnings.append(f"{change}; the results may differ from those of an uninterrupted run")
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     print(f"resuming {folder} at step {state.step}", file=sys.stderr)
