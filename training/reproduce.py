@@ -66,6 +66,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
             for worker in as_completed([pool.submit(train_on, device) for device in devices]):
                 worker.result()
         except BaseException:
+            list(waiting)  # leave no group to the other threads
             for process in processes:
                 process.terminate()
             raise
