@@ -60,12 +60,9 @@ def unpack(
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
-    parameters = dict(model.named_parameters())
     for name, value in part_of(tensors, "optimizer").items():
         path, slot = name.rsplit(".", 1)
-        if path not in parameters:
-            raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
-        parameter = parameters[path]
+        parameter = model.get_parameter(path)
         # An optimizer tensor must have its parameter's memory layout, for example channels last.
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
         optimizer.state[parameter][slot] = place.copy_(value)
