@@ -24,13 +24,6 @@ from training.loop.validation import split_logits
 from training.reports.metrics import measure
 
 
-def open_network(name: str) -> MobileNetV3Cifar:
-    """Open a shipped variant, a model folder, or the newest checkpoint in the folder of a run."""
-    if any(Path(name).glob("step-*.json")):
-        return from_run(Path(name))
-    return MobileNetV3Cifar.from_pretrained(name)
-
-
 def dataset_split(name: str) -> str:
     """Return the split of the experiment named in the path `name`, or else the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
@@ -45,7 +38,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
-    model = open_network(arguments.model)
+    run = Path(arguments.model)
+    is_run = any(run.glob("step-*.json"))
+    model = from_run(run) if is_run else MobileNetV3Cifar.from_pretrained(arguments.model)
     if model.config.labels != LABELS:
         raise DataError(f"the classes of {arguments.model} are not CIFAR-10's")
     data = load(arguments.data_dir, dataset_split(arguments.model))

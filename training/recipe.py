@@ -1,6 +1,5 @@
 """A recipe holds all settings of a run except its network, its number of epochs and its seed."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -70,4 +69,4 @@ class Recipe:
 
     def settings(self) -> dict[str, str]:
         """The values of all fields by name, as text that JSON can store."""
-        return {field.name: repr(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {name: repr(value) for name, value in vars(self).items()}

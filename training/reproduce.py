@@ -8,12 +8,12 @@ README's table of variants, the demo's list of conclusions, and the card and cur
 If no run is missing, the command takes seconds and changes none of these files.
 """
 
-import queue
+import itertools
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from mobilenetv3_cifar.files import replace_files
@@ -42,37 +42,31 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
     """
-    settings: dict[object, list[list[str]]] = {}
+    groups: dict[object, list[tuple[str, int]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
         for seed in row.seeds:
-            runs = settings.setdefault((repr(row.model), row.recipe, seed), [])
-            runs.append([row.name, "--seed", str(seed), *options])
-    free: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for device in devices:
-        free.put(device)
+            runs = groups.setdefault((repr(row.model), row.recipe, seed), [])
+            runs.append((row.name, seed))
+    waiting = iter(groups.values())  # each thread takes its next group from here
     processes: list[subprocess.Popen[bytes]] = []
 
-    def train(runs: list[list[str]]) -> None:
-        device = free.get()
-        try:
-            for name, flag, seed, *rest in runs:
-                folder = CARDS / name
-                results = folder / ("metrics.json" if seed == "0" else f"seeds/{seed}.json")
-                if results.exists():
-                    continue
-                command = [sys.executable, "-m", "training.train", name, flag, seed, *rest]
-                process = subprocess.Popen([*command, *(["--device", device] if device else [])])
-                processes.append(process)
-                if process.wait():
-                    raise TrainingError(f"training {name} with seed {seed} failed: see above")
-        finally:
-            free.put(device)
+    def train_on(device: str) -> None:
+        for name, seed in itertools.chain.from_iterable(waiting):
+            results = CARDS / name / (f"seeds/{seed}.json" if seed else "metrics.json")
+            if results.exists():
+                continue
+            command = [sys.executable, "-m", "training.train", name, "--seed", str(seed), *options]
+            process = subprocess.Popen([*command, *(["--device", device] if device else [])])
+            processes.append(process)
+            if process.wait():
+                raise TrainingError(f"training {name} with seed {seed} failed: see above")
 
     with ThreadPoolExecutor(len(devices)) as pool:
         try:
-            list(pool.map(train, settings.values()))
+            for worker in as_completed([pool.submit(train_on, device) for device in devices]):
+                worker.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            list(waiting)  # leave no group to the other threads
             for process in processes:
                 process.terminate()
             raise

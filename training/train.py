@@ -32,9 +32,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=whole_number(1), help="another number of epochs")
-    trial.add_argument("--limit", type=whole_number(1), help="only so many images of each split")
-    trial.add_argument("--precision", choices=get_args(Precision), help="another than the recipe's")
+    trial.add_argument("--epochs", type=whole_number(1), help="train for this many epochs")
+    trial.add_argument("--limit", type=whole_number(1), help="images to use of each split")
+    trial.add_argument("--precision", choices=get_args(Precision), help="default: the recipe's")
     return parser.parse_args(argv)
 
 
@@ -48,19 +48,14 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment, trial = EXPERIMENTS[arguments.name], ""
-    data = load(arguments.data_dir, experiment.recipe.split)
-    if arguments.limit:
-        part = slice(arguments.limit)
-        data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
-        trial += f"-limit{arguments.limit}"
-    if arguments.epochs:
-        experiment = replace(experiment, epochs=arguments.epochs)
-        trial += f"-epochs{arguments.epochs}"
-    if arguments.precision:
-        recipe = replace(experiment.recipe, precision=arguments.precision)
-        experiment = replace(experiment, recipe=recipe)
-        trial += f"-{arguments.precision}"
+    experiment = EXPERIMENTS[arguments.name]
+    recipe, epochs = experiment.recipe, arguments.epochs or experiment.epochs
+    recipe = replace(recipe, precision=arguments.precision or recipe.precision)
+    experiment = replace(experiment, recipe=recipe, epochs=epochs)
+    data, part = load(arguments.data_dir, recipe.split), slice(arguments.limit)
+    data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
+    changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
+    trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
     run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)

@@ -23,10 +23,6 @@ class Batch(NamedTuple):
     draws: Draws
     norm: Normalization
 
-    def of(self, images: Tensor) -> "Batch":
-        """A copy of this batch with other images."""
-        return self._replace(images=images)
-
 
 Augmentation = Callable[[Batch], Batch]
 
@@ -73,7 +69,7 @@ class Flip:
         else:
             mixed = (draws.indices + 7919 * draws.seed) * 2654435761 % 2**32  # Knuth's hash
             flips = ((mixed >> 16) + draws.epoch) % 2 == 1
-        return batch.of(torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images))
+        return batch._replace(images=torch.where(flips.view(-1, 1, 1, 1), images.flip(3), images))
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ class EnlargeRotate:
 
     def __call__(self, batch: Batch) -> Batch:
         angles = (batch.draws.uniform() * 2 - 1) * self.degrees
-        return batch.of(self.rotate(batch.images, angles, batch.norm))
+        return batch._replace(images=self.rotate(batch.images, angles, batch.norm))
 
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
@@ -134,7 +130,7 @@ class Crop:
         columns = (draws.integers(offsets)[:, None] + steps)[:, None, :]  # (N, 1, size)
         image = torch.arange(len(images), device=images.device)[:, None, None]
         # Advanced indexing moves the channels to the last dimension.
-        return batch.of(padded[image, :, rows, columns].permute(0, 3, 1, 2))
+        return batch._replace(images=padded[image, :, rows, columns].permute(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class Cutout:
         inside = [(steps >= edge[:, None]) & (steps < edge[:, None] + self.size) for edge in edges]
         chosen = draws.uniform() < self.probability
         hole = chosen[:, None, None] & inside[0][:, :, None] & inside[1][:, None, :]
-        return batch.of(images.masked_fill(hole[:, None], 0.0))
+        return batch._replace(images=images.masked_fill(hole[:, None], 0.0))
 
 
 @dataclass(frozen=True)
@@ -212,7 +208,7 @@ class AffineColour:
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])
         parts = [moved, (coloured - norm.mean) / norm.std, images[2 * count :]]
-        return batch.of(torch.cat(parts))
+        return batch._replace(images=torch.cat(parts))
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from training.errors import TrainingError
 
 KEPT = 2  # number of newest checkpoints that are not deleted
 
+Tensors = dict[str, Tensor]
+
 
 @dataclasses.dataclass
 class State:
@@ -36,9 +38,7 @@ class State:
     environments: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # used so far
 
 
-def pack(
-    model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
-) -> dict[str, Tensor]:
+def pack(model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Tensors:
     """Pack model, optimizer and moving average into one flat dict of contiguous CPU tensors.
 
     The keys are `model.NAME`, `average.NAME` and `optimizer.PARAMETER.SLOT`. SLOT is the name that
@@ -54,39 +54,33 @@ def pack(
 
 
 def unpack(
-    tensors: dict[str, Tensor],
-    model: nn.Module,
-    optimizer: Optimizer,
-    average: nn.Module | None = None,
+    tensors: Tensors, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> None:
     """The reverse of `pack`: load the tensors into objects of the same types."""
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
-    parameters = dict(model.named_parameters())
     for name, value in part_of(tensors, "optimizer").items():
         path, slot = name.rsplit(".", 1)
-        if path not in parameters:
-            raise TrainingError(f"optimizer state of the unknown parameter {path} in checkpoint")
-        parameter = parameters[path]
+        parameter = model.get_parameter(path)
         # An optimizer tensor must have its parameter's memory layout, for example channels last.
         place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
         optimizer.state[parameter][slot] = place.copy_(value)
 
 
-def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+def part_of(tensors: Tensors, part: str) -> Tensors:
     """The tensors of one part of a packed dict, without the part's prefix in their names."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def final_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def final_weights(tensors: Tensors) -> Tensors:
     """The final weights of a run: the moving average if there is one, else the model's weights."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
-def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint and delete all but the `KEPT` newest ones."""
+def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
+    """Write a checkpoint, and delete older ones and what a killed process left behind."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -97,12 +91,8 @@ def write(folder: Path, tensors: dict[str, Tensor], state: State, settings: dict
     name = f"step-{state.step:06d}"
     manifest = json.dumps(facts | {"manifest_sha256": digest(facts)}, indent=1).encode()
     replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
-    newest = manifests(folder)
-    for old in newest[KEPT:]:
-        old.unlink()
-    kept = {path.stem for path in newest[:KEPT]}
-    left_behind = folder.glob(".step-*.partial")  # by a process that was killed while writing
-    for path in (*folder.glob("step-*.safetensors"), *left_behind):
+    kept = {path.stem for path in manifests(folder)[:KEPT]}
+    for path in sorted([*folder.glob("step-*"), *folder.glob(".step-*.partial")]):  # JSON first
         if path.stem not in kept:
             path.unlink()
 
@@ -111,7 +101,7 @@ def digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def read(folder: Path) -> tuple[dict[str, Tensor], State, dict[str, Any], list[str]] | None:
+def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
     """Tensors, state and settings of the newest undamaged checkpoint, and a list of warnings.
 
     Each warning describes a damaged checkpoint. Returns None if the folder has no checkpoint, and

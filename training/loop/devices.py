@@ -45,21 +45,19 @@ def make_accelerator(
         cpu=kind == "cpu",
         mixed_precision="no",  # the training loop applies bfloat16 itself
         log_with="tensorboard" if log_dir else None,
-        project_dir=str(log_dir) if log_dir else None,
+        project_dir=log_dir,
     )
-    if index and accelerator.num_processes > 1:
-        raise TrainingError(
-            f"{device} is one device, but {accelerator.num_processes} processes run"
-        )
-    if kind not in ("", accelerator.device.type):
-        best = accelerator.device.type
-        raise TrainingError(f"device {device} is not available; the best here is {best}")
-    if accelerator.device.type == "cpu" and platform.libc_ver()[0] == "glibc":
+    processes, found = accelerator.num_processes, accelerator.device.type
+    if index and processes > 1:
+        raise TrainingError(f"{device} is one device, but {processes} processes run")
+    if kind not in ("", found):
+        raise TrainingError(f"device {device} is not available; the best here is {found}")
+    if found == "cpu" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory, because returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
-    if accelerator.device.type == "cuda":
+    if found == "cuda":
         set_up_cuda(precision)
     return accelerator
 

@@ -1,9 +1,10 @@
-"""The class `Learner`, which trains a network on one device, step by step.
+"""Train a network on one device, step by step.
 
 The network, the optimizer and the training images stay on the device. A step never copies from the
 host or waits for the device.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +18,6 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Split
 from training.experiments import Experiment
 from training.loop.augmentation import augment
-from training.loop.averaging import Average
 from training.loop.cuda_graph import Replayed
 from training.loop.depthwise import use_fast_depthwise
 from training.loop.draws import Draws, Normalization
@@ -26,18 +26,17 @@ from training.loop.optimizers import MuonWithSgd
 
 
 class Learner:
-    """Trains the network of an experiment, step by step.
+    """Trains the network of an experiment. The run of its teacher, if any, is in the folder `runs`.
 
-    If the experiment has a teacher, it is loaded from its run in the folder `runs`. If there is no
-    such run, the shipped variant with the teacher's name is loaded.
+    `average` is the exponential moving average of the weights and batch-norm statistics, or None if
+    the recipe has no averaging.
     """
 
     def __init__(
         self, experiment: Experiment, images: Split, accelerator: Accelerator, seed: int, runs: Path
     ) -> None:
         self.experiment, self.recipe = experiment, experiment.recipe
-        self.accelerator, self.seed = accelerator, seed
-        self.device = accelerator.device
+        self.accelerator, self.device, self.seed = accelerator, accelerator.device, seed
         self.images = torch.from_numpy(images.images).to(self.device)
         self.labels = torch.from_numpy(images.labels).long().to(self.device)
         self.steps_per_epoch = math.ceil(len(self.labels) / self.recipe.batch_size)
@@ -47,7 +46,10 @@ class Learner:
         if accelerator.num_processes > 1 and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model = model.to(self.device).to(memory_format=torch.channels_last)
-        self.averaging = Average(model, self.recipe.ema) if self.recipe.ema else None
+        self.average: MobileNetV3Cifar | None = None
+        if self.recipe.ema:
+            self.average = copy.deepcopy(model).eval().requires_grad_(False)
+            self.averaged, self.current = float_tensors(self.average), float_tensors(model)
         self.norm = Normalization(model.config.mean, model.config.std, self.device)
         teacher = load_teacher(self.recipe.distillation, runs, model.config)
         self.loss = Loss(self.recipe, teacher.to(self.device) if teacher else None)
@@ -68,10 +70,6 @@ class Learner:
                 for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
                     group["lr"] = torch.tensor(peak, device=self.device)
                 self.fast_update = Replayed(self.update)
-
-    @property
-    def average(self) -> MobileNetV3Cifar | None:
-        return self.averaging.model if self.averaging else None
 
     @property
     def saved(self) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module | None]:
@@ -95,16 +93,14 @@ class Learner:
         return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
 
     def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented inputs, their labels, and the targets of the loss.
+        """Augmented inputs, their labels (N,), and the targets of the loss, (N,) or (N, C).
 
-        The targets are probabilities (N, C) if images were mixed or if steps are recorded as a CUDA
-        graph. Otherwise they are the labels.
+        The targets are the labels if no images were mixed. Recorded steps need inputs of the same
+        shapes each time, so their targets are always probabilities (N, C).
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
         inputs, mixed = augment(images, whole, self.recipe.augmentations, draws, self.norm)
-        # A step is replayed only for inputs of the recorded shapes. If steps are recorded, targets
-        # are therefore always probabilities, whose shape does not depend on mixing.
         unmixed = mixed is whole and self.fast_update == self.update
         return inputs, labels, labels if unmixed else mixed
 
@@ -138,8 +134,11 @@ class Learner:
                 group["lr"] = peak * factor
         scale = self.accelerator.num_processes / len(batch)
         sums = self.fast_update(inputs, targets, labels, scale=scale)
-        if self.averaging is not None:
-            self.averaging.update(step)
+        if self.average is not None:
+            # As in TensorFlow's ExponentialMovingAverage, the average moves further in the first
+            # steps, so that it forgets the initial weights.
+            weight = 1 - min(self.recipe.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.averaged, self.current, weight)
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
@@ -152,3 +151,7 @@ class Learner:
         self.optimizer.step()
         correct = (logits.argmax(1) == labels).sum()
         return torch.stack([loss_sum.detach(), correct, correct.new_full((), len(labels))])
+
+
+def float_tensors(model: nn.Module) -> list[Tensor]:
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]

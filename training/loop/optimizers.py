@@ -14,25 +14,24 @@ import torch
 from torch import Tensor, nn
 
 Role = Literal["pointwise", "decayed", "undecayed"]
+Parameters = list[nn.Parameter]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerjordan.github.io
 
 
-def parameters_by_role(model: nn.Module) -> dict[Role, list[nn.Parameter]]:
+def parameters_by_role(model: nn.Module) -> dict[Role, Parameters]:
     """Sort the parameters by role.
 
     1x1 kernels outside the head are "pointwise". All other weights of linear layers and ungrouped
     convolutions are "decayed". All other parameters are "undecayed".
     """
-    roles: dict[Role, list[nn.Parameter]] = {"pointwise": [], "decayed": [], "undecayed": []}
-    for path, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            role: Role = "undecayed"
-            if name == "weight" and isinstance(module, nn.Linear):
-                role = "decayed"
-            if name == "weight" and isinstance(module, nn.Conv2d) and module.groups == 1:
-                in_body = not path.startswith("head.")
-                role = "pointwise" if in_body and module.kernel_size == (1, 1) else "decayed"
-            roles[role].append(parameter)
+    roles: dict[Role, Parameters] = {"pointwise": [], "decayed": [], "undecayed": []}
+    for name, parameter in model.named_parameters():
+        role: Role = "decayed"
+        if parameter.ndim == 1 or parameter.shape[1] == 1:  # a depthwise kernel is (C, 1, K, K)
+            role = "undecayed"
+        elif parameter.shape[2:] == (1, 1) and not name.startswith("head."):
+            role = "pointwise"
+        roles[role].append(parameter)
     return roles
 
 
@@ -58,9 +57,7 @@ class Sgd:
         roles = parameters_by_role(model)
         return MuonWithSgd(self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"]))
 
-    def groups(
-        self, decayed: list[nn.Parameter], undecayed: list[nn.Parameter]
-    ) -> list[dict[str, Any]]:
+    def groups(self, decayed: Parameters, undecayed: Parameters) -> list[dict[str, Any]]:
         common = {"lr": self.lr, "momentum": self.momentum}
         return [
             {"params": decayed, "weight_decay": self.weight_decay} | common,
@@ -106,32 +103,27 @@ class MuonWithSgd(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            self.update(group)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self.update(parameters, group)
 
-    def update(self, group: dict[str, Any]) -> None:
-        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+    def update(self, parameters: list[Any], group: dict[str, Any]) -> None:
         gradients = [parameter.grad for parameter in parameters]
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-        if not parameters:
-            return
         muon = "iterations" in group
         if not muon:
-            decay = group["weight_decay"]
-            gradients = list(torch._foreach_add(gradients, parameters, alpha=decay))
+            gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
         torch._foreach_mul_(momenta, group["momentum"])
         torch._foreach_add_(momenta, gradients)
-        nesterov = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
-        updates = list(nesterov)
+        updates = list(torch._foreach_add(gradients, momenta, alpha=group["momentum"]))
         if muon:
-            matrices = [update.flatten(1) for update in updates]
+            matrices = orthogonalize([each.flatten(1) for each in updates], group["iterations"])
             updates = [
-                update.view_as(parameter) * math.sqrt(max(1, len(update) / update[0].numel()))
-                for parameter, update in zip(
-                    parameters, orthogonalize(matrices, group["iterations"]), strict=True
-                )
+                matrix.view_as(parameter) * math.sqrt(max(1, len(matrix) / matrix[0].numel()))
+                for parameter, matrix in zip(parameters, matrices, strict=True)
             ]
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_mul_(updates, -group["lr"])
@@ -151,12 +143,13 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
     results = list(matrices)
     for shape, indices in stacks.items():
         stack = matrices[0].new_zeros(len(indices), *shape)
-        corners = [(slice(wide[index].shape[0]), slice(wide[index].shape[1])) for index in indices]
-        for row, corner, index in zip(stack, corners, indices, strict=True):
-            row[corner] = wide[index]
-        orthogonal = newton_schulz(stack, iterations)
-        for row, corner, index in zip(orthogonal, corners, indices, strict=True):
-            results[index] = row[corner] if wide[index] is matrices[index] else row[corner].T
+        for padded, index in zip(stack, indices, strict=True):
+            rows, columns = wide[index].shape
+            padded[:rows, :columns] = wide[index]
+        for padded, index in zip(newton_schulz(stack, iterations), indices, strict=True):
+            rows, columns = wide[index].shape
+            result = padded[:rows, :columns]
+            results[index] = result if wide[index] is matrices[index] else result.T
     return results
 
 

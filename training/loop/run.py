@@ -122,12 +122,11 @@ class Run:
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (step, indices of its images) for each step from `begin` to the epoch's end."""
-        batch_size, images = self.experiment.recipe.batch_size, len(self.data.train)
-        permutation = np.random.default_rng((self.seed, epoch)).permutation(images)
+        permutation = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
         order = torch.from_numpy(permutation).to(self.device)
-        first, end = (number * self.learner.steps_per_epoch for number in (epoch, epoch + 1))
-        for step in range(begin, end):
-            yield step, order[(step - first) * batch_size :][:batch_size]
+        first = epoch * self.learner.steps_per_epoch
+        batches = order.split(self.experiment.recipe.batch_size)
+        yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add to the state the sums that all processes have made since the last collection.
@@ -143,7 +142,7 @@ class Run:
         self.state.seconds += seconds
         if not math.isfinite(self.state.loss_sum):
             what = f"the loss is {self.state.loss_sum} at step {step}"
-            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is from before")
+            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is older")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add the epoch's row to the history, and save if a save is due."""

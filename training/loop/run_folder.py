@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from training.errors import TrainingError
 from training.loop import checkpoint
-from training.loop.checkpoint import State
+from training.loop.checkpoint import State, Tensors
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
-) -> tuple[dict[str, Tensor], State]:
+) -> tuple[Tensors, State]:
     """The newest checkpoint's tensors and state, or an empty dict and a new state if there is none.
 
     Raises TrainingError if the run began with other `settings`. Prints a warning if the version of
@@ -50,7 +49,7 @@ def newest(
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"
-            warnings.append(f"{change}; the run goes on, but not bit for bit as it would have")
+            warnings.append(f"{change}; the results may differ from those of an uninterrupted run")
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     print(f"resuming {folder} at step {state.step}", file=sys.stderr)
