@@ -55,9 +55,7 @@ def build_demo() -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    # On 2 cores, running two events at a time serves 8 visitors faster than running one at a time.
-    # The threads share the networks.
-    return page.queue(default_concurrency_limit=2)
+    return page
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:

@@ -71,8 +71,9 @@ def test_answers_that_nobody_fetched_are_forgotten(fair):
     for session in ("old", "heard", "new"):
         fair.pending_messages_per_session[session] = asyncio.Queue()
         fair.pending_event_ids_session[session] = {"x"}
-        fair.used[session] = time.monotonic() - (0 if session == "new" else 1000)
+        fair.turns[session] = time.monotonic() - (0 if session == "new" else 1000)
     with budgets.one_more("streams", "heard"):
         fair.forget_unheard()
     assert set(fair.pending_messages_per_session) == {"heard", "new"}
-    assert set(fair.used) == set(fair.pending_event_ids_session) == {"heard", "new"}
+    assert set(fair.pending_event_ids_session) == {"heard", "new"}
+    assert set(fair.turns) == {"new"}

@@ -57,11 +57,7 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
 
 
 def check(address: str) -> None:
-    """Refuse an address that has exceeded a limit.
-
-    Raises:
-        HTTPException: the address has exceeded a limit.
-    """
+    """Raise an HTTPException if the address has exceeded a limit."""
     for kind, (most, refusal) in MOST.items():
         if used[kind, address] > most:
             raise HTTPException(503, refusal)

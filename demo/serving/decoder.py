@@ -71,13 +71,12 @@ class Decoder:
         folder = new_folder("sent")
         try:
             return await self.keep_in(folder, sent, stem, address)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             logger.warning("An image cannot be kept: %s", error)
             raise HTTPException(503, f"{NO_ROOM.capitalize()}.") from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory

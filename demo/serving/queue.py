@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections import Counter
 from typing import Any
 
 import fastapi
@@ -30,7 +31,6 @@ class FairQueue(Queue):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
-        self.used: dict[str, float] = {}  # time of each session's last request
         self.turns: dict[str, float] = {}  # when each address and each session last had a turn
 
     async def push(
@@ -52,17 +52,12 @@ class FairQueue(Queue):
             raise HTTPException(400, "The text contains an invalid character.") from error
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # the only event data that functions use
-        waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
-        of_address = sum(each[0] == address_of(request.scope) for each in waiting)
-        of_session = sum(each[2] == body.session_hash for each in waiting)
+        unfinished = self.event_ids_to_events.values()
+        counts = Counter(key for event in unfinished for key in keys_of(event))
+        of_address, of_session = counts[address_of(request.scope)], counts[str(body.session_hash)]
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
-        result = await super().push(body, request, username)
-        self.used[str(body.session_hash)] = time.monotonic()  # super().push sets a missing hash
-        return result
-
-    def waiting(self) -> list[Event]:
-        return list(self.event_ids_to_events.values())
+        return await super().push(body, request, username)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """Take the next event. The returned list holds only this event: no function is batched."""
@@ -91,12 +86,11 @@ class FairQueue(Queue):
 
     def forget_unheard(self) -> None:
         """Drop answers that nobody has fetched: gradio would keep them forever."""
-        busy = {event.session_hash for event in self.waiting()}
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
-        for session, last in list(self.used.items()):
-            if last < oldest and session not in busy and not is_heard(session):
-                del self.used[session]
+        recent = {*self.turns, *(event.session_hash for event in self.event_ids_to_events.values())}
+        for session in {*self.pending_messages_per_session, *self.pending_event_ids_session}:
+            if session not in recent and not is_heard(session):
                 self.pending_messages_per_session.pop(session, None)
                 self.pending_event_ids_session.pop(session, None)
 
@@ -107,8 +101,8 @@ def is_heard(*names: str) -> bool:
 
 
 def keys_of(event: Event) -> tuple[str, str]:
-    address = address_of(event.request.scope)
-    return address, f"{address} {event.session_hash}"
+    """The event's address and session. No session hash looks like an address: see WORD."""
+    return address_of(event.request.scope), event.session_hash
 
 
 def replace_paths(data: list[Any]) -> None:

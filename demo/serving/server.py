@@ -48,29 +48,21 @@ class GuardedApp(App):
         self.add_exception_handler(RequestValidationError, refuse_body)
 
     def build_middleware_stack(self) -> ASGIApp:
-        self.guard = Guard(super().build_middleware_stack(), self)
+        self.guard = Guard(super().build_middleware_stack(), self.get_blocks())
         return self.guard
 
-    def fair_queue(self) -> FairQueue:
-        queue = self.get_blocks()._queue
-        assert isinstance(queue, FairQueue)
-        return queue
 
-    def public_names(self) -> set[str]:
-        functions = self.get_blocks().fns.values()
-        return {str(each.api_name) for each in functions if each.api_visibility == "public"}
-
-    async def clean_up(self) -> None:
-        """Clean up periodically until the task is cancelled."""
-        for turn in itertools.count():
-            await asyncio.to_thread(tried, delete_old)
-            tried(self.fair_queue().forget_unheard)
-            if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
-                budgets.used.clear()
-                log.seen.clear()
-            with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
-                ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
-            await asyncio.sleep(CLEANUP_SECONDS)
+async def clean_up(queue: FairQueue) -> None:
+    """Clean up periodically until the task is cancelled."""
+    for turn in itertools.count():
+        await asyncio.to_thread(tried, delete_old)
+        tried(queue.forget_unheard)
+        if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
+            budgets.used.clear()
+            log.seen.clear()
+        with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
+            ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
+        await asyncio.sleep(CLEANUP_SECONDS)
 
 
 def tried(job: Callable[[], None]) -> None:
@@ -89,7 +81,7 @@ def refuse_body(request: Request, error: Exception) -> JSONResponse:
 @asynccontextmanager
 async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
     await app.guard.decoder.start()
-    task = asyncio.create_task(app.clean_up())
+    task = asyncio.create_task(clean_up(app.guard.queue))
     yield
     task.cancel()
     await app.guard.decoder.stop()
