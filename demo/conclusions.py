@@ -26,9 +26,10 @@ INTRODUCTION = (
 )
 
 
-def build() -> None:
+def build(tab: gr.Tab) -> dict[str, Any]:
     gr.Markdown(INTRODUCTION)
     panel(page(json.loads(FILE.read_text(encoding="utf-8"))), "conclusions")
+    return {}
 
 
 def page(found: list[dict[str, Any]]) -> str:

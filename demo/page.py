@@ -15,12 +15,14 @@ ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
+# {name of the tab in the URL: (label, function that fills the tab)}. A function returns the
+# components whose values appear in the URL: {key in the URL: component}.
 TABS = {
-    "try": "Try it",
-    "explore": "Test images",
-    "overfitting": "Overfitting",
-    "experiments": "Experiments",
-    "conclusions": "Conclusions",
+    "try": ("Try it", try_it.build),
+    "explore": ("Test images", explore.build),
+    "overfitting": ("Overfitting", overfitting.build),
+    "experiments": ("Experiments", experiments.build),
+    "conclusions": ("Conclusions", conclusions.build),
 }
 
 
@@ -39,21 +41,14 @@ def build_demo() -> gr.Blocks:
             gr.Markdown(ABOUT)
             share = gr.Button("Copy link", size="sm", min_width=110, elem_id="share")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-            opened = {name: gr.Tab(label, id=name) for name, label in TABS.items()}
-            with opened["try"]:
-                shown = try_it.build()
-            with opened["explore"]:
-                shown |= explore.build(opened["explore"])
-            with opened["overfitting"]:
-                overfitting.build()
-            with opened["experiments"]:
-                shown |= experiments.build(opened["experiments"])
-            with opened["conclusions"]:
-                conclusions.build()
+            shown: dict[str, Any] = {}
+            for name, (label, build) in TABS.items():
+                with gr.Tab(label, id=name) as tab:
+                    shown |= build(tab)
+                js = f"() => demo.remember('tab', '{name}', 'try')"
+                tab.select(None, None, None, js=js, **LOCAL)
         snippets = api.build()
         share.click(None, None, share, js="() => demo.share()", **LOCAL)
-        for name, tab in opened.items():
-            tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
     return page
 
