@@ -8,8 +8,9 @@ import gradio as gr
 
 from demo import answers, api, conclusions, experiments, explore, overfitting, try_it
 from demo.parts import LOCAL
-from demo.sample import file_of, sample
+from demo.sample import example_files, file_of, sample
 from demo.serving.blocks import ServedBlocks
+from mobilenetv3_cifar.images import open_image
 
 ABOUT = """# What does a small network see?
 
@@ -27,15 +28,12 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """Build the whole page, and load all networks.
-
-    Raises:
-        VariantError: no trained variant is shipped.
-    """
+    """Build the whole page, and load all networks. If no variant is shipped: VariantError."""
     # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
     # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
-    answers.warm_up()
+    # Run every network once, so that the first visitors do not wait and memory hardly grows later.
+    answers.compare(open_image(example_files()[0]))
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         with gr.Row(elem_id="about"):
             gr.Markdown(ABOUT)

@@ -16,7 +16,7 @@ from demo.parts import ASK, LOCAL, Opened, choice, panel, safe_image, variant_in
 from demo.sample import example_files, file_of
 from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, to_square
 
 ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
@@ -157,7 +157,7 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    sees = pixels(answer.input, "What the network sees")
+    sees = pixels(to_square(answer.image, NATIVE_SIZE), "What the network sees")
     gets = f'<div class="gets">What the network sees:{sees}</div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:

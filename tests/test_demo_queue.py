@@ -18,6 +18,7 @@ def event(address, session, number=0, age=0.0):
         _id=f"{address}-{session}-{number}",
         request=SimpleNamespace(scope=scope),
         session_hash=session,
+        concurrency_id="network",
         enqueue_time=time.monotonic() - age + number / 1000,
     )
 

@@ -47,13 +47,10 @@ class ServedBlocks(gr.Blocks):
         except Exception as error:
             raise gr.Error("The values that were sent do not fit this function.") from error
 
-    async def postprocess_data(self, *args: Any, **options: Any) -> Any:
-        return mask(await super().postprocess_data(*args, **options))
-
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Run a function. For a `gr.Error`, log nothing. Hide the message of any other error."""
         try:
-            return await super().process_api(*args, **options)
+            return mask(await super().process_api(*args, **options))
         except gr.Error as error:
             message = error.message
         except Exception:

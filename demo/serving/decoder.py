@@ -58,11 +58,9 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Open an upload, and keep it for the page and for `open_kept`.
+        """Open an upload, and keep it for `open_kept`. Return the file that the page shows.
 
         The CPU seconds used count towards the limit of `address`.
-
-        Returns: the file that the page shows.
 
         Raises:
             HTTPException: the address has exceeded a limit, or the image cannot be kept.
@@ -116,8 +114,7 @@ class Decoder:
                     if not answer:
                         await process.wait()
             if answer:
-                format, reason, seconds = json.loads(answer)
-                return format, reason, seconds
+                return tuple(json.loads(answer))
             code = process.returncode
             await self.stop()  # otherwise a late answer would be read as the next image's answer
             if code in (None, -signal.SIGXCPU):  # the image took too long

@@ -143,11 +143,7 @@ class Guard:
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """Find the route of a decoded path. Return the route's kind and the named parts of the path.
-
-    Raises:
-        HTTPException: no route matches.
-    """
+    """The kind of a decoded path's route and the named parts of the path. If none matches: 404."""
     method = "GET" if method == "HEAD" else method
     for allowed, pattern, kind in ROUTES:
         if allowed == method and (match := re.fullmatch(pattern, path)):
@@ -166,7 +162,7 @@ def is_cross_site(headers: Headers) -> bool:
 
 
 def limited(receive: Receive, most: int) -> Receive:
-    """Wrap `receive` to raise HTTPException if a body is too long, too slow or cut short."""
+    """Wrap `receive` to raise an HTTPException if a body is too long, too slow or cut short."""
     size, done = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -195,13 +191,8 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with an image from this process's own folder. Refuse all other files.
-
-    Raises:
-        HTTPException: the path does not refer to such an image.
-    """
-    file = find_file(path)
-    if file is None:
+    """Respond with an image from this process's own folder. Refuse all other files."""
+    if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")
     return FileResponse(file, media_type=f"image/{kind}", headers={"cache-control": "private"})

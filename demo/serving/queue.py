@@ -36,20 +36,13 @@ class FairQueue(Queue):
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        """Add an event to the queue, or refuse it.
-
-        Raises:
-            HTTPException: the function or a file does not exist, or the session or data is invalid.
-        """
+        """Add an event to the queue, or refuse it if too many wait or its values are invalid."""
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
             raise HTTPException(404, "Unknown function.")
         if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
             raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
-        try:
-            replace_paths(body.data)
-        except UnicodeEncodeError as error:
-            raise HTTPException(400, "The text contains an invalid character.") from error
+        replace_paths(body.data)
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # the only event data that functions use
         unfinished = self.event_ids_to_events.values()
@@ -61,18 +54,18 @@ class FairQueue(Queue):
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """Take the next event. The returned list holds only this event: no function is batched."""
-        ready = []
-        for name, queue in self.event_queue_per_concurrency_id.items():
+        ready: list[Event] = []
+        for queue in self.event_queue_per_concurrency_id.values():
             self.drop_unheard(queue.queue)
             limit = queue.concurrency_limit
             if limit is None or queue.current_concurrency < limit:
-                ready += [(event, name) for event in queue.queue]
+                ready += queue.queue
         if not ready:
             return None
-        event, name = min(ready, key=lambda entry: self.last_turns(entry[0]))
-        self.event_queue_per_concurrency_id[name].queue.remove(event)
+        event = min(ready, key=self.last_turns)
+        self.event_queue_per_concurrency_id[event.concurrency_id].queue.remove(event)
         self.turns |= dict.fromkeys(keys_of(event), time.monotonic())
-        return [event], False, name
+        return [event], False, event.concurrency_id
 
     def last_turns(self, event: Event) -> list[float]:
         return [*(self.turns.get(key, 0.0) for key in keys_of(event)), event.enqueue_time]
@@ -111,8 +104,8 @@ def replace_paths(data: list[Any]) -> None:
     Gradio itself would fetch any URL and read any file.
 
     Raises:
-        HTTPException: a path leads to no file in this process's folder, or a number is not finite.
-        UnicodeEncodeError: a text is not valid Unicode.
+        HTTPException: a path leads to no file in this process's folder, or a number is not finite,
+            or a text is not valid Unicode.
     """
     rest: list[Any] = [data]
     while rest:
@@ -121,13 +114,15 @@ def replace_paths(data: list[Any]) -> None:
             rest.extend(value)
         elif isinstance(value, dict):
             if isinstance(path := value.get("path"), str):
-                file = find_file(path)
-                if file is None:
+                if (file := find_file(path)) is None:
                     raise HTTPException(403, f"{GONE.capitalize()}.")
                 value["path"] = str(file)
                 value.pop("url", None)
             rest.extend((*value, *value.values()))
         elif isinstance(value, str):
-            value.encode()
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise HTTPException(400, "The text contains an invalid character.") from error
         elif isinstance(value, float) and not math.isfinite(value):
             raise HTTPException(400, "A number is not finite.")

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from demo.sample import ASSETS
 from demo.serving import budgets, log
 from demo.serving.blocks import NoStates
-from demo.serving.folder import delete_old, delete_own_folder, own_folder
+from demo.serving.folder import delete_old, delete_own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
@@ -131,9 +131,7 @@ def launch_options() -> dict[str, Any]:
     The server listens at 127.0.0.1:7860, unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which
     gradio reads, name another address.
     """
-    own_folder()
-    protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
-    protocols["auto"] = f"{__name__}:{Connection.__name__}"
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
