@@ -28,7 +28,7 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """Build the whole page, and load all networks. If no variant is shipped: VariantError."""
+    """Build the whole page, and load all networks. Without a shipped variant: VariantError."""
     # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
     # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")

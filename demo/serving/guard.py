@@ -143,7 +143,7 @@ class Guard:
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """The kind of a decoded path's route and the named parts of the path. If none matches: 404."""
+    """Return the kind of the route that matches a decoded path, and the named parts of the path."""
     method = "GET" if method == "HEAD" else method
     for allowed, pattern, kind in ROUTES:
         if allowed == method and (match := re.fullmatch(pattern, path)):
