@@ -48,7 +48,7 @@ class ServedBlocks(gr.Blocks):
             raise gr.Error("The values that were sent do not fit this function.") from error
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Run a function and mask the paths in its results. Log all errors except `gr.Error`."""
+        """Run a function. Mask paths in its results, and hide unexpected errors from visitors."""
         try:
             return mask(await super().process_api(*args, **options))
         except gr.Error as error:

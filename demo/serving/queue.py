@@ -46,8 +46,8 @@ class FairQueue(Queue):
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # the only event data that functions use
         unfinished = self.event_ids_to_events.values()
-        counts = Counter(key for event in unfinished for key in keys_of(event))
-        of_address, of_session = counts[address_of(request.scope)], counts[str(body.session_hash)]
+        counts: Counter[str | None] = Counter(key for each in unfinished for key in keys_of(each))
+        of_address, of_session = counts[address_of(request.scope)], counts[body.session_hash]
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
         return await super().push(body, request, username)

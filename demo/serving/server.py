@@ -99,7 +99,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.everyone[self] = None
-        self.close_if_silent(since=self)
+        self.check_later()
         if len(self.everyone) > MAX_CONNECTIONS:
             oldest = next(each for each in self.everyone if each.is_silent())
             del self.everyone[oldest]
@@ -108,16 +108,15 @@ class Connection(H11Protocol):
     def is_silent(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def close_if_silent(self, since: object) -> None:
-        """Close the connection if no request has begun since the last check and none is pending.
+    def check_later(self) -> None:
+        self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
-        `since` was the newest request, if any, at the last check. A new connection passes itself
-        as `since`, so that it is not closed.
-        """
-        if self.cycle is since and self.is_silent():
+    def close_if_silent(self, newest: object) -> None:
+        """Close the connection if no request is pending and none has begun after `newest`."""
+        if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
-            self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
+            self.check_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.timer.cancel()

@@ -61,7 +61,9 @@ def write_network(folder: Path, page: Path) -> None:
     """
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
-        raise MobileNetV3CifarError(f"{folder} has no {ONNX_FILE}: write it with export")
+        raise MobileNetV3CifarError(
+            f"{folder} has no {ONNX_FILE}: write it with the command export"
+        )
     shutil.copyfile(files[0], page / ONNX_FILE)
     facts = OnnxClassifier(files[0]).metadata
     colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the maps' colours, as in `overlay`
