@@ -69,7 +69,8 @@ class NoStates(StateHolder):
 class NoState(SessionState):
     """An empty session state.
 
-    Gradio's own state makes the configs of all components again in each call, which takes 70 ms.
+    Gradio's own state makes the configs of all components for each session. This would add 12 ms
+    to each API call (31 ms for /classify on one core) and keep 150 kB per session.
     """
 
     def __init__(self, blocks: gr.Blocks) -> None:
