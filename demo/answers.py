@@ -8,14 +8,13 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from demo.sample import example_files, sample
+from demo.sample import sample
 from demo.serving.decode import reduce
 from mobilenetv3_cifar import Explanation, MobileNetV3Cifar, Prediction, explain, list_variants
 from mobilenetv3_cifar.classifier import Classifier
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.explanation import Method
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import get_variant
 
 PREDICTED = "predicted"  # the target that stands for the class that the network predicts
@@ -45,16 +44,8 @@ class Answer:
     def is_photograph(self) -> bool:
         return max(self.image.size) > NATIVE_SIZE
 
-    @property
-    def input(self) -> Image.Image:
-        """The image at 32x32 pixels. The network's input is made from it."""
-        return to_square(self.image, NATIVE_SIZE)
-
     def heatmaps(self) -> list[np.ndarray | None]:
-        """The map of each explanation, or None if it is blank.
-
-        The maps share a scale if all of them are for the same layer.
-        """
+        """The map of each explanation, or None if it is blank. Maps of one layer share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -109,7 +100,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, since only torch can explain every layer."""
+    """Load a variant with torch, which alone can explain every layer."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
@@ -117,15 +108,4 @@ def load_torch(name: str) -> MobileNetV3Cifar:
 def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
     """The label and probability predicted for each sample image. The first call takes seconds."""
     predictions = load(variant).predict([entry.image for entry in sample().values()], top_k=1)
-    found = (next(iter(prediction.items())) for prediction in predictions)
-    return dict(zip(sample(), found, strict=True))
-
-
-def warm_up() -> None:
-    """Run every network once, so that the first visitors do not wait and memory hardly grows later.
-
-    Raises:
-        VariantError: no variant is shipped.
-    """
-    load(get_variant().name)
-    compare(open_image(example_files()[0]))
+    return {key: next(iter(one.items())) for key, one in zip(sample(), predictions, strict=True)}

@@ -8,8 +8,7 @@ from PIL import Image
 
 from demo import answers
 from demo.answers import PREDICTED, Answer
-from demo.parts import NETWORK
-from demo.safe_image import Opened, safe_image
+from demo.parts import NETWORK, Opened, safe_image
 from demo.sample import write_png
 from demo.text import as_sentence
 from mobilenetv3_cifar import overlay
@@ -34,18 +33,15 @@ def build() -> gr.Markdown:
     The inputs and outputs of `classify` and `compare` are invisible components. Gradio uses them to
     check the files that programs send.
     """
-    image = safe_image(label="image", visible=False)
-    variant = gr.Textbox(get_variant().name, label="variant", visible=False)
-    method = gr.Textbox("gradcam", label="method", visible=False)
-    target = gr.Textbox(PREDICTED, label="target", visible=False)
-    opacity = gr.JSON("0.5", label="opacity", visible=False)
-    answer = [
-        gr.Label(label="answer", visible=False),
-        gr.Image(label="overlay", visible=False),
-        gr.JSON(label="details", visible=False),
-    ]
-    rows = gr.JSON(label="answers", visible=False)
-    button = gr.Button(visible=False)
+    with gr.Row(visible=False):
+        image = safe_image(label="image")
+        variant = gr.Textbox(get_variant().name, label="variant")
+        method = gr.Textbox("gradcam", label="method")
+        target = gr.Textbox(PREDICTED, label="target")
+        opacity = gr.JSON("0.5", label="opacity")
+        answer = [gr.Label(label="answer"), gr.Image(label="overlay"), gr.JSON(label="details")]
+        rows = gr.JSON(label="answers")
+        button = gr.Button()
     asked = [image, variant, method, target, opacity]
     button.click(classify, asked, answer, api_name="classify", concurrency_id=NETWORK)
     button.click(compare, image, rows, api_name="compare", concurrency_id=NETWORK)
@@ -122,5 +118,4 @@ def require(image: Opened) -> Image.Image:
 
 
 def refusal(text: str) -> gr.Error:
-    """An error whose message is `text`, written as a sentence. No traceback is logged."""
-    return gr.Error(as_sentence(text), print_exception=False)
+    return gr.Error(as_sentence(text))

@@ -1,9 +1,9 @@
 """The fifth tab: the report's conclusions, and whether our measurements confirm them.
 
 This tab shows assets/conclusions.json, which `python -m training.reproduce` writes together with
-REPRODUCTION.md. The file is a list of objects with the keys `where` (the place in the report),
-`experiment`, `says` (the conclusion), `verdict`, `original_verdict` (the verdict by the rules of
-22 November; see REPRODUCTION.md) and `figures` (our numbers).
+REPRODUCTION.md. The keys of each entry are `where` (the place in the report), `experiment`, `says`
+(the conclusion), `verdict`, `original_verdict` (by the rules of 22 November; see REPRODUCTION.md)
+and `figures` (our numbers).
 """
 
 import json
@@ -26,9 +26,10 @@ INTRODUCTION = (
 )
 
 
-def build() -> None:
+def build(tab: gr.Tab) -> dict[str, Any]:
     gr.Markdown(INTRODUCTION)
     panel(page(json.loads(FILE.read_text(encoding="utf-8"))), "conclusions")
+    return {}
 
 
 def page(found: list[dict[str, Any]]) -> str:

@@ -68,8 +68,9 @@ def describe_calibration(name: str) -> str:
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
         "<h2>Can its probabilities be trusted?</h2><p>For a point on the diagonal they can: of the "
-        "predictions with a probability of 80 %, 80 % are right. A point below it is "
-        f"overconfident. Over all 10,000 test images the two differ by {error:.1f} points on "
-        f"average (expected calibration error). The diagram shows the {len(rows)} images of the "
-        f'tab "Test images" in five groups of equal size.</p>{reliability(rows)}'
+        "predictions with a probability of 80 %, 80 % are right. Below it, the network is "
+        "overconfident. Over all 10,000 test images, probability and accuracy differ by "
+        f"{error:.1f} points on average (expected calibration error). The diagram shows the "
+        f'{len(rows)} images of the tab "Test images" in five groups of equal size.</p>'
+        f"{reliability(rows)}"
     )

@@ -1,5 +1,7 @@
 """The third tab: networks that underfit, fit and overfit, side by side."""
 
+from typing import Any
+
 import gradio as gr
 
 from demo.charts import NOTE, curves, read_metrics
@@ -45,9 +47,10 @@ def fitting(size: str) -> dict[str, str | None]:
     }
 
 
-def build() -> None:
+def build(tab: gr.Tab) -> dict[str, Any]:
     gr.Markdown(INTRODUCTION)
     panel(page(), "fitting")
+    return {}
 
 
 def page() -> str:

@@ -8,56 +8,47 @@ import gradio as gr
 
 from demo import answers, api, conclusions, experiments, explore, overfitting, try_it
 from demo.parts import LOCAL
-from demo.sample import file_of, sample
+from demo.sample import example_files, file_of, sample
 from demo.serving.blocks import ServedBlocks
+from mobilenetv3_cifar.images import open_image
 
 ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
+# {name of the tab in the URL: (label, function that fills the tab)}. A function returns the
+# components whose values appear in the URL: {key in the URL: component}.
 TABS = {
-    "try": "Try it",
-    "explore": "Test images",
-    "overfitting": "Overfitting",
-    "experiments": "Experiments",
-    "conclusions": "Conclusions",
+    "try": ("Try it", try_it.build),
+    "explore": ("Test images", explore.build),
+    "overfitting": ("Overfitting", overfitting.build),
+    "experiments": ("Experiments", experiments.build),
+    "conclusions": ("Conclusions", conclusions.build),
 }
 
 
 def build_demo() -> gr.Blocks:
-    """Build the whole page, and load all networks.
-
-    Raises:
-        VariantError: no trained variant is shipped.
-    """
+    """Build the whole page, and load all networks. Without a shipped variant: VariantError."""
     # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
     # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
-    answers.warm_up()
+    # Run every network once, so that the first visitors do not wait and memory hardly grows later.
+    answers.compare(open_image(example_files()[0]))
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         with gr.Row(elem_id="about"):
             gr.Markdown(ABOUT)
             share = gr.Button("Copy link", size="sm", min_width=110, elem_id="share")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-            opened = {name: gr.Tab(label, id=name) for name, label in TABS.items()}
-            with opened["try"]:
-                shown = try_it.build()
-            with opened["explore"]:
-                shown |= explore.build(opened["explore"])
-            with opened["overfitting"]:
-                overfitting.build()
-            with opened["experiments"]:
-                shown |= experiments.build(opened["experiments"])
-            with opened["conclusions"]:
-                conclusions.build()
+            shown: dict[str, Any] = {}
+            for name, (label, build) in TABS.items():
+                with gr.Tab(label, id=name) as tab:
+                    shown |= build(tab)
+                js = f"() => demo.remember('tab', '{name}', 'try')"
+                tab.select(None, None, None, js=js, **LOCAL)
         snippets = api.build()
         share.click(None, None, share, js="() => demo.share()", **LOCAL)
-        for name, tab in opened.items():
-            tab.select(None, None, None, js=f"() => demo.remember('tab', '{name}', 'try')", **LOCAL)
         keep_address(page, shown | {"tab": tabs}, snippets)
-    # On 2 cores, running two events at a time serves 8 visitors faster than running one at a time.
-    # The threads share the networks.
-    return page.queue(default_concurrency_limit=2)
+    return page
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:

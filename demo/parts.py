@@ -1,12 +1,19 @@
 """Components and event arguments that several tabs use."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
+from PIL import Image
 
 from demo.markup import percent
+from demo.serving.decoder import open_kept
+from demo.serving.folder import GONE
+from mobilenetv3_cifar.errors import ImageError
 from mobilenetv3_cifar.variants import list_variants
 
+Opened = Image.Image | ImageError | None
 NETWORK = "network"  # concurrency ID: all events that run a network share one queue
 SELECT = """element.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-id]");
@@ -41,3 +48,25 @@ def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
     of the map's size.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)
+
+
+def safe_image(**options: Any) -> gr.Image:
+    """A `gr.Image` whose event handlers get the result of `open_sent`."""
+    component = gr.Image(**options)
+    # Replace the method: if we made a subclass, gradio would write a .pyi file to this folder.
+    component.preprocess = open_sent  # type: ignore[method-assign, assignment]
+    return component
+
+
+def open_sent(payload: ImageData | None) -> Opened:
+    """Open the decoded pixels of an upload, not the uploaded file. Without an upload, return None.
+
+    If the image cannot be opened, return an ImageError with the reason. The error is not raised,
+    because gradio would then put a red "Error" over the whole page.
+    """
+    try:
+        return open_kept(Path(payload.path)) if payload and payload.path else None
+    except FileNotFoundError:
+        return ImageError(GONE)
+    except ImageError as error:
+        return error

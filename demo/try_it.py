@@ -12,12 +12,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from demo import answers
 from demo.answers import PREDICTED, Answer
 from demo.markup import bars, button, legend, maps, message, pixels
-from demo.parts import ASK, LOCAL, choice, panel, variant_input
-from demo.safe_image import Opened, safe_image
+from demo.parts import ASK, LOCAL, Opened, choice, panel, safe_image, variant_input
 from demo.sample import example_files, file_of
 from demo.text import describe, describe_refusal, draw, maps_of
 from mobilenetv3_cifar.explanation import METHODS, Method
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, to_square
 
 ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
@@ -38,8 +37,7 @@ GREY = (127, 127, 127)  # colour of hidden parts, and of the area outside the im
 EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
 
-def build() -> dict[str, Any]:
-    """Fill the tab. Return the components whose values appear in the page's URL."""
+def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             image = safe_image(
@@ -99,15 +97,11 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 def hide(view: str, event: gr.EventData) -> Any:
     """New values for the three "Hide" sliders, so that the clicked part of the image is hidden."""
-    place = event.id
-    is_place = isinstance(place, list) and len(place) == 2
-    if view != CHANGE or not is_place or not all(is_fraction(each) for each in place):
-        return gr.skip()
-    return [HIDDEN_SIZE, *place]
-
-
-def is_fraction(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+    match event.id:
+        case [int() | float() as across, int() | float() as down]:
+            if view == CHANGE and 0 <= across <= 1 and 0 <= down <= 1:
+                return [HIDDEN_SIZE, across, down]
+    return gr.skip()
 
 
 def ask(
@@ -130,22 +124,17 @@ def ask(
 
 
 def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: Method) -> Answer:
-    if shown == LAYERS:
-        names = answers.load_torch(variant).layers()
-        return answers.answer(image, variant, method, [target], names)
+    targets, layers = [target], answers.load_torch(variant).layers() if shown == LAYERS else ()
     if shown == CLASSES:
-        likeliest = answers.answer(image, variant, method).top(3)
-        return answers.answer(image, variant, method, [label for label, _ in likeliest])
-    return answers.answer(image, variant, method, [target])
+        targets = [label for label, _ in answers.answer(image, variant, method).top(3)]
+    return answers.answer(image, variant, method, targets, layers)
 
 
 def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it.
 
-    `changes` are the values of the sliders, in the order of CHANGES.
-
-    Raises:
-        ValueError: a value is not finite. Such a value would make Pillow crash the process.
+    `changes` are the values of the sliders, in the order of CHANGES. A value that is not finite
+    raises a ValueError, because it would make Pillow crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("its changes must be finite numbers")
@@ -168,7 +157,7 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    sees = pixels(answer.input, "What the network sees")
+    sees = pixels(to_square(answer.image, NATIVE_SIZE), "What the network sees")
     gets = f'<div class="gets">What the network sees:{sees}</div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:

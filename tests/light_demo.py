@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from demo.safe_image import safe_image
+from demo.parts import safe_image
 from demo.sample import write_png
 from demo.serving.blocks import ServedBlocks
 from demo.serving.server import run

@@ -65,7 +65,7 @@ def test_curves_are_read_out_at_an_epoch(shipped):
 
 
 def test_calibration_is_said_to_be_measured_where_it_is(shipped):
-    assert "Over all 10,000 test images the two differ by 1.2 points" in (
+    assert "Over all 10,000 test images, probability and accuracy differ by 1.2 points" in (
         experiments.describe_calibration("small-best")
     )
     rows = [(0.5, True), (0.5, False), (0.9, True)]

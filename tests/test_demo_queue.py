@@ -18,6 +18,7 @@ def event(address, session, number=0, age=0.0):
         _id=f"{address}-{session}-{number}",
         request=SimpleNamespace(scope=scope),
         session_hash=session,
+        concurrency_id="network",
         enqueue_time=time.monotonic() - age + number / 1000,
     )
 
@@ -36,6 +37,13 @@ def fair():
         queue=[], concurrency_limit=1, current_concurrency=0
     )
     return made
+
+
+def push(fair, session):
+    """Send an event of the address "a" to the queue, and return the queue's answer."""
+    body = SimpleNamespace(session_hash=session, fn_index=0, data=[], event_data=None)
+    request = SimpleNamespace(scope={"client": ("a", 1)})
+    return asyncio.run(fair.push(body, request, None))
 
 
 def waiting(fair):
@@ -60,19 +68,29 @@ def test_an_event_that_nobody_listens_for_is_dropped(fair):
 def test_a_session_has_a_share_of_the_queue(fair):
     for number in range(queue.MAX_OF_SESSION):
         fair.event_ids_to_events[f"{number}"] = event("a", "x", number)
-    body = SimpleNamespace(session_hash="x", fn_index=0, data=[], event_data=None)
-    request = SimpleNamespace(scope={"client": ("a", 1)})
-    done, message, kind = asyncio.run(fair.push(body, request, None))
+    done, message, kind = push(fair, "x")
     assert (done, kind) == (False, "queue_full")
     assert "Too many of your requests" in message
+
+
+def test_a_session_named_none_takes_no_share_of_calls_without_a_session(fair, monkeypatch):
+    async def accept(self, body, request, username):
+        return True, "id", "success"
+
+    monkeypatch.setattr(queue.Queue, "push", accept)
+    for number in range(queue.MAX_OF_SESSION):
+        fair.event_ids_to_events[f"{number}"] = event("b", "None", number)
+    assert push(fair, "None")[0] is False
+    assert push(fair, None)[0] is True
 
 
 def test_answers_that_nobody_fetched_are_forgotten(fair):
     for session in ("old", "heard", "new"):
         fair.pending_messages_per_session[session] = asyncio.Queue()
         fair.pending_event_ids_session[session] = {"x"}
-        fair.used[session] = time.monotonic() - (0 if session == "new" else 1000)
+        fair.turns[session] = time.monotonic() - (0 if session == "new" else 1000)
     with budgets.one_more("streams", "heard"):
         fair.forget_unheard()
     assert set(fair.pending_messages_per_session) == {"heard", "new"}
-    assert set(fair.used) == set(fair.pending_event_ids_session) == {"heard", "new"}
+    assert set(fair.pending_event_ids_session) == {"heard", "new"}
+    assert set(fair.turns) == {"new"}

@@ -177,8 +177,7 @@ def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):
         raise OSError("the disk is gone")
 
     async def clean_up():
-        app = SimpleNamespace(fair_queue=lambda: SimpleNamespace(forget_unheard=fail))
-        task = asyncio.create_task(server.GuardedApp.clean_up(app))
+        task = asyncio.create_task(server.clean_up(SimpleNamespace(forget_unheard=fail)))
         while len(done) < 4 and not task.done():
             await asyncio.sleep(0.01)
         assert task.cancel()

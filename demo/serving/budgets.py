@@ -41,8 +41,7 @@ def address_of(scope: Scope) -> str:
 def one_more(kind: str, visitor: str) -> Iterator[None]:
     """During a `with` block, count one more connection, upload or stream, as `kind` says.
 
-    Raises:
-        HTTPException: the kind's total limit or its limit for one visitor has been reached.
+    At the kind's total limit or its limit for one visitor, raise an HTTPException.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:
@@ -57,11 +56,7 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
 
 
 def check(address: str) -> None:
-    """Refuse an address that has exceeded a limit.
-
-    Raises:
-        HTTPException: the address has exceeded a limit.
-    """
+    """Raise an HTTPException if the address has exceeded a limit."""
     for kind, (most, refusal) in MOST.items():
         if used[kind, address] > most:
             raise HTTPException(503, refusal)

@@ -58,11 +58,9 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Open an upload, and keep it for the page and for `open_kept`.
+        """Open an upload, and keep it for `open_kept`. Return the file that the page shows.
 
         The CPU seconds used count towards the limit of `address`.
-
-        Returns: the file that the page shows.
 
         Raises:
             HTTPException: the address has exceeded a limit, or the image cannot be kept.
@@ -71,13 +69,12 @@ class Decoder:
         folder = new_folder("sent")
         try:
             return await self.keep_in(folder, sent, stem, address)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             logger.warning("An image cannot be kept: %s", error)
             raise HTTPException(503, f"{NO_ROOM.capitalize()}.") from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
@@ -117,8 +114,7 @@ class Decoder:
                     if not answer:
                         await process.wait()
             if answer:
-                format, reason, seconds = json.loads(answer)
-                return format, reason, seconds
+                return tuple(json.loads(answer))
             code = process.returncode
             await self.stop()  # otherwise a late answer would be read as the next image's answer
             if code in (None, -signal.SIGXCPU):  # the image took too long

@@ -23,7 +23,8 @@ MASK = "/files"  # visitors see this in place of the folder's path
 PREFIX = "demo-"
 LOCK = ".lock"  # name of a file that is locked as long as the process lives
 WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's process ends
-VISIBLE = re.compile(rf"{MASK}((?:/[\w@-][\w.@-]*)+)")
+# Matches relative file paths. No name starts with a dot, as ".." does.
+NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
 
 
@@ -95,12 +96,9 @@ def delete_old() -> None:
 
 def find_file(path: str) -> Path | None:
     """The file that a visitor's masked path refers to, or None if no such file exists."""
-    match = VISIBLE.fullmatch(path)
-    file = own_folder() / match[1][1:] if match else None
-    with suppress(OSError):  # for example, the name is too long
-        if file and file.is_file():
-            return file
-    return None
+    match = re.fullmatch(rf"{MASK}/({NAMES})", path)
+    file = own_folder() / match[1] if match else None
+    return file if file and os.path.isfile(file) else None
 
 
 def mask(value: Any) -> Any:

@@ -4,9 +4,9 @@ import asyncio
 import os
 import re
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,19 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.serving import budgets
 from demo.serving.budgets import address_of, one_more
 from demo.serving.decoder import Decoder
-from demo.serving.folder import MASK, find_file
-from demo.serving.queue import WORD
-
-if TYPE_CHECKING:
-    from demo.serving.server import GuardedApp
+from demo.serving.folder import MASK, NAMES, find_file
+from demo.serving.queue import WORD, FairQueue
 
 MAX_UPLOAD_BYTES = 10_000_000
 MAX_JSON_BYTES = 200_000
 BODY_SECONDS = 60  # time limit for a request's whole body to arrive
 RESPONSE_SECONDS = 300  # time limit for a client to read a response that is not a stream
 API = "/gradio_api"
-UNSAFE = re.compile(r"[\x00-\x1f\x7f\\%]|//|/\.{1,2}(?:/|$)")
-NAMES = r"[\w.@-]+(?:/[\w.@-]+)*"  # matches file paths below /static, /assets and /svelte
 
 # (method, path pattern, kind) of each route that the page or the API uses. Other routes return 404.
 ROUTES = (
@@ -67,9 +62,12 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 class Guard:
     """Rejects requests that match no route, exceed a limit or come from another site's page."""
 
-    def __init__(self, inner: ASGIApp, app: "GuardedApp") -> None:
+    def __init__(self, inner: ASGIApp, page: gr.Blocks) -> None:
+        assert isinstance(page._queue, FairQueue)
         self.inner = inner
-        self.app = app
+        self.queue = page._queue
+        functions = page.fns.values()
+        self.public = {each.api_name for each in functions if each.api_visibility == "public"}
         self.decoder = Decoder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +94,7 @@ class Guard:
         if scope["method"] == "POST" and is_cross_site(headers):
             raise HTTPException(403, "Other sites may not use this page.")
         del headers["origin"]  # gradio would allow this origin in its CORS headers
-        if parts.get("name", "") not in {"", *self.app.public_names()}:
+        if "name" in parts and parts["name"] not in self.public:
             raise HTTPException(404, "Unknown function.")
         response: ASGIApp = self.inner
         with ExitStack() as stack:
@@ -105,7 +103,7 @@ class Guard:
                 query = parse_qs(scope["query_string"].decode("latin-1"))
                 session = parts.get("event") or query.get("session_hash", [""])[0]
                 stack.enter_context(one_more("streams", session))
-                if session not in self.app.fair_queue().pending_messages_per_session:
+                if session not in self.queue.pending_messages_per_session:
                     response = Response(f"data: {LOST}\n\n", media_type="text/event-stream")
             elif kind == "progress":
                 response = Response('data: {"msg":"done"}\n\n', media_type="text/event-stream")
@@ -145,16 +143,10 @@ class Guard:
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """Find the route of a decoded path. Return the route's kind and the named parts of the path.
-
-    Raises:
-        HTTPException: no route matches.
-    """
+    """Return the kind of the route that matches a decoded path, and the named parts of the path."""
     method = "GET" if method == "HEAD" else method
     for allowed, pattern, kind in ROUTES:
         if allowed == method and (match := re.fullmatch(pattern, path)):
-            if kind != "file" and UNSAFE.search(path):
-                break
             return kind, match.groupdict()
     raise HTTPException(404, "Not found.")
 
@@ -170,7 +162,7 @@ def is_cross_site(headers: Headers) -> bool:
 
 
 def limited(receive: Receive, most: int) -> Receive:
-    """Wrap `receive` to raise HTTPException if a body is too long, too slow or cut short."""
+    """Wrap `receive` to raise an HTTPException if a body is too long, too slow or cut short."""
     size, done = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -199,13 +191,8 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with an image from this process's own folder. Refuse all other files.
-
-    Raises:
-        HTTPException: the path does not refer to such an image.
-    """
-    file = find_file(path)
-    if file is None:
+    """Respond with an image from this process's own folder. Refuse all other files."""
+    if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")
     return FileResponse(file, media_type=f"image/{kind}", headers={"cache-control": "private"})

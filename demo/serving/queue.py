@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections import Counter
 from typing import Any
 
 import fastapi
@@ -30,54 +31,41 @@ class FairQueue(Queue):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_size=MAX_WAITING, **options)
-        self.used: dict[str, float] = {}  # time of each session's last request
         self.turns: dict[str, float] = {}  # when each address and each session last had a turn
 
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        """Add an event to the queue, or refuse it.
-
-        Raises:
-            HTTPException: the function or a file does not exist, or the session or data is invalid.
-        """
+        """Add an event to the queue, or refuse it if too many wait or its values are invalid."""
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
             raise HTTPException(404, "Unknown function.")
         if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
             raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
-        try:
-            replace_paths(body.data)
-        except UnicodeEncodeError as error:
-            raise HTTPException(400, "The text contains an invalid character.") from error
+        replace_paths(body.data)
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # the only event data that functions use
-        waiting = [(*keys_of(event), event.session_hash) for event in self.waiting()]
-        of_address = sum(each[0] == address_of(request.scope) for each in waiting)
-        of_session = sum(each[2] == body.session_hash for each in waiting)
+        unfinished = self.event_ids_to_events.values()
+        counts: Counter[str | None] = Counter(key for each in unfinished for key in keys_of(each))
+        of_address, of_session = counts[address_of(request.scope)], counts[body.session_hash]
         if of_address >= MAX_OF_ADDRESS or of_session >= MAX_OF_SESSION:
             return False, "Too many of your requests are waiting: try again later.", "queue_full"
-        result = await super().push(body, request, username)
-        self.used[str(body.session_hash)] = time.monotonic()  # super().push sets a missing hash
-        return result
-
-    def waiting(self) -> list[Event]:
-        return list(self.event_ids_to_events.values())
+        return await super().push(body, request, username)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """Take the next event. The returned list holds only this event: no function is batched."""
-        ready = []
-        for name, queue in self.event_queue_per_concurrency_id.items():
+        ready: list[Event] = []
+        for queue in self.event_queue_per_concurrency_id.values():
             self.drop_unheard(queue.queue)
             limit = queue.concurrency_limit
             if limit is None or queue.current_concurrency < limit:
-                ready += [(event, name) for event in queue.queue]
+                ready += queue.queue
         if not ready:
             return None
-        event, name = min(ready, key=lambda entry: self.last_turns(entry[0]))
-        self.event_queue_per_concurrency_id[name].queue.remove(event)
+        event = min(ready, key=self.last_turns)
+        self.event_queue_per_concurrency_id[event.concurrency_id].queue.remove(event)
         self.turns |= dict.fromkeys(keys_of(event), time.monotonic())
-        return [event], False, name
+        return [event], False, event.concurrency_id
 
     def last_turns(self, event: Event) -> list[float]:
         return [*(self.turns.get(key, 0.0) for key in keys_of(event)), event.enqueue_time]
@@ -91,12 +79,11 @@ class FairQueue(Queue):
 
     def forget_unheard(self) -> None:
         """Drop answers that nobody has fetched: gradio would keep them forever."""
-        busy = {event.session_hash for event in self.waiting()}
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
-        for session, last in list(self.used.items()):
-            if last < oldest and session not in busy and not is_heard(session):
-                del self.used[session]
+        recent = {*self.turns, *(event.session_hash for event in self.event_ids_to_events.values())}
+        for session in {*self.pending_messages_per_session, *self.pending_event_ids_session}:
+            if session not in recent and not is_heard(session):
                 self.pending_messages_per_session.pop(session, None)
                 self.pending_event_ids_session.pop(session, None)
 
@@ -107,8 +94,8 @@ def is_heard(*names: str) -> bool:
 
 
 def keys_of(event: Event) -> tuple[str, str]:
-    address = address_of(event.request.scope)
-    return address, f"{address} {event.session_hash}"
+    """The event's address and session. No session hash looks like an address: see WORD."""
+    return address_of(event.request.scope), event.session_hash
 
 
 def replace_paths(data: list[Any]) -> None:
@@ -117,8 +104,8 @@ def replace_paths(data: list[Any]) -> None:
     Gradio itself would fetch any URL and read any file.
 
     Raises:
-        HTTPException: a path leads to no file in this process's folder, or a number is not finite.
-        UnicodeEncodeError: a text is not valid Unicode.
+        HTTPException: a path leads to no file in this process's folder, or a number is not finite,
+            or a text is not valid Unicode.
     """
     rest: list[Any] = [data]
     while rest:
@@ -127,13 +114,15 @@ def replace_paths(data: list[Any]) -> None:
             rest.extend(value)
         elif isinstance(value, dict):
             if isinstance(path := value.get("path"), str):
-                file = find_file(path)
-                if file is None:
+                if (file := find_file(path)) is None:
                     raise HTTPException(403, f"{GONE.capitalize()}.")
                 value["path"] = str(file)
                 value.pop("url", None)
             rest.extend((*value, *value.values()))
         elif isinstance(value, str):
-            value.encode()
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise HTTPException(400, "The text contains an invalid character.") from error
         elif isinstance(value, float) and not math.isfinite(value):
             raise HTTPException(400, "A number is not finite.")

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from demo.sample import ASSETS
 from demo.serving import budgets, log
 from demo.serving.blocks import NoStates
-from demo.serving.folder import delete_old, delete_own_folder, own_folder
+from demo.serving.folder import delete_old, delete_own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
@@ -48,29 +48,21 @@ class GuardedApp(App):
         self.add_exception_handler(RequestValidationError, refuse_body)
 
     def build_middleware_stack(self) -> ASGIApp:
-        self.guard = Guard(super().build_middleware_stack(), self)
+        self.guard = Guard(super().build_middleware_stack(), self.get_blocks())
         return self.guard
 
-    def fair_queue(self) -> FairQueue:
-        queue = self.get_blocks()._queue
-        assert isinstance(queue, FairQueue)
-        return queue
 
-    def public_names(self) -> set[str]:
-        functions = self.get_blocks().fns.values()
-        return {str(each.api_name) for each in functions if each.api_visibility == "public"}
-
-    async def clean_up(self) -> None:
-        """Clean up periodically until the task is cancelled."""
-        for turn in itertools.count():
-            await asyncio.to_thread(tried, delete_old)
-            tried(self.fair_queue().forget_unheard)
-            if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
-                budgets.used.clear()
-                log.seen.clear()
-            with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
-                ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
-            await asyncio.sleep(CLEANUP_SECONDS)
+async def clean_up(queue: FairQueue) -> None:
+    """Clean up periodically until the task is cancelled."""
+    for turn in itertools.count():
+        await asyncio.to_thread(tried, delete_old)
+        tried(queue.forget_unheard)
+        if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
+            budgets.used.clear()
+            log.seen.clear()
+        with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
+            ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
+        await asyncio.sleep(CLEANUP_SECONDS)
 
 
 def tried(job: Callable[[], None]) -> None:
@@ -89,7 +81,7 @@ def refuse_body(request: Request, error: Exception) -> JSONResponse:
 @asynccontextmanager
 async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
     await app.guard.decoder.start()
-    task = asyncio.create_task(app.clean_up())
+    task = asyncio.create_task(clean_up(app.guard.queue))
     yield
     task.cancel()
     await app.guard.decoder.stop()
@@ -107,7 +99,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.everyone[self] = None
-        self.close_if_silent(since=self)
+        self.check_later()
         if len(self.everyone) > MAX_CONNECTIONS:
             oldest = next(each for each in self.everyone if each.is_silent())
             del self.everyone[oldest]
@@ -116,16 +108,15 @@ class Connection(H11Protocol):
     def is_silent(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def close_if_silent(self, since: object) -> None:
-        """Close the connection if no request has begun since the last check and none is pending.
+    def check_later(self) -> None:
+        self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
-        `since` was the newest request, if any, at the last check. A new connection passes itself
-        as `since`, so that it is not closed.
-        """
-        if self.cycle is since and self.is_silent():
+    def close_if_silent(self, newest: object) -> None:
+        """Close the connection if no request is pending and none has begun after `newest`."""
+        if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
-            self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
+            self.check_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.timer.cancel()
@@ -139,9 +130,7 @@ def launch_options() -> dict[str, Any]:
     The server listens at 127.0.0.1:7860, unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which
     gradio reads, name another address.
     """
-    own_folder()
-    protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
-    protocols["auto"] = f"{__name__}:{Connection.__name__}"
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -7,6 +7,7 @@ python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -31,12 +32,9 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files()` to a Space. In the top-level folders that are sent, delete all other files.
+    """Send `files()` to a Space, and return its address. Failures of the Hub raise a HubError.
 
-    Returns: the address of the Space.
-
-    Raises:
-        HubError: the Hub cannot be reached or refuses the request; the message says what to do.
+    In the top-level folders that are sent, delete all other files.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):
@@ -45,15 +43,10 @@ def deploy(repo_id: str) -> str:
         folders = tuple(f"{pattern.split('/')[0]}/" for pattern in SENT if "/" in pattern)
         there = api.list_repo_files(repo_id, repo_type="space")
         former = [name for name in there if name.startswith(folders) and name not in sent]
-        commit = api.create_commit(
-            repo_id,
-            [
-                *(CommitOperationAdd(place, path) for place, path in sent.items()),
-                *map(CommitOperationDelete, former),
-            ],
-            commit_message="The demo and its networks",
-            repo_type="space",
-        )
+        changes: list[Any] = [CommitOperationAdd(place, path) for place, path in sent.items()]
+        changes += map(CommitOperationDelete, former)
+        message = "The demo and its networks"
+        commit = api.create_commit(repo_id, changes, commit_message=message, repo_type="space")
     return str(commit.repo_url)
 
 

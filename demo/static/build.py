@@ -38,12 +38,7 @@ RUNTIME_FILES = {  # {SHA-256 hash: file name in the npm package's folder `dist`
 def build(out: Path, name: str | None = None) -> None:
     """Write all files of the page into a new folder, `out`.
 
-    Args:
-        name: a shipped variant or a model folder. The default is the best shipped variant.
-
-    Raises:
-        MobileNetV3CifarError: `out` exists, the network is unknown, its ONNX file is missing, or
-            npm fails.
+    `name` is a shipped variant (default: the best) or a model folder.
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
@@ -64,13 +59,13 @@ def write_network(folder: Path, page: Path) -> None:
     `model.onnx` is a copy of the folder's 8-bit file if there is one, else of the float file.
     `network.json` has the metadata of `model.onnx`, the network's name and the maps' colours.
     """
-    path = next((folder / n for n in (INT8_FILE, ONNX_FILE) if (folder / n).is_file()), None)
-    if path is None:
+    files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
+    if not files:
         raise MobileNetV3CifarError(
             f"{folder} has no {ONNX_FILE}: write it with the command export"
         )
-    shutil.copyfile(path, page / ONNX_FILE)
-    facts = OnnxClassifier(path).metadata
+    shutil.copyfile(files[0], page / ONNX_FILE)
+    facts = OnnxClassifier(files[0]).metadata
     colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the maps' colours, as in `overlay`
     content = json.dumps(facts | {"name": folder.name, "colours": colours})
     (page / "network.json").write_text(content, encoding="utf-8")
