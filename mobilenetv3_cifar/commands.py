@@ -22,8 +22,7 @@ from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFolderError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder

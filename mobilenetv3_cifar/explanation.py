@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 from mobilenetv3_cifar.preprocessing import to_square
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]

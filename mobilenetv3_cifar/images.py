@@ -1,5 +1,6 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
+This module does not import torch, because no object can be a tensor until other code imports torch.
 Size and shape are checked against `Limits` before any pixel is decoded. A malicious file can still
 take a long time to decode, so a server should open uploads in a process with resource limits.
 Colour profiles are not applied, because CIFAR-10 images have none.
@@ -8,16 +9,26 @@ Colour profiles are not applied, because CIFAR-10 images have none.
 import io
 import os
 import re
-import struct
+import sys
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mobilenetv3_cifar.avif import coded_pixels
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The types that an image may have. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or
+# (H, W, 3). Tensors may also have the shape (1, H, W) or (3, H, W).
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+    " | Image.Image | np.ndarray | Tensor"
+)
 
 
 class Limits(NamedTuple):
@@ -33,20 +44,6 @@ UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
-# Exceptions that Pillow's decoders raise on damaged files.
-DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-)
-TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -75,16 +72,59 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     name = "the image"
     if isinstance(source, Image.Image):
         image = source
-    elif isinstance(source, np.ndarray):
+    elif isinstance(source, np.ndarray) or is_tensor(source):
         image = from_array(source)
-    elif is_tensor(source):
-        image = from_tensor(source)
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])
         image = read_header(read_bytes(source, name, limits), name, limits)
     check_size(image.size, name, limits)
     return decode(image, name)
+
+
+def is_batch(images: object) -> bool:
+    """Whether the argument is several images, such as a list or a 4-D array, rather than one image.
+
+    Raises:
+        ImageTypeError: the argument is neither one image nor several images.
+    """
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        return images.ndim == 4
+    single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
+    if isinstance(images, single) or hasattr(images, "read"):
+        return False
+    if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
+        return True
+    raise ImageTypeError(
+        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
+        f"tensor) or a list of images, not {type(images).__name__}"
+    )
+
+
+def is_tensor(source: object) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")  # if torch is not imported, no object can be a tensor
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def from_array(source: "np.ndarray | Tensor") -> Image.Image:
+    """Convert a uint8 array or tensor to a PIL image: (H, W, 3) is RGB, (H, W) and (H, W, 1) grey.
+
+    A tensor may also have the shape (1, H, W) or (3, H, W).
+    """
+    array: Any = source
+    is_uint8 = str(source.dtype).removeprefix("torch.") == "uint8"
+    if is_uint8 and is_tensor(source):
+        array = source.cpu().numpy()
+        if array.ndim == 3 and len(array) in (1, 3):
+            array = array.transpose(1, 2, 0)
+    if not is_uint8 or array.ndim < 2 or array.shape[2:] not in ((), (1,), (3,)):
+        raise ImageTypeError(
+            "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape "
+            f"(3, H, W), not {source.dtype} of shape {tuple(source.shape)}"
+        )
+    if 0 in array.shape:
+        raise ImageError("the image has no pixels")
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
@@ -136,9 +176,9 @@ def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
     except UnidentifiedImageError as error:
         formats = ", ".join(FORMATS)
         raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
-    except TOO_LARGE as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(name, limits) from error
-    except DAMAGED as error:
+    except Exception as error:  # on damaged files, Pillow's decoders raise errors of many types
         raise damaged(name) from error
     if limits is not None and coded > limits.megapixels * 1_000_000:
         raise too_many_pixels(name, limits)
@@ -163,7 +203,7 @@ def decode(image: Image.Image, name: str) -> Image.Image:
         image.load()
         rgb = to_rgb(image)
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except DAMAGED as error:
+    except Exception as error:
         raise damaged(name) from error
     rgb.info = {}  # drops the orientation, which would turn a saved copy again
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb

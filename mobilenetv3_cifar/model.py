@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels, plain
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput
 from mobilenetv3_cifar.prediction import TorchClassifier
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize
 from mobilenetv3_cifar.pretrained import Pretrained

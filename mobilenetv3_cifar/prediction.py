@@ -23,7 +23,7 @@ from mobilenetv3_cifar.classifier import (
     check_counts,
     open_square,
 )
-from mobilenetv3_cifar.inputs import is_batch
+from mobilenetv3_cifar.images import is_batch
 from mobilenetv3_cifar.preprocessing import to_input
 
 if TYPE_CHECKING:

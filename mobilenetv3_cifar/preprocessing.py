@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
