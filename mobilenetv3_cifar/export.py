@@ -17,10 +17,9 @@ from mobilenetv3_cifar.config import digest
 from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import encode_weights
-from mobilenetv3_cifar.model import MobileNetV3Cifar
+from mobilenetv3_cifar.model import MobileNetV3Cifar, evaluation_copy
 from mobilenetv3_cifar.onnx_graph import ExportedNetwork, GraphOutputs
 from mobilenetv3_cifar.onnx_metadata import metadata
-from mobilenetv3_cifar.prediction import evaluation_copy
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 

@@ -12,12 +12,12 @@ from typing import Any, Self, TypedDict, Unpack
 import torch
 from torch import nn
 
-from mobilenetv3_cifar import download, push, weights
+from mobilenetv3_cifar import download, push
 from mobilenetv3_cifar.architecture import LAYOUTS, conv
 from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
 from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels
 from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
-from mobilenetv3_cifar.folder import matches, write_folder
+from mobilenetv3_cifar.folder import check_fit, check_same, matches, write_folder
 from mobilenetv3_cifar.variants import shipped_folder
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Pretrained(nn.Module):
             fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
             with torch.device("meta"):  # allocates no memory and draws no random numbers
                 model = cls(**fields)
-            weights.check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
+            check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
             model.load_state_dict(found.tensors, strict=True, assign=True)
             model.folder, model.repository = found.path, found.repository
             if num_classes is not None or labels is not None:
@@ -156,13 +156,8 @@ class Pretrained(nn.Module):
             "this network's layers differ from its config (to change the classes, call "
             "reset_classifier)"
         )
-        weights.check_fit(self.state_dict(), original.state_dict(), refused)
-        layers, originals = describe_layers(self), describe_layers(original)
-        for name in [*originals, *layers]:
-            given = layers.get(name, "missing")
-            wanted = originals.get(name, "part of this network")
-            if given != wanted:
-                raise ModelFolderError(f"{refused}: {quote(name)} is {given}, not {wanted}")
+        check_fit(self.state_dict(), original.state_dict(), refused)
+        check_same("layer", describe_layers(self), describe_layers(original), refused)
 
     def push_to_hub(
         self,
