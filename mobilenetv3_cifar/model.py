@@ -23,9 +23,9 @@ from mobilenetv3_cifar.classifier import (
     check_counts,
     open_square,
 )
-from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels, plain
+from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
 from mobilenetv3_cifar.images import ImageInput, is_batch
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize, to_input
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
 from mobilenetv3_cifar.pretrained import Pretrained
 
 # `layers` lists at most this many. Maps of earlier layers show edges and slow down EigenCAM.
@@ -74,14 +74,17 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         ood_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        default_size = 32 if blocks == "cifar32" else 224
+        if labels is None:
+            labels = LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
+        if image_size is None:
+            image_size = 32 if blocks == "cifar32" else 224
         self.config = Config(
             size=size,
             blocks=blocks,
             dropout=dropout,
             num_classes=num_classes,
-            labels=fill_labels(labels, num_classes),
-            image_size=default_size if image_size is None else image_size,
+            labels=plain(labels),
+            image_size=image_size,
             mean=plain(mean),
             std=plain(std),
             temperature=temperature,

@@ -1,5 +1,6 @@
 """Load, save and push a network, and replace its last layer for fine-tuning."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -15,7 +16,7 @@ from torch import nn
 from mobilenetv3_cifar import download, push
 from mobilenetv3_cifar.architecture import LAYOUTS, conv
 from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
-from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels
+from mobilenetv3_cifar.config import Config, numbered_labels, plain, require
 from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
 from mobilenetv3_cifar.folder import check_fit, check_same, matches, write_folder
 from mobilenetv3_cifar.variants import shipped_folder
@@ -100,11 +101,13 @@ class Pretrained(nn.Module):
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
         """If the network does not have these classes, replace its last layer and log a warning."""
-        names = None if labels is None else fill_labels(labels, 0)
-        count = len(names or ()) if num_classes is None else num_classes
-        if count == self.config.num_classes and names in (None, self.config.labels):
+        if labels is not None:
+            labels = plain(labels)
+            require("labels", labels)
+        count = len(labels or ()) if num_classes is None else num_classes
+        if count == self.config.num_classes and labels in (None, self.config.labels):
             return
-        self.reset_classifier(count, names)
+        self.reset_classifier(count, labels)
         logger.warning(
             "the last layer, head.%d, is new and untrained, for %d classes: train it before use",
             len(self.head) - 1,
@@ -119,11 +122,10 @@ class Pretrained(nn.Module):
         Args:
             labels: one name per class; by default "class 0", "class 1" and so on.
         """
-        names = numbered_labels(num_classes) if labels is None else fill_labels(labels, 0)
         self.config = dataclasses.replace(
             self.config,
             num_classes=num_classes,
-            labels=names,
+            labels=numbered_labels(num_classes) if labels is None else plain(labels),
             temperature=1.0,
             ood_score="confidence",
             ood_threshold=None,
@@ -205,19 +207,15 @@ class Pretrained(nn.Module):
 
         Without a folder, or if its card cannot be read, the card is "".
         """
-        origin = self.repository
-        card = ""
-        if self.folder is not None and self.folder.is_dir():
+        origin, card = self.repository, ""
+        if self.folder is not None:
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
-            try:
+            with contextlib.suppress(ModelFolderError, HubError):  # then the licence is unknown
                 if self.repository is not None:
-                    download.complete_snapshot(
-                        self.repository, self.folder, token, CARD_FILE.__eq__
-                    )
+                    is_card = CARD_FILE.__eq__
+                    download.complete_snapshot(self.repository, self.folder, token, is_card)
                 card = read_card(self.folder)
-            except (ModelFolderError, HubError):
-                pass  # without the origin's card, the licence is unknown
         return origin, card
 
 
