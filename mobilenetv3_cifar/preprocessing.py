@@ -18,18 +18,7 @@ from mobilenetv3_cifar.images import ImageInput, open_image
 if TYPE_CHECKING:
     from torch import Tensor
 
-LABELS = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
 # Means and standard deviations of RGB values in [0, 1]. The report's networks use ImageNet's, but
 # this project's "cifar32" networks use CIFAR-10's.
