@@ -19,6 +19,7 @@ from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import ModelFolder, read_folder
 from mobilenetv3_cifar.hub import (
     COMMIT,
+    ask,
     check_revision,
     check_token,
     hub_answers,
@@ -53,8 +54,7 @@ def open_model(
         check_revision(revision)
     check_token(token)
     cache = Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir).expanduser()
-    found = load(name, revision, cache, token, local_files_only)
-    return found._replace(repository=name)
+    return load(name, revision, cache, token, local_files_only)._replace(repository=name)
 
 
 def load(
@@ -114,6 +114,4 @@ def complete_snapshot(
             if wanted(path):
                 hf_hub_download(repo_id, path, revision=commit, cache_dir=cache, token=token)
 
-    with hub_errors(f"loading the card and figures of {repo_id}"):
-        require_hub()
-        in_time(fetch)
+    ask(f"loading the card and figures of {repo_id}", fetch)
