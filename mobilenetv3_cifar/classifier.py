@@ -142,12 +142,7 @@ class Classifier:
                 yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction for each row of `outputs`.
-
-        Raises:
-            ValueError: the number of logits differs from the config's number of classes, or a
-                logit is not finite.
-        """
+        """The prediction for each row of `outputs`."""
         config, logits = self.config, outputs.logits
         if logits.shape[1] != config.num_classes:
             raise ValueError(

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
 LONG_WORK = 100  # the smallest number of images for which a progress bar is shown
-STDIN = Path("-")
 
 
 class Refused:
@@ -67,21 +66,20 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
 
 def variants(arguments: Namespace) -> int:
+    shipped = list_variants()
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(variant) for variant in list_variants()], indent=2))
+        print(json.dumps([dataclasses.asdict(variant) for variant in shipped], indent=2))
         return 0
     print_rows(
-        [
-            {
-                "name": variant.name,
-                "validation": f"{variant.accuracy:.2%}",
-                "test": f"{variant.test_accuracy:.2%}",
-                "parameters": f"{variant.parameters:,}",
-                "MACs": f"{variant.macs / 1e6:.1f} M",
-                "weights": f"{variant.bytes / 1e6:.1f} MB",
-            }
-            for variant in list_variants()
-        ]
+        {
+            "name": variant.name,
+            "validation": f"{variant.accuracy:.2%}",
+            "test": f"{variant.test_accuracy:.2%}",
+            "parameters": f"{variant.parameters:,}",
+            "MACs": f"{variant.macs / 1e6:.1f} M",
+            "weights": f"{variant.bytes / 1e6:.1f} MB",
+        }
+        for variant in shipped
     )
     return 0
 
@@ -105,12 +103,15 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
     return files
 
 
+def source_of(path: Path) -> ImageInput:
+    return sys.stdin.buffer if path == Path("-") else path
+
+
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yield the path and the prediction of each readable image. Report the unreadable images."""
-    sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
-    results = model.predict_each(sources, top_k, batch_size)
+    results = model.predict_each(map(source_of, files), top_k, batch_size)
     # No progress bar is needed if predictions appear on a terminal, as they show the progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
@@ -150,10 +151,8 @@ def evaluate(arguments: Namespace) -> int:
         print(json.dumps({**overall, "probably_none": flagged, "per_class": per_class}, indent=2))
     else:
         print_rows(
-            [
-                {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
-                for label, row in {**per_class, "all": overall}.items()
-            ]
+            {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
+            for label, row in {**per_class, "all": overall}.items()
         )
         print(f"{flagged} of {len(results)} flagged as probably none of the classes")
     return refused.status
@@ -182,8 +181,7 @@ def explain(arguments: Namespace) -> int:
 
 
 def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespace) -> None:
-    source = sys.stdin.buffer if path == STDIN else path
-    image, target = open_image(source, limits=None), arguments.target
+    image, target = open_image(source_of(path), limits=None), arguments.target
     if target is not None and target not in model.config.labels and target.isdecimal():
         target = int(target)
     found = explanation.explain(model, image, arguments.method, target, arguments.layer)

@@ -56,9 +56,8 @@ class ModelFolder(NamedTuple):
 
 def read_folder(folder: Path) -> ModelFolder:
     """Read and check a model folder. A ModelFolderError names the refused file and the reason."""
-    return decode_folder(
-        folder, {name: read_content(folder / name, MAX_BYTES[name]) for name in MAX_BYTES}
-    )
+    contents = {name: read_content(folder / name, limit) for name, limit in MAX_BYTES.items()}
+    return decode_folder(folder, contents)
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
@@ -121,12 +120,7 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors on any device -> the content of a weights file; equal tensors give equal bytes.
-
-    Raises:
-        ModelFolderError: a tensor's dtype is not float16, bfloat16, float32 or int64, or a value is
-            not finite.
-    """
+    """Tensors on any device -> the content of a weights file; equal tensors give equal bytes."""
     try:
         for name, tensor in tensors.items():
             if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
@@ -150,12 +144,7 @@ def pack(tensor: Tensor) -> Tensor:
 
 
 def decode_weights(content: bytes) -> dict[str, Tensor]:
-    """The content of a weights file -> tensors on the CPU: float32, and int64 for counters.
-
-    Raises:
-        ValueError: the content is not a complete safetensors file, or a tensor is not F16, F32 or
-            I64, or a value is not finite.
-    """
+    """The content of a weights file -> tensors on the CPU: float32, and int64 for counters."""
     try:
         tensors = load(content)
     # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,

@@ -83,11 +83,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def is_batch(images: object) -> bool:
-    """Whether the argument is several images, such as a list or a 4-D array, rather than one image.
-
-    Raises:
-        ImageTypeError: the argument is neither one image nor several images.
-    """
+    """Whether the argument is several images, such as a list or a 4-D array, rather than one."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4
     single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
