@@ -238,11 +238,6 @@ def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequentia
 
     The report (listing 9) and the paper have a hidden layer. "cifar32" has only an output layer.
     """
-    if layout.hidden is None:
-        return nn.Sequential(nn.Dropout(dropout), conv(layout.last, num_classes, 1, bias=True))
-    return nn.Sequential(
-        conv(layout.last, layout.hidden, 1, bias=True),
-        HS(),
-        nn.Dropout(dropout),
-        conv(layout.hidden, num_classes, 1, bias=True),
-    )
+    hidden = [] if layout.hidden is None else [conv(layout.last, layout.hidden, 1, bias=True), HS()]
+    last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
+    return nn.Sequential(*hidden, nn.Dropout(dropout), last)

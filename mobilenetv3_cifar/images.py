@@ -69,7 +69,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
             the reason.
         ImageTypeError: the type, dtype or shape is not supported. This error is also a TypeError.
     """
-    name = "the image"
+    name, data = "the image", b""
     if isinstance(source, Image.Image):
         image = source
     elif isinstance(source, np.ndarray) or is_tensor(source):
@@ -77,9 +77,21 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])
-        image = read_header(read_bytes(source, name, limits), name, limits)
-    check_size(image.size, name, limits)
-    return decode(image, name)
+        data = read_bytes(source, name, limits)
+    try:
+        if data:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads only the header
+        check_size(image, data, name, limits)
+        return decode(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_many_pixels(name, limits) from error
+    except Exception as error:  # on damaged files, Pillow's decoders raise errors of many types
+        raise damaged(name) from error
 
 
 def is_batch(images: object) -> bool:
@@ -164,43 +176,28 @@ def read_path(path: str, name: str, size: int) -> bytes:
         raise ImageError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
-    """Open the image and check its header, without decoding any pixel."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        coded = coded_pixels(data) if limits is not None and image.format == "AVIF" else 0
-    except UnidentifiedImageError as error:
-        formats = ", ".join(FORMATS)
-        raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise too_many_pixels(name, limits) from error
-    except Exception as error:  # on damaged files, Pillow's decoders raise errors of many types
-        raise damaged(name) from error
-    if limits is not None and coded > limits.megapixels * 1_000_000:
-        raise too_many_pixels(name, limits)
-    return image
-
-
-def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
-    short, long = sorted(size)
+def check_size(image: Image.Image, data: bytes, name: str, limits: Limits | None) -> None:
+    """Refuse an image without pixels, or beyond the limits. `data` is the content of its file."""
+    short, long = sorted(image.size)
     if short < 1:
         raise ImageError(f"{name} has no pixels")
-    if limits is not None and short * long > limits.megapixels * 1_000_000:
+    if limits is None:
+        return
+    coded = coded_pixels(data) if data and image.format == "AVIF" else 0
+    if max(short * long, coded) > limits.megapixels * 1_000_000:
         raise too_many_pixels(name, limits)
-    if limits is not None and long > limits.aspect * short:
+    if long > limits.aspect * short:
         raise ImageError(
-            f"{name} is too narrow: {size[0]}x{size[1]} pixels, more than {limits.aspect} to 1"
+            f"{name} is too narrow: {image.width}x{image.height} pixels, more than "
+            f"{limits.aspect} to 1"
         )
 
 
-def decode(image: Image.Image, name: str) -> Image.Image:
+def decode(image: Image.Image) -> Image.Image:
     """Decode the image, convert it to RGB, and turn it upright according to its EXIF data."""
-    try:
-        image.load()
-        rgb = to_rgb(image)
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception as error:
-        raise damaged(name) from error
+    image.load()
+    rgb = to_rgb(image)
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
     rgb.info = {}  # drops the orientation, which would turn a saved copy again
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
