@@ -235,7 +235,7 @@ def evaluation_copy(model: MobileNetV3Cifar) -> MobileNetV3Cifar:
 
 
 def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """The steps of the feature extractor by name, in order. Each bottleneck is one step."""
+    """The steps of the feature extractor, by name. Each bottleneck is one step."""
     steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":

@@ -29,9 +29,8 @@ MAX_BYTES = 2**27
 class OnnxClassifier(Classifier):
     """Predicts and explains like MobileNetV3Cifar, without torch.
 
-    With float32 files, the results differ from that class's by up to 1e-4.
-
-    `explain` supports every method, but only the last layer, "features".
+    With float32 files, the results differ from that class's by up to 1e-4. `explain` supports every
+    method, but only the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
@@ -96,10 +95,8 @@ class OnnxClassifier(Classifier):
         if target is None:
             target = int(logits.argmax())
         height, width = activations.shape[1:]
-        means = gradient[:, None, None] / np.float32(
-            height * width
-        )  # (K, 1, 1), equal at all positions
-        gradients = np.broadcast_to(means, activations.shape)
+        at_each_position = gradient[:, None, None] / np.float32(height * width)  # (K, 1, 1)
+        gradients = np.broadcast_to(at_each_position, activations.shape)
         return Evidence(Outputs(logits, features), target, activations, gradients)
 
 
