@@ -56,13 +56,9 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
             pass  # onnxruntime is missing, or model.onnx is damaged or from other weights
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-    return MobileNetV3Cifar.from_pretrained(
-        name,
-        revision=arguments.revision,
-        token=arguments.token,
-        local_files_only=arguments.local_files_only,
-        device=arguments.device,
-    )
+    options = ("revision", "token", "local_files_only", "device")
+    given = {option: getattr(arguments, option) for option in options}
+    return MobileNetV3Cifar.from_pretrained(name, **given)
 
 
 def variants(arguments: Namespace) -> int:

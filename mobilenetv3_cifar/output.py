@@ -18,7 +18,6 @@ from mobilenetv3_cifar.errors import escape
 Answers = Iterable[tuple[str, Prediction]]  # the path as given, and the prediction for that image
 
 FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a formula in a spreadsheet
-COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
 def make_encodable() -> None:
@@ -47,7 +46,7 @@ def print_table(answers: Answers) -> None:
 
 def print_csv(answers: Answers) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(["path", "rank", "label", "probability", "ood_score", "probably_none"])
     for path, prediction in answers:
         cell = printable(path)
         if cell.startswith(FORMULA) and cell != "-":
