@@ -127,9 +127,13 @@ class MobileNetV3Cifar(Pretrained, Classifier):
     def run(self, squares: list[Image.Image]) -> Outputs:
         network = in_evaluation_mode(self)
         inputs = to_batch(network, squares)
-        with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
-            features = network.forward_features(inputs)
-            return to_outputs(network.forward_head(features), features)
+        try:
+            with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
+                features = network.forward_features(inputs)
+                return to_outputs(network.forward_head(features), features)
+        except RuntimeError:
+            self.check_layers()  # if a layer was replaced, raises an error that names it
+            raise
 
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
         network = in_evaluation_mode(self, differentiable=True)
