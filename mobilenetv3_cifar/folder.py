@@ -65,7 +65,8 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        # First refuse a file whose first 8 bytes are too large to be safetensors' header length.
+        # The first 8 bytes are the header's length. This check comes before the check of the hash,
+        # because its message is more specific.
         if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
             start = next(start for start in NOT_WEIGHTS if content.startswith(start))
             raise ValueError(NOT_WEIGHTS[start])
@@ -122,12 +123,13 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
     """Tensors on any device -> the content of a weights file; equal tensors give equal bytes."""
     try:
+        packed = {}
         for name, tensor in tensors.items():
             if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
                 raise ValueError(
                     f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
                 )
-        packed = {name: pack(tensor.detach().cpu()) for name, tensor in tensors.items()}
+            packed[name] = pack(tensor.detach().cpu())
         check_finite(packed)
         return save(packed, metadata={"format": "pt"})
     except ValueError as error:
@@ -154,15 +156,11 @@ def decode_weights(content: bytes) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
-    widened = {name: widen(tensor) for name, tensor in tensors.items()}
-    check_finite(widened)  # float32 is checked several times faster than float16
-    return widened
-
-
-def widen(tensor: Tensor) -> Tensor:
-    """Convert float16 to float32 with numpy: torch's threads block each other on busy machines."""
-    half = tensor.dtype == torch.float16
-    return torch.from_numpy(tensor.numpy().astype(np.float32)) if half else tensor
+        if tensor.dtype == torch.float16:
+            # Numpy converts it, because torch's threads block each other on busy machines.
+            tensors[name] = torch.from_numpy(tensor.numpy().astype(np.float32))
+    check_finite(tensors)  # float32 is checked several times faster than float16
+    return tensors
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:

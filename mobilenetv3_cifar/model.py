@@ -49,8 +49,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         std: standard deviations of red, green and blue, by which the difference is divided.
         temperature: `predict` divides the logits by it before the softmax; 1 has no effect.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
-            probability) or "energy". A higher score means that the image more likely shows one of
-            the classes.
+            probability) or "energy" (see `ood.score`).
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
             none of the classes. With None, no image is flagged.
 
