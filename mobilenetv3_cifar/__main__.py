@@ -1,12 +1,21 @@
-"""Run the command-line program. An expected error ends it with one line and a non-zero status.
+"""The command line. An expected error ends it with one line and a non-zero status.
 
-python -m mobilenetv3_cifar --help
+python -m mobilenetv3_cifar predict photos/ --top-k 3
 """
 
+import argparse
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from mobilenetv3_cifar import __version__
 from mobilenetv3_cifar.errors import MobileNetV3CifarError, escape
+
+DESCRIPTION = "List the shipped variants, classify images, show activation maps, export."
+VARIANT = "a shipped variant, a folder, or owner/name on the Hub; default: the best shipped"
+OUTPUT = "the file to write, or a folder if PATH is one; default: overlay.png, or overlays"
 
 
 def main() -> None:
@@ -37,13 +46,66 @@ def main() -> None:
 
 
 def run() -> int:
-    # These imports are here so that `main` also handles Ctrl-C during the imports.
-    from mobilenetv3_cifar.cli import make_parser
+    # This import is here so that `main` also handles Ctrl-C during the import.
     from mobilenetv3_cifar.output import make_encodable
 
     make_encodable()
     arguments = make_parser().parse_args()
     return arguments.run(arguments)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    from mobilenetv3_cifar import commands
+    from mobilenetv3_cifar.explanation import METHODS
+    from mobilenetv3_cifar.output import FORMATS
+
+    program = Path(sys.argv[0]).name
+    if program == "__main__.py":
+        program = "python -m mobilenetv3_cifar"
+    parser = argparse.ArgumentParser(prog=program, description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"mobilenetv3-cifar {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    network = argparse.ArgumentParser(add_help=False)
+    option: Callable[..., Any] = network.add_argument
+    option("--variant", metavar="NAME", help=VARIANT)
+    option("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
+    option("--revision", help="a branch, tag or commit of the Hub repository")
+    option("--token", help="access token; default: the one of `hf auth login`")
+    option("--local-files-only", action="store_true", help="use only the cache, never go online")
+
+    batches, as_json = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    size_help = "images in one pass of the network; default: 64"
+    batches.add_argument("--batch-size", type=int, default=64, help=size_help)
+    as_json.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    def add(name: str, summary: str, *parents: argparse.ArgumentParser) -> Callable[..., Any]:
+        command = subparsers.add_parser(name, parents=parents, help=summary)
+        command.set_defaults(run=getattr(commands, name))
+        return command.add_argument
+
+    add("variants", "list the shipped variants, best first", as_json)
+
+    option = add("predict", "classify images", network, batches)
+    option("paths", nargs="+", type=Path, metavar="PATH", help="a file, a folder, or - for stdin")
+    option("--top-k", type=int, default=3, help="labels per image; default: 3")
+    option("--format", choices=FORMATS, default="table")
+
+    option = add("evaluate", "accuracy on folders named after labels", network, batches, as_json)
+    option("folder", type=Path, metavar="FOLDER", help="such as FOLDER/cat/1.png")
+
+    option = add("explain", "write images under their activation maps", network)
+    option("path", type=Path, metavar="PATH", help="an image or a folder of images")
+    option("--method", choices=METHODS, default="gradcam")
+    option("--target", help="a label, or its index; default: the predicted one")
+    option("--layer", help="a feature map, such as features (the default)")
+    option("--output", type=Path, help=OUTPUT)
+
+    option = add("export", "write the network as ONNX", network)
+    option("--output", type=Path, required=True, metavar="MODEL.onnx")
+    images = "8-bit integers, calibrated on this folder of a few hundred images"
+    option("--int8", type=Path, metavar="FOLDER", help=images)
+    return parser
 
 
 if __name__ == "__main__":

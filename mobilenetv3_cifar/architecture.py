@@ -6,6 +6,7 @@ https://arxiv.org/abs/1905.02244), as implemented in torchvision. Modules map te
 to (N, C', H', W'), where N is the batch size, C the channels, H the height and W the width.
 """
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -177,7 +178,7 @@ class Bottleneck(nn.Sequential):
     """
 
     def __init__(self, row: Row, style: Style) -> None:
-        parts: dict[str, nn.Module] = {}
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
         if style.expand_always or row.expanded != row.inputs:
             parts["expand"] = conv(row.inputs, row.expanded, 1)
             parts["expand_norm"] = norm(row.expanded, style)
@@ -193,12 +194,10 @@ class Bottleneck(nn.Sequential):
         parts["project_norm"] = norm(row.outputs, style)
         if style.activate_projection:
             parts["project_activation"] = row.activation()
-        super().__init__()
-        for name, part in parts.items():
-            self.add_module(name, part)
+        super().__init__(parts)
         self.residual = row.stride == 1 and row.inputs == row.outputs
         if self.residual and style.zero_init:
-            nn.init.zeros_(self.get_submodule("project_norm").weight)  # type: ignore[arg-type]
+            nn.init.zeros_(parts["project_norm"].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         out = super().forward(x)
@@ -220,17 +219,18 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
     h and w are H and W divided by the product of all strides, which is 32, or 8 for "cifar32".
     """
     stem = layout.rows[0].inputs
-    features = nn.Sequential()
-    features.add_module("stem", conv(3, stem, 3, layout.stem_stride, bias=style.stem_bias))
-    features.add_module("stem_norm", norm(stem, style))
-    features.add_module("stem_activation", HS())
-    features.add_module("blocks", nn.Sequential(*(Bottleneck(row, style) for row in layout.rows)))
-    features.add_module("last", conv(layout.rows[-1].outputs, layout.last, 1))
-    features.add_module("last_norm", norm(layout.last, style))
-    features.add_module("last_activation", HS())
+    features = OrderedDict[str, nn.Module](
+        stem=conv(3, stem, 3, layout.stem_stride, bias=style.stem_bias),
+        stem_norm=norm(stem, style),
+        stem_activation=HS(),
+        blocks=nn.Sequential(*(Bottleneck(row, style) for row in layout.rows)),
+        last=conv(layout.rows[-1].outputs, layout.last, 1),
+        last_norm=norm(layout.last, style),
+        last_activation=HS(),
+    )
     if layout.last_se:
-        features.add_module("last_se", SqueezeExcite(layout.last, style))
-    return features
+        features["last_se"] = SqueezeExcite(layout.last, style)
+    return nn.Sequential(features)
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
@@ -238,11 +238,6 @@ def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequentia
 
     The report (listing 9) and the paper have a hidden layer. "cifar32" has only an output layer.
     """
-    if layout.hidden is None:
-        return nn.Sequential(nn.Dropout(dropout), conv(layout.last, num_classes, 1, bias=True))
-    return nn.Sequential(
-        conv(layout.last, layout.hidden, 1, bias=True),
-        HS(),
-        nn.Dropout(dropout),
-        conv(layout.hidden, num_classes, 1, bias=True),
-    )
+    hidden = [] if layout.hidden is None else [conv(layout.last, layout.hidden, 1, bias=True), HS()]
+    last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
+    return nn.Sequential(*hidden, nn.Dropout(dropout), last)

@@ -47,9 +47,8 @@ def read_card(folder: Path) -> str:
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, YAMLError) as error:
-        raise ModelFolderError(
-            f"{path} is refused, its metadata is invalid: {printable(str(error), 300)}"
-        ) from error
+        cause = printable(str(error), 300)
+        raise ModelFolderError(f"{path} is refused, its metadata is invalid: {cause}") from error
     return text
 
 

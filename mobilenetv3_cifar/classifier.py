@@ -15,8 +15,7 @@ from PIL import Image
 from mobilenetv3_cifar import ood
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.errors import ImageError
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput, is_batch
+from mobilenetv3_cifar.images import ImageInput, is_batch, open_image
 from mobilenetv3_cifar.preprocessing import ImageTransform, Resize, to_square
 
 Item = TypeVar("Item")
@@ -115,17 +114,17 @@ class Classifier:
             ImageTypeError: an object is not an image; the error is also a TypeError.
             ValueError: top_k or batch_size is below 1.
         """
-        check_counts(top_k, batch_size)
-        if not is_batch(images):
-            return self.label(self.run([open_square(images, self.square_size)]), top_k)[0]
+        several = is_batch(images)
         predictions: list[Prediction] = []
-        for index, result in enumerate(self.predict_each(images, top_k, batch_size)):
+        results = self.predict_each(images if several else [images], top_k, batch_size)
+        for index, result in enumerate(results):
             if isinstance(result, ImageError):
-                result.args = (f"images[{index}]: {result}",)
-                result.index, result.predictions = index, predictions
+                if several:
+                    result.args = (f"images[{index}]: {result}",)
+                    result.index, result.predictions = index, predictions
                 raise result
             predictions.append(result)
-        return predictions
+        return predictions if several else predictions[0]
 
     def predict_each(
         self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
@@ -143,35 +142,26 @@ class Classifier:
                 yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction for each row of `outputs`.
-
-        Raises:
-            ValueError: the number of logits differs from the config's number of classes, or a
-                logit is not finite.
-        """
-        check_logits(outputs.logits, self.config.num_classes)
-        probabilities = to_probabilities(outputs.logits, self.config.temperature)
-        config = self.config
-        scores = ood.score(np, config.ood_score, outputs.logits, config.temperature).tolist()
-        threshold, labels = config.ood_threshold, config.labels
-        return [
-            Prediction(
-                dict(sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])[:top_k]),
-                score,
-                threshold is not None and score < threshold,
+        """The prediction for each row of `outputs`."""
+        config, logits = self.config, outputs.logits
+        if logits.shape[1] != config.num_classes:
+            raise ValueError(
+                f"the network gives {logits.shape[1]} logits, but its config has "
+                f"{config.num_classes} classes: change the classes with reset_classifier"
             )
-            for row, score in zip(probabilities.tolist(), scores, strict=True)
-        ]
-
-
-def check_logits(logits: np.ndarray, num_classes: int) -> None:
-    if logits.shape[1] != num_classes:
-        raise ValueError(
-            f"the network gives {logits.shape[1]} logits, but its config has {num_classes} "
-            "classes: change the classes with reset_classifier"
-        )
-    if not np.isfinite(logits).all():
-        raise ValueError("the network's logits are not finite: its weights are damaged or diverged")
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                "the network's logits are not finite: its weights are damaged or diverged"
+            )
+        powers = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(config.temperature))
+        probabilities = powers / powers.sum(1, keepdims=True)
+        scores = ood.score(np, config.ood_score, logits, config.temperature)
+        predictions = []
+        for row, score in zip(probabilities.tolist(), scores.tolist(), strict=True):
+            ranked = sorted(zip(config.labels, row, strict=True), key=lambda pair: -pair[1])
+            flagged = config.ood_threshold is not None and score < config.ood_threshold
+            predictions.append(Prediction(dict(ranked[:top_k]), score, flagged))
+        return predictions
 
 
 def check_counts(top_k: int | None, batch_size: int) -> None:
@@ -189,12 +179,6 @@ def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:
 def open_square(image: ImageInput, size: int) -> Image.Image:
     """Open an image and resize it to `size` x `size` pixels."""
     return to_square(open_image(image, limits=None), size)
-
-
-def to_probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Logits (..., C) -> probabilities (..., C): the softmax of logits / temperature."""
-    powers = np.exp((logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

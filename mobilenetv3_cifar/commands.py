@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,12 @@ from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFolderError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 from mobilenetv3_cifar.output import FORMATS, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
 LONG_WORK = 100  # the smallest number of images for which a progress bar is shown
-STDIN = Path("-")
 
 
 class Refused:
@@ -58,31 +56,26 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
             pass  # onnxruntime is missing, or model.onnx is damaged or from other weights
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
-    return MobileNetV3Cifar.from_pretrained(
-        name,
-        revision=arguments.revision,
-        token=arguments.token,
-        local_files_only=arguments.local_files_only,
-        device=arguments.device,
-    )
+    options = ("revision", "token", "local_files_only", "device")
+    given = {option: getattr(arguments, option) for option in options}
+    return MobileNetV3Cifar.from_pretrained(name, **given)
 
 
 def variants(arguments: Namespace) -> int:
+    shipped = list_variants()
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(variant) for variant in list_variants()], indent=2))
+        print(json.dumps([dataclasses.asdict(variant) for variant in shipped], indent=2))
         return 0
     print_rows(
-        [
-            {
-                "name": variant.name,
-                "validation": f"{variant.accuracy:.2%}",
-                "test": f"{variant.test_accuracy:.2%}",
-                "parameters": f"{variant.parameters:,}",
-                "MACs": f"{variant.macs / 1e6:.1f} M",
-                "weights": f"{variant.bytes / 1e6:.1f} MB",
-            }
-            for variant in list_variants()
-        ]
+        {
+            "name": variant.name,
+            "validation": f"{variant.accuracy:.2%}",
+            "test": f"{variant.test_accuracy:.2%}",
+            "parameters": f"{variant.parameters:,}",
+            "MACs": f"{variant.macs / 1e6:.1f} M",
+            "weights": f"{variant.bytes / 1e6:.1f} MB",
+        }
+        for variant in shipped
     )
     return 0
 
@@ -106,12 +99,15 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
     return files
 
 
+def source_of(path: Path) -> ImageInput:
+    return sys.stdin.buffer if path == Path("-") else path
+
+
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
     """Yield the path and the prediction of each readable image. Report the unreadable images."""
-    sources: Iterable[ImageInput] = (sys.stdin.buffer if file == STDIN else file for file in files)
-    results = model.predict_each(sources, top_k, batch_size)
+    results = model.predict_each(map(source_of, files), top_k, batch_size)
     # No progress bar is needed if predictions appear on a terminal, as they show the progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
@@ -151,10 +147,8 @@ def evaluate(arguments: Namespace) -> int:
         print(json.dumps({**overall, "probably_none": flagged, "per_class": per_class}, indent=2))
     else:
         print_rows(
-            [
-                {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
-                for label, row in {**per_class, "all": overall}.items()
-            ]
+            {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
+            for label, row in {**per_class, "all": overall}.items()
         )
         print(f"{flagged} of {len(results)} flagged as probably none of the classes")
     return refused.status
@@ -183,8 +177,7 @@ def explain(arguments: Namespace) -> int:
 
 
 def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespace) -> None:
-    source = sys.stdin.buffer if path == STDIN else path
-    image, target = open_image(source, limits=None), arguments.target
+    image, target = open_image(source_of(path), limits=None), arguments.target
     if target is not None and target not in model.config.labels and target.isdecimal():
         target = int(target)
     found = explanation.explain(model, image, arguments.method, target, arguments.layer)

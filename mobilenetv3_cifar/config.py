@@ -8,15 +8,14 @@ import hashlib
 import json
 import math
 import re
-import reprlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 from mobilenetv3_cifar.files import read_file
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from mobilenetv3_cifar.variants import CONFIG_FILE
 
 Size = Literal["small", "large"]
@@ -38,8 +37,7 @@ def is_whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and is_number(value, low, high)
 
 
-def is_channels(value: Any, low: float) -> bool:
-    """Whether `value` is three numbers from `low` to 1, for red, green and blue."""
+def are_channels(value: Any, low: float) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(is_number(v, low, 1) for v in value)
 
 
@@ -65,8 +63,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "labels": ("different printable texts, one per class", are_labels),
     "image_size": ("a whole number from 32 to 512", lambda value: is_whole(value, 32, 512)),
-    "mean": ("three numbers from 0 to 1", lambda value: is_channels(value, 0)),
-    "std": ("three numbers above 0, at most 1", lambda value: is_channels(value, math.ulp(0))),
+    "mean": ("three numbers from 0 to 1", lambda value: are_channels(value, 0)),
+    "std": ("three numbers above 0, at most 1", lambda value: are_channels(value, math.ulp(0))),
     "temperature": (
         f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
         lambda value: is_number(value, MIN_TEMPERATURE, MAX_TEMPERATURE),
@@ -86,8 +84,7 @@ def require(name: str, value: Any) -> None:
     """If the value of a setting is not valid, raise a ValueError that names the setting."""
     rule, holds = RULES[name]
     if not holds(value):
-        # The value may be megabytes long, so `reprlib` shortens it.
-        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
+        raise ValueError(f"{name} must be {rule}, not {quote(value)}")
 
 
 def plain(value: Any) -> Any:
@@ -123,12 +120,10 @@ class Settings:
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Index -> label."""
         return dict(enumerate(self.labels))
 
     @property
     def label2id(self) -> dict[str, int]:
-        """Label -> index."""
         return {label: index for index, label in enumerate(self.labels)}
 
 
@@ -136,8 +131,8 @@ class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
     transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
-    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but the fields
-    of the dataclass stay frozen.
+    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but its fields
+    stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,15 +140,6 @@ class Config(Settings):
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-
-
-def fill_labels(labels: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """Return `labels` or, if None, CIFAR-10's if there are ten classes, else "class 0" etc."""
-    if labels is not None:
-        names = plain(labels)
-        require("labels", names)
-        return names
-    return LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
 
 
 def numbered_labels(num_classes: int) -> tuple[str, ...]:

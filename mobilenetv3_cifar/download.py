@@ -14,19 +14,10 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
+from mobilenetv3_cifar import hub
 from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import ModelFolder, read_folder
-from mobilenetv3_cifar.hub import (
-    COMMIT,
-    check_revision,
-    check_token,
-    hub_answers,
-    hub_errors,
-    in_time,
-    is_repo_id,
-    require_hub,
-)
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4
@@ -47,14 +38,13 @@ def open_model(
         if revision is not None:
             raise ValueError(f"revision is for repositories on the Hub; {folder} has none")
         return read_folder(folder)
-    if not isinstance(name, str) or not is_repo_id(name):
+    if not isinstance(name, str) or not hub.is_repo_id(name):
         return read_folder(get_variant(os.fspath(name)).folder)  # always raises VariantError
     if revision is not None:
-        check_revision(revision)
-    check_token(token)
+        hub.check_revision(revision)
+    hub.check_token(token)
     cache = Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir).expanduser()
-    found = load(name, revision, cache, token, local_files_only)
-    return found._replace(repository=name)
+    return load(name, revision, cache, token, local_files_only)._replace(repository=name)
 
 
 def load(
@@ -68,8 +58,8 @@ def load(
     if local and not cached:
         raise HubError(f"{name} is not in the cache: load it once without local_files_only")
     local |= cached and constants.HF_HUB_OFFLINE
-    fixed = COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit never changes
-    if cached and not (local or fixed or hub_answers(SECONDS_TO_ANSWER_IF_CACHED)):
+    fixed = hub.COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit never changes
+    if cached and not (local or fixed or hub.hub_answers(SECONDS_TO_ANSWER_IF_CACHED)):
         logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         local = True
 
@@ -81,11 +71,11 @@ def load(
         download(WEIGHTS_FILE, revision=folder.name)  # the folder's name is the commit
         return read_folder(folder)
 
-    with hub_errors(f"loading {name} from the Hub"):
+    with hub.hub_errors(f"loading {name} from the Hub"):
         if not cached:
-            require_hub()
+            hub.require_hub()
         try:
-            return fetch(cache) if local else in_time(lambda: fetch(cache))
+            return fetch(cache) if local else hub.in_time(lambda: fetch(cache))
         except RemoteEntryNotFoundError as error:
             raise ModelFolderError(
                 f"{CONFIG_FILE} or {WEIGHTS_FILE} is missing in {name}; every model has both"
@@ -94,13 +84,13 @@ def load(
             if local:
                 raise
             logger.warning("%s; it is downloaded again", error)
-            return in_time(lambda: fetch(cache, force=True))
+            return hub.in_time(lambda: fetch(cache, force=True))
         except OSError as error:
             if error.errno is None:  # the error is from the HTTP client, not from the disk
                 raise
             logger.warning("%s cannot be written (%s): not cached", cache, error.strerror)
             with tempfile.TemporaryDirectory() as temporary:
-                return in_time(lambda: fetch(Path(temporary)))
+                return hub.in_time(lambda: fetch(Path(temporary)))
 
 
 def complete_snapshot(
@@ -114,6 +104,4 @@ def complete_snapshot(
             if wanted(path):
                 hf_hub_download(repo_id, path, revision=commit, cache_dir=cache, token=token)
 
-    with hub_errors(f"loading the card and figures of {repo_id}"):
-        require_hub()
-        in_time(fetch)
+    hub.ask(f"loading the card and figures of {repo_id}", fetch)

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 from mobilenetv3_cifar.preprocessing import to_square
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
@@ -92,7 +91,7 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Sum the channels, each weighted by the mean of its gradients."""
-    return weighted(activations, gradients.mean(axis=(1, 2)))
+    return np.einsum("khw,k->hw", activations, gradients.mean(axis=(1, 2)))
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -103,7 +102,8 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
     sums = activations.sum(axis=(1, 2), keepdims=True)
     below = 2 * gradients**2 + sums * gradients**3 + 1e-6
     shares = np.where(gradients != 0, gradients**2 / below, 0)
-    return weighted(activations, (gradients.clip(min=0) * shares).sum(axis=(1, 2)))
+    weights = (gradients.clip(min=0) * shares).sum(axis=(1, 2))
+    return np.einsum("khw,k->hw", activations, weights)
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -130,10 +130,6 @@ def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     if projected @ places.sum(axis=1) < 0:
         projected = -projected
     return projected.reshape(height, width)
-
-
-def weighted(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.einsum("khw,k->hw", activations, weights)
 
 
 class CamMethod(NamedTuple):

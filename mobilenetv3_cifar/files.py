@@ -10,23 +10,20 @@ from pathlib import Path
 def read_file(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 
-    FIFOs and devices are refused, because reading from them might never end.
+    FIFOs and devices are refused, because reading from them might never end. O_NONBLOCK, which
+    Windows lacks, opens a FIFO without waiting for a writer.
 
     Raises:
         OSError: the file is missing, unreadable, too large, or not a regular file.
     """
-    with open(path, "rb", opener=open_without_waiting) as file:
+    flag = getattr(os, "O_NONBLOCK", 0)
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | flag)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return content
-
-
-def open_without_waiting(path: str, flags: int) -> int:
-    """Open a file, without waiting for a writer if it is a FIFO. Windows lacks O_NONBLOCK."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:

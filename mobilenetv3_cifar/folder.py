@@ -3,6 +3,10 @@
 The config contains the SHA-256 of the weights and is written last. After an interrupted save, the
 folder contains the old model, the new model, or new weights with the old config. Such a mixture is
 refused, because the hash does not match. A new folder is created by one atomic rename.
+
+A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
+read as float32. Reading a folder and writing it again gives the same bytes. The library safetensors
+accepts headers of 100 MB and values that are not finite. This module refuses both.
 """
 
 import os
@@ -10,9 +14,12 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from mobilenetv3_cifar import weights
 from mobilenetv3_cifar.config import (
     MAX_CONFIG_BYTES,
     Config,
@@ -22,11 +29,20 @@ from mobilenetv3_cifar.config import (
     read_config,
     read_content,
 )
-from mobilenetv3_cifar.errors import ModelFolderError
+from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 from mobilenetv3_cifar.files import partial_of, replace_files
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE
 
-MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: weights.MAX_BYTES}
+# The limit for weights is generous: the largest network's file has 17 MB.
+MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: 64 * 2**20}
+MAX_HEADER_BYTES = 2**20
+NOT_WEIGHTS = {
+    b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
+    b"<": "an HTML page, not weights",
+    b"PK": "a zip archive (a PyTorch checkpoint?), not safetensors; pickles are never opened",
+    b"\x80": "a pickle, not safetensors; pickles are never opened",
+    b"": "not safetensors: its first 8 bytes are not the length of a header",
+}
 
 
 class ModelFolder(NamedTuple):
@@ -40,9 +56,8 @@ class ModelFolder(NamedTuple):
 
 def read_folder(folder: Path) -> ModelFolder:
     """Read and check a model folder. A ModelFolderError names the refused file and the reason."""
-    return decode_folder(
-        folder, {name: read_content(folder / name, MAX_BYTES[name]) for name in MAX_BYTES}
-    )
+    contents = {name: read_content(folder / name, limit) for name, limit in MAX_BYTES.items()}
+    return decode_folder(folder, contents)
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
@@ -50,10 +65,14 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        weights.check_kind(content)  # before the hash check, whose message is less specific
+        # The first 8 bytes are the header's length. This check comes before the check of the hash,
+        # because its message is more specific.
+        if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
+            start = next(start for start in NOT_WEIGHTS if content.startswith(start))
+            raise ValueError(NOT_WEIGHTS[start])
         if digest(content) != sha256:
             raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
-        return ModelFolder(folder, config, weights.decode(content))
+        return ModelFolder(folder, config, decode_weights(content))
     except ValueError as error:
         raise ModelFolderError(f"{folder / WEIGHTS_FILE} is refused: {error}") from error
 
@@ -102,7 +121,76 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors on any device -> the content of a weights file; equal tensors give equal bytes."""
     try:
-        return weights.encode(tensors)
+        packed = {}
+        for name, tensor in tensors.items():
+            if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
+                raise ValueError(
+                    f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
+                )
+            packed[name] = pack(tensor.detach().cpu())
+        check_finite(packed)
+        return save(packed, metadata={"format": "pt"})
     except ValueError as error:
         raise ModelFolderError(f"these weights cannot be saved: {error}") from error
+
+
+def pack(tensor: Tensor) -> Tensor:
+    """Convert to float16 if that is lossless, else to float32. Integer counters stay unchanged."""
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    exact = tensor.float().contiguous()
+    half = exact.half()
+    return half if torch.equal(half.float(), exact) else exact
+
+
+def decode_weights(content: bytes) -> dict[str, Tensor]:
+    """The content of a weights file -> tensors on the CPU: float32, and int64 for counters."""
+    try:
+        tensors = load(content)
+    # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
+    # it raises TypeError, OverflowError or RuntimeError.
+    except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
+            raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
+        if tensor.dtype == torch.float16:
+            # Numpy converts it, because torch's threads block each other on busy machines.
+            tensors[name] = torch.from_numpy(tensor.numpy().astype(np.float32))
+    check_finite(tensors)  # float32 is checked several times faster than float16
+    return tensors
+
+
+def check_finite(tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor.numpy()).all():
+            raise ValueError(f"tensor {quote(name)} has a value that is not finite")
+
+
+def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
+    """Raise ModelFolderError if names, shapes or dtypes of `tensors` are not as in `expected`.
+
+    The message starts with `refused`. All floating-point dtypes count as equal, because decoded
+    tensors are always float32, while the network may be in half precision.
+    """
+    given, wanted = (
+        {name: describe(tensor) for name, tensor in each.items()} for each in (tensors, expected)
+    )
+    check_same("tensor", given, wanted, refused)
+
+
+def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
+    """Like `check_fit`, but for descriptions of a network's parts of one kind."""
+    for name in sorted(wanted.keys() | given.keys()):
+        found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
+        if found != expected:
+            raise ModelFolderError(f"{refused}: {kind} {quote(name)} is {found}, not {expected}")
+
+
+def describe(tensor: Tensor) -> str:
+    if not isinstance(tensor, Tensor):  # an entry of a quantized layer
+        return type(tensor).__name__
+    kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
+    return f"{kind} {tuple(tensor.shape)}"

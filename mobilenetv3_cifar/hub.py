@@ -57,15 +57,13 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits on the size, time and rate of one load or push. `in_time` sets `deadline`."""
+    """Limits on the bytes, seconds and bytes per second of one load or push; 0 is the default."""
 
-    def __init__(
-        self, size: int | None = None, seconds: float | None = None, rate: float = 0.0
-    ) -> None:
+    def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
         self.limit = self.bytes = size or MAX_BYTES
         self.seconds = seconds or SECONDS
         self.rate = rate
-        self.begun, self.deadline = time.monotonic(), math.inf
+        self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
         self.bytes -= size
@@ -108,7 +106,7 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """Wrap a stream to count its bytes. The HTTP client needs a subclass of the stream's type."""
+    """A stream that spends the budget. The HTTP client needs a subclass of the stream's type."""
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -173,6 +171,13 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
         if time.monotonic() > deadline:
             raise HubError(TOO_SLOW)
     return future.result()
+
+
+def ask(doing: str, work: Callable[[], T]) -> T:
+    """Run `work`, which sends requests to the Hub, with all limits and error messages."""
+    with hub_errors(doing):
+        require_hub()
+        return in_time(work)
 
 
 def hub_answers(seconds: float) -> bool:

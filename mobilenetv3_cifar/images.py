@@ -1,5 +1,6 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
+This module does not import torch, because no object can be a tensor until other code imports torch.
 Size and shape are checked against `Limits` before any pixel is decoded. A malicious file can still
 take a long time to decode, so a server should open uploads in a process with resource limits.
 Colour profiles are not applied, because CIFAR-10 images have none.
@@ -8,16 +9,26 @@ Colour profiles are not applied, because CIFAR-10 images have none.
 import io
 import os
 import re
-import struct
+import sys
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mobilenetv3_cifar.avif import coded_pixels
 from mobilenetv3_cifar.errors import ImageError, ImageTypeError
-from mobilenetv3_cifar.inputs import ImageInput, from_array, from_tensor, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The types that an image may have. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or
+# (H, W, 3). Tensors may also have the shape (1, H, W) or (3, H, W).
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+    " | Image.Image | np.ndarray | Tensor"
+)
 
 
 class Limits(NamedTuple):
@@ -33,20 +44,6 @@ UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 
-# Exceptions that Pillow's decoders raise on damaged files.
-DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-)
-TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -72,19 +69,70 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
             the reason.
         ImageTypeError: the type, dtype or shape is not supported. This error is also a TypeError.
     """
-    name = "the image"
+    name, data = "the image", b""
     if isinstance(source, Image.Image):
         image = source
-    elif isinstance(source, np.ndarray):
+    elif isinstance(source, np.ndarray) or is_tensor(source):
         image = from_array(source)
-    elif is_tensor(source):
-        image = from_tensor(source)
     else:
         if isinstance(source, str | os.PathLike):
             name = repr(os.path.basename(os.fsdecode(source))[-80:])
-        image = read_header(read_bytes(source, name, limits), name, limits)
-    check_size(image.size, name, limits)
-    return decode(image, name)
+        data = read_bytes(source, name, limits)
+    try:
+        if data:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads only the header
+        check_size(image, data, name, limits)
+        return decode(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_many_pixels(name, limits) from error
+    except Exception as error:  # on damaged files, Pillow's decoders raise errors of many types
+        raise damaged(name) from error
+
+
+def is_batch(images: object) -> bool:
+    """Whether the argument is several images, such as a list or a 4-D array, rather than one."""
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        return images.ndim == 4
+    single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
+    if isinstance(images, single) or hasattr(images, "read"):
+        return False
+    if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
+        return True
+    raise ImageTypeError(
+        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
+        f"tensor) or a list of images, not {type(images).__name__}"
+    )
+
+
+def is_tensor(source: object) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")  # if torch is not imported, no object can be a tensor
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def from_array(source: "np.ndarray | Tensor") -> Image.Image:
+    """Convert a uint8 array or tensor to a PIL image: (H, W, 3) is RGB, (H, W) and (H, W, 1) grey.
+
+    A tensor may also have the shape (1, H, W) or (3, H, W).
+    """
+    array: Any = source
+    is_uint8 = str(source.dtype).removeprefix("torch.") == "uint8"
+    if is_uint8 and is_tensor(source):
+        array = source.cpu().numpy()
+        if array.ndim == 3 and len(array) in (1, 3):
+            array = array.transpose(1, 2, 0)
+    if not is_uint8 or array.ndim < 2 or array.shape[2:] not in ((), (1,), (3,)):
+        raise ImageTypeError(
+            "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape "
+            f"(3, H, W), not {source.dtype} of shape {tuple(source.shape)}"
+        )
+    if 0 in array.shape:
+        raise ImageError("the image has no pixels")
+    return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
@@ -128,43 +176,28 @@ def read_path(path: str, name: str, size: int) -> bytes:
         raise ImageError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def read_header(data: bytes, name: str, limits: Limits | None) -> Image.Image:
-    """Open the image and check its header, without decoding any pixel."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        coded = coded_pixels(data) if limits is not None and image.format == "AVIF" else 0
-    except UnidentifiedImageError as error:
-        formats = ", ".join(FORMATS)
-        raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
-    except TOO_LARGE as error:
-        raise too_many_pixels(name, limits) from error
-    except DAMAGED as error:
-        raise damaged(name) from error
-    if limits is not None and coded > limits.megapixels * 1_000_000:
-        raise too_many_pixels(name, limits)
-    return image
-
-
-def check_size(size: tuple[int, int], name: str, limits: Limits | None) -> None:
-    short, long = sorted(size)
+def check_size(image: Image.Image, data: bytes, name: str, limits: Limits | None) -> None:
+    """Refuse an image without pixels, or beyond the limits. `data` is the content of its file."""
+    short, long = sorted(image.size)
     if short < 1:
         raise ImageError(f"{name} has no pixels")
-    if limits is not None and short * long > limits.megapixels * 1_000_000:
+    if limits is None:
+        return
+    coded = coded_pixels(data) if data and image.format == "AVIF" else 0
+    if max(short * long, coded) > limits.megapixels * 1_000_000:
         raise too_many_pixels(name, limits)
-    if limits is not None and long > limits.aspect * short:
+    if long > limits.aspect * short:
         raise ImageError(
-            f"{name} is too narrow: {size[0]}x{size[1]} pixels, more than {limits.aspect} to 1"
+            f"{name} is too narrow: {image.width}x{image.height} pixels, more than "
+            f"{limits.aspect} to 1"
         )
 
 
-def decode(image: Image.Image, name: str) -> Image.Image:
+def decode(image: Image.Image) -> Image.Image:
     """Decode the image, convert it to RGB, and turn it upright according to its EXIF data."""
-    try:
-        image.load()
-        rgb = to_rgb(image)
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except DAMAGED as error:
-        raise damaged(name) from error
+    image.load()
+    rgb = to_rgb(image)
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
     rgb.info = {}  # drops the orientation, which would turn a saved copy again
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 

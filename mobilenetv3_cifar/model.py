@@ -1,19 +1,38 @@
-"""The network class `MobileNetV3Cifar`, which turns images into predictions."""
+"""The network class `MobileNetV3Cifar`, which turns images into predictions.
 
+The caller's settings (autocast, gradient modes, default dtype or device, training mode) do not
+change the results. Threads can share a network, because predictions and maps change nothing in it.
+"""
+
+import copy
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, STYLES, build_features, build_head
-from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, fill_labels, plain
-from mobilenetv3_cifar.inputs import ImageInput
-from mobilenetv3_cifar.prediction import TorchClassifier
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Resize
+from mobilenetv3_cifar.classifier import (
+    Classifier,
+    Evidence,
+    Outputs,
+    batches,
+    check_counts,
+    open_square,
+)
+from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
+from mobilenetv3_cifar.images import ImageInput, is_batch
+from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
 from mobilenetv3_cifar.pretrained import Pretrained
 
+# `layers` lists at most this many. Maps of earlier layers show edges and slow down EigenCAM.
+FINEST_LAYERS = 4
 
-class MobileNetV3Cifar(Pretrained, TorchClassifier):
+
+class MobileNetV3Cifar(Pretrained, Classifier):
     """MobileNetV3 for small images: normalised float32 (N, 3, H, W) -> logits (N, num_classes).
 
     Args:
@@ -30,8 +49,7 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         std: standard deviations of red, green and blue, by which the difference is divided.
         temperature: `predict` divides the logits by it before the softmax; 1 has no effect.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
-            probability) or "energy". A higher score means that the image more likely shows one of
-            the classes.
+            probability) or "energy" (see `ood.score`).
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
             none of the classes. With None, no image is flagged.
 
@@ -55,14 +73,17 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         ood_threshold: float | None = None,
     ) -> None:
         super().__init__()
-        default_size = 32 if blocks == "cifar32" else 224
+        if labels is None:
+            labels = LABELS if num_classes == len(LABELS) else numbered_labels(num_classes)
+        if image_size is None:
+            image_size = 32 if blocks == "cifar32" else 224
         self.config = Config(
             size=size,
             blocks=blocks,
             dropout=dropout,
             num_classes=num_classes,
-            labels=fill_labels(labels, num_classes),
-            image_size=default_size if image_size is None else image_size,
+            labels=plain(labels),
+            image_size=image_size,
             mean=plain(mean),
             std=plain(std),
             temperature=temperature,
@@ -102,6 +123,54 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
         """
         return self.transform(view or resize)(image)[None]
 
+    def run(self, squares: list[Image.Image]) -> Outputs:
+        network = in_evaluation_mode(self)
+        inputs = to_batch(network, squares)
+        try:
+            with torch.inference_mode(), torch.autocast(inputs.device.type, enabled=False):
+                features = network.forward_features(inputs)
+                return to_outputs(network.forward_head(features), features)
+        except RuntimeError:
+            self.check_layers()  # if a layer was replaced, raises an error that names it
+            raise
+
+    def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
+        network = in_evaluation_mode(self, differentiable=True)
+        before, after = split_at(network.features, layer)
+        inputs = to_batch(network, [square])
+        with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
+            with torch.no_grad():
+                start = before(inputs.clone())
+            with torch.enable_grad():  # autograd's graph begins at the layer
+                activations = start.requires_grad_()
+                features = after(activations)
+                logits = network.forward_head(features)
+                if target is None:
+                    target = int(logits.argmax())
+                # Unlike backward(), autograd.grad does not change the .grad of the parameters.
+                (gradients,) = torch.autograd.grad(logits[0, target], activations)
+        maps = (values[0].detach().float().cpu().numpy() for values in (activations, gradients))
+        return Evidence(to_outputs(logits, features), target, *maps)
+
+    def layers(self) -> list[str]:
+        pairs = itertools.pairwise(stages(self.features).items())
+        last = [name for (name, _), (_, following) in pairs if strided(following)]
+        return [*last, "features"][-FINEST_LAYERS:]
+
+    def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
+        """The pooled features before the head: (F,) for one image, (N, F) for a list.
+
+        F is num_features. The features are float32 and on the CPU. `images` may be anything that
+        `predict` accepts. The errors are those of `predict`.
+        """
+        check_counts(None, batch_size)
+        several = is_batch(images)
+        rows = [np.empty((0, self.num_features), np.float32)]
+        for group in batches(images if several else [images], batch_size):
+            rows.append(self.run([open_square(each, self.square_size) for each in group]).features)
+        features = torch.from_numpy(np.concatenate(rows))
+        return features if several else features[0]
+
     def get_classifier(self) -> nn.Module:
         """The last layer."""
         return self.head[-1]
@@ -127,3 +196,62 @@ class MobileNetV3Cifar(Pretrained, TorchClassifier):
             "first_conv": "features.stem",
             "classifier": f"head.{len(self.head) - 1}",
         }
+
+
+def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
+    """Convert logits (N, C) and features (N, F, h, w) to numpy arrays, and pool the features."""
+    pooled = features.mean(dim=(2, 3))
+    return Outputs(*(values.detach().float().cpu().numpy() for values in (logits, pooled)))
+
+
+def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
+    """Convert images to the network's input (N, 3, S, S), on its device and in its dtype."""
+    config = network.config
+    inputs = to_input(squares, config.mean, config.std)
+    # Use the channels-last memory layout, as in training.
+    return inputs.contiguous(memory_format=torch.channels_last).to(next(network.parameters()))
+
+
+def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) -> MobileNetV3Cifar:
+    """The model itself if all its modules are in evaluation mode, else a copy in evaluation mode.
+
+    If `differentiable`, the weights are float32 and were not created in inference mode.
+    """
+    weight = next(model.parameters())
+    usable = not any(part.training for part in model.modules())
+    if differentiable:
+        usable &= weight.dtype == torch.float32 and not weight.is_inference()
+    if usable:
+        return model
+    with torch.inference_mode(False):
+        network = evaluation_copy(model)
+        return network.float() if differentiable else network
+
+
+def evaluation_copy(model: MobileNetV3Cifar) -> MobileNetV3Cifar:
+    """A deep copy in evaluation mode, whose parameters require no gradients."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def stages(features: nn.Module) -> dict[str, nn.Module]:
+    """The steps of the feature extractor, by name. Each bottleneck is one step."""
+    steps: dict[str, nn.Module] = {}
+    for name, part in features.named_children():
+        if name == "blocks":
+            steps |= {f"features.blocks.{index}": block for index, block in part.named_children()}
+        else:
+            steps[f"features.{name}"] = part
+    return steps
+
+
+def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
+    """Split the feature extractor into two modules, after a layer that `layers` lists."""
+    if layer == "features":
+        return features, nn.Identity()
+    steps = stages(features)
+    end, parts = [*steps].index(layer) + 1, [*steps.values()]
+    return nn.Sequential(*parts[:end]), nn.Sequential(*parts[end:])
+
+
+def strided(stage: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) and max(part.stride) > 1 for part in stage.modules())

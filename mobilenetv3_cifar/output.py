@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from io import TextIOWrapper
 from typing import Any
 
@@ -18,7 +18,6 @@ from mobilenetv3_cifar.errors import escape
 Answers = Iterable[tuple[str, Prediction]]  # the path as given, and the prediction for that image
 
 FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a formula in a spreadsheet
-COLUMNS = ["path", "rank", "label", "probability", "ood_score", "probably_none"]
 
 
 def make_encodable() -> None:
@@ -47,38 +46,30 @@ def print_table(answers: Answers) -> None:
 
 def print_csv(answers: Answers) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(["path", "rank", "label", "probability", "ood_score", "probably_none"])
     for path, prediction in answers:
         cell = printable(path)
         if cell.startswith(FORMULA) and cell != "-":
             cell = f"./{cell}"
-        score = [prediction.ood_score, str(prediction.probably_none).lower()]
+        score, flag = prediction.ood_score, str(prediction.probably_none).lower()
         for rank, (label, value) in enumerate(prediction.items(), start=1):
             quoted = f"'{label}" if label.startswith(FORMULA) else label
-            writer.writerow([cell, rank, quoted, value, *score])
+            writer.writerow([cell, rank, quoted, value, score, flag])
 
 
 def print_jsonl(answers: Answers) -> None:
     for path, prediction in answers:
         ranked = [{"label": label, "probability": value} for label, value in prediction.items()]
-        row = {
-            "path": to_unicode(path),
-            "predictions": ranked,
-            "ood_score": prediction.ood_score,
-            "probably_none": prediction.probably_none,
-        }
-        print(json.dumps(row))
+        scores = {"ood_score": prediction.ood_score, "probably_none": prediction.probably_none}
+        print(json.dumps({"path": to_unicode(path), "predictions": ranked, **scores}))
 
 
-FORMATS: dict[str, Callable[[Answers], None]] = {
-    "table": print_table,
-    "csv": print_csv,
-    "jsonl": print_jsonl,
-}
+FORMATS = {"table": print_table, "csv": print_csv, "jsonl": print_jsonl}
 
 
-def print_rows(rows: list[dict[str, Any]]) -> None:
+def print_rows(rows: Iterable[dict[str, Any]]) -> None:
     """Print a table. The first column is left-aligned, and the other columns are right-aligned."""
+    rows = list(rows)
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for first, *others in texts:

@@ -13,24 +13,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.inputs import ImageInput
+from mobilenetv3_cifar.images import ImageInput, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LABELS = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
 # Means and standard deviations of RGB values in [0, 1]. The report's networks use ImageNet's, but
 # this project's "cifar32" networks use CIFAR-10's.
@@ -41,18 +29,15 @@ Resize = Literal["via_32", "direct"]
 FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
-def scale(image: Image.Image, size: int) -> Image.Image:
-    """Resize bilinearly to `size` x `size`. If the image gets smaller, Pillow averages pixels."""
-    return image.resize((size, size), Image.Resampling.BILINEAR)
-
-
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize an image to `size` x `size` pixels.
+    """Resize an image bilinearly to `size` x `size` pixels. Pillow averages if it gets smaller.
 
     "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as the report does in
     listing 11. For a 32x32 image, both give the same result.
     """
-    return scale(scale(image, NATIVE_SIZE) if check_resize(resize) == "via_32" else image, size)
+    for side in (NATIVE_SIZE, size) if check_resize(resize) == "via_32" else (size,):
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    return image
 
 
 def check_resize(resize: str) -> Resize:

@@ -1,5 +1,6 @@
 """Load, save and push a network, and replace its last layer for fine-tuning."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -12,12 +13,12 @@ from typing import Any, Self, TypedDict, Unpack
 import torch
 from torch import nn
 
-from mobilenetv3_cifar import download, push, weights
+from mobilenetv3_cifar import download, push
 from mobilenetv3_cifar.architecture import LAYOUTS, conv
 from mobilenetv3_cifar.card import CARD_FILE, plain_card, read_card
-from mobilenetv3_cifar.config import Config, fill_labels, numbered_labels
+from mobilenetv3_cifar.config import Config, numbered_labels, plain, require
 from mobilenetv3_cifar.errors import HubError, ModelFolderError, quote
-from mobilenetv3_cifar.folder import matches, write_folder
+from mobilenetv3_cifar.folder import check_fit, check_same, matches, write_folder
 from mobilenetv3_cifar.variants import shipped_folder
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Pretrained(nn.Module):
             fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
             with torch.device("meta"):  # allocates no memory and draws no random numbers
                 model = cls(**fields)
-            weights.check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
+            check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
             model.load_state_dict(found.tensors, strict=True, assign=True)
             model.folder, model.repository = found.path, found.repository
             if num_classes is not None or labels is not None:
@@ -100,11 +101,13 @@ class Pretrained(nn.Module):
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
         """If the network does not have these classes, replace its last layer and log a warning."""
-        names = None if labels is None else fill_labels(labels, 0)
-        count = len(names or ()) if num_classes is None else num_classes
-        if count == self.config.num_classes and names in (None, self.config.labels):
+        if labels is not None:
+            labels = plain(labels)
+            require("labels", labels)
+        count = len(labels or ()) if num_classes is None else num_classes
+        if count == self.config.num_classes and labels in (None, self.config.labels):
             return
-        self.reset_classifier(count, names)
+        self.reset_classifier(count, labels)
         logger.warning(
             "the last layer, head.%d, is new and untrained, for %d classes: train it before use",
             len(self.head) - 1,
@@ -119,11 +122,10 @@ class Pretrained(nn.Module):
         Args:
             labels: one name per class; by default "class 0", "class 1" and so on.
         """
-        names = numbered_labels(num_classes) if labels is None else fill_labels(labels, 0)
         self.config = dataclasses.replace(
             self.config,
             num_classes=num_classes,
-            labels=names,
+            labels=numbered_labels(num_classes) if labels is None else plain(labels),
             temperature=1.0,
             ood_score="confidence",
             ood_threshold=None,
@@ -156,13 +158,8 @@ class Pretrained(nn.Module):
             "this network's layers differ from its config (to change the classes, call "
             "reset_classifier)"
         )
-        weights.check_fit(self.state_dict(), original.state_dict(), refused)
-        layers, originals = describe_layers(self), describe_layers(original)
-        for name in [*originals, *layers]:
-            given = layers.get(name, "missing")
-            wanted = originals.get(name, "part of this network")
-            if given != wanted:
-                raise ModelFolderError(f"{refused}: {quote(name)} is {given}, not {wanted}")
+        check_fit(self.state_dict(), original.state_dict(), refused)
+        check_same("layer", describe_layers(self), describe_layers(original), refused)
 
     def push_to_hub(
         self,
@@ -210,19 +207,15 @@ class Pretrained(nn.Module):
 
         Without a folder, or if its card cannot be read, the card is "".
         """
-        origin = self.repository
-        card = ""
-        if self.folder is not None and self.folder.is_dir():
+        origin, card = self.repository, ""
+        if self.folder is not None:
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
-            try:
+            with contextlib.suppress(ModelFolderError, HubError):  # then the licence is unknown
                 if self.repository is not None:
-                    download.complete_snapshot(
-                        self.repository, self.folder, token, CARD_FILE.__eq__
-                    )
+                    is_card = CARD_FILE.__eq__
+                    download.complete_snapshot(self.repository, self.folder, token, is_card)
                 card = read_card(self.folder)
-            except (ModelFolderError, HubError):
-                pass  # without the origin's card, the licence is unknown
         return origin, card
 
 

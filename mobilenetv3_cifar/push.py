@@ -21,13 +21,7 @@ from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.folder import MAX_BYTES, read_folder
-from mobilenetv3_cifar.hub import (
-    check_repo_id,
-    check_token,
-    hub_errors,
-    in_time,
-    require_hub,
-)
+from mobilenetv3_cifar.hub import ask, check_repo_id, check_token
 from mobilenetv3_cifar.variants import (
     CONFIG_FILE,
     INT8_FILE,
@@ -89,12 +83,10 @@ def push_folder(
         for path in plan.kept:
             logger.warning("%s in %s is kept: no push put it there", path, repo_id)
         contents = {name: folder / name for name in plan.sent} | {CARD_FILE: plan.card.encode()}
+        added = [CommitOperationAdd(name, contents[name]) for name in plan.sent]
         commit = api.create_commit(
             repo_id,
-            [
-                *(CommitOperationAdd(name, contents[name]) for name in plan.sent),
-                *(CommitOperationDelete(name) for name in plan.deleted),
-            ],
+            [*added, *map(CommitOperationDelete, plan.deleted)],
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
@@ -102,17 +94,13 @@ def push_folder(
         )
         return commit.pr_url or commit.commit_url
 
-    with hub_errors(f"pushing to {repo_id}"):
-        require_hub()
-        return in_time(push)
+    return ask(f"pushing to {repo_id}", push)
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
     """Return what `push_folder` would change now. The errors are the same, but nothing is sent."""
     check(folder, repo_id, token)
-    with hub_errors(f"asking for {repo_id}"):
-        require_hub()
-        return in_time(lambda: make_plan(HfApi(token=token), folder, repo_id))
+    return ask(f"asking for {repo_id}", lambda: make_plan(HfApi(token=token), folder, repo_id))
 
 
 def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:

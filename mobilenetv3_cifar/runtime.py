@@ -29,9 +29,8 @@ MAX_BYTES = 2**27
 class OnnxClassifier(Classifier):
     """Predicts and explains like MobileNetV3Cifar, without torch.
 
-    With float32 files, the results differ from that class's by up to 1e-4.
-
-    `explain` supports every method, but only the last layer, "features".
+    With float32 files, the results differ from that class's by up to 1e-4. `explain` supports every
+    method, but only the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
@@ -82,25 +81,23 @@ class OnnxClassifier(Classifier):
         return NATIVE_SIZE  # the exported network itself enlarges the images
 
     def run(self, squares: list[Image.Image]) -> Outputs:
-        return Outputs(*self.compute(["logits", "features"], squares))
+        images = np.stack([np.asarray(square) for square in squares])
+        return Outputs(**run_onnx(self.session, images, names=Outputs._fields))
 
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        names = ["logits", "features", "feature_map", "gradient"]
-        wanted = PREDICTED if target is None else target
-        logits, features, (activations,), (gradient,) = self.compute(names, [square], wanted)
+        outputs = run_onnx(
+            self.session,
+            np.asarray(square)[None],
+            PREDICTED if target is None else target,
+            [*Outputs._fields, "feature_map", "gradient"],
+        )
+        logits, features, (activations,), (gradient,) = outputs.values()
         if target is None:
             target = int(logits.argmax())
         height, width = activations.shape[1:]
-        gradients = np.broadcast_to(
-            gradient[:, None, None] / np.float32(height * width), activations.shape
-        )
+        at_each_position = gradient[:, None, None] / np.float32(height * width)  # (K, 1, 1)
+        gradients = np.broadcast_to(at_each_position, activations.shape)
         return Evidence(Outputs(logits, features), target, activations, gradients)
-
-    def compute(
-        self, names: Sequence[str], squares: list[Image.Image], target: int = PREDICTED
-    ) -> list[np.ndarray]:
-        images = np.stack([np.asarray(square) for square in squares])
-        return list(run_onnx(self.session, images, target, names).values())
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
@@ -122,5 +119,5 @@ def run_onnx(
     The images are uint8 (N, 32, 32, 3).
     """
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
-    names = names or [output.name for output in session.get_outputs()]
+    names = list(names or [output.name for output in session.get_outputs()])
     return dict(zip(names, session.run(names, inputs), strict=True))

@@ -98,6 +98,5 @@ def read_variant(folder: Path) -> Variant:
             bytes=(folder / WEIGHTS_FILE).stat().st_size,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VariantError(
-            f"the shipped variant in {folder} is incomplete: {quote(error)}"
-        ) from error
+        cause = quote(error)
+        raise VariantError(f"the shipped variant in {folder} is incomplete: {cause}") from error

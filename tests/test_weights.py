@@ -16,8 +16,7 @@ from safetensors.torch import save
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError
 from mobilenetv3_cifar.config import digest, encode_config
-from mobilenetv3_cifar.folder import read_folder, write_folder
-from mobilenetv3_cifar.weights import check_fit
+from mobilenetv3_cifar.folder import check_fit, read_folder, write_folder
 from tests.fuzz_weights import CONFIG, TENSORS, fuzz
 
 WEIGHTS = "model.safetensors"
