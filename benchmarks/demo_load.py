@@ -3,11 +3,11 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo, applies loads of 1 to 200 visitors one after another, and prints a line for each.
-The line counts answers with a prediction, messages such as "the queue is full", and failures, which
-are all other outcomes. It also states the median and 95th percentile of the answers' response times
-in seconds, and the server's memory after the load. Each visitor has its own IP address. The
-benchmark needs Linux.
+Starts the demo, applies one load after another, each of 1 to 200 visitors, and prints a line for
+each load. The line counts answers with a prediction, messages such as "the queue is full", and
+failures, which are all other outcomes. It also states the median and 95th percentile of the
+answers' response times in seconds, and the server's memory after the load. Each visitor has its own
+IP address. The benchmark needs Linux.
 """
 
 import asyncio

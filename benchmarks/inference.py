@@ -22,7 +22,8 @@ from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
 
 # {batch size: (threads, calls per round, goal against torchvision, goal of 8 bits against float)}.
-# The threads are onnxruntime's: one is the default of `OnnxClassifier`, and 0 means all cores.
+# Goals are the wanted speed ratios. The threads are those of onnxruntime: one is the default of
+# `OnnxClassifier`, and 0 means all cores.
 BATCHES: dict[int, tuple[int, int, float, float | None]] = {1: (1, 20, 4, 1.3), 64: (0, 1, 3, None)}
 Predict = Callable[[list[Image.Image]], Any]
 
@@ -67,7 +68,10 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """{name: prediction function}: our torch path, and untrained networks with our input size."""
+    """{name: prediction function} for our torch path and for the networks of other libraries.
+
+    These networks are untrained and have the input size of `model`.
+    """
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
     if version("timm"):
@@ -102,7 +106,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """A `transformers` pipeline with MobileNetV2, the network of that library most like ours."""
+    """A pipeline with MobileNetV2, the network in `transformers` that is most similar to ours."""
     import transformers
 
     size = model.config.image_size

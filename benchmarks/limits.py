@@ -22,11 +22,11 @@ from training.timing import interleave
 
 RUNS = 30
 PRODUCTS = {"Conv", "FusedConv", "FusedGemm", "Gemm", "MatMul"}  # operators that compute the MACs
-SIDE = 1024  # of the matrices whose product shows the speed of the processor
+SIDE = 1024  # side of the square matrices that `matrix_product_speed` multiplies
 
 
 def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
-    """Add a note: how much of onnxruntime's time the products take, and how fast they are."""
+    """Add a note on the PRODUCTS operators: their share of onnxruntime's time and their speed."""
     macs, theirs = count_macs(model), torchvision_macs(model)
     parts = []
     with tempfile.TemporaryDirectory() as temporary:

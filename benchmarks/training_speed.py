@@ -96,7 +96,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """The largest error of output and gradients, as a fraction of its tensor's largest value."""
+    """The largest error in the output or a gradient, relative to that tensor's largest value."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
@@ -117,7 +117,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """A line with the largest error as a multiple of its limit, and a line per error above it."""
+    """A line with the largest error as a multiple of its limit, then a line per excessive error."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

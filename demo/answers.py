@@ -45,7 +45,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """The map of each explanation, or None if it is blank. Maps of one layer share a scale."""
+        """One map per explanation, None if blank. If all are of one layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -100,7 +100,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, which alone can explain every layer."""
+    """Load a variant with torch. With onnxruntime, only the last layer can be explained."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

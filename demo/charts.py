@@ -67,7 +67,8 @@ def curves(
 ) -> str:
     """HTML: charts of the accuracy and loss of one or two networks against the epoch.
 
-    If `epoch` is not 0, a cursor marks that epoch, and a text states the accuracies at that epoch.
+    If `epoch` is not 0, a cursor marks that epoch. A text states the accuracies at that epoch, or
+    at the last epoch of a network that was trained for fewer epochs.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -97,7 +98,7 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: a chart of the fraction of correct predictions against their probability."""
+    """SVG: the fraction of correct predictions in each group against its mean probability."""
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}

@@ -2,8 +2,8 @@
 
 This tab shows assets/conclusions.json, which `python -m training.reproduce` writes together with
 REPRODUCTION.md. The keys of each entry are `where` (the place in the report), `experiment`, `says`
-(the conclusion), `verdict`, `original_verdict` (by the rules of 22 November; see REPRODUCTION.md)
-and `figures` (our numbers).
+(the conclusion), `verdict`, `figures` (our numbers) and `original_verdict` (the verdict by the
+rules of 22 November, which REPRODUCTION.md explains).
 """
 
 import json

@@ -37,7 +37,7 @@ def fitting(size: str) -> dict[str, str | None]:
         if variant.name.startswith(size) and read_metrics(variant.name).get("kind") != "own"
     ]
     train = {name: read_metrics(name)["train"]["accuracy"] for name in names}
-    fits = next((name for name in names if gap(name) <= GAP), None)  # `names` starts with the best
+    fits = next((name for name in names if gap(name) <= GAP), None)  # names[0] is the most accurate
     limit = train[fits] - GAP if fits else 0.0
     low = [name for name in names if train[name] < limit]
     return {
@@ -63,7 +63,7 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """HTML with a network's curves and its accuracies, measured without dropout or augmentation."""
+    """HTML with a network's curves, and its accuracies without dropout and augmentation."""
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)

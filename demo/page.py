@@ -28,7 +28,7 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """Build the whole page, and load all networks. Without a shipped variant: VariantError."""
+    """Build the whole page, and load all networks. Raise VariantError if no variant is shipped."""
     # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
     # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
@@ -68,7 +68,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Read the components' values from a URL. Do not change a component without a valid value."""
+    """Return each component's value from a URL, or `gr.skip()` if the URL has no valid value."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()

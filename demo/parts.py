@@ -23,7 +23,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-# For events that run no network.
+# The arguments of events that run no network.
 LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
@@ -59,7 +59,7 @@ def safe_image(**options: Any) -> gr.Image:
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open the decoded pixels of an upload, not the uploaded file. Without an upload, return None.
+    """Open an uploaded image, which `Decoder` has already decoded. Without an upload, return None.
 
     If the image cannot be opened, return an ImageError with the reason. The error is not raised,
     because gradio would then put a red "Error" over the whole page.

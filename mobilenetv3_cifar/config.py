@@ -173,7 +173,7 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
-        if "unsure_below" in values:  # the first release's name for ood_threshold
+        if "unsure_below" in values:  # the former name of ood_threshold
             values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
         if values.get("config_sha256", sha256) != sha256:  # the first release wrote no such key

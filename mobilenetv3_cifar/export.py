@@ -100,7 +100,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Return the difference between the file's and the network's logits, as in `export_onnx`."""
+    """Compute the result of `export_onnx`: how far the file's logits are from the network's."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
@@ -168,8 +168,8 @@ class ExportedNetwork(nn.Module):
         """Grad-CAM (Selvaraju et al. 2017).
 
         Like pytorch_grad_cam, this scales the map to [0, 1] before and after it is resized.
-        `gradient` refers to the pooled features. For a position of the feature map, the gradient is
-        `gradient` / (h * w).
+        `gradient` is taken with respect to the pooled features. With respect to each position of
+        the feature map, the gradient is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

@@ -65,8 +65,8 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        # The first 8 bytes are the header's length. This check comes before the check of the hash,
-        # because its message is more specific.
+        # The first 8 bytes are the header's length. They are checked before the hash, because a
+        # wrong length has a more specific error message than a wrong hash.
         if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
             start = next(start for start in NOT_WEIGHTS if content.startswith(start))
             raise ValueError(NOT_WEIGHTS[start])
@@ -182,7 +182,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
-    """Like `check_fit`, but for descriptions of a network's parts of one kind."""
+    """Like `check_fit`, but for {name: description} of a network's tensors or layers (`kind`)."""
     for name in sorted(wanted.keys() | given.keys()):
         found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
         if found != expected:

@@ -57,12 +57,12 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits on the bytes, seconds and bytes per second of one load or push; 0 is the default."""
+    """Limits of one load, push or download. A `size` or `seconds` of 0 stands for the default."""
 
     def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
         self.limit = self.bytes = size or MAX_BYTES
         self.seconds = seconds or SECONDS
-        self.rate = rate
+        self.rate = rate  # the minimum, in bytes per second
         self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
@@ -106,7 +106,7 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """A stream that spends the budget. The HTTP client needs a subclass of the stream's type."""
+    """Wrap a stream so that reads spend the budget. The HTTP client checks the wrapper's type."""
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:

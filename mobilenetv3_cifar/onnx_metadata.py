@@ -12,7 +12,7 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
 PREDICTED = -1  # a target with this value means the predicted class
-FORMAT = 2  # version of inputs, outputs and metadata; version 1 had a normalised input, `image`
+FORMAT = 2  # version of inputs, outputs and metadata; version 1 took a normalised `image`
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {

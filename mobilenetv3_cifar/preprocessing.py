@@ -30,7 +30,7 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize an image bilinearly to `size` x `size` pixels. Pillow averages if it gets smaller.
+    """Resize an image bilinearly to `size` x `size` pixels. If it shrinks, Pillow averages pixels.
 
     "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as the report does in
     listing 11. For a 32x32 image, both give the same result.

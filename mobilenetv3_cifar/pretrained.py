@@ -203,15 +203,15 @@ class Pretrained(nn.Module):
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
-        """Return the repository or variant that was loaded, or None, and the folder's card.
+        """Return the loaded repository or variant (or None), and the text of the folder's card.
 
-        Without a folder, or if its card cannot be read, the card is "".
+        If there is no folder, or its card cannot be read, the text is "".
         """
         origin, card = self.repository, ""
         if self.folder is not None:
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
-            with contextlib.suppress(ModelFolderError, HubError):  # then the licence is unknown
+            with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty
                 if self.repository is not None:
                     is_card = CARD_FILE.__eq__
                     download.complete_snapshot(self.repository, self.folder, token, is_card)

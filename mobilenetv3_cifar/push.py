@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     kept: list[str]  # not replaced: the last push did not send them, or they changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
-    head: str | None  # the commit that the plan is based on; None without a repository
+    head: str | None  # the commit that the plan is based on; None if there is no repository
 
 
 def is_published(path: str) -> bool:
@@ -98,7 +98,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """Return what `push_folder` would change now. The errors are the same, but nothing is sent."""
+    """Return what `push_folder` would change now. Raise the same errors, but send nothing."""
     check(folder, repo_id, token)
     return ask(f"asking for {repo_id}", lambda: make_plan(HfApi(token=token), folder, repo_id))
 

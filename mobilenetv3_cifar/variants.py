@@ -32,7 +32,7 @@ class Variant:
     test_accuracy: float
     parameters: int
     macs: int
-    bytes: int  # of the weights file
+    bytes: int  # size of the weights file
 
     @property
     def folder(self) -> Path:

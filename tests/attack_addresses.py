@@ -80,7 +80,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Call a function with addresses and paths as values. Yield the calls with a wrong answer."""
+    """Send addresses and paths to an API function as images. Yield calls with a wrong answer."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]

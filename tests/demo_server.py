@@ -69,7 +69,7 @@ def cat():
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """The folder of the three networks. During a test module, they replace the shipped variants."""
+    """A folder with three networks, which replace the shipped variants during a test module."""
     from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")

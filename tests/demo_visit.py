@@ -11,7 +11,7 @@ expect.set_options(timeout=SLOW)
 
 @pytest.fixture
 def visit(browser, url):
-    """Open the page. At the end, fail on requests to other origins or unknown console messages."""
+    """Open the page. At the end, fail on unknown console messages and requests to other origins."""
     requests, console, contexts = [], [], []
 
     def open_page(width=1280, scheme="light", address="", height=844):

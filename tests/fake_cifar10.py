@@ -1,4 +1,4 @@
-"""Writes small files, both valid and hostile, in the formats in which CIFAR-10 is distributed."""
+"""Write small files, both valid and hostile, in the formats in which CIFAR-10 is distributed."""
 
 import gzip
 import io

@@ -25,7 +25,7 @@ from mobilenetv3_cifar.folder import read_folder, write_folder
 CONFIG = MobileNetV3Cifar(dropout=0.7).config
 TENSORS = {
     "norm.num_batches_tracked": torch.tensor(7),
-    "norm.running_var": torch.tensor([0.1, 1e-9, 3e4]),  # float16 cannot hold the first two
+    "norm.running_var": torch.tensor([0.1, 1e-9, 3e4]),  # float16 would change the first two
     "stem.bias": torch.tensor([-0.0, 0.5]),
     "stem.weight": torch.arange(6.0).reshape(2, 3),
 }

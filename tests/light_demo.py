@@ -1,7 +1,7 @@
 """The demo's server with a simple page. The server starts fast, because the page has no networks.
 
 `python -m tests.light_demo` forks a server for each line of standard input, and prints the server's
-process id. Each line contains the server's folder for temporary files and the server's port.
+process id. An input line contains the server's folder for temporary files and the server's port.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Makes untrained networks whose outputs differ between images, to test predictions and maps."""
+"""Makes untrained networks to test predictions and activation maps. Their outputs vary by image."""
 
 import numpy as np
 import torch

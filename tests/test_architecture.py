@@ -36,11 +36,11 @@ def test_paper_network_has_the_published_imagenet_parameters(size, count):
 def test_paper_network_gives_torchvisions_outputs_with_torchvisions_weights(size):
     theirs = IMAGENET[size](num_classes=10).eval()
     ours = MobileNetV3Cifar(size=size, blocks="paper").eval()
-    # Both networks have the same tensors in the same order. Only the names differ, and the shapes
+    # Both networks have the same tensors in the same order. The names differ, and so do the shapes
     # where one network has a linear layer and the other has a 1x1 convolution.
     weights = zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True)
     ours.load_state_dict({name: value.reshape(own.shape) for (name, own), value in weights})
-    for module in theirs.modules():  # a wrong eps or momentum would hardly change the outputs
+    for module in theirs.modules():  # the outputs would hardly reveal another eps or momentum
         if isinstance(module, torch.nn.BatchNorm2d):
             assert (module.eps, module.momentum) == (1e-3, 0.01)
     inputs = torch.randn(2, 3, 224, 224)

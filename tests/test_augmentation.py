@@ -1,4 +1,4 @@
-"""These tests compare augmentations of a batch with slow, plain code that uses the same draws."""
+"""These tests compare batch augmentations with slow, plain code that uses the same random draws."""
 
 import math
 
@@ -24,10 +24,10 @@ from training.loop.augmentation import (
 from training.loop.draws import Draws, Normalization
 
 # The tolerance, on a scale from 0 (black) to 255 (white). Torchvision rounds values to whole
-# numbers twice.
+# numbers twice, each time by at most 0.5.
 ROUNDING = 1.01
-# The fraction of values that may differ by more than ROUNDING. Such a value has rotated coordinates
-# that lie on the edge between two pixels, so that either pixel may be taken.
+# The fraction of values that may differ by more than ROUNDING. Where a rotated position lies on the
+# edge between two pixels, either pixel may be taken.
 EDGES = 0.002
 NORM = Normalization(IMAGENET_MEAN, IMAGENET_STD, torch.device("cpu"))
 REPORT = (Flip(), EnlargeRotate(10.0, 224))

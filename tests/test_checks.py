@@ -1,4 +1,4 @@
-"""These tests judge claims on results that confirm, contradict or do not decide the claim."""
+"""These tests check the verdicts on claims that results confirm, contradict or leave undecided."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-# The values of the last four epochs, in which the learning rate is at most STILL_LR. Their standard
-# deviation is 0.0008, so the margin of a change between two epochs is 0.0037.
+# A curve ends with these values, at a learning rate of at most STILL_LR. Their standard deviation
+# is 0.0008, so the margin of a change between two epochs is 0.0037.
 STILL = [0.700, 0.701, 0.699, 0.700]
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
@@ -23,7 +23,8 @@ def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
     verdict, figures = decide(L4, "slightly better than the Small", small, large)
     assert verdict == expected
-    # The margin of one run minus a mean of three: 4.303 (t value) * 0.2 (deviation) * sqrt(4 / 3).
+    # One run is compared with the mean of three. The margin of their difference is
+    # 4.303 (t value) * 0.2 (standard deviation) * sqrt(4 / 3).
     assert figures.endswith("± 0.99 (+1.53 in the report)")
     opposite = {YES: NO, NO: YES}.get(expected, expected)
     assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
@@ -64,7 +65,7 @@ def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(te
 
 
 def five_epochs(train, valid):
-    """Results after five and four epochs, each with three seeds whose results differ little."""
+    """Make results for five and for four epochs. The accuracies of their three seeds are close."""
     four = results(S4, 0.7, train=0.76, valid=0.74, seeds=(0.741, 0.739))
     five = results(S5, 0.7, train=train, valid=valid, seeds=(valid + 0.003, valid - 0.001))
     return five, four
@@ -109,7 +110,7 @@ def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
     verdict, figures = decide(L3, "over 70 %", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.86")  # the margin is 4.303 (t value) * 0.2 (deviation)
+    assert figures.endswith("± 0.86")  # the margin is 4.303 (t value) * 0.2 (standard deviation)
     assert decide(L3, "over 70 %", large)[0] == OPEN
 
 
@@ -206,4 +207,4 @@ def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():
     rising = [2.0, 1.9, *[1.9 + epoch / 100 for epoch in range(58)]]
     one = results(OVERFIT[0], 0.35, valid_loss=rising, lr=[1e-3] * 60)
     assert decide(OVERFIT[0], "does overfit", one, full)[0] == YES
-    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # without `full`, noise is unknown
+    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # only `full` shows the noise

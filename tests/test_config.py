@@ -1,4 +1,4 @@
-"""These tests check that errors name the invalid config field of a file or an argument."""
+"""These tests check that errors name the invalid field of config.json or the invalid argument."""
 
 import dataclasses
 import json

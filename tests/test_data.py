@@ -30,7 +30,7 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """24 real images in six batches of 4, whose hashes replace the pinned hashes of CIFAR-10."""
+    """Six batches of 4 real images each. Their hashes replace the pinned hashes of CIFAR-10."""
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
     hashes = tuple(hashlib.sha256(block).hexdigest() for block in blocks)

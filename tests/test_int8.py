@@ -1,4 +1,4 @@
-"""These tests check the size, the answers and the integer operations of the 8-bit file."""
+"""These tests check the size, the outputs and the integer operations of the 8-bit file."""
 
 import json
 import re

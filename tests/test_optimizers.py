@@ -1,4 +1,4 @@
-"""These tests check the steps and checkpoints of optimizers, and the roles of parameters."""
+"""These tests check optimizer steps and checkpoints, and the sorting of parameters by role."""
 
 import pytest
 import torch

@@ -46,7 +46,7 @@ def test_odd_names_are_a_line_each_in_any_encoding(odd_names, encoding, format):
     with contextlib.redirect_stdout(stream):
         make_encodable()
         names = [str(path) for path in find_images(odd_names, on_error=pytest.fail)]
-        assert len(names) == len(NAMES) + 1  # + 1 for the non-UTF-8 name; stray files are left out
+        assert len(names) == len(NAMES) + 1  # + 1 for the non-UTF-8 name; other files are skipped
         FORMATS[format]((name, prediction) for name in names)
         stream.flush()
     lines = stream.buffer.getvalue().decode(encoding, "surrogateescape").splitlines()

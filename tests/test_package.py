@@ -74,7 +74,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
         "events.clear()\n"
         "for name in names:\n"
         "    if os.path.isdir(name):\n"
-        "        refused.append(name)\n"  # not tried: an existing folder may be loaded
+        "        refused.append(name)\n"  # not tried, because loading an existing folder is allowed
         "        continue\n"
         "    try:\n"
         "        MobileNetV3Cifar.from_pretrained(name)\n"

@@ -47,7 +47,7 @@ def publish_run(folder, row, cards, data):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A folder with two runs of a tiny experiment and the model folder published from them."""
+    """A folder with two runs of a tiny experiment, and the model folder published from the runs."""
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"

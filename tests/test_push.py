@@ -83,7 +83,7 @@ def test_files_added_or_edited_after_a_push_of_ours_stay(pushed):
     MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN)
     after = tree(pushed)
     assert {name: after[name] for name in mine} == mine
-    assert "seeds/1.json" not in after  # it was pushed with the former model
+    assert "seeds/1.json" not in after  # the push deleted this file of the former model
 
 
 def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):

@@ -23,12 +23,12 @@ def test_two_settings_differ_by_their_means():
 
 def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     four = results(S4, 0.75, seeds=(0.76, 0.74))
-    five = results(S5, 0.755, seeds=(0.766, 0.744))  # by seed, 0.5, 0.6 and 0.4 points more
+    five = results(S5, 0.755, seeds=(0.766, 0.744))  # 0.5, 0.6 and 0.4 points more than `four`
     gain = difference(five, four, by_name(four, five))
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one pair, so the sd is that of S5 - S4
+    gain = difference(large[L5], large[L4], large)  # one seed, so the sd is that of S5 - S4
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 

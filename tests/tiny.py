@@ -2,7 +2,7 @@
 
     python -m tests.tiny FOLDER EPOCHS
 
-This command starts or resumes the run in FOLDER, as `training.train` would, but for EPOCHS epochs.
+This command starts or resumes the run in FOLDER like `training.train`, with EPOCHS epochs in total.
 Some tests start a run with this command and then kill it or send it a signal.
 """
 
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """Use the first `train_images` of the sample to train, its last 100 to validate and test."""
+    """The sample's first `train_images` images to train, and its last 100 to validate and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
@@ -67,7 +67,7 @@ class Child:
 
 @contextmanager
 def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
-    """Start the run in a process, wait for its imports, and kill it when the `with` block ends."""
+    """Start the run in a process, wait until it is ready, and kill it when the block ends."""
     log = folder.with_name(f"{folder.name}.log")
     with open(log, "w") as file:
         command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]

@@ -1,4 +1,4 @@
-"""Saves losses and gradients of a few training steps, and the history of a whole tiny run.
+"""Save the losses of a few steps, the gradients of the first, and the history of a whole run.
 
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 

@@ -1,7 +1,7 @@
 """Code that the commands share: an argument parser, and the handling of errors and signals.
 
-Every command imports this module before any module that needs the optional dependencies `training`,
-so that a missing package gives a one-line error.
+Every command imports this module before any module that needs a package of the extra `training`, so
+that a missing package gives a one-line error.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorate a command: print errors that a user can act on as one line, without a traceback.
+    """Decorate a command: print an error as one line, not a traceback, if a user can act on it.
 
     SIGINT and SIGTERM end the command with the exit status that shells report for them.
     """

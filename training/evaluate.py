@@ -25,7 +25,7 @@ from training.reports.metrics import measure
 
 
 def dataset_split(name: str) -> str:
-    """Return the split of the experiment named in the path `name`, or else the report's split."""
+    """If a part of the path `name` is an experiment, return its split, else the report's split."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

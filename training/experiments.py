@@ -40,7 +40,7 @@ class Experiment:
     section: str = ""  # where the report describes it
     claim: str = ""  # in our words: the report's conclusion, or a control's question
     report: Reported | None = None
-    validated_by: str = ""  # if it trains on all images, the same experiment on the split 45k/5k
+    validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     ood_score: OodScore = "confidence"  # the score that the shipped network uses
     seeds: tuple[int, ...] = (0,)  # the first is shipped, and the others show how much runs vary
 

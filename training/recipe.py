@@ -40,7 +40,7 @@ class Recipe:
     distillation: Distillation | None = None
     precision: Precision = "float32"  # used for activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # train on this number of the split's first images; None: all
+    train_images: int | None = None  # how many of the split's first images to train on; None: all
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """The learning rate relative to its peak, at a step counted from 0 over the whole run.
@@ -60,7 +60,7 @@ class Recipe:
 
     @property
     def depends_on_length(self) -> bool:
-        """Whether a run with this recipe differs from the start of a longer run with it."""
+        """Whether a run with this recipe differs from the first epochs of a longer run."""
         return (
             self.schedule != "step"
             or self.ema > 0  # averaging re-estimates batch-norm statistics at the end of a run
@@ -68,5 +68,5 @@ class Recipe:
         )
 
     def settings(self) -> dict[str, str]:
-        """The values of all fields by name, as text that JSON can store."""
+        """The `repr` of each field by name, because JSON cannot store every value itself."""
         return {name: repr(value) for name, value in vars(self).items()}

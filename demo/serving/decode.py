@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """For each folder path on stdin, open its upload. Print [format, refusal, CPU seconds]."""
+    """For each folder path on stdin, open its upload and print [format, refusal, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -23,7 +23,7 @@ MASK = "/files"  # visitors see this in place of the folder's path
 PREFIX = "demo-"
 LOCK = ".lock"  # name of a file that is locked as long as the process lives
 WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's process ends
-# Matches relative file paths. No name starts with a dot, as ".." does.
+# Matches relative file paths in which no name starts with a dot, so ".." never matches.
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
 

@@ -94,7 +94,7 @@ def is_heard(*names: str) -> bool:
 
 
 def keys_of(event: Event) -> tuple[str, str]:
-    """The event's address and session. No session hash looks like an address: see WORD."""
+    """The event's address and session. They never coincide: WORD allows no dots and no colons."""
     return address_of(event.request.scope), event.session_hash
 
 

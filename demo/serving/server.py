@@ -112,7 +112,7 @@ class Connection(H11Protocol):
         self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
     def close_if_silent(self, newest: object) -> None:
-        """Close the connection if no request is pending and none has begun after `newest`."""
+        """Close the connection if no request is pending and none has begun since the last check."""
         if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
@@ -140,7 +140,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "ssr_mode": False,
         "run_history": False,
-        "footer_links": [],  # no link to gradio's API page: the guard refuses its requests
+        "footer_links": [],  # no link to gradio's API page: the guard refuses that page's requests
         # This limits the size of the file that a visitor chooses. The page then shrinks the image,
         # and the guard limits the upload to MAX_UPLOAD_BYTES.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,

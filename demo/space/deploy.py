@@ -34,7 +34,7 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send `files()` to a Space, and return its address. Failures of the Hub raise a HubError.
 
-    In the top-level folders that are sent, delete all other files.
+    If the Space has other files in the top-level folders that are sent, delete these files.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

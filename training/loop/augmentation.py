@@ -103,7 +103,7 @@ class EnlargeRotate:
         cos, sin = radians.cos(), radians.sin()
         grid = torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)  # (N, size, size, 2)
         grid.add_(size / 2).floor_().add_(0.5).mul_(2 / size).sub_(1)
-        grid.masked_fill_(grid.abs() > 1, 3.0)  # move outside points beyond the padding
+        grid.masked_fill_(grid.abs() > 1, 3.0)  # points outside the image move beyond the padding
         grid.mul_(height / (height + 2))  # convert to positions in the padded image
         return nn.functional.grid_sample(pixels, grid, align_corners=False).add_(norm.black)
 

@@ -56,7 +56,7 @@ def pack(model: nn.Module, optimizer: Optimizer, average: nn.Module | None = Non
 def unpack(
     tensors: Tensors, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> None:
-    """The reverse of `pack`: load the tensors into objects of the same types."""
+    """The reverse of `pack`: load the tensors into model, optimizer and moving average."""
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
@@ -80,7 +80,7 @@ def final_weights(tensors: Tensors) -> Tensors:
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint, and delete older ones and what a killed process left behind."""
+    """Write a checkpoint. Delete all but the KEPT newest, and what a killed process left behind."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {

@@ -1,4 +1,4 @@
-"""Depthwise convolutions on a GPU as Triton kernels, in channels-last memory.
+"""Triton kernels that compute depthwise convolutions of channels-last images on a GPU.
 
 large-cifar32 was trained with these kernels. Their speed has not been compared with that of cuDNN's
 kernels in a CUDA graph. For each weight of a filter, a kernel reads a tile of pixels and channels,

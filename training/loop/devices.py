@@ -28,7 +28,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """Make an `Accelerator` for `device`. None is the best device, "cuda:1" the second GPU."""
+    """Make an `Accelerator` for `device`: None for the best one, "cuda:1" for the second GPU."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()

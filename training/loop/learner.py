@@ -95,8 +95,8 @@ class Learner:
     def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented inputs, their labels (N,), and the targets of the loss, (N,) or (N, C).
 
-        The targets are the labels if no images were mixed. Recorded steps need inputs of the same
-        shapes each time, so their targets are always probabilities (N, C).
+        The targets are probabilities (N, C) if images were mixed, or if steps are replayed from a
+        CUDA graph, which needs inputs of the same shapes each time. Otherwise, they are the labels.
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()

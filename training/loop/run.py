@@ -110,7 +110,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # A check for signals makes all processes wait, so several processes check rarely.
+            # A check for signals makes all processes wait. If there are several, they check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -129,7 +129,7 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add to the state the sums that all processes have made since the last collection.
+        """Add up `sums` over the steps and all processes, and add the totals to the state.
 
         Sums in float64 are exact, so the result does not depend on how often they are collected.
         """
@@ -163,8 +163,8 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        # Save the shorter runs before this run is saved below. A run that is resumed from that
-        # save skips this epoch, and would never save them.
+        # Save the shorter runs before this run is saved below. A run that is resumed from there
+        # skips this epoch, so it could not save them any more.
         self.save_shorter_runs()
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})

@@ -31,8 +31,8 @@ def newest(
 ) -> tuple[Tensors, State]:
     """The newest checkpoint's tensors and state, or an empty dict and a new state if there is none.
 
-    Raises TrainingError if the run began with other `settings`. Prints a warning if the version of
-    PyTorch or the device has changed.
+    Raises TrainingError if the run began with other `settings`. Prints a warning if the device
+    or the version of PyTorch has changed.
     """
     found = checkpoint.read(folder)
     if found is None:

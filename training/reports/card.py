@@ -73,6 +73,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % confidence interval of an accuracy, if the test images are a random sample."""
+    """The 95 % confidence interval of an accuracy, assuming that test images are random samples."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

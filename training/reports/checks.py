@@ -1,9 +1,9 @@
 """Checks of the report's claims. A check measures a quantity and derives a verdict from it.
 
 A quantity is a function. Its first argument contains the results of all settings. The others are
-the results of the settings that the claim names. It returns a value, the margin within which the
-value counts as 0, and a text with the numbers behind the value. The module `curves` has further
-quantities, which describe the training curves of a run.
+the results of the settings that the claim names. The function returns a value, the margin within
+which the value counts as 0, and a text with the numbers behind the value. The module `curves` has
+further quantities, which describe the training curves of a run.
 """
 
 import math
@@ -29,7 +29,7 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-UNDERFITTING = 0.05  # how far training accuracy must be below that of the longest run
+UNDERFITTING = 0.05  # how far an underfitting run's training accuracy is below the longest run's
 
 
 class Measured(NamedTuple):
@@ -87,7 +87,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Compare the first setting with each other one. Return the lead of least value / margin."""
+    """Compare `one` with each of `others`. Return the lead whose value / margin is smallest."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -97,7 +97,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much more `gap` widens with longer training for the other network than for the first."""
+    """How much more `gap` widens with longer training for `other` than for `one`."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -111,7 +111,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The lead of `one` over `other`, or (accuracy of `one`) - 80 % if that is not above 0."""
+    """The lead of `one` over `other` or, if `one` is at most 80 % accurate, its accuracy - 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -172,7 +172,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """The validation accuracy that `longer` runs gain on average in the epoch after `one` ends."""
+    """Mean gain in validation accuracy of the runs `longer` in the first epoch that `one` lacks."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer

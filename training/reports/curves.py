@@ -1,8 +1,8 @@
 """Quantities (see `checks`) that are read from the training curves of the run with seed 0.
 
 Training loss and accuracy are means over an epoch, during which the weights change. Validation loss
-and accuracy are measured at the end of an epoch. The two losses are therefore compared at the
-middle of an epoch.
+and accuracy are measured at the end of an epoch. A mean over an epoch describes its middle, so
+`loss_gap_change` estimates the validation loss at the middle, too.
 """
 
 from itertools import pairwise
@@ -12,7 +12,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # gains are marginal if their mean is below this fraction of earlier gains' mean
+MARGINAL = 0.1  # a mean gain is marginal if it is below this fraction of the earlier mean gain
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -35,7 +35,7 @@ def change_with_cosine(
     """The gain in validation accuracy after `epoch` with a cosine schedule.
 
     With the step schedule, the learning rate after `epoch` is too low for the network to learn. So
-    only the cosine schedule shows whether it can still improve.
+    only the cosine schedule shows whether the network can still improve.
     """
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
@@ -96,10 +96,10 @@ def loss_gap_change(
 ) -> Measured:
     """The change in the loss gap from the middle of `epoch` to the middle of `last`.
 
-    The gap is the validation loss minus the training loss. On a falling convex curve, the
-    validation loss in the middle of an epoch is between the loss at the end of the epoch and the
-    average of the losses at its beginning and end. Epoch 1 cannot be used, because the validation
-    loss at its beginning is not recorded.
+    The gap is the validation loss minus the training loss. The validation loss in the middle of an
+    epoch is not recorded. On a falling convex curve, it is between the loss at the end of the epoch
+    and the average of the losses at its beginning and end. Epoch 1 cannot be used, because the
+    validation loss at its beginning is not recorded either.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):

@@ -108,7 +108,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Time, hardware and software of a run. If resuming changed a value, all values are listed."""
+    """Time, hardware and software of a run. If resuming changed an entry, it lists all values."""
     keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),

@@ -45,7 +45,7 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # in `validation` of a 50k run: the 45k/5k run that was measured
+    run: NotRequired[str]  # in `validation` of a 50k run: the 45k/5k run that was measured instead
 
 
 class Weights(TypedDict):
@@ -106,7 +106,7 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """The content of a `metrics.json`; errors name the file and the first key that is wrong."""
+    """Read a `metrics.json`. An error message names the file and the first key that is wrong."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

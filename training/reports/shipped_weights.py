@@ -38,7 +38,7 @@ def save_weights(
     """Write the config and the weights. Round the weights to float16 if accuracy hardly changes.
 
     Temperature and threshold are fitted to `twin` if there is one: unlike the network, it was not
-    trained on the validation images. The accuracy of rounded weights is also computed in float32.
+    trained on the validation images. Accuracies are computed in float32, even for rounded weights.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:

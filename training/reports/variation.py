@@ -70,9 +70,9 @@ def difference(
 ) -> Estimate:
     """How much higher `measure` is on average for `one` than for `other`.
 
-    If the runs of one setting are the beginnings of the runs of the other, this is the mean
-    difference between runs with the same seed. If two such settings share only one seed, the
-    deviation comes from another pair of such settings, which share several seeds.
+    If the runs of one setting are the beginnings of the other's runs, runs with the same seed are
+    compared, and the value is the mean of their differences. If only one seed is shared, the
+    deviation comes from another such pair of settings, which shares several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -97,9 +97,9 @@ def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """The deviation of the change in `column` between two epochs, as an Estimate of value 0.
 
-    It is measured in the epochs whose learning rate is at most STILL_LR, because their differences
-    are noise. If `one` has fewer than three such epochs, it is measured in the report's ten-epoch
-    run with the same network size.
+    It is measured in the epochs whose learning rate is at most STILL_LR. In these, the weights
+    hardly move, so `column` varies only by noise. If `one` has fewer than three such epochs, the
+    deviation is measured in the report's ten-epoch run with the same network size.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
