@@ -176,7 +176,7 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
         if "unsure_below" in values:  # the former name of ood_threshold
             values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
-        if values.get("config_sha256", sha256) != sha256:  # the first release wrote no such key
+        if values.get("config_sha256", sha256) != sha256:  # older folders have no such key
             raise ValueError(
                 "damaged or edited, it does not match its config_sha256; to change a setting, "
                 "load with from_pretrained(..., NAME=VALUE) and save again"
