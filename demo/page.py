@@ -16,8 +16,8 @@ ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
-# {name of the tab in the URL: (label, function that fills the tab)}. A function returns the
-# components whose values appear in the URL: {key in the URL: component}.
+# {name of the tab in the URL: (label, function that fills the tab)}. Each function
+# returns {key in the URL: component} for the components whose values appear in the URL.
 TABS = {
     "try": ("Try it", try_it.build),
     "explore": ("Test images", explore.build),

@@ -88,7 +88,7 @@ def require(name: str, value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Convert numpy and torch values to Python numbers and tuples, and lists to tuples."""
+    """Convert lists to tuples, and numpy and torch values to Python numbers or tuples of them."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 

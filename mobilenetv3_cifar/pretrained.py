@@ -151,7 +151,10 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if a layer was replaced: loading would build the original one."""
+        """Raise ModelFolderError if a layer was replaced.
+
+        From the config, `from_pretrained` would build the original layer.
+        """
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (

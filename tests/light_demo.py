@@ -102,7 +102,10 @@ def file_at(path):
 
 
 def call(http, name, *values):
-    """Call an API function. Return ("complete", results), ("error", message) or (status, text)."""
+    """Call an API function. Return ("complete", results) or ("error", message).
+
+    If the server refuses the request, return (HTTP status, response text).
+    """
     body = json.dumps({"data": values})  # escapes lone surrogates, which httpx would not accept
     joined = http.post(f"/gradio_api/call/{name}", content=body, headers=JSON)
     if joined.status_code != 200:

@@ -144,8 +144,8 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
     """A value above 0 if `one` underfits, compared with `full`, the longest run without dropout.
 
-    `one` underfits if its training accuracy is more than UNDERFITTING lower than that of `full`,
-    and its training and validation losses are both higher.
+    `one` underfits if its training accuracy is below that of `full` by more than UNDERFITTING, and
+    its training and validation losses are both higher than those of `full`.
     """
     behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
     figures = []
