@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mobilenetv3_cifar.files import replace_files
 from training.loop.provenance import commit, processor
 from training.reports.text import table
 from training.timing import interleave
@@ -71,7 +72,8 @@ class Report:
             "",
             *self.notes,
         ]
-        path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        text = "\n".join(lines).rstrip() + "\n"
+        replace_files(path.parent, {path.name: text.encode()})
 
 
 def shown(values: Sequence[float], unit: str) -> str:

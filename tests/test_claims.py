@@ -58,6 +58,7 @@ def test_no_verdict_depends_on_which_seed_is_shipped():
 
 def test_the_control_that_overfits_changes_no_other_verdict():
     found = committed()
-    without = {name: each for name, each in found.items() if name != OVERFIT}
-    assert verdicts(without)[:-1] == verdicts(found)[:-1]
-    assert verdicts(found)[-1] == "confirmed"
+    without = {name: each for name, each in found.items() if name not in OVERFIT}
+    others = slice(-len(OVERFIT))
+    assert verdicts(without)[others] == verdicts(found)[others]
+    assert verdicts(found)[-len(OVERFIT) :] == ["confirmed", "confirmed"]

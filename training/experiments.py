@@ -38,7 +38,7 @@ class Experiment:
     recipe: Recipe = REPORT
     kind: Kind = "report"
     section: str = ""  # where the report describes it
-    claim: str = ""  # in our words: the report's conclusion, or the question of a control experiment
+    claim: str = ""  # in our words: the report's conclusion, or what a control experiment asks
     report: Reported | None = None
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     ood_score: OodScore = "confidence"  # the score that the shipped network uses

@@ -43,14 +43,15 @@ def build(out: Path, name: str | None = None) -> None:
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
     folder = Path(name) if name and Path(name).is_dir() else get_variant(name).folder
-    with tempfile.TemporaryDirectory() as temporary:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         page = Path(temporary, "page")
         shutil.copytree(PAGE, page)
         shutil.copyfile(EXAMPLE, page / "example.png")
         write_network(folder, page)
         fetch_runtime(page)
         finish_service_worker(page)
-        shutil.copytree(page, out)  # as the last step, so that a failed build leaves no folder
+        page.rename(out)  # as the last step, so that a failed build leaves no folder
 
 
 def write_network(folder: Path, page: Path) -> None:

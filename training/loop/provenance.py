@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """Search a file for a pattern. Return the first group, or "" if there is no match or no file."""
+    """Search a file for a pattern. Return the first group, or "" if there is none."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

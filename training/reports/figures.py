@@ -12,6 +12,7 @@ from torch import nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.dataset.cifar10 import Split
 from training.loop.augmentation import augment
@@ -34,11 +35,12 @@ def draw_curves_and_matrices(folder: Path) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG file with 256 colours, which halves its size."""
-    content = BytesIO()
+    content, small = BytesIO(), BytesIO()
     figure.savefig(content, dpi=100, bbox_inches="tight")
     image = Image.open(content).convert("RGB")
     reduced = image.quantize(palette=image.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
-    reduced.save(path, "png", optimize=True)
+    reduced.save(small, "png", optimize=True)
+    replace_files(path.parent, {path.name: small.getvalue()})
 
 
 def curves(one: Results) -> Figure:
