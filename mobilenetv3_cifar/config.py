@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+import reprlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,8 @@ def require(name: str, value: Any) -> None:
     """If the value of a setting is not valid, raise a ValueError that names the setting."""
     rule, holds = RULES[name]
     if not holds(value):
-        raise ValueError(f"{name} must be {rule}, not {quote(value)}")
+        # The value may be megabytes long, so `reprlib` shortens it.
+        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
 
 
 def plain(value: Any) -> Any:

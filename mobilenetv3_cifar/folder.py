@@ -129,6 +129,8 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
                 raise ValueError(
                     f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
                 )
+            if tensor.is_meta:
+                raise ValueError(f"{quote(name)} is on the device meta and has no values")
             packed[name] = pack(tensor.detach().cpu())
         check_finite(packed)
         return save(packed, metadata={"format": "pt"})

@@ -9,6 +9,7 @@ Colour profiles are not applied, because CIFAR-10 images have none.
 import io
 import os
 import re
+import struct
 import sys
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
@@ -43,6 +44,12 @@ UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
+# Errors that Pillow's decoders raise on damaged files. Other errors, such as the one with which a
+# caller's signal handler ends a long call, are not about the image.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, RuntimeError, MemoryError, struct.error),
+)
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -90,7 +97,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
         raise ImageError(f"{name} is not an image in one of these formats: {formats}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(name, limits) from error
-    except Exception as error:  # on damaged files, Pillow's decoders raise errors of many types
+    except DAMAGED as error:
         raise damaged(name) from error
 
 

@@ -211,7 +211,7 @@ class Pretrained(nn.Module):
         If there is no folder, or its card cannot be read, the text is "".
         """
         origin, card = self.repository, ""
-        if self.folder is not None:
+        if self.folder is not None and self.folder.is_dir():  # not if it was a temporary folder
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
             with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty

@@ -129,6 +129,13 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
 # Incomplete or damaged folders
 
 
+def test_weights_on_the_device_meta_are_not_saved(tmp_path):
+    with torch.device("meta"):
+        model = MobileNetV3Cifar(size="small", blocks="cifar32")
+    with pytest.raises(ModelFolderError, match="is on the device meta and has no values"):
+        model.save_pretrained(tmp_path / "model")
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG_JSON])
 def test_a_folder_that_lacks_a_file_is_refused_by_name(folder, name):
     (folder / name).unlink()

@@ -213,6 +213,18 @@ def test_a_name_that_the_system_refuses_is_an_image_error():
         open_image("a" * 5000)
 
 
+def test_an_error_that_is_not_about_the_image_passes_through(monkeypatch):
+    class TimeUpError(Exception):
+        """As a signal handler raises it while an image is decoded."""
+
+    def decode(image):
+        raise TimeUpError
+
+    monkeypatch.setattr(images, "decode", decode)
+    with pytest.raises(TimeUpError):
+        open_image(small_image())
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_the_upload_limits_do_not_bind_a_callers_own_images(monkeypatch):
     own = [

@@ -3,7 +3,14 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from mobilenetv3_cifar import HubError, MobileNetV3Cifar, ModelFolderError, list_variants, push
+from mobilenetv3_cifar import (
+    HubError,
+    MobileNetV3Cifar,
+    ModelFolderError,
+    download,
+    list_variants,
+    push,
+)
 from tests.hub_fixtures import REPO_ID, send, tree
 from tests.loopback_hub import TOKEN
 from tests.loopback_repo import Repo
@@ -104,3 +111,11 @@ def test_metadata_that_the_hub_refuses_is_not_pushed(loopback, folder):
         send(folder)
     assert "PUT /lfs" not in loopback.requests
     assert sorted(tree(loopback)) == [".gitattributes"]
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path, monkeypatch):
+    """`from_pretrained` loads from a temporary folder if the cache cannot be written."""
+    model = MobileNetV3Cifar(size="small", blocks="cifar32")
+    model.repository, model.folder = "owner/name", tmp_path / "gone"
+    monkeypatch.setattr(download, "complete_snapshot", lambda *_: pytest.fail("it is downloaded"))
+    assert model.find_origin(None) == ("owner/name", "")

@@ -186,6 +186,15 @@ def test_history_csv_grows_with_the_run(uninterrupted):
     assert lines[0].startswith("epoch,lr,train_loss")
 
 
+def test_saving_leaves_files_that_are_no_checkpoints_alone(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "step-notes.txt").write_text("mine")
+    (tmp_path / "step-000001-copy").mkdir()
+    tiny_run(tmp_path).save()
+    assert (tmp_path / "step-notes.txt").read_text() == "mine"
+    assert (tmp_path / "step-000001-copy").is_dir()
+
+
 def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_path, monkeypatch):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
 

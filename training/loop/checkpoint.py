@@ -92,9 +92,10 @@ def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]
     manifest = json.dumps(facts | {"manifest_sha256": digest(facts)}, indent=1).encode()
     replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
     kept = {path.stem for path in manifests(folder)[:KEPT]}
-    for path in sorted([*folder.glob("step-*"), *folder.glob(".step-*.partial")]):  # JSON first
-        if path.stem not in kept:
-            path.unlink()
+    for pattern in ("step-*.json", "step-*.safetensors", ".step-*.partial"):
+        for path in folder.glob(pattern):
+            if path.stem not in kept:
+                path.unlink()
 
 
 def digest(facts: dict[str, Any]) -> str:
