@@ -4,6 +4,7 @@
     python -m benchmarks.run --quick      few rounds; prints the report and writes no file
 
 Run this command on an idle machine. If timm and transformers are installed, they are measured too.
+To measure the size of the smallest installation, pip downloads packages into a temporary folder.
 """
 
 import subprocess

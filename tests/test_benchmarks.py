@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import processes
 from benchmarks.limits import operator_seconds
 from benchmarks.measure import Report
 from benchmarks.photographs import read
@@ -58,6 +59,20 @@ def test_installed_size_counts_what_a_package_requires():
     assert {"matplotlib", "numpy", "pillow"} < needing.keys()
     assert 1e6 < alone["pillow"] == needing["pillow"]
     assert installed_bytes(("no-such-package",)) == {}
+
+
+def test_the_smallest_installation_follows_the_document(monkeypatch):
+    def install(command):
+        commands.append(command[3:-4])  # without the interpreter, and the options of the benchmark
+        Path(command[-1], str(len(commands))).write_bytes(b"12345")
+
+    commands = []
+    monkeypatch.setattr(processes, "run", install)
+    assert processes.smallest_installation() == 10
+    assert commands == [
+        ["install", "--no-compile", "numpy", "pillow"],
+        ["install", "--no-compile", "--no-deps", "onnxruntime<1.25"],
+    ]
 
 
 def test_the_folder_of_images_can_be_read(tmp_path):
