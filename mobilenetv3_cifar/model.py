@@ -5,7 +5,6 @@ change the results. Threads can share a network, because predictions and maps ch
 """
 
 import copy
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from mobilenetv3_cifar.classifier import (
 )
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
 from mobilenetv3_cifar.images import ImageInput, is_batch
+from mobilenetv3_cifar.layers import last_of_each_resolution, split_at
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
 from mobilenetv3_cifar.pretrained import Pretrained
 
@@ -153,9 +153,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self) -> list[str]:
-        pairs = itertools.pairwise(stages(self.features).items())
-        last = [name for (name, _), (_, following) in pairs if strided(following)]
-        return [*last, "features"][-FINEST_LAYERS:]
+        return [*last_of_each_resolution(self.features), "features"][-FINEST_LAYERS:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
         """The pooled features before the head: (F,) for one image, (N, F) for a list.
@@ -231,27 +229,3 @@ def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) ->
 def evaluation_copy(model: MobileNetV3Cifar) -> MobileNetV3Cifar:
     """A deep copy in evaluation mode, whose parameters require no gradients."""
     return copy.deepcopy(model).eval().requires_grad_(False)
-
-
-def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """The steps of the feature extractor, by name. Each bottleneck is one step."""
-    steps: dict[str, nn.Module] = {}
-    for name, part in features.named_children():
-        if name == "blocks":
-            steps |= {f"features.blocks.{index}": block for index, block in part.named_children()}
-        else:
-            steps[f"features.{name}"] = part
-    return steps
-
-
-def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split the feature extractor into two modules, after a layer that `layers` lists."""
-    if layer == "features":
-        return features, nn.Identity()
-    steps = stages(features)
-    end, parts = [*steps].index(layer) + 1, [*steps.values()]
-    return nn.Sequential(*parts[:end]), nn.Sequential(*parts[end:])
-
-
-def strided(stage: nn.Module) -> bool:
-    return any(isinstance(part, nn.Conv2d) and max(part.stride) > 1 for part in stage.modules())

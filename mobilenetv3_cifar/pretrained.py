@@ -208,7 +208,7 @@ class Pretrained(nn.Module):
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
         """Return the loaded repository or variant (or None), and the text of the folder's card.
 
-        If there is no folder, or its card cannot be read, the text is "".
+        Without a folder or a readable card, the text is "".
         """
         origin, card = self.repository, ""
         if self.folder is not None and self.folder.is_dir():  # not if it was a temporary folder

@@ -193,26 +193,6 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
         assert str(tmp_path) not in str(error.value)
 
 
-@pytest.mark.parametrize("source", ["https://example.org/dir/cat.png", "data:image/png;base64,A"])
-def test_a_url_is_not_fetched_and_the_message_says_how_to(source):
-    with pytest.raises(
-        ImageError, match=r"is a URL, which is not fetched: pass urllib\.request\.urlopen"
-    ):
-        open_image(source)
-
-
-def test_a_closed_file_is_refused(tmp_path):
-    file = io.BytesIO(encode(small_image()))
-    file.close()
-    with pytest.raises(ImageError, match=r"the image cannot be read: .*closed file"):
-        open_image(file)
-
-
-def test_a_name_that_the_system_refuses_is_an_image_error():
-    with pytest.raises(ImageError, match=r"cannot be read|does not exist"):
-        open_image("a" * 5000)
-
-
 def test_an_error_that_is_not_about_the_image_passes_through(monkeypatch):
     class TimeUpError(Exception):
         """As a signal handler raises it while an image is decoded."""

@@ -137,3 +137,23 @@ def test_something_else_than_an_image_is_a_type_error_and_an_image_error(source)
         with pytest.raises(kind):
             open_image(source)
     assert issubclass(ImageTypeError, ImageError)
+
+
+@pytest.mark.parametrize("source", ["https://example.org/dir/cat.png", "data:image/png;base64,A"])
+def test_a_url_is_not_fetched_and_the_message_says_how_to(source):
+    with pytest.raises(
+        ImageError, match=r"is a URL, which is not fetched: pass urllib\.request\.urlopen"
+    ):
+        open_image(source)
+
+
+def test_a_closed_file_is_refused():
+    file = io.BytesIO(encoded(Image.new("RGB", (4, 6))))
+    file.close()
+    with pytest.raises(ImageError, match=r"the image cannot be read: .*closed file"):
+        open_image(file)
+
+
+def test_a_name_that_the_system_refuses_is_an_image_error():
+    with pytest.raises(ImageError, match=r"cannot be read|does not exist"):
+        open_image("a" * 5000)
