@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import torchvision_network
 from benchmarks.measure import Report
@@ -27,7 +26,8 @@ SIDE = 1024  # side of the square matrices that `matrix_product_speed` multiplie
 
 def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
     """Add a note on the PRODUCTS operators: their share of onnxruntime's time and their speed."""
-    macs, theirs = count_macs(model), torchvision_macs(model)
+    networks, size = (model, torchvision_network(model.config.size)), model.config.image_size
+    macs, theirs = (count_macs(network, size) for network in networks)
     parts = []
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary, "model.onnx")
@@ -43,7 +43,7 @@ def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
     report.note(
         f"- What limits {name} in onnxruntime, on one thread: {'; '.join(parts)}. A product of two "
         f"{SIDE}x{SIDE} matrices in float32 reaches {matrix_product_speed() / 1e9:.0f} billion "
-        f"here. For an image of {model.config.image_size}x{model.config.image_size}, our network "
+        f"here. For an image of {size}x{size}, our network "
         f"computes {macs / 1e6:.1f} million MACs and torchvision's {theirs / 1e6:.1f} million."
     )
 
@@ -66,14 +66,6 @@ def operator_seconds(file: Path, batch: int) -> dict[str, float]:
     for (operator, _), each in durations.items():
         seconds[operator] += statistics.median(each) / 1e6
     return seconds
-
-
-def torchvision_macs(model: MobileNetV3Cifar) -> int:
-    """Multiply-accumulates of torchvision's network of the same size, for the same input."""
-    size = model.config.image_size
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        torchvision_network(model.config.size)(torch.zeros(1, 3, size, size))
-    return int(counter.get_total_flops()) // 2
 
 
 def matrix_product_speed() -> float:

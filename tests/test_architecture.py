@@ -24,7 +24,7 @@ def test_report_network_has_the_parameters_of_the_report(size, count):
 
 @pytest.mark.parametrize(("size", "millions"), [("small", 59.0), ("large", 259.4)])
 def test_report_network_costs_the_multiply_accumulates_of_the_report(size, millions):
-    assert round(count_macs(MobileNetV3Cifar(size=size).eval()) / 1e6, 1) == millions
+    assert round(count_macs(MobileNetV3Cifar(size=size).eval(), 224) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize(("size", "count"), [("small", 2_542_856), ("large", 5_483_032)])
@@ -71,7 +71,7 @@ def test_rows_fit_together_and_strides_give_the_size_of_the_map(size, blocks):
 def test_networks_for_32_pixels_cost_what_they_should(size, parameters, macs):
     model = MobileNetV3Cifar(size=size, blocks="cifar32")
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
-    assert count_macs(model.eval()) == macs
+    assert count_macs(model.eval(), model.config.image_size) == macs
 
 
 def test_residual_blocks_for_32_pixels_start_as_the_identity():

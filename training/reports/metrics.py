@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from sklearn import metrics
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ood
@@ -75,15 +75,15 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def count_macs(model: MobileNetV3Cifar) -> int:
-    """Multiply-accumulates of the convolution and linear layers for one image.
+def count_macs(network: nn.Module, size: int) -> int:
+    """Multiply-accumulates of the convolution and linear layers for one image of `size` x `size`.
 
     The count of a layer is the number of its output positions times the number of its weights,
     without biases. Batch norm and activations are not counted.
     """
-    size, device = model.config.image_size, next(model.parameters()).device
+    device = next(network.parameters()).device
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, size, size, device=device))
+        network(torch.zeros(1, 3, size, size, device=device))
     return int(counter.get_total_flops()) // 2
 
 

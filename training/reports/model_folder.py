@@ -54,7 +54,7 @@ def make_model_folder(
             "seed": settings["seed"],
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "macs": count_macs(model),
+            "macs": count_macs(model, model.config.image_size),
             "weights": weights | {"sha256": read_config(folder)[1]},
             **measurements(model, twin or model, row, data, test),
             "report": row.report,
