@@ -1,4 +1,4 @@
-"""Serve the demo."""
+"""Start the web server of the Gradio demo."""
 
 from demo import build_demo
 from demo.serving.server import run

@@ -1,6 +1,6 @@
-"""The entry point for torch.hub: `torch.hub.load("owner/repository", "mobilenetv3_cifar")`.
+"""This module makes `torch.hub.load("owner/repository", "mobilenetv3_cifar")` possible.
 
-For a local clone, pass the path of the clone and source="local".
+For a local clone, pass the path of the clone and `source="local"`.
 """
 
 from typing import Any as _Any
@@ -14,7 +14,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "yaml
 def mobilenetv3_cifar(
     variant: str | None = None, *, pretrained: bool = True, **options: _Any
 ) -> _MobileNetV3Cifar:
-    """Load a shipped variant by name. The default is the best variant.
+    """Load the shipped variant `variant`, by default the one with the best validation accuracy.
 
     Args:
         pretrained: False gives an untrained network of the variant's architecture.

@@ -3,11 +3,11 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-Starts the demo, applies one load after another, each of 1 to 200 visitors, and prints a line for
-each load. The line counts answers with a prediction, messages such as "the queue is full", and
-failures, which are all other outcomes. It also states the median and 95th percentile of the
-answers' response times in seconds, and the server's memory after the load. Each visitor has its own
-IP address. The benchmark needs Linux.
+The benchmark starts the demo and applies one load after another, each of 1 to 200 visitors. For
+each load, it prints a line that counts answers with a prediction, messages such as "the queue is
+full", and failures, which are all other outcomes. The line also states the median and the 95th
+percentile of the answers' response times in seconds, and the server's memory after the load.
+The benchmark needs Linux.
 """
 
 import asyncio
@@ -39,7 +39,10 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
 
 
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
-    """Upload an image and wait for its prediction. Return "answer", "message" or the failure."""
+    """Upload an image to the demo and ask for its prediction.
+
+    Return "answer" for a prediction, "message" for a refusal in words, or else the failure's text.
+    """
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
         if answer.status_code == 200:
@@ -55,9 +58,9 @@ async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str
 
 
 def visitor(url: str, number: int) -> httpx.AsyncClient:
-    """A client with its own IP address, because the server limits the requests of each address."""
-    # The server closes idle connections after five seconds. Close them earlier here, so that no
-    # request uses a closed connection.
+    """Return a client with its own IP address, because the demo limits requests by address."""
+    # The server closes idle connections after five seconds. The client closes them earlier, so that
+    # no request uses a closed connection.
     limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
     transport = httpx.AsyncHTTPTransport(
         verify=False, limits=limits, local_address=f"127.0.1.{number + 1}"
@@ -66,7 +69,7 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Run visitors that wait `think` seconds between requests, and return the line to print."""
+    """Let visitors send images and wait `think` seconds after each answer. Return the results."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []

@@ -29,7 +29,7 @@ Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time our float ONNX file against other libraries, and our 8-bit file against that file."""
+    """Compare our float ONNX file with other libraries, and our 8-bit file with the float file."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     others = other_libraries(model)
     for count, (threads, repeats, goal, integer_goal) in BATCHES.items():
@@ -68,9 +68,9 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """{name: prediction function} for our torch path and for the networks of other libraries.
+    """Return {name: prediction function} for our torch path and the networks of other libraries.
 
-    These networks are untrained and have the input size of `model`.
+    The networks of other libraries are untrained and get inputs of the size that `model` takes.
     """
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
@@ -106,7 +106,7 @@ def usual_transform(model: MobileNetV3Cifar) -> Callable[[Image.Image], torch.Te
 
 
 def transformers_pipeline(model: MobileNetV3Cifar) -> Predict:
-    """A pipeline with MobileNetV2, the network in `transformers` that is most similar to ours."""
+    """Build a pipeline with MobileNetV2, the network in `transformers` most similar to ours."""
     import transformers
 
     size = model.config.image_size

@@ -1,4 +1,4 @@
-"""Profile the ONNX files, to show what limits the speed of a prediction."""
+"""Profile our networks in onnxruntime, to show what limits the speed of a prediction."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ SIDE = 1024  # side of the square matrices that `matrix_product_speed` multiplie
 
 
 def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
-    """Add a note on the PRODUCTS operators: their share of onnxruntime's time and their speed."""
+    """Note in `report` the speed of `model`'s PRODUCTS operators, and their share of the time."""
     networks, size = (model, torchvision_network(model.config.size)), model.config.image_size
     macs, theirs = (count_macs(network, size) for network in networks)
     parts = []
@@ -49,7 +49,7 @@ def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
 
 
 def operator_seconds(file: Path, batch: int) -> dict[str, float]:
-    """{operator: seconds that its nodes take in one run}, on one thread; medians over runs."""
+    """Return {operator: seconds that its nodes take in one run of an ONNX file on one thread}."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_profiling = True
@@ -69,7 +69,7 @@ def operator_seconds(file: Path, batch: int) -> dict[str, float]:
 
 
 def matrix_product_speed() -> float:
-    """Multiply-accumulates per second of a float32 matrix product, on one thread."""
+    """Return the multiply-accumulates per second of a float32 matrix product on one thread."""
     threads, matrix = torch.get_num_threads(), torch.ones(SIDE, SIDE)
     torch.set_num_threads(1)
     (seconds,) = interleave([partial(torch.matmul, matrix, matrix)], RUNS)

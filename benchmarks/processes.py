@@ -1,6 +1,6 @@
 """Time imports, first predictions, training and predictions for folders, all in new processes.
 
-The installed sizes of packages are compared too.
+This module also compares the installed sizes of packages.
 """
 
 import importlib.metadata
@@ -94,7 +94,7 @@ print((time.perf_counter() - begun) / {steps})
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time a new Python process until its first prediction, and another until an import ends."""
+    """Time new Python processes that make one prediction, and others that only import a package."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
@@ -114,7 +114,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Time whole training steps of 64 images, by our `Learner` and by a loop with DataLoader."""
+    """Compare training steps of 64 images by our `Learner` with those of a DataLoader loop."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}
@@ -129,7 +129,10 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Compare the installed sizes of packages, computed from the files that each package lists."""
+    """Compare the installed size of the LIGHT packages with those of torchvision and timm.
+
+    All sizes include the packages' dependencies.
+    """
     light = installed_bytes(LIGHT)
     for name in ("torchvision", "timm"):
         if version(name):
@@ -147,7 +150,7 @@ def measure_sizes(report: Report) -> None:
 
 
 def smallest_installation() -> int:
-    """The size in bytes of an installation by the pip commands in docs/onnx.md."""
+    """Run the pip commands in docs/onnx.md, and return the size of the installation in bytes."""
     document = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
     commands = re.findall(r"pip (install --no-compile .+)", document)
     with tempfile.TemporaryDirectory() as temporary:
@@ -158,7 +161,7 @@ def smallest_installation() -> int:
 
 
 def installed_bytes(names: tuple[str, ...]) -> dict[str, int]:
-    """{package: its installed size} of these packages and all their dependencies."""
+    """Return {package: installed size} of the packages `names` and all their dependencies."""
     wanted, sizes = list(names), dict[str, int]()
     while wanted:
         name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
@@ -173,7 +176,7 @@ def installed_bytes(names: tuple[str, ...]) -> dict[str, int]:
 
 
 def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds: int) -> None:
-    """Time the command-line program on a folder of PNG files of 96x96 pixels."""
+    """Compare our command line with torchvision on a folder of PNG files of 96x96 pixels."""
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary, "network")
         model.save_pretrained(network)
@@ -204,10 +207,10 @@ def write_images(folder: Path, count: int) -> Path:
 
 
 def peak_memory(command: list[str]) -> int:
-    """The peak memory of a command in bytes.
+    """Run a command, and return its peak memory in bytes.
 
-    The peak of a forked process includes its parent's memory. Therefore, a new small process starts
-    the command.
+    A new small process starts the command, because the peak of a forked process includes the memory
+    of its parent.
     """
     script = (
         "import resource, subprocess, sys; "

@@ -1,10 +1,11 @@
 """Run all benchmarks and write their results to benchmarks/RESULTS.md.
 
     python -m benchmarks.run              about half an hour on two cores
-    python -m benchmarks.run --quick      few rounds; prints the report and writes no file
+    python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
-Run this command on an idle machine. If timm and transformers are installed, they are measured too.
-To measure the size of the smallest installation, pip downloads packages into a temporary folder.
+Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
+too. One benchmark measures the size of the smallest installation. For this, pip downloads packages
+into a temporary folder.
 """
 
 import subprocess
@@ -25,10 +26,10 @@ FOLDER_IMAGES = 10_000
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Compare the best network with 32x32 inputs and the best network with 224x224 inputs.
+    """Compare the variant `native`, which has 32x32 inputs, with `enlarged`, which has 224x224.
 
-    The former runs with ONNX. The latter runs with PyTorch, as before the package had ONNX
-    files and 32x32 networks, and then with ONNX.
+    `native` runs with ONNX. `enlarged` runs first with PyTorch, because earlier versions of this
+    package had neither ONNX files nor 32x32 networks, and then with ONNX.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"
@@ -38,7 +39,7 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
 
 
 def measure_demo(report: Report, busy: bool) -> None:
-    """Add the output of `benchmarks.demo_load` to the report."""
+    """Run `benchmarks.demo_load`, and add its output to `report`."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")

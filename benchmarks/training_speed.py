@@ -2,8 +2,9 @@
 
     python -m benchmarks.training_speed --device cuda
 
-Times whole training steps. Compares the gradients of every depthwise convolution with gradients in
-float64, because some versions of cuDNN compute wrong gradients for some shapes.
+The benchmark times whole training steps. It also compares the gradients of every depthwise
+convolution in our 32x32 networks with gradients in float64, because some versions of cuDNN compute
+wrong gradients for some shapes.
 """
 
 import dataclasses
@@ -32,11 +33,13 @@ STEPS = {"cpu": 5, "cuda": 50}
 # The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+# "outside the network" is the share of time for augmentation, loss and weight averaging.
+# "GPU waits" is the share of time in which the GPU is idle.
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with our recipe if `pixels` is 32, and otherwise with the report's recipe."""
+    """Make a learner with our recipe if `pixels` is 32, else with that of the student report."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -58,7 +61,7 @@ def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
-    """A table row. Its column "outside the network" covers augmentation and weight averaging."""
+    """Time training steps with batches of `batch` images. Return a table row with the COLUMNS."""
     torch.compiler.reset()
     learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
     if not compiled:
@@ -79,7 +82,7 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
 
 
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
-    """(channels, kernel, stride, input height) of our networks' depthwise convolutions."""
+    """List (channels, kernel, stride, input height) of our 32x32 networks' depthwise layers."""
     shapes = set()
 
     def note(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -96,7 +99,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """The largest error in the output or a gradient, relative to that tensor's largest value."""
+    """Return a depthwise convolution's largest relative error in its output and its gradients."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
@@ -117,7 +120,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """A line with the largest error as a multiple of its limit, then a line per excessive error."""
+    """Return a line with the largest `gradient_error` / TOLERANCE, and a line per ratio above 1."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

@@ -1,4 +1,4 @@
-"""The demo: a page on which visitors try the networks, compare them and see activation maps."""
+"""Build the demo: a page where visitors try and compare networks and see activation maps."""
 
 import os
 

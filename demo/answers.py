@@ -1,4 +1,4 @@
-"""Computes the answers that the page shows, without using gradio."""
+"""Compute the answers that the demo's page shows, without using gradio."""
 
 import time
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """One map per explanation, None if blank. If all are of one layer, they share a scale."""
+        """Return each map, or None if it is blank. If all are of one layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -64,10 +64,13 @@ def answer(
     targets: Sequence[str] = (PREDICTED,),
     layer_names: Sequence[str] = (),
 ) -> Answer:
-    """Classify an image, and compute one map per target class and layer (default: the last layer).
+    """Classify an image, and compute one activation map for each target class at each layer.
+
+    The target PREDICTED is the predicted class. Without layer names, the last layer is used.
 
     Raises:
-        VariantError, ValueError: the variant, the method, a target or a layer is unknown.
+        VariantError: the variant is unknown.
+        ValueError: the method, a target or a layer is unknown.
     """
     model = load_torch(variant) if layer_names else load(variant)
     layer_names = layer_names or model.layers()[-1:]
@@ -83,7 +86,7 @@ def answer(
 
 
 def compare(image: Image.Image) -> list[Answer]:
-    """The answers of all shipped variants, best variant first."""
+    """Return the answers of all shipped variants, best variant first."""
     return [answer(image, variant.name) for variant in list_variants()]
 
 
@@ -100,12 +103,12 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch. With onnxruntime, only the last layer can be explained."""
+    """Load a variant with torch, because onnxruntime can explain only the last layer."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 
 @cache
 def sample_answers(variant: str) -> dict[str, tuple[str, float]]:
-    """The label and probability predicted for each sample image. The first call takes seconds."""
+    """Map the key of each sample image to the predicted label and its probability."""
     predictions = load(variant).predict([entry.image for entry in sample().values()], top_k=1)
     return {key: next(iter(one.items())) for key, one in zip(sample(), predictions, strict=True)}

@@ -1,4 +1,4 @@
-"""The demo's API has three typed functions. The foot of the page shows an example to copy."""
+"""Define the three functions of the demo's API, and show example code at the foot of the page."""
 
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,10 @@ print(answer["label"], details["probably_none"], overlay)
 
 
 def build() -> gr.Markdown:
-    """Add the API's functions to the page, and an example at its foot. Return the example.
+    """Add the API's functions and its example code to the page, and return the example code.
 
-    The inputs and outputs of `classify` and `compare` are invisible components. Gradio uses them to
-    check the files that programs send.
+    The inputs and outputs of `classify` and `compare` are invisible components, with which gradio
+    checks the files that programs send.
     """
     with gr.Row(visible=False):
         image = safe_image(label="image")
@@ -51,7 +51,7 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """Markdown with an example that runs unchanged against the demo at `url`."""
+    """Return Markdown with example code that runs unchanged against the demo at `url`."""
     code = PYTHON.format(url=url, variant=get_variant().name)
     return (
         "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
@@ -62,12 +62,12 @@ def describe(url: str) -> str:
 def classify(
     image: Opened, variant: str, method: Method, target: str, opacity: float
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
-    """Classify an image. Return every class's probability, the image under its map, and details.
+    """Classify an image. Return all probabilities, the image under an activation map, and details.
 
-    method: for example gradcam; the error for an unknown method lists all methods. target: a class,
-    or "predicted". opacity: the map's opacity, from 0 to 1. The details are `layer` (of the map),
-    `blank` (whether the map is blank), `ood_score`, and `probably_none` (whether the image probably
-    shows none of the classes).
+    `method` computes the map, for example "gradcam". The error for an unknown method lists all
+    methods. `target` is a class or "predicted". `opacity` is the map's, in [0, 1]. The details are
+    `layer` (the map's layer), `blank` (whether the map is blank), `ood_score` (higher if the image
+    more likely shows one of the classes) and `probably_none` (whether it probably shows none).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -87,7 +87,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """Lay the map over the image, unless the map is blank. Enlarge the image if it is small."""
+    """Lay the answer's activation map, unless it is blank, over its image. Enlarge small images."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))
@@ -96,7 +96,7 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
-    """The top class that each variant predicts for an image, best variant first."""
+    """Return the top class that each variant predicts for an image, best variant first."""
     return [
         {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
         for one in answers.compare(require(image))
@@ -104,7 +104,7 @@ def compare(image: Opened) -> list[dict[str, Any]]:
 
 
 def variants() -> list[dict[str, Any]]:
-    """The shipped variants, best first. `accuracy` is the validation accuracy, from 0 to 1."""
+    """Return the shipped variants, best first. `accuracy` is the validation accuracy in [0, 1]."""
     return [
         {key: getattr(each, key) for key in ("name", "accuracy", "parameters", "macs")}
         for each in list_variants()

@@ -1,4 +1,4 @@
-"""Reads the measurements of the shipped networks, and draws line charts of them.
+"""Read the measurements of the shipped networks, and draw line charts of them.
 
 The page's style sheet sets the colours, so that charts are readable in light and dark themes.
 """
@@ -34,7 +34,7 @@ def read_history(name: str) -> list[dict[str, float]]:
 
 
 def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) -> str:
-    """An SVG chart. `lines` maps each line's CSS class to its points. The y-axis ends at `top`."""
+    """Draw an SVG chart. `lines` maps CSS classes to points. The y-axis runs from 0 to `top`."""
     across = [x for points in lines.values() for x, _ in points]
     start, end = min(across), max(across)
     x_scale, y_scale = (RIGHT - LEFT) / max(end - start, 1), (BOTTOM - TOP) / top
@@ -65,10 +65,10 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
 def curves(
     names: Sequence[str], measures: Sequence[str] = ("accuracy", "loss"), epoch: int = 0
 ) -> str:
-    """HTML: charts of the accuracy and loss of one or two networks against the epoch.
+    """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    If `epoch` is not 0, a cursor marks that epoch. A text states the accuracies at that epoch, or
-    at the last epoch of a network that was trained for fewer epochs.
+    The result is HTML. If `epoch` is not 0, a cursor marks that epoch, and a text states the
+    accuracies at that epoch, or at the last one of a network that was trained for fewer epochs.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -98,7 +98,10 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """SVG: the fraction of correct predictions in each group against its mean probability."""
+    """Draw the fraction of correct predictions against their mean probability, as SVG.
+
+    The pairs (probability, correct) are divided by probability into `groups` parts, one per point.
+    """
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]
     lines: dict[str, Points] = {"diagonal": [(0, 0), (1, 1)], "valid": points}

@@ -1,4 +1,4 @@
-"""The fifth tab: the report's conclusions, and whether our measurements confirm them.
+"""Show the student report's conclusions and our verdicts on them in the demo's fifth tab.
 
 This tab shows assets/conclusions.json, which `python -m training.reproduce` writes together with
 REPRODUCTION.md. The keys of each entry are `where` (the place in the report), `experiment`, `says`
@@ -33,7 +33,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def page(found: list[dict[str, Any]]) -> str:
-    """HTML: for each experiment, the report's conclusions and then the experiment's curves."""
+    """Return HTML with each experiment's conclusions, followed by the experiment's curves."""
     counts = Counter(each["verdict"] for each in found).most_common()
     summary = ", ".join(f"<b>{count}</b> {verdict}" for verdict, count in counts)
     shipped = {variant.name for variant in list_variants()}
@@ -45,7 +45,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """HTML: one conclusion and its verdict. A click on the conclusion shows our numbers."""
+    """Return HTML with a conclusion and its verdict. A click on these shows our numbers."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):

@@ -1,4 +1,4 @@
-"""The fourth tab compares all networks with the report and shows the curves of any two networks."""
+"""Compare all networks with the student report in the demo's fourth tab, and show their curves."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def overview() -> str:
-    """An HTML table with the training, validation and test accuracy of all networks."""
+    """Return an HTML table with the training, validation and test accuracy of all networks."""
     head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference"]
     rows = []
     for variant in list_variants():
@@ -55,14 +55,17 @@ def overview() -> str:
 
 
 def draw(first: str, second: str, progress: float) -> str:
-    """HTML with the curves of one or two networks, and the accuracies at the chosen epoch."""
+    """Return HTML with the curves of one or two networks, and their accuracies at one epoch.
+
+    `progress` is that epoch in percent of the epochs of the network that was trained longer.
+    """
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
     return f"{curves(names, epoch=epoch)}<p>{NOTE}</p>"
 
 
 def describe_calibration(name: str) -> str:
-    """HTML that shows and explains a network's reliability diagram for the sample images."""
+    """Return HTML that explains and shows a network's reliability diagram for the sample images."""
     found = sample_answers(name).items()
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
     error = 100 * read_metrics(name)["test"]["ece"]

@@ -1,4 +1,4 @@
-"""The second tab: 300 test images with a network's predictions, and the confusion matrix."""
+"""Show 300 test images, and a network's predictions for them, in the demo's second tab."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Classifying the images takes seconds, so it starts when the tab is opened."""
+    """Fill `tab`. Its images are classified when it is opened, because that takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -65,7 +65,7 @@ def pick_cell(event: gr.EventData) -> list[str]:
 
 
 def choose(variant: str, truth: str, predicted: str) -> str:
-    """HTML: the sample's images that pass the filters."""
+    """Return HTML with the sample images whose true and predicted class pass the filters."""
     found = passing(variant, truth, predicted)
     tiles = ""
     for key, label in found.items():
@@ -78,7 +78,7 @@ def choose(variant: str, truth: str, predicted: str) -> str:
 
 
 def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
-    """The sample's images that pass the filters: {key: predicted label}."""
+    """Map the keys of the sample images that pass the filters to their predicted labels."""
     return {
         key: label
         for key, (label, _) in sample_answers(variant).items()
@@ -88,7 +88,7 @@ def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
 
 
 def confusion(variant: str) -> str:
-    """HTML: the confusion matrix. A click on a cell sends "truth:predicted" to `pick_cell`."""
+    """Return an HTML confusion matrix. A click on a cell sends "truth:predicted" to `pick_cell`."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
     most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
     rows = []
@@ -104,7 +104,10 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """HTML: an answer and its map. If it is wrong, also the true class's map, on the same scale."""
+    """Return HTML with the answer for the sample image `key`, and the answer's activation map.
+
+    If the answer is wrong, also show the true class's map, on the same scale.
+    """
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

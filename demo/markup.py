@@ -1,4 +1,4 @@
-"""HTML for the page: activation maps over an image, probability bars, image tiles and tables.
+"""Write HTML for the demo: activation maps over an image, probability bars, tiles and tables.
 
 The HTML contains images as data URLs, so the browser fetches no image files. The browser itself
 blends each map with the image below it, so the opacity slider works without the server.
@@ -20,7 +20,7 @@ MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser ca
 
 
 class Map(NamedTuple):
-    """One figure. `heatmap` is (H, W) in [0, 1], or None if the figure shows only the image."""
+    """A figure. `heatmap` has values in [0, 1], or is None if the figure shows only an image."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -32,13 +32,13 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """HTML for an answer, or for a message instead of one. Screen readers announce the text."""
+    """Return HTML with a headline, unless it is empty, and a text. Screen readers announce both."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
 
 def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
-    """A data URL of the image with at most `longest` pixels per side: PNG if small, else JPEG."""
+    """Return a data URL of the image, reduced to at most `longest` pixels per side if necessary."""
     reduced = image.copy()
     reduced.thumbnail((longest, longest))
     format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
@@ -48,7 +48,7 @@ def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
 
 
 def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
-    """Maps side by side, each over a copy of the image."""
+    """Return HTML with maps side by side, each over a copy of the image."""
     figures = ""
     for heatmap, caption, alt in drawn:
         heat = ""
@@ -64,7 +64,7 @@ def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
 
 
 def legend() -> str:
-    """A key to the colours of the maps, and a slider for the opacity of the maps."""
+    """Return HTML with a key to the maps' colours, and a slider for the maps' opacity."""
     gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in COLOURS)
     return (
         '<div class="legend"><span>no evidence</span>'
@@ -76,7 +76,7 @@ def legend() -> str:
 
 
 def bars(probabilities: Iterable[tuple[str, float]]) -> str:
-    """Labels with their probabilities as bars, in the order given."""
+    """Return HTML with labels and their probabilities as bars, in the order given."""
     rows = "".join(
         f'<li><span>{escape(label)}</span><span class="bar" style="--part:{value:.4f}"></span>'
         f"<span>{percent(value)}</span></li>"
@@ -86,18 +86,18 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """A button that sends `key`. Screen readers read `words`, or `key` if `words` is empty."""
+    """Return a button that sends `key`. Screen readers read `words`, or `key` if that is empty."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
 
 def pixels(image: Image.Image, alt: str = "") -> str:
-    """A small image, enlarged without smoothing."""
+    """Return HTML with a small image that is enlarged without smoothing."""
     return f'<img class="pixels" alt="{escape(alt)}" src="{data_url(image)}">'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """A table with a left-aligned first column. The other columns are right-aligned numbers."""
+    """Return an HTML table with a left-aligned first column and right-aligned other columns."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

@@ -1,4 +1,4 @@
-"""The third tab: networks that underfit, fit and overfit, side by side."""
+"""Show networks that underfit, fit and overfit side by side, in the demo's third tab."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """Map each kind of fit to the network of this size that shows it best, or to None.
+    """Map "Underfits", "Fits" and "Overfits" to the network of this size that does so most clearly.
 
-    Networks with our own settings are left out, because they were trained for accuracy and not to
-    show the effect of one setting.
+    If there is none, map to None. Networks with our own settings are left out, because they were
+    trained for accuracy and not to show the effect of one setting.
     """
     names = [
         variant.name
@@ -54,7 +54,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def page() -> str:
-    """HTML with one row per network size and one column per kind of fit."""
+    """Return HTML with one row per network size and one column per kind of fit."""
     rows = ""
     for size in ("small", "large"):
         columns = "".join(column(kind, name) for kind, name in fitting(size).items())
@@ -63,7 +63,10 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """HTML with a network's curves, and its accuracies without dropout and augmentation."""
+    """Return HTML with the final accuracies and the accuracy curves of the network `name`.
+
+    Unlike the training curve, the final accuracies are without dropout and augmentation.
+    """
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)

@@ -1,4 +1,4 @@
-"""Builds the page from a heading, tabs and the API. Keeps the page's state in the URL."""
+"""Build the demo's page from a heading, tabs and the API. Keep the page's state in the URL."""
 
 import warnings
 from typing import Any
@@ -28,7 +28,7 @@ TABS = {
 
 
 def build_demo() -> gr.Blocks:
-    """Build the whole page, and load all networks. Raise VariantError if no variant is shipped."""
+    """Build the demo's page, and load all networks. Raise VariantError if no variant is shipped."""
     # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
     # use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
@@ -52,7 +52,10 @@ def build_demo() -> gr.Blocks:
 
 
 def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) -> None:
-    """Put each choice into the URL with assets/page.js. Opening a URL restores its choices."""
+    """Keep the visitor's choices in the page's URL, and restore them when a URL is opened.
+
+    `shown` maps keys in the URL to components. `snippets` shows the URL in its example code.
+    """
     for key, component in shown.items():
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
@@ -68,7 +71,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Return each component's value from a URL, or `gr.skip()` if the URL has no valid value."""
+    """Return each component's value from the URL `address`, or `gr.skip()` if none is valid."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()
@@ -77,7 +80,7 @@ def restore(shown: dict[str, Any], address: str) -> list[Any]:
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """Convert a text from the URL to a value of the component, or to None if it is not valid."""
+    """Convert the text `value` from the URL to a value of `component`, or to None if not valid."""
     if key == "image":
         return file_of(value)
     if key == "tab":

@@ -1,4 +1,4 @@
-"""Components and event arguments that several tabs use."""
+"""Define components and event arguments that several tabs of the demo use."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
 
 def choice(label: str, options: list[Any], elem_id: str, min_width: int = 150) -> gr.Dropdown:
-    """A dropdown that starts with its first option and cannot be left empty."""
+    """Make a dropdown that starts with its first option and cannot be left empty."""
     return gr.Dropdown(options, label=label, filterable=False, min_width=min_width, elem_id=elem_id)
 
 
@@ -42,16 +42,16 @@ def variant_input(elem_id: str) -> gr.Dropdown:
 
 
 def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
-    """A `gr.HTML` in which a click on a map or on an element with a `data-id` triggers `select`.
+    """Make a `gr.HTML` in which a click on a map or an element with a `data-id` triggers `select`.
 
-    The event's `id` is the `data-id` or, for a map, the clicked point [across, down] in fractions
-    of the map's size.
+    The event's `id` is the `data-id` or, for a map, the clicked point [across, down] as fractions
+    of the map's width and height.
     """
     return gr.HTML(html, js_on_load=SELECT, apply_default_css=False, elem_id=elem_id)
 
 
 def safe_image(**options: Any) -> gr.Image:
-    """A `gr.Image` whose event handlers get the result of `open_sent`."""
+    """Make a `gr.Image` whose event handlers get the result of `open_sent`."""
     component = gr.Image(**options)
     # Replace the method: if we made a subclass, gradio would write a .pyi file to this folder.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]

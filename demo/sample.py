@@ -1,4 +1,4 @@
-"""The test images that ship with the demo: ten examples, and a sample of 300 images.
+"""Read the test images that ship with the demo: ten examples, and a sample of 300 images.
 
 The examples were chosen by eye because they are easy to recognise, without regard to predictions.
 In the order of the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and
@@ -27,13 +27,13 @@ class SampleImage(NamedTuple):
 
 
 def example_files() -> list[Path]:
-    """The files of the ten examples, one per class, in the order of the classes."""
+    """Return the files of the ten examples, one per class, in the order of the classes."""
     return [ASSETS / f"{label}.png" for label in LABELS]
 
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """The sample's images by key, such as "test-90". The page and its URL contain these keys."""
+    """Map keys such as "test-90", which the page and its URL contain, to the sample's images."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)
@@ -46,7 +46,7 @@ def sample() -> dict[str, SampleImage]:
 
 
 def file_of(key: str) -> Path | None:
-    """A file with the image that `key` names ("cat", "test-90"); None if the key is unknown."""
+    """Return a file of the image `key` (such as "cat" or "test-90"), or None for an unknown key."""
     if key in LABELS:
         return ASSETS / f"{key}.png"
     return write_png(sample()[key].image, f"{key}.png") if key in sample() else None

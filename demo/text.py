@@ -1,4 +1,4 @@
-"""The text that the page shows for an answer, and the captions of the answer's activation maps."""
+"""Write the text that the demo shows for an answer, and the captions of its activation maps."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # written by `python -m benchmar
 
 
 def describe(answer: Answer) -> str:
-    """HTML: the prediction as a headline, then details."""
+    """Return HTML with the prediction as a headline, followed by details."""
     label, probability = answer.label, percent(answer.probabilities[answer.label])
     if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"
@@ -29,7 +29,7 @@ def describe(answer: Answer) -> str:
 
 
 def describe_photographs(variant: str) -> str:
-    """Say which photographs suit the network and, if measured, how well it classifies them."""
+    """Say which photographs suit a network and, if measured, how well it classifies them."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
@@ -44,7 +44,7 @@ def describe_photographs(variant: str) -> str:
 
 
 def describe_refusal(error: Exception) -> str:
-    """HTML: an error message, shown in place of the answer."""
+    """Return HTML with the message of `error`, to be shown in place of an answer."""
     return message("This image cannot be used", escape(as_sentence(str(error))))
 
 
@@ -53,12 +53,12 @@ def as_sentence(text: str) -> str:
 
 
 def draw(answer: Answer) -> str:
-    """HTML: all maps of an answer."""
+    """Return HTML with all activation maps of an answer."""
     return maps(answer.image, maps_of(answer))
 
 
 def maps_of(answer: Answer) -> Iterator[Map]:
-    """The maps of an answer, each with its caption and alternative text."""
+    """Yield the maps of an answer, each with its caption and alternative text."""
     drawn = zip(answer.explanations, answer.heatmaps(), strict=True)
     for number, (explained, heatmap) in enumerate(drawn, 1):
         label = escape(explained.label)

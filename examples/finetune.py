@@ -3,8 +3,8 @@
     python examples/finetune.py IMAGES --output my-model
 
 IMAGES holds one folder per class, such as IMAGES/cat/1.png. Every fifth image is held out, and
-the accuracy on these images is printed. The result is a model folder like any other:
-`MobileNetV3Cifar.from_pretrained("my-model")`.
+the accuracy on these images is printed. The result is a model folder, which
+`MobileNetV3Cifar.from_pretrained("my-model")` loads.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
 BATCH = 32  # images per step
-PEAK_LR = 1e-3  # AdamW's learning rate; small, because only the last layer is untrained
+PEAK_LR = 1e-3  # AdamW's highest learning rate; small, because only the last layer is untrained
 
 
 def main() -> None:
@@ -43,7 +43,10 @@ def main() -> None:
 
 
 def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
-    """Read all valid images as inputs (N, 3, S, S), with the indices of their labels (N,)."""
+    """Read the images in `folder`, which has a subfolder per label. Print and skip invalid ones.
+
+    Return inputs (N, 3, S, S), with S = model.config.image_size, and their label indices (N,).
+    """
     inputs, targets = [], []
     for index, label in enumerate(labels):
         for path in find_images(folder / label, on_error=print):
@@ -56,7 +59,7 @@ def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tup
 
 
 def finetune(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor, epochs: int) -> None:
-    """Train the whole network; the learning rate rises to its peak, then falls to nearly zero."""
+    """Train all layers. The learning rate rises to PEAK_LR, then falls to nearly zero."""
     steps = epochs * -(-len(inputs) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)

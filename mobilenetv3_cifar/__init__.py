@@ -1,4 +1,4 @@
-"""Trained and evaluated MobileNetV3 classifiers for CIFAR-10.
+"""Classify images with trained and evaluated MobileNetV3 networks for CIFAR-10.
 
 >>> from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 >>> model = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)

@@ -1,4 +1,4 @@
-"""The command line. An expected error ends it with one line and a non-zero status.
+"""Run the command line. An expected error ends it with one line and a non-zero status.
 
 python -m mobilenetv3_cifar predict photos/ --top-k 3
 """

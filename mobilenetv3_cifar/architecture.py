@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Row(NamedTuple):
-    """One bottleneck. Figure 1 of the report and tables 1 and 2 of the paper have these columns."""
+    """One bottleneck, a row of table 1 or 2 of the MobileNetV3 paper (Howard et al. 2019)."""
 
     inputs: int
     kernel: int
@@ -81,7 +81,7 @@ SMALL_CIFAR32 = [
 
 
 class Layout(NamedTuple):
-    """The layers of a whole network. The stem has `rows[0].inputs` output channels."""
+    """The layers of a network. Its first convolution has `rows[0].inputs` output channels."""
 
     rows: list[Row]
     last: int  # output channels of the last convolution before pooling
@@ -105,7 +105,7 @@ LAYOUTS = {
 
 
 class Style(NamedTuple):
-    """The settings with which layers are built from a `Layout`."""
+    """The options for building a network's layers from a `Layout`."""
 
     stem_bias: bool
     expand_always: bool  # keep the 1x1 expansion even if it adds no channels
@@ -148,7 +148,7 @@ STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 def conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
 ) -> nn.Conv2d:
-    """A convolution whose padding preserves H and W at stride 1."""
+    """Build a convolution whose padding preserves height and width if the stride is 1."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
 
 
@@ -157,7 +157,7 @@ def norm(channels: int, style: Style) -> nn.BatchNorm2d:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate in [0, 1], computed from all channels' means (listing 5)."""
+    """A layer that scales each channel by a gate in [0, 1], computed from all channels' means."""
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -172,9 +172,9 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """A bottleneck (listing 6): expansion, depthwise convolution, optional SE, and projection.
+    """A bottleneck: expansion, depthwise convolution, optional squeeze-and-excite and projection.
 
-    The input is added to the result if both have the same shape.
+    The block adds its input to the result if the stride is 1 and the channel counts are equal.
     """
 
     def __init__(self, row: Row, style: Style) -> None:
@@ -205,18 +205,19 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """The nearest positive multiple of `multiple` that is at most 10 % below `value`.
+    """Return the positive multiple of `multiple` nearest to `value` that is at least 0.9 * `value`.
 
-    This rule comes from the released MobileNet code and determines the paper's squeeze widths.
+    The code of MobileNetV3's authors sets the widths of squeeze layers by this rule.
     """
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
 
 
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
-    """Build the stem, the bottlenecks and the last convolution: (N, 3, H, W) -> (N, last, h, w).
+    """Build the layers before pooling: the stem, the bottlenecks and the last convolution.
 
-    h and w are H and W divided by the product of all strides, which is 32, or 8 for "cifar32".
+    They map images (N, 3, H, W) to (N, layout.last, H / s, W / s), rounded up. The product of all
+    strides, s, is 8 for the "cifar32" layouts and 32 for the others.
     """
     stem = layout.rows[0].inputs
     features = OrderedDict[str, nn.Module](
@@ -234,9 +235,9 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
-    """Build the layers after pooling: (N, last, 1, 1) -> (N, num_classes, 1, 1).
+    """Build the layers after pooling, which map (N, layout.last, 1, 1) to (N, num_classes, 1, 1).
 
-    The report (listing 9) and the paper have a hidden layer. "cifar32" has only an output layer.
+    They are a hidden layer, unless `layout.hidden` is None, and an output layer.
     """
     hidden = [] if layout.hidden is None else [conv(layout.last, layout.hidden, 1, bias=True), HS()]
     last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)

@@ -1,7 +1,7 @@
 """Count the pixels that the frames of an AVIF file really have.
 
-The file's boxes may claim a smaller size. libavif decodes a frame at its real size, then scales it
-to the size that the boxes claim.
+The file's boxes may claim a smaller size. libavif still decodes each frame at its real size, and
+only then scales it to the claimed size. So the cost of decoding depends on the real size.
 """
 
 import io
@@ -14,7 +14,7 @@ SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, 7 bits per by
 
 
 def coded_pixels(data: bytes) -> int:
-    """The pixel count of the largest frame, from the AV1 sequence headers of all items and tracks.
+    """Return the pixel count of the largest frame of the AVIF file whose content is `data`.
 
     Raises:
         ValueError: no sequence header was found, the data is cut short, or a header has timing
@@ -24,7 +24,10 @@ def coded_pixels(data: bytes) -> int:
 
 
 def parts(data: bytes) -> Iterator[bytes]:
-    """The data that iloc, stco and co64 boxes point to. The whole file is searched for boxes."""
+    """Yield the data of each item of an AVIF file, and all data from the start of each track on.
+
+    The whole file is searched for the boxes that point to this data (iloc, stco and co64).
+    """
     for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
         later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])
         offset, length, base, index = (n for byte in box.group(2, 3) for n in divmod(byte[0], 16))
@@ -65,7 +68,7 @@ def sequence_headers(part: bytes) -> Iterator[bytes]:
 
 
 def frame_pixels(header: bytes) -> int:
-    """Width times height, read from a sequence header (AV1 specification, section 5.5.1)."""
+    """Return the pixel count that a sequence header gives (AV1 specification, section 5.5.1)."""
     stream = iter("".join(f"{byte:08b}" for byte in header))
 
     def bits(count: int) -> int:

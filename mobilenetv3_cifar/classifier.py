@@ -1,7 +1,7 @@
 """Turn images into labelled probabilities with any runtime, such as torch or onnxruntime.
 
-Each runtime is a subclass of `Classifier` that implements a few methods. This module reads images
-and forms batches for all runtimes. Importing this module does not import torch.
+Each runtime is a subclass of `Classifier`. This module reads images and forms batches for all
+runtimes. Importing it does not import torch.
 """
 
 from abc import abstractmethod
@@ -22,12 +22,12 @@ Item = TypeVar("Item")
 
 
 class Prediction(dict[str, float]):
-    """{label: probability}, highest first, with an out-of-distribution score.
+    """A dict {label: probability}, highest probability first, with an out-of-distribution score.
 
     Attributes:
-        ood_score: the score that the setting `config.ood_score` selects. A higher score means that
+        ood_score: the score that the config's setting `ood_score` names. A higher score means that
             the image more likely shows one of the classes.
-        probably_none: whether `ood_score` is below `config.ood_threshold`, which means that the
+        probably_none: whether the score is below the config's `ood_threshold`, which means that the
             image probably shows none of the classes. Without a threshold, this is False.
     """
 
@@ -68,19 +68,22 @@ class Classifier:
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """Return a layer's evidence for class `target`. None means the predicted class."""
+        """Return the activations and gradients of `layer` for the class with index `target`.
+
+        If `target` is None, the predicted class is used.
+        """
 
     def layers(self) -> list[str]:
-        """The layers that `explain` accepts: the last one at each resolution, finest first."""
+        """Return the names of the layers that `explain` accepts, finest resolution first."""
         return ["features"]
 
     @property
     def square_size(self) -> int:
-        """Height and width in pixels of the images that `run` and `evidence` take."""
+        """The height and width in pixels of the images that `run` and `evidence` take."""
         return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
-        """A callable that turns an image into the network's input (3, image_size, image_size)."""
+        """Return a callable that converts an image to a tensor (3, S, S), S = config.image_size."""
         config = self.config
         return ImageTransform(config.image_size, config.mean, config.std, resize)
 
@@ -97,7 +100,7 @@ class Classifier:
     def predict(
         self, images: Any, top_k: int | None = 3, batch_size: int = 64
     ) -> Prediction | list[Prediction]:
-        """One image -> {label: probability}, highest first; a list of images -> a list of dicts.
+        """Return {label: probability}, highest first, for an image, or a list of dicts for a list.
 
         Every image is first resized to 32x32 pixels. The aspect ratio is not preserved.
 
@@ -111,8 +114,8 @@ class Classifier:
         Raises:
             ImageError: an image cannot be opened. For a list, the error's `index` is the position
                 of the image, and `predictions` has the predictions for the images before it.
-            ImageTypeError: an object is not an image; the error is also a TypeError.
-            ValueError: top_k or batch_size is below 1.
+            ImageTypeError: an object is not an image. The error is also a TypeError.
+            ValueError: `top_k` or `batch_size` is below 1, or the network's logits are unusable.
         """
         several = is_batch(images)
         predictions: list[Prediction] = []
@@ -142,7 +145,7 @@ class Classifier:
                 yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
-        """The prediction for each row of `outputs`."""
+        """Return a prediction for each row of `outputs`, with the `top_k` most probable labels."""
         config, logits = self.config, outputs.logits
         if logits.shape[1] != config.num_classes:
             raise ValueError(

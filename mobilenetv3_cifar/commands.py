@@ -1,4 +1,4 @@
-"""The commands of the command line, as functions that return the exit status.
+"""This module has one function for each command. These functions return the exit status.
 
 Modules that are slow to import, above all torch, are imported only where they are needed.
 """
@@ -31,7 +31,7 @@ LONG_WORK = 100  # the smallest number of images for which a progress bar is sho
 
 
 class Refused:
-    """Reports unusable files on stderr. `status` is 0 until a file is reported, then 1."""
+    """A callable that reports an unusable file. `status` is 0 until a file is reported, then 1."""
 
     status = 0
 
@@ -41,7 +41,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the requested network. If `onnx` is true, prefer onnxruntime, which loads faster."""
+    """Load the chosen network. If `onnx` is true, prefer onnxruntime, which loads faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # Only torch supports GPUs, revisions on the Hub, and maps of layers other than "features".
@@ -90,7 +90,7 @@ def predict(arguments: Namespace) -> int:
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """All image files in `path` if it is a folder, otherwise `path` itself."""
+    """Return all image files in `path` if it is a folder, otherwise only `path` itself."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -106,7 +106,7 @@ def source_of(path: Path) -> ImageInput:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield the path and the prediction of each readable image. Report the unreadable images."""
+    """Yield the path and the prediction of each readable image. Report the others to `refused`."""
     results = model.predict_each(map(source_of, files), top_k, batch_size)
     # No progress bar is needed if predictions appear on a terminal, as they show the progress.
     hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
@@ -191,7 +191,7 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
 
 
 def image_format(output: Path) -> str:
-    """Pillow's name for the image format that the extension of `output` selects."""
+    """Return Pillow's name for the image format that the extension of `output` selects."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
         raise ImageError(f"{output} must end in an image format that can be written, such as .png")
@@ -214,7 +214,7 @@ def export(arguments: Namespace) -> int:
 
 
 def calibration_images(folder: Path, refused: Refused) -> np.ndarray:
-    """The readable images of a folder, resized to 32x32 pixels: uint8 (N, 32, 32, 3)."""
+    """Return the N readable images of a folder, resized to 32x32 pixels: uint8 (N, 32, 32, 3)."""
     images = []
     for file in files_of(folder, refused):
         try:

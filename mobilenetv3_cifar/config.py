@@ -43,7 +43,7 @@ def are_channels(value: Any, low: float) -> bool:
 
 
 def are_labels(value: Any) -> bool:
-    """Whether `value` is a tuple of different printable texts of 1 to MAX_LABEL characters.
+    """Return whether `value` is a tuple of different printable texts of 1 to MAX_LABEL characters.
 
     Control characters are not printable. Neither are lone surrogates, which UTF-8 cannot encode.
     """
@@ -82,7 +82,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def require(name: str, value: Any) -> None:
-    """If the value of a setting is not valid, raise a ValueError that names the setting."""
+    """Raise a ValueError that names the setting `name` if `value` is not valid for it."""
     rule, holds = RULES[name]
     if not holds(value):
         # The value may be megabytes long, so `reprlib` shortens it.
@@ -155,7 +155,7 @@ OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below
 
 
 def read_content(path: Path, limit: int) -> bytes:
-    """The content of a file in a model folder."""
+    """Read a file of a model folder. Raise a ModelFolderError if the file cannot be read."""
     try:
         return read_file(path, limit)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -165,12 +165,12 @@ def read_content(path: Path, limit: int) -> bytes:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """Read config.json. Return the config and the SHA-256 of the weights file (64 hex digits)."""
+    """Read config.json in `folder`. Return the config and the weights file's SHA-256, in hex."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """Like `read_config`, but for given content of config.json. `folder` is only for messages."""
+    """Decode and check the content of config.json for `read_config`. Errors name `folder`."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
@@ -189,12 +189,12 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
 
 
 def select_settings(values: dict[str, Any]) -> Config:
-    """Build the config from `values`. Keys that are not settings are ignored."""
+    """Build the config from the values of config.json. Ignore keys that are not settings."""
     return Config(**{name: values[name] for name in FIELDS.keys() & values.keys()})
 
 
 def check_keys(values: Any) -> None:
-    """Check config_version, weights_sha256 and all key names. `Config` checks the rest later."""
+    """Check the keys, version and weights_sha256 of config.json. `Config` checks the settings."""
     if not isinstance(values, dict):
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
@@ -210,7 +210,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """SHA-256 of all `values` except `config_sha256`, as compact JSON with sorted keys."""
+    """Return the SHA-256 of `values` without `config_sha256`, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,7 +1,7 @@
 """Read and check the model of a shipped variant, a folder or a Hub repository.
 
 Downloads are kept in the cache of the Hub's client. Each load checks the files against the hashes
-in config.json. If a cached file is damaged, the model is downloaded again.
+in config.json. If a cached file is damaged and the Hub may be used, the model is downloaded again.
 """
 
 import logging
@@ -32,7 +32,7 @@ def open_model(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> ModelFolder:
-    """Read a model. Arguments and errors are those of `MobileNetV3Cifar.from_pretrained`."""
+    """Read a model. The parameters and errors are as in `MobileNetV3Cifar.from_pretrained`."""
     folder = shipped_folder(os.fspath(name)) or (Path(name) if os.path.isdir(name) else None)
     if folder is not None:
         if revision is not None:
@@ -50,7 +50,7 @@ def open_model(
 def load(
     name: str, revision: str | None, cache: Path, token: str | bool | None, local: bool
 ) -> ModelFolder:
-    """Load a model from the cache or the Hub, or only from the cache if `local` is true."""
+    """Load repository `name` from the cache or the Hub. If `local` is true, use only the cache."""
     try:
         cached = isinstance(try_to_load_from_cache(name, WEIGHTS_FILE, cache, revision), str)
     except (OSError, ValueError):  # the cache is damaged

@@ -1,4 +1,4 @@
-"""The package's own errors, and functions that quote untrusted text in error messages.
+"""Define the package's errors, and functions that quote untrusted text in error messages.
 
 Each message is one line that names the refused input and the reason. Text from files, arguments
 and servers is escaped and shortened, and passwords in URLs are masked.
@@ -20,7 +20,7 @@ class MobileNetV3CifarError(Exception):
 
 
 class ImageError(MobileNetV3CifarError, ValueError):
-    """An image cannot be opened or is refused.
+    """Raised when an image cannot be opened or exceeds a limit.
 
     If `predict` was given a list, `index` is the image's position in the list, and `predictions`
     are the predictions for the images before that position.
@@ -31,28 +31,28 @@ class ImageError(MobileNetV3CifarError, ValueError):
 
 
 class ImageTypeError(ImageError, TypeError):
-    """An object was passed as an image but is not an image."""
+    """Raised when an object was passed as an image but is not an image."""
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
-    """A name matches no variant, folder or repository id, or a shipped variant is incomplete."""
+    """Raised when a name is not a variant, folder or repository id, or a variant is incomplete."""
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):
-    """A model folder is incomplete or damaged, does not match its config, or cannot be written."""
+    """Raised when a model folder is incomplete, damaged or not valid, or cannot be written."""
 
 
 class HubError(MobileNetV3CifarError):
-    """The Hub cannot be reached or refuses a request, or this package refuses the response."""
+    """Raised when the Hub cannot be reached, it refuses a request, or its response is refused."""
 
 
 def quote(value: object) -> str:
-    """The repr of a value, shortened to about `MAX_QUOTED` characters."""
+    """Return the repr of `value`, shortened to about `MAX_QUOTED` characters."""
     return shorten(repr(value), MAX_QUOTED)
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
-    """Make text safe to print: mask passwords in URLs, escape unprintable characters, shorten."""
+    """Mask URL passwords, escape unprintable characters, shorten to about `limit` characters."""
     return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
 
 

@@ -1,7 +1,7 @@
 """Class activation maps, which show where in an image a network finds evidence for a class.
 
-`Classifier.evidence` returns one layer's activations and the gradients of the class's logit with
-respect to these activations. This module computes the maps from both arrays with numpy.
+`Classifier.evidence` returns one layer's activations, and the gradients of the class's logit with
+respect to these activations. This module computes the maps from these two arrays with numpy.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Explanation:
     `heatmap` is float32 (H, W) at the image's own size, scaled to values from 0 to 1. `peak` is the
     map's largest value before scaling, so `peak * heatmap` is comparable between classes. `blank`
     is true if the map is 0 everywhere, which means that no positive evidence was found.
-    `probability` is the probability of the class. `probabilities` contains all probabilities.
+    `label` is the class and `probability` its probability. `probabilities` has all probabilities.
     """
 
     heatmap: np.ndarray
@@ -90,12 +90,12 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Sum the channels, each weighted by the mean of its gradients."""
+    """Sum the channels of the activations, each weighted by the mean of its gradients."""
     return np.einsum("khw,k->hw", activations, gradients.mean(axis=(1, 2)))
 
 
 def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Sum the channels, each weighted by the sum of its positive gradients.
+    """Sum the channels of the activations, each weighted by the sum of its positive gradients.
 
     Each gradient is first scaled according to equation 19 of the Grad-CAM++ paper.
     """
@@ -117,10 +117,10 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Project the activations on their first principal component. The class has no influence.
+    """Project the activations on their first principal component.
 
-    NOTE: The sign of a component is arbitrary. The sign chosen here makes the map correlate
-    positively with the sum of the channels.
+    The gradients are unused, so the map is the same for all classes. The sign of a component is
+    arbitrary. The sign chosen here makes the map correlate positively with the sum of the channels.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -154,7 +154,7 @@ COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # 
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """Convert a map (H, W) in [0, 1] to uint8 (H, W, 3); 0 becomes black and 1 light yellow."""
+    """Colour a map (H, W) in [0, 1] as uint8 (H, W, 3). 0 becomes black, and 1 light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)

@@ -25,17 +25,17 @@ from mobilenetv3_cifar.onnx_metadata import metadata
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, pillow_resize, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-TOLERANCE = 1e-4  # the largest accepted result of `compare`
+TOLERANCE = 1e-4  # the largest accepted result of `compare` for a float32 file
 
 
 class ExportError(MobileNetV3CifarError):
-    """The file cannot be written, or its logits differ too much from the network's logits."""
+    """An ONNX file cannot be written, or its logits differ too much from the network's."""
 
 
 def export_onnx(
     model: MobileNetV3Cifar, path: str | os.PathLike[str], int8_images: np.ndarray | None = None
 ) -> float:
-    """Write the network to an ONNX file, atomically.
+    """Write `model` to an ONNX file atomically.
 
     Args:
         model: the network; it is not changed.
@@ -100,7 +100,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Compute the result of `export_onnx`: how far the file's logits are from the network's."""
+    """Return how far the ONNX file's logits are from the network's, as `export_onnx` defines it."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
@@ -113,7 +113,7 @@ def compare(network: MobileNetV3Cifar, content: bytes) -> float:
 
 
 class GraphOutputs(NamedTuple):
-    """Outputs for N images and C classes. S is image_size, and feature maps have K channels."""
+    """The ONNX file's outputs: N images, C classes, K feature channels, S = `config.image_size`."""
 
     probabilities: Tensor  # (N, C)
     logits: Tensor  # (N, C)
@@ -125,7 +125,7 @@ class GraphOutputs(NamedTuple):
 
 
 class ExportedNetwork(nn.Module):
-    """uint8 images (N, 32, 32, 3) and int32 targets (N,) -> `GraphOutputs`.
+    """A network that maps uint8 images (N, 32, 32, 3) and int32 targets (N,) to `GraphOutputs`.
 
     A target is the index of the class to explain. A negative target means the predicted class.
     """
@@ -155,7 +155,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """d logits[target] / d features (N, K). It is a row of weights if the head is linear."""
+        """Return the gradient (N, K) of the logits of `target` (N,) with respect to `features`."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -165,9 +165,9 @@ class ExportedNetwork(nn.Module):
         return gradient
 
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
-        """Grad-CAM (Selvaraju et al. 2017).
+        """Return Grad-CAM maps (N, S, S) (Selvaraju et al. 2017), with S = `config.image_size`.
 
-        Like pytorch_grad_cam, this scales the map to [0, 1] before and after it is resized.
+        Like pytorch_grad_cam, this scales each map to [0, 1] before and after resizing it.
         `gradient` is taken with respect to the pooled features. With respect to each position of
         the feature map, the gradient is `gradient` / (h * w).
         """
@@ -182,11 +182,11 @@ class ExportedNetwork(nn.Module):
 
 
 def hardswish_slope(x: Tensor) -> Tensor:
-    """The derivative of hardswish: 0 below -3, 1 above 3, (2x + 3) / 6 in between."""
+    """Return the derivative of hardswish: 0 below -3, 1 above 3, (2x + 3) / 6 in between."""
     return torch.where(x <= -3, 0.0, torch.where(x >= 3, 1.0, x / 3 + 0.5))
 
 
 def unit_range(maps: Tensor) -> Tensor:
-    """Shift and scale each of N maps (N, 1, h, w) to span 0 to 1. A constant map becomes all 0."""
+    """Shift and scale each of N `maps` (N, 1, h, w) to [0, 1]. A constant map becomes all 0."""
     maps = maps - maps.amin(dim=(2, 3), keepdim=True)
     return maps / (1e-7 + maps.amax(dim=(2, 3), keepdim=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes.
 
     FIFOs and devices are refused, because reading from them might never end. O_NONBLOCK, which
     Windows lacks, opens a FIFO without waiting for a writer.
@@ -27,9 +27,10 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write temporary files, then rename them. If the disk is full, no existing file changes.
+    """Write `files`, {name: content}, to temporary files in `folder`, then rename these.
 
-    A symbolic link is replaced, not followed, because it may point into a shared cache.
+    If the disk is full, no existing file changes. A symbolic link is replaced, not followed,
+    because it may point into a shared cache.
     """
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
@@ -46,5 +47,5 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """A unique path for a temporary file or folder, in the same folder as `path`."""
+    """Return a unique path for a temporary file or folder, in the same folder as `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -2,11 +2,11 @@
 
 The config contains the SHA-256 of the weights and is written last. After an interrupted save, the
 folder contains the old model, the new model, or new weights with the old config. Such a mixture is
-refused, because the hash does not match. A new folder is created by one atomic rename.
+refused, because its weights do not match the hash. A new folder is created by one atomic rename.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
-read as float32. Reading a folder and writing it again gives the same bytes. The library safetensors
-accepts headers of 100 MB and values that are not finite. This module refuses both.
+read as float32. Reading a folder and writing it again gives the same bytes. Unlike the library
+safetensors, this module refuses headers over 1 MiB and values that are not finite.
 """
 
 import os
@@ -55,13 +55,16 @@ class ModelFolder(NamedTuple):
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check a model folder. A ModelFolderError names the refused file and the reason."""
+    """Read and check a model folder. Raise a ModelFolderError if a file is missing or invalid."""
     contents = {name: read_content(folder / name, limit) for name, limit in MAX_BYTES.items()}
     return decode_folder(folder, contents)
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check the contents of the two files. `folder` is not read and need not exist."""
+    """Decode and check the contents of a model folder's files, given as {file name: bytes}.
+
+    `folder` is not read. It becomes the path of the result and appears in error messages.
+    """
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
@@ -113,7 +116,7 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
-    """Whether the config file in a folder contains `config` and the hash of `tensors`."""
+    """Return whether the config file in `folder` contains `config` and the hash of `tensors`."""
     try:
         return read_config(folder) == (config, digest(encode_weights(tensors)))
     except ModelFolderError:
@@ -121,7 +124,7 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors on any device -> the content of a weights file; equal tensors give equal bytes."""
+    """Return the content of a weights file. Equal tensors give equal bytes, on any device."""
     try:
         packed = {}
         for name, tensor in tensors.items():
@@ -139,7 +142,7 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
 
 
 def pack(tensor: Tensor) -> Tensor:
-    """Convert to float16 if that is lossless, else to float32. Integer counters stay unchanged."""
+    """Convert a tensor to float16 if that is lossless, else to float32. Keep integers unchanged."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     exact = tensor.float().contiguous()
@@ -148,7 +151,7 @@ def pack(tensor: Tensor) -> Tensor:
 
 
 def decode_weights(content: bytes) -> dict[str, Tensor]:
-    """The content of a weights file -> tensors on the CPU: float32, and int64 for counters."""
+    """Decode and check a weights file. Counters become int64, and all other tensors float32."""
     try:
         tensors = load(content)
     # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
@@ -172,7 +175,7 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """Raise ModelFolderError if names, shapes or dtypes of `tensors` are not as in `expected`.
+    """Raise ModelFolderError if names, shapes or dtypes of `tensors` differ from `expected`.
 
     The message starts with `refused`. All floating-point dtypes count as equal, because decoded
     tensors are always float32, while the network may be in half precision.
@@ -184,7 +187,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
-    """Like `check_fit`, but for {name: description} of a network's tensors or layers (`kind`)."""
+    """Raise ModelFolderError unless two dicts {name of a tensor or layer: description} agree."""
     for name in sorted(wanted.keys() | given.keys()):
         found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
         if found != expected:

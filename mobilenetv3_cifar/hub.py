@@ -1,9 +1,8 @@
-"""Limits and error messages for requests to the Hugging Face Hub, and checks of repository ids.
+"""Limit the responses of the Hugging Face Hub, explain its errors, and check repository ids.
 
-The Hub's own client sends the requests and stores the files. This module limits the responses.
-Within `hub_errors`, all responses share one budget of bytes and time, and headers that the client
-uses as file names must be hexadecimal. Error messages contain neither tokens nor the password in
-HF_ENDPOINT.
+The Hub's own client sends the requests and stores the files. Within `hub_errors`, all responses
+share one budget of bytes and time, and headers that the client uses as file names must be hashes.
+Error messages contain neither tokens nor the password in HF_ENDPOINT.
 """
 
 import math
@@ -36,7 +35,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
 SECONDS = 600.0  # for one load or push
-SECONDS_OF_RATE = 30.0  # the minimum rate of a load or push applies only after this time
+SECONDS_OF_RATE = 30.0  # a minimum rate, if any, applies only after this time
 SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -57,12 +56,12 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits of one load, push or download. A `size` or `seconds` of 0 stands for the default."""
+    """Limits of one load, push or download. 0 bytes or 0 seconds stands for the default limit."""
 
     def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
         self.limit = self.bytes = size or MAX_BYTES
         self.seconds = seconds or SECONDS
-        self.rate = rate  # the minimum, in bytes per second
+        self.rate = rate  # the minimum, in bytes per second; 0 sets none
         self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
@@ -79,13 +78,13 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Request hook: turn compression off, because a small response could expand to a large one."""
+    """Turn off compression in a request, because a small response could expand to a large one."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
 
 def check_answer(response: Any) -> None:
-    """Response hook: apply the budget to a response before its body is read."""
+    """Check the headers of a response, and make reads of its body spend the current `BUDGET`."""
     budget = BUDGET.get()
     if budget is None:  # the request was made outside `hub_errors`
         return
@@ -106,7 +105,10 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """Wrap a stream so that reads spend the budget. The HTTP client checks the wrapper's type."""
+    """Wrap `stream` so that reads spend `budget`.
+
+    The result is an instance of the stream's own class because the HTTP client checks the type.
+    """
 
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -132,10 +134,10 @@ def watch_client() -> None:
 
 @contextmanager
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
-    """Apply a budget to the requests made in this context, and turn client errors into HubErrors.
+    """Apply `budget` to requests in the `with` block, and turn errors in it into HubErrors.
 
-    Exceptions of all types are caught, because a malformed response makes the client raise
-    KeyError, TypeError, AssertionError and others.
+    `doing` names the operation in messages. Errors of this package pass unchanged. All others are
+    caught, because a malformed response makes the Hub's client raise KeyError, TypeError and more.
     """
     before = BUDGET.set(budget or Budget())
     try:
@@ -151,7 +153,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
 
 
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
-    """Run `work` in a thread with a time limit, because DNS lookups and header reads may hang."""
+    """Run `work` in a thread and wait for a limited time: DNS lookups and header reads can hang."""
     future: Future[T] = Future()
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
@@ -174,14 +176,14 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
 
 
 def ask(doing: str, work: Callable[[], T]) -> T:
-    """Run `work`, which sends requests to the Hub, with all limits and error messages."""
+    """Run `work`, which sends requests to the Hub, within `hub_errors` and `in_time`."""
     with hub_errors(doing):
         require_hub()
         return in_time(work)
 
 
 def hub_answers(seconds: float) -> bool:
-    """Whether the Hub answers a request within `seconds`."""
+    """Return whether the Hub answers a request within `seconds`."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
     except Exception:  # the client raises many types, for example for an invalid HF_ENDPOINT
@@ -220,7 +222,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_repo_id(name: str) -> bool:
-    """Whether `name` is ASCII text of the form "owner/name" that the Hub's client accepts."""
+    """Return whether `name` is an ASCII repository id owner/name that the Hub's client accepts."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -234,7 +236,7 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """Refuse a revision that is not a safe file name, because the cache names a file after it."""
+    """Refuse a revision that is not a safe path, because the cache names a file after it."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 

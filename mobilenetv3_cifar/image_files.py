@@ -1,4 +1,4 @@
-"""Find the images in a folder, for the command line and the examples.
+"""Find the images in a folder.
 
 Hidden files and folders are skipped silently, as are those that operating systems create. Every
 other file counts as an image, so that the caller can report a file that cannot be opened.
@@ -16,10 +16,9 @@ def is_stray(name: str) -> bool:
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
-    """The sorted files of a folder and its subfolders. Links to folders are not followed.
+    """Return the sorted files of a folder and its subfolders, without hidden and system files.
 
-    Args:
-        on_error: called for each folder that cannot be read.
+    Links to folders are not followed. `on_error` is called for each folder that cannot be read.
     """
     found = []
     for parent, folders, files in os.walk(folder, onerror=on_error):
@@ -29,5 +28,5 @@ def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Pat
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The sorted subfolders of a folder that has one subfolder of images per label."""
+    """Return the sorted subfolders of a folder that has one subfolder of images per label."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))

@@ -1,8 +1,9 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
-This module does not import torch, because no object can be a tensor until other code imports torch.
-Size and shape are checked against `Limits` before any pixel is decoded. A malicious file can still
-take a long time to decode, so a server should open uploads in a process with resource limits.
+This module need not import torch: until other code imports torch, no object can be a tensor. The
+size of the file, the number of pixels and the aspect ratio are checked against `Limits` before any
+pixel is decoded. A malicious file can still take a long time to decode, so a server should open
+uploads in a process with resource limits.
 Colour profiles are not applied, because CIFAR-10 images have none.
 """
 
@@ -102,7 +103,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def is_batch(images: object) -> bool:
-    """Whether the argument is several images, such as a list or a 4-D array, rather than one."""
+    """Return whether `images` is several images, such as a list or a 4-D array, and not one."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4
     single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
@@ -122,9 +123,10 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
 
 
 def from_array(source: "np.ndarray | Tensor") -> Image.Image:
-    """Convert a uint8 array or tensor to a PIL image: (H, W, 3) is RGB, (H, W) and (H, W, 1) grey.
+    """Convert a uint8 array or tensor of height H and width W to a PIL image.
 
-    A tensor may also have the shape (1, H, W) or (3, H, W).
+    The shape (H, W, 3) is RGB, and the shapes (H, W) and (H, W, 1) are grey. A tensor may also have
+    the shape (3, H, W) or (1, H, W).
     """
     array: Any = source
     is_uint8 = str(source.dtype).removeprefix("torch.") == "uint8"
@@ -143,7 +145,7 @@ def from_array(source: "np.ndarray | Tensor") -> Image.Image:
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
-    """The content of the source. An empty or too large source raises an ImageError."""
+    """Return the content of `source`. If it is empty or too large, raise an ImageError."""
     size = -1 if limits is None else limits.megabytes * 1_000_000 + 1
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -169,7 +171,7 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
 
 
 def read_path(path: str, name: str, size: int) -> bytes:
-    """Read at most the first `size` bytes of a file, or the whole file if `size` is -1."""
+    """Read at most `size` bytes of the file at `path`, or the whole file if `size` is -1."""
     if URL.match(path):
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
@@ -184,7 +186,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
 
 
 def check_size(image: Image.Image, data: bytes, name: str, limits: Limits | None) -> None:
-    """Refuse an image without pixels, or beyond the limits. `data` is the content of its file."""
+    """Refuse an image that has no pixels or exceeds `limits`. `data` is the content of its file."""
     short, long = sorted(image.size)
     if short < 1:
         raise ImageError(f"{name} has no pixels")
@@ -210,7 +212,7 @@ def decode(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB. Pillow's `convert` alone would clip values of more than 8 bits."""
+    """Convert an image of any mode to RGB. Pillow alone would clip values of more than 8 bits."""
     if image.mode in ("I", "F"):
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I;16"):
@@ -224,7 +226,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Convert grey values (H, W) to uint8, for image modes that do not define the value of white.
+    """Convert grey values to uint8. Their image mode does not define which value is white.
 
     White is 1 if no value is above 1, else 255 if no value is above 255, else 65,535 if no value is
     above 65,535, else the largest value.

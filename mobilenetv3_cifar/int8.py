@@ -33,7 +33,7 @@ WIDE = 480  # bottlenecks with at least this many inner channels are faster in i
 
 
 class Calibration(CalibrationDataReader):
-    """Feeds batches of images to onnxruntime's calibration."""
+    """A source of image batches for onnxruntime's calibration."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.batches = batches(images, BATCH_SIZE)
@@ -49,7 +49,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
     Args:
         network: the network in evaluation mode. Some of its modules are replaced in place.
-        images: uint8 (N, 32, 32, 3), used to measure the ranges of the activations.
+        images: N images, uint8 (N, 32, 32, 3), on which the ranges of the activations are measured.
     """
     first = use_integer_operations(network)
     proto = trace(network)
@@ -84,9 +84,9 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
 
 def fold_constant_factors(graph: onnx.GraphProto) -> None:
-    """Replace each product of a quantized tensor and a constant by a new scale of the tensor.
+    """Replace each product of a quantized tensor and a constant by a change of the tensor's scale.
 
-    The constants are positive, so onnxruntime quantizes them with a zero point of 0.
+    The zero points of the constants are not read: they are 0, because the constants are positive.
     """
     constants = {each.name: each for each in graph.initializer}
     made_by = {name: node for node in graph.node for name in node.output}
@@ -107,10 +107,10 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """Replace, from the first wide bottleneck on, the modules that have no integer operation.
+    """Replace squeeze-and-excite and hardswish by operations that have integer versions.
 
-    Returns:
-        The number of convolutions before that bottleneck.
+    Modules before the first bottleneck with at least `WIDE` inner channels are left alone. Return
+    the number of convolutions before that bottleneck.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())

@@ -1,4 +1,4 @@
-"""The layers of a network's feature extractor, for maps of layers before the last one."""
+"""Choose layers of a feature extractor for activation maps, and split the extractor after one."""
 
 import itertools
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """The steps of the feature extractor, by name. Each bottleneck is one step."""
+    """Return the parts of a feature extractor by name, in order. Each bottleneck is one part."""
     steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":
@@ -17,7 +17,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
-    """The names of the steps that are followed by a step with a strided convolution."""
+    """Return the names of the parts of `features` just before a part with a strided convolution."""
     pairs = itertools.pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 
@@ -27,7 +27,10 @@ def strided(stage: nn.Module) -> bool:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split the feature extractor into two modules, after a layer that `layers` lists."""
+    """Split `features` into two modules after the part named `layer`.
+
+    If `layer` is "features", the split is after the last part, and the second module does nothing.
+    """
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

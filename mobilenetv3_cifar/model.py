@@ -1,7 +1,7 @@
-"""The network class `MobileNetV3Cifar`, which turns images into predictions.
+"""This module has the network class `MobileNetV3Cifar`, which turns images into predictions.
 
-The caller's settings (autocast, gradient modes, default dtype or device, training mode) do not
-change the results. Threads can share a network, because predictions and maps change nothing in it.
+The caller's settings (autocast, gradient modes, default dtype or device, training mode) change
+neither predictions nor activation maps. Threads can share a network, because neither changes it.
 """
 
 import copy
@@ -28,17 +28,19 @@ from mobilenetv3_cifar.layers import last_of_each_resolution, split_at
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
 from mobilenetv3_cifar.pretrained import Pretrained
 
-# `layers` lists at most this many. Maps of earlier layers show edges and slow down EigenCAM.
+# The method `layers` lists at most this many layers. Activation maps of earlier layers show edges,
+# and EigenCAM is slow for them.
 FINEST_LAYERS = 4
 
 
 class MobileNetV3Cifar(Pretrained, Classifier):
-    """MobileNetV3 for small images: normalised float32 (N, 3, H, W) -> logits (N, num_classes).
+    """A MobileNetV3 that maps normalised float32 images (N, 3, H, W) to logits (N, num_classes).
 
     Args:
-        size: "small" or "large" (see figure 1 of the report).
-        blocks: "report" has the report's bottlenecks, and "paper" has those of Howard et al.
-            "cifar32" adapts "paper" to 32x32 images and has a head of one linear layer.
+        size: "small" or "large", the two sizes of the MobileNetV3 paper (Howard et al. 2019).
+        blocks: "paper" has the paper's bottlenecks, and "report" has those of the student report
+            that this project reproduces. "cifar32" adapts "paper" to 32x32 images and has a head of
+            one linear layer.
         dropout: probability, in [0, 1), of dropping an input of the head's last layer.
         num_classes: number of classes.
         labels: one name per class. The default is CIFAR-10's labels if `num_classes` is 10, else
@@ -46,8 +48,8 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
         mean: means of red, green and blue in [0, 1], which are subtracted from the image.
-        std: standard deviations of red, green and blue, by which the difference is divided.
-        temperature: `predict` divides the logits by it before the softmax; 1 has no effect.
+        std: standard deviations of red, green and blue, by which the image is then divided.
+        temperature: the number by which `predict` divides the logits before the softmax.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
             probability) or "energy" (see `ood.score`).
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
@@ -96,11 +98,11 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         self.head = build_head(layout, self.config.dropout, self.config.num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> the last feature map, (N, num_features, h, w)."""
+        """Return the last feature map (N, num_features, h, w) of normalised images (N, 3, H, W)."""
         return self.features(x)
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(N, num_features, h, w) -> logits (N, num_classes)."""
+        """Return the logits (N, num_classes) of a feature map (N, num_features, h, w)."""
         pooled = features.mean(dim=(2, 3), keepdim=True)  # (N, num_features, 1, 1)
         return self.head(pooled).flatten(1)
 
@@ -110,11 +112,11 @@ class MobileNetV3Cifar(Pretrained, Classifier):
     def preprocess(
         self, image: ImageInput, resize: Resize = "via_32", *, view: Resize | None = None
     ) -> Tensor:
-        """An image -> the network's input, float32 (1, 3, image_size, image_size).
+        """Convert an image to a float32 input (1, 3, S, S), with S = config.image_size.
 
         Args:
-            resize: "via_32" first reduces a larger image to 32x32, so that it is as sharp as the
-                training images. "direct" resizes only once, as in listing 11 of the report.
+            resize: "via_32" first resizes the image to 32x32, so that it is as sharp as the
+                training images. "direct" resizes only once.
             view: deprecated name of `resize`, with the values "cifar" for "via_32" and "report" for
                 "direct".
 
@@ -156,10 +158,10 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return [*last_of_each_resolution(self.features), "features"][-FINEST_LAYERS:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
-        """The pooled features before the head: (F,) for one image, (N, F) for a list.
+        """Return the pooled features before the head: (F,) for one image, (N, F) for a list of N.
 
-        F is num_features. The features are float32 and on the CPU. `images` may be anything that
-        `predict` accepts. The errors are those of `predict`.
+        F is `num_features`. The tensor is float32 and on the CPU. `images`, `batch_size` and the
+        errors are as in `predict`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
@@ -170,15 +172,15 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return features if several else features[0]
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Return the last layer, which computes the logits."""
         return self.head[-1]
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
         """A dictionary with those keys of timm's `pretrained_cfg` that apply to this network.
 
-        From it, timm's `resolve_data_config` and `create_transform` make the transform that
-        `preprocess(image, "direct")` applies. `transform()` returns the transform of `predict`.
+        From this dictionary, timm's `resolve_data_config` and `create_transform` make the transform
+        that `preprocess(image, "direct")` applies. `transform()` returns the one of `predict`.
         """
         config = self.config
         return {
@@ -197,13 +199,13 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
 
 def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
-    """Convert logits (N, C) and features (N, F, h, w) to numpy arrays, and pool the features."""
+    """Pool features (N, F, h, w) to (N, F), and convert them and the logits to numpy arrays."""
     pooled = features.mean(dim=(2, 3))
     return Outputs(*(values.detach().float().cpu().numpy() for values in (logits, pooled)))
 
 
 def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
-    """Convert images to the network's input (N, 3, S, S), on its device and in its dtype."""
+    """Convert N images of S x S pixels to (N, 3, S, S), with the network's dtype and device."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
     # Use the channels-last memory layout, as in training.
@@ -211,9 +213,10 @@ def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
 
 
 def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) -> MobileNetV3Cifar:
-    """The model itself if all its modules are in evaluation mode, else a copy in evaluation mode.
+    """Return `model` if all its modules are in evaluation mode, else a copy in evaluation mode.
 
-    If `differentiable`, the weights are float32 and were not created in inference mode.
+    If `differentiable` is true, a model is also copied if its weights are not float32 or were
+    created in inference mode. The copy's weights are float32, and autograd can use them.
     """
     weight = next(model.parameters())
     usable = not any(part.training for part in model.modules())
@@ -227,5 +230,5 @@ def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) ->
 
 
 def evaluation_copy(model: MobileNetV3Cifar) -> MobileNetV3Cifar:
-    """A deep copy in evaluation mode, whose parameters require no gradients."""
+    """Return a deep copy in evaluation mode. Its parameters require no gradients."""
     return copy.deepcopy(model).eval().requires_grad_(False)

@@ -1,7 +1,7 @@
 """The metadata of an exported ONNX file tells a program in any language how to use the file.
 
-Each value of the metadata is JSON. `DESCRIPTION` is the same for all networks. The other values are
-the config's settings and the SHA-256 of the weights.
+Each value of the metadata is JSON. The values in `DESCRIPTION` are the same for all networks. The
+other values are the config's settings and the SHA-256 of the weights file.
 """
 
 import dataclasses
@@ -44,6 +44,6 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
-    """The metadata of an exported file, {name: JSON}."""
+    """Return the metadata of an exported ONNX file as {name: JSON}."""
     settings = dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
     return {name: json.dumps(value) for name, value in (DESCRIPTION | settings).items()}

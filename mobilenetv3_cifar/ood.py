@@ -1,24 +1,25 @@
 """Out-of-distribution scores, which estimate whether an image shows one of the classes.
 
-`predict` uses this module with numpy arrays, and `export` traces it with torch tensors. So the code
-calls only functions that numpy and torch share.
+`predict` uses this module with numpy arrays. The export to ONNX traces it with torch tensors. The
+code therefore calls only functions that numpy and torch share.
 """
 
 from typing import Any
 
 
 def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
-    """Return (N,) scores. A higher score means that the image more likely shows one of the classes.
+    """Return N scores. A higher score means that the image more likely shows one of the classes.
 
     Args:
         xp: the module numpy if `logits` is a numpy array, or torch if it is a tensor.
-        name: "confidence" is the top probability (Hendrycks and Gimpel, ICLR 2017). "energy" is the
-            log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020); it ignores
+        name: "confidence" is the highest probability (Hendrycks and Gimpel, ICLR 2017). "energy" is
+            the log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020); it ignores
             `temperature`.
-        logits: (N, C).
+        logits: (N, C), for N images and C classes.
+        temperature: the number by which the logits are divided before the softmax.
 
     Raises:
-        ValueError: the score's name is unknown.
+        ValueError: `name` is unknown.
     """
     top = xp.amax(logits, 1)
     gaps = top[:, None] - logits  # (N, C); the predicted class has the gap 0

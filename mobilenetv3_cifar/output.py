@@ -21,19 +21,19 @@ FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a form
 
 
 def make_encodable() -> None:
-    """Make standard output and standard error accept any file name."""
+    """Let standard output and standard error escape characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def to_unicode(name: str | os.PathLike[str]) -> str:
-    r"""The name as valid Unicode. Bytes that are not UTF-8 become escape codes such as \xff."""
+    r"""Return a file name as valid Unicode. Escape bytes that are not UTF-8, such as \xff."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """Return the name on one line, with unprintable characters and invalid UTF-8 escaped."""
+    """Return a file name on one line, with unprintable characters and invalid UTF-8 escaped."""
     return escape(to_unicode(name))
 
 
@@ -68,7 +68,7 @@ FORMATS = {"table": print_table, "csv": print_csv, "jsonl": print_jsonl}
 
 
 def print_rows(rows: Iterable[dict[str, Any]]) -> None:
-    """Print a table. The first column is left-aligned, and the other columns are right-aligned."""
+    """Print `rows` as a table with their keys as headings. Right-align all but the first column."""
     rows = list(rows)
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]

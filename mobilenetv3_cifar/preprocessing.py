@@ -1,9 +1,9 @@
 """Convert images to the network's input. Training, evaluation and the demo use this module.
 
-A CIFAR-10 image is 32x32 pixels. The report enlarges it bilinearly to 224x224 and normalises it
-with ImageNet's means and standard deviations (listing 11). By default, larger images are first
-reduced to 32x32, so that they are as sharp as the training images. Importing this module does not
-import torch.
+A CIFAR-10 image is 32x32 pixels. The student report enlarges it bilinearly to 224x224 and
+normalises it with ImageNet's means and standard deviations (its listing 11). By default, larger
+images are first reduced to 32x32, so that they are as sharp as the training images. Importing this
+module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize an image bilinearly to `size` x `size` pixels. If it shrinks, Pillow averages pixels.
+    """Resize an image bilinearly, with antialiasing, to `size` x `size` pixels.
 
-    "via_32" resizes to 32x32 and then to `size`. "direct" resizes only once, as the report does in
-    listing 11. For a 32x32 image, both give the same result.
+    "via_32" resizes it to 32x32 and then to `size`. "direct" resizes it only once, as the student
+    report does. For a 32x32 image, both give the same result.
     """
     for side in (NATIVE_SIZE, size) if check_resize(resize) == "via_32" else (size,):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
@@ -47,13 +47,13 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """Normalise pixels (N, 3, H, W) in [0, 1]. `mean` and `std` have one value per channel."""
+    """Subtract each channel's `mean` from pixels (N, 3, H, W) in [0, 1]. Divide by its `std`."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 
 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
-    """Enlarge uint8 images (N, 3, h, h) to `size` x `size`, with exactly Pillow's bilinear values.
+    """Enlarge square uint8 images (N, 3, h, h) to `size` x `size`, bilinearly and as Pillow does.
 
     Pillow resizes along x, rounds, then resizes along y and rounds again. Pillow's weights are
     multiples of 2**-22, so the weighted sums of pixels are exact in float64.
@@ -74,7 +74,7 @@ def pillow_resize(images: "Tensor", size: int) -> "Tensor":
 def to_input(
     squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]
 ) -> "Tensor":
-    """Convert RGB images of equal size to a normalised float32 tensor (N, 3, H, W)."""
+    """Convert N RGB images of height H and width W to a normalised float32 tensor (N, 3, H, W)."""
     import torch
 
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
@@ -83,7 +83,7 @@ def to_input(
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Converts any image that `predict` accepts to an input of the network.
+    """A transform from any image that `MobileNetV3Cifar.predict` accepts to the network's input.
 
     The input is a float32 tensor (3, image_size, image_size). Torchvision's data sets accept an
     ImageTransform as `transform`. If `resize` is "via_32", images are first resized to 32x32. If it

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Overrides(TypedDict, total=False):
-    """The settings of a folder's config that arguments of `from_pretrained` can replace."""
+    """The config settings that keyword arguments of `from_pretrained` can replace."""
 
     dropout: float
     image_size: int
@@ -58,7 +58,7 @@ class Pretrained(nn.Module):
         labels: Sequence[str] | None = None,
         **settings: Unpack[Overrides],
     ) -> Self:
-        """Load a trained network. It is in evaluation mode, and its weights are float32.
+        """Load a trained network, in evaluation mode and with float32 weights.
 
         Args:
             name: a shipped variant, an existing folder, or "owner/name" on the Hub. If several of
@@ -72,13 +72,13 @@ class Pretrained(nn.Module):
                 differs from the trained network's value, an untrained last layer replaces the
                 trained one, and a warning is logged.
             labels: the names of the classes to fine-tune for.
-            settings: new values for the settings listed in `Overrides`, such as dropout=0.5.
+            settings: new values for dropout, image_size, mean, std, temperature or ood_threshold.
 
         Raises:
             VariantError: `name` is not a variant, folder or repository id; the message lists the
                 variants.
             ModelFolderError: a file is missing or damaged, or does not match the config.
-            HubError: the Hub cannot be reached or refuses the request.
+            HubError: the Hub cannot be reached, refuses the request or has no such revision.
             ValueError: the device is unknown or unavailable, or a setting or label is not valid.
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """If the network does not have these classes, replace its last layer and log a warning."""
+        """Replace the last layer and log a warning if the network has different classes."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -115,9 +115,10 @@ class Pretrained(nn.Module):
         )
 
     def reset_classifier(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
-        """Replace the last layer with an untrained one, in place, like timm's method of this name.
+        """Replace the last layer of this network with an untrained one for `num_classes` classes.
 
-        The temperature and the OOD settings are reset, because they were fitted to the old classes.
+        The temperature and the out-of-distribution settings are reset, because they were fitted to
+        the old classes.
 
         Args:
             labels: one name per class; by default "class 0", "class 1" and so on.
@@ -138,7 +139,7 @@ class Pretrained(nn.Module):
         self.head[-1] = last.to(weight.dtype)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `config.json` and `model.safetensors`. If the folder is new, this is atomic.
+        """Write `config.json` and `model.safetensors`. A new folder is created in one atomic step.
 
         If a save over an older model is interrupted, the folder contains the old model, the new
         model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
@@ -151,9 +152,9 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if a layer was replaced.
+        """Raise ModelFolderError if the layers differ from those that the config describes.
 
-        From the config, `from_pretrained` would build the original layer.
+        Such a network must not be saved, because `from_pretrained` builds layers from the config.
         """
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
@@ -173,7 +174,9 @@ class Pretrained(nn.Module):
         create_pr: bool = False,
         commit_message: str = "Upload the model",
     ) -> str:
-        """Push this network to "owner/name" on the Hub; return the commit's or pull request's URL.
+        """Push this network to the Hub repository `repo_id`, which has the form "owner/name".
+
+        Return the URL of the commit or pull request.
 
         If the network is unchanged since loading and its folder or repository has a card, this card
         is pushed, with the figures and measurements beside it. Otherwise, a plain card is pushed. A
@@ -182,10 +185,10 @@ class Pretrained(nn.Module):
         Args:
             token: the Hub's access token; by default, the token of `hf auth login`.
             private: whether a newly created repository is private.
-            create_pr: whether to propose the change as a pull request.
+            create_pr: whether to open a pull request instead of changing the main branch.
 
         Raises:
-            ModelFolderError: for the same reasons as in `save_pretrained`.
+            ModelFolderError: `save_pretrained` would refuse this network.
             HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
@@ -198,7 +201,7 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None) -> Path | None:
-        """`self.folder` if the network is unchanged since loading and the folder has a card."""
+        """Return `self.folder` if it has a card and the network is unchanged since loading."""
         if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
@@ -206,9 +209,9 @@ class Pretrained(nn.Module):
         return self.folder if (self.folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
-        """Return the loaded repository or variant (or None), and the text of the folder's card.
+        """Return the name of the repository or variant that was loaded, and the text of its card.
 
-        Without a folder or a readable card, the text is "".
+        The name is None for other folders and new networks. The text is "" without a readable card.
         """
         origin, card = self.repository, ""
         if self.folder is not None and self.folder.is_dir():  # not if it was a temporary folder
@@ -223,7 +226,7 @@ class Pretrained(nn.Module):
 
 
 def describe_layers(module: nn.Module) -> dict[str, str]:
-    """The class and the settings of each leaf layer, by the layer's name.
+    """Return {name: class and settings} of each layer without sublayers.
 
     What does not affect predictions is left out: dropout and identity layers, momentum, and whether
     batch norm is synchronised or an activation works in place.

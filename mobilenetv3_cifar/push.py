@@ -2,7 +2,7 @@
 
 A push always replaces the config and the weights. It replaces or deletes another file only if the
 last push sent that file and nobody has changed the file since. A commit's description lists the
-files that were pushed, so that the next push knows them. Hand-written cards are kept, and so are
+files that it sent, so that the next push knows them. Hand-written model cards are kept, and so are
 the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
 """
 
@@ -52,12 +52,12 @@ class Plan(NamedTuple):
 
 
 def is_published(path: str) -> bool:
-    """Whether the file at `path` in a model folder or repository may be pushed or downloaded."""
+    """Return whether `path`, in a model folder or repository, may be pushed or downloaded."""
     return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
-    """The sorted paths of those files in a model folder that may be pushed to the Hub."""
+    """Return the sorted paths of those files in a model folder that may be pushed to the Hub."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
     return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
 
@@ -70,7 +70,7 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Push the folder's files in one commit. If no file differs, make no commit.
+    """Push the allowed files of a model folder in one commit. If no file differs, make no commit.
 
     Arguments, result and errors are those of `MobileNetV3Cifar.push_to_hub`.
     """
@@ -133,7 +133,10 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
 def files_of_last_push(
     api: HfApi, repo_id: str, head: str | None, present: dict[str, str]
 ) -> set[str]:
-    """The files that this package's last push sent and that nobody has changed since that push."""
+    """Return the files that this package's last push sent and that nobody has changed since.
+
+    `present` maps the path of each file in the commit `head` to its hash.
+    """
     for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
             sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
@@ -143,13 +146,13 @@ def files_of_last_push(
 
 
 def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
-    """{path: Git's hash} for all files in a commit."""
+    """Return {path: Git's hash} for all files in a commit, by default the newest."""
     entries = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse a folder that cannot be loaded, or that has metrics or ONNX files of other weights."""
+    """Check the arguments of a push. Refuse metrics and ONNX files that belong to other weights."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)

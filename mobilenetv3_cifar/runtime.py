@@ -1,4 +1,4 @@
-"""Compute predictions and activation maps from exported ONNX files with onnxruntime, not torch.
+"""Compute predictions and activation maps from ONNX files, with onnxruntime instead of torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -27,18 +27,18 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """Predicts and explains like MobileNetV3Cifar, without torch.
+    """A classifier that predicts and explains like MobileNetV3Cifar, but needs no torch.
 
-    With float32 files, the results differ from that class's by up to 1e-4. `explain` supports every
-    method, but only the last layer, "features".
+    With float32 files, its results differ by at most 1e-4 from those of MobileNetV3Cifar. `explain`
+    supports every method, but only the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
-        """Load an exported ONNX file.
+        """Load an ONNX file that `export_onnx` wrote.
 
         Args:
-            threads: the number of threads for onnxruntime; 0 means one per core. One thread
-                processes an image in milliseconds. On a busy machine, more threads are slower.
+            threads: the number of threads for onnxruntime; 0 means one per core. One is the default
+                because it takes only milliseconds per image, and more are slower on a busy machine.
 
         Raises:
             ModelFolderError: the file is missing or damaged, or `export_onnx` did not write it.
@@ -57,7 +57,7 @@ class OnnxClassifier(Classifier):
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], threads: int = 1) -> Self:
-        """Load the network of a shipped variant, a folder with `model.onnx`, or an exported file.
+        """Load an ONNX file, or the `model.onnx` of a shipped variant or of a folder.
 
         Raises:
             VariantError: `name` is not a variant, folder or file; the message lists the variants.
@@ -101,7 +101,7 @@ class OnnxClassifier(Classifier):
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Open an ONNX file's content in an onnxruntime CPU session; 0 threads means one per core."""
+    """Open a CPU session for the bytes of an ONNX file. If `threads` is 0, use one per core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # no busy-waiting
@@ -114,9 +114,10 @@ def run_onnx(
     target: int = PREDICTED,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Run a session on images and a target class. Return all outputs, or only those in `names`.
+    """Run an exported network on uint8 images (N, 32, 32, 3). Return {output name: array}.
 
-    The images are uint8 (N, 32, 32, 3).
+    `target` is the index of the class to explain. PREDICTED means the predicted class of each
+    image. Only the outputs in `names` are computed, by default all.
     """
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = list(names or [output.name for output in session.get_outputs()])

@@ -1,4 +1,4 @@
-"""The shipped variants. Each variant is a folder with weights and measurements.
+"""List the shipped variants. Each variant is a folder with weights and measurements.
 
 Importing this module does not import torch.
 """
@@ -40,14 +40,14 @@ class Variant:
 
 
 def variants_folder() -> Path:
-    """The folder `model_cards`: in the installed package or, in a checkout, beside the package."""
+    """Return the folder `model_cards`, which is in the installed package or in the checkout."""
     package = Path(__file__).parent
     installed = package / "model_cards"
     return installed if installed.is_dir() else package.parent / "model_cards"
 
 
 def shipped_folder(name: str) -> Path | None:
-    """The folder of the shipped variant with this name, or None."""
+    """Return the folder of the shipped variant with this name, or None."""
     return next((folder for folder in shipped_folders() if folder.name == name), None)
 
 
@@ -56,10 +56,10 @@ def shipped_folders() -> list[Path]:
 
 
 def list_variants() -> list[Variant]:
-    """All shipped variants, sorted by validation accuracy (best first), then by name.
+    """Return all shipped variants, sorted by validation accuracy (best first), then by name.
 
     Raises:
-        VariantError: a folder is incomplete, or the package is inside a zip file.
+        VariantError: a variant's folder is incomplete, or the package is inside a zip file.
     """
     if not variants_folder().is_dir():
         raise VariantError(
@@ -71,7 +71,7 @@ def list_variants() -> list[Variant]:
 
 
 def get_variant(name: str | None = None) -> Variant:
-    """The shipped variant `name`, by default the one with the best validation accuracy.
+    """Return the shipped variant `name`, by default the one with the best validation accuracy.
 
     Raises:
         VariantError: the name is unknown. The message lists the shipped variants.

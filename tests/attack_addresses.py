@@ -1,4 +1,4 @@
-"""Attacks the demo in a network that has only loopback, and prints a list of the demo's failures.
+"""Attack the demo in a network that has only loopback, and print a list of the demo's failures.
 
 The attacks contain the address of a second server, which records the requests that it gets. The
 demo must never send a request to this server.
@@ -57,7 +57,7 @@ def start_loopback():
 
 
 def ask(host, method, path):
-    """The raw response to a request whose path is sent exactly as given."""
+    """Request exactly `path`, without normalising it, and return the raw response."""
     name, port = host.split(":")
     with socket.create_connection((name, int(port)), timeout=20) as connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
@@ -66,7 +66,7 @@ def ask(host, method, path):
 
 
 def probe(host, port):
-    """Request a URL and files in many spellings. Yield each request that is not refused."""
+    """Ask the demo at `host` for files and a URL at `port`. Yield requests that are not refused."""
     address = f"http://127.0.0.1:{port}/x.png"
     forms = [address, quote(address, safe=""), quote(quote(address, safe=""), safe="")]
     forms += [address.upper(), f"%20{address}", address.replace("//", "/"), f"//127.0.0.1:{port}/x"]
@@ -80,7 +80,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Send addresses and paths to an API function as images. Yield calls with a wrong answer."""
+    """Send URLs and paths to the demo at `host` as images. Yield each call with a wrong answer."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]

@@ -1,6 +1,6 @@
-"""A fixture that starts Chromium with a fake camera. Chromium can reach only 127.0.0.1.
+"""This fixture starts Chromium with a fake camera. Chromium can reach only 127.0.0.1.
 
-Tests that use this fixture fail if Chromium is not installed.
+Tests that use the fixture fail if Chromium is not installed.
 """
 
 import shutil

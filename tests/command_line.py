@@ -1,4 +1,4 @@
-"""Fixtures for running the command line inside the test process."""
+"""These fixtures run the command line inside the test process."""
 
 import io
 import sys
@@ -22,7 +22,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path, sample):
-    """A folder with two images, one of them in a subfolder, and a file that is not an image."""
+    """Make a folder with an image, a subfolder with an image, and a file that is not an image."""
     folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(sample[0][0]).save(folder / "a.png")
@@ -39,7 +39,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def cli(monkeypatch, capsysbinary):
-    """A function that runs a command in this process, so that torch is not imported each time."""
+    """Return a function that runs the command line in this process, which has loaded torch."""
 
     def call(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mobilenetv3-cifar", *map(str, arguments)])

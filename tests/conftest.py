@@ -1,4 +1,4 @@
-"""Fixtures and settings for all tests, such as a fixed seed and a ban on network access."""
+"""This module has fixtures and settings for all tests, such as a ban on network access."""
 
 import os
 import socket
@@ -85,7 +85,8 @@ def seeded():
     torch.manual_seed(0)
 
 
-# Two networks with different blocks and out-of-distribution scores. One enlarges its input images.
+# The settings of two networks with different blocks and out-of-distribution scores. One network
+# enlarges its input images.
 EXPORTED = {
     "native": {"blocks": "cifar32", "ood_score": "energy", "ood_threshold": 2.0},
     "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5},
@@ -94,7 +95,7 @@ EXPORTED = {
 
 @pytest.fixture(scope="session", params=EXPORTED)
 def exported(request, sample, tmp_path_factory):
-    """A model folder with `model.onnx`, made once per session because an export takes seconds."""
+    """Export each network of EXPORTED once per session, and return its folder with `model.onnx`."""
     from mobilenetv3_cifar.export import export_onnx
 
     network = untrained(sample[0][:64], **EXPORTED[request.param])
@@ -106,13 +107,13 @@ def exported(request, sample, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sample():
-    """600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
+    """Return 600 training images of CIFAR-10, uint8 (600, 32, 32, 3), and their labels (600,)."""
     return load_sample()
 
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
-    """The folder of a tiny run that was trained to its end."""
+    """Return the folder of a finished tiny run."""
     from tests.tiny import tiny_run  # imported here because it loads accelerate, which is slow
 
     folder = tmp_path_factory.mktemp("uninterrupted")
@@ -122,6 +123,6 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photograph():
-    """An image of 150 x 96 pixels with blurred colours."""
+    """Return an image of 150 x 96 pixels with blurred colours."""
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Serves a demo on a free port. It has three untrained networks, whose metrics are invented."""
+"""Serve a demo on a free port. It has three untrained networks, whose metrics are invented."""
 
 import json
 import socket
@@ -69,7 +69,7 @@ def cat():
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """A folder with three networks, which replace the shipped variants during a test module."""
+    """Replace the shipped variants by three untrained networks. Yield the networks' folder."""
     from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")
@@ -90,7 +90,7 @@ def shipped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lookups():
-    """The host names looked up by any thread since the demo started."""
+    """Yield a list to which every look-up of a host name is added, from any thread."""
     names = []
     real = socket.getaddrinfo
 
@@ -112,7 +112,7 @@ def page(shipped):
 
 @pytest.fixture(scope="module")
 def url(page, lookups):
-    """The demo's address without a slash at the end."""
+    """Serve the demo, and yield its URL without a slash at the end."""
     from demo import launch_options
 
     with socket.socket() as free:

@@ -1,4 +1,4 @@
-"""Opens the demo in a browser for tests."""
+"""Open the demo in a browser, for tests of its pages."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,10 @@ expect.set_options(timeout=SLOW)
 
 @pytest.fixture
 def visit(browser, url):
-    """Open the page. At the end, fail on unknown console messages and requests to other origins."""
+    """Yield a function that opens the demo's page.
+
+    At the end, fail if a page logged an unexpected message or sent a request to another origin.
+    """
     requests, console, contexts = [], [], []
 
     def open_page(width=1280, scheme="light", address="", height=844):

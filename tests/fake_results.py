@@ -1,4 +1,4 @@
-"""Invented results of experiments, for the tests of tables, cards and claims."""
+"""This module invents results of experiments, for the tests of tables, cards and claims."""
 
 import dataclasses
 
@@ -55,7 +55,7 @@ def metrics(name, test, train=0.76, valid=0.74, seed=0):
 
 
 def config(**settings):
-    """The content of a config.json."""
+    """Return the content of a config.json with these settings."""
     shipped = read_config(variants_folder() / "small-overfit")[0]
     return encode_config(dataclasses.replace(shipped, **settings), "0" * 64)
 
@@ -80,7 +80,7 @@ def learning_rates(epochs):
 
 
 def history(epochs, **columns):
-    """The history of a run that improves in every epoch. `columns` replaces some of its columns."""
+    """Return the history of a run that improves every epoch. `columns` overrides some columns."""
     steady = {
         "epoch": [float(epoch) for epoch in range(1, epochs + 1)],
         "lr": learning_rates(epochs),
@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Fake results. Each value in `seeds` is the test and validation accuracy of a further run."""
+    """Return invented results. A value in `seeds` is another run's test and validation accuracy."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

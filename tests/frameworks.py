@@ -28,7 +28,7 @@ VEHICLES = (0, 1, 8, 9)  # class indices of airplane, automobile, ship and truck
 
 
 class Images(Dataset):
-    """The CIFAR-10 sample. An item has float32 pixels (3, height, width) and an index in LABELS."""
+    """The 600 CIFAR-10 images in the repository, labelled as animals (0) or vehicles (1)."""
 
     def __init__(self, model: MobileNetV3Cifar) -> None:
         images, labels = load_sample()
@@ -44,7 +44,7 @@ class Images(Dataset):
 
 
 def make_model() -> MobileNetV3Cifar:
-    """A trained network with a new last layer. Its small input size keeps the steps short."""
+    """Return a pretrained network with a new last layer and a small input size, for fast steps."""
     return MobileNetV3Cifar.from_pretrained(
         "small-dropout0-epochs10-cosine", labels=LABELS, image_size=64, dropout=0.1
     )
@@ -133,7 +133,10 @@ def finetune_with_lightning(folder: Path) -> MobileNetV3Cifar:
 
 
 def pipeline_difference(folder: Path) -> float:
-    """The largest difference in probability between a network and its transformers pipeline."""
+    """Convert a network to a transformers pipeline, and classify one image with both.
+
+    Return the largest difference between their probabilities.
+    """
     import timm
     from transformers import pipeline
 
@@ -160,7 +163,7 @@ def pipeline_difference(folder: Path) -> float:
 
 
 def check(finetune: Callable[[Path], MobileNetV3Cifar]) -> float:
-    """Fine-tune a network, check that its saved copy is equal, and return its training accuracy."""
+    """Fine-tune a network and check its saved copy. Return the accuracy on the training images."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         trained = finetune(Path(temporary)).cpu().eval()

@@ -1,4 +1,4 @@
-"""Mutate files of a small model folder. Each mutant must be refused or read exactly as written.
+"""Mutate files of a model folder. Check that each is refused or read exactly as written.
 
     python -m tests.fuzz_weights --weights 100000 --configs 5000
 
@@ -77,7 +77,7 @@ def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_header(content: bytes, chance: random.Random) -> bytes:
-    """Change one field of the header, and adjust the length that the file gives for the header."""
+    """Change an entry of the header of a weights file, and update the header's stated length."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     name = chance.choice(list(header))
@@ -110,7 +110,7 @@ def mutate_header(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_config(content: bytes, chance: random.Random) -> bytes:
-    """Replace a key's value, or remove, add or repeat a key, or change some bytes."""
+    """Replace a value of the config; or remove, add or repeat a key; or change some bytes."""
     values = json.loads(content)
     key = chance.choice(list(values))
     action = chance.choice(("value", "drop", "unknown", "double", "bytes", "bytes"))
@@ -127,7 +127,7 @@ def mutate_config(content: bytes, chance: random.Random) -> bytes:
 
 
 def reference(content: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a weights file, read by code that follows only the format's description."""
+    """Read a weights file with code that was written only from the description of its format."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data = content[8 + length :]
@@ -164,7 +164,7 @@ def read_config(folder: Path, content: bytes) -> None:
 
 
 def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
-    """Load `count` mutants; `kind` is "weights" or "configs". Only ModelFolderError is caught."""
+    """Load `count` mutants of `kind` "weights" or "configs". Catch only ModelFolderError."""
     chance, outcome = random.Random(seed), Outcome()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")

@@ -1,4 +1,4 @@
-"""Fixtures that give each test an empty local Hub and a model folder to push."""
+"""These fixtures give each test an empty local Hub and a model folder to push."""
 
 import contextlib
 import socket
@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def loopback(server, monkeypatch, tmp_path):
-    """A local Hub without repositories. This process's client uses it, and has an empty cache."""
+    """Return a local Hub without repositories that this process's client uses with a new cache."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
     server.headers, server.malformed = {}, None
@@ -37,7 +37,7 @@ def loopback(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model folder with a card, metrics, and stray files that must not be pushed."""
+    """Create a model folder with a card, metrics, and stray files that must not be pushed."""
     path = tmp_path / "folder"
     model = MobileNetV3Cifar(dropout=0.3).half()  # half the bytes to send
     model.save_pretrained(path)
@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def pushed(loopback, folder):
-    """The Hub with a repository that contains the files of `folder`, as after a push."""
+    """Return the local Hub in the state after a push of `folder` to the repository REPO_ID."""
     files = {name: (folder / name).read_bytes() for name in push.files_to_push(folder)}
     loopback.blobs |= {sha256(content): content for content in files.values()}
     loopback.repos[REPO_ID] = Repo()
@@ -71,7 +71,7 @@ def send(folder, **options):
 
 @contextlib.contextmanager
 def serve() -> Iterator[LoopbackHub]:
-    """In a `with` block, run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, both on the same port."""
+    """Run a Hub on 127.0.0.1 and its CDN on 127.0.0.2, at the same port, during a `with` block."""
     hub_socket = socket.create_server(("127.0.0.1", 0))
     port = hub_socket.getsockname()[1]
     cdn_socket = socket.create_server(("127.0.0.2", port))

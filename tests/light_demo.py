@@ -1,7 +1,7 @@
-"""The demo's server with a simple page. The server starts fast, because the page has no networks.
+"""Run the demo's server with a simple page. It starts fast, because the page has no networks.
 
-`python -m tests.light_demo` forks a server for each line of standard input, and prints the server's
-process id. An input line contains the server's folder for temporary files and the server's port.
+`python -m tests.light_demo` reads lines from standard input. Each line contains a folder for
+temporary files and a port. For each line, a server is forked and its process id is printed.
 """
 
 import io
@@ -68,7 +68,7 @@ def noise(size=(32, 32)):
 
 
 def slow_gif(size=9_900_000):
-    """A GIF with so many empty comments that Pillow needs minutes to find the first frame."""
+    """Make a GIF with so many empty comments that Pillow needs minutes to find the first frame."""
     gif = encode(Image.new("P", (32, 32)), "GIF")
     start = 13 + 3 * 2 ** ((gif[10] & 7) + 1)
     return gif[:start] + b"!\xfe\0" * ((size - len(gif)) // 3) + gif[start:]
@@ -91,7 +91,7 @@ def connect(url):
 
 
 def upload(http, data, name="image.png"):
-    """Upload a file as a browser does, and return the path that the server gave the file."""
+    """Upload a file as a browser does, and return its path on the server."""
     answer = http.post("/gradio_api/upload", files={"files": (name, data)})
     answer.raise_for_status()
     return answer.json()[0]
@@ -102,7 +102,7 @@ def file_at(path):
 
 
 def call(http, name, *values):
-    """Call an API function. Return ("complete", results) or ("error", message).
+    """Call the server's API function `name`. Return ("complete", results) or ("error", message).
 
     If the server refuses the request, return (HTTP status, response text).
     """

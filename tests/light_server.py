@@ -1,4 +1,4 @@
-"""Serves the page of `light_demo` on a free port for tests."""
+"""Provide fixtures that serve the page of `tests.light_demo` on a free port."""
 
 import pytest
 

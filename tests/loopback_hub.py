@@ -1,8 +1,8 @@
-"""A local Hub that implements the parts of huggingface.co needed to push and load models.
+"""This local Hub implements the parts of huggingface.co that are needed to push and load models.
 
 Repositories are kept in memory as immutable commits. Clients upload large files with git-lfs, and
 download them from 127.0.0.2, which stands for the Hub's CDN. Clients must set HF_HUB_DISABLE_XET=1,
-because xet is not supported. `faults[name]` is how many more times the fault `name` will occur.
+because xet is not supported.
 """
 
 import asyncio
@@ -32,7 +32,10 @@ class RefusalError(Exception):
 
 
 class LoopbackHub:
-    """The server's state. `app` is the web application that answers requests."""
+    """The state of a local Hub. `app` is the web application that answers requests to the Hub.
+
+    `faults[name]` is how many more times the fault `name` will occur.
+    """
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -68,13 +71,13 @@ class LoopbackHub:
         )
 
     def break_once(self, fault: str) -> bool:
-        """Whether the fault is to occur now. If so, its count is reduced by one."""
+        """Return whether `fault` is to occur now. If so, reduce `faults[fault]` by one."""
         happens = self.faults[fault] > 0
         self.faults[fault] -= happens
         return happens
 
     def find(self, request: Request) -> Repo:
-        """Record the request, and return the repository. Raises RefusalError to refuse access."""
+        """Record a request, and return its repository. Raise RefusalError to refuse access."""
         self.requests.append(f"{request.method} {request.url.path}")
         owner, name = request.path_params["owner"], request.path_params["name"]
         given = request.headers.get("authorization")

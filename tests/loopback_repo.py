@@ -1,4 +1,4 @@
-"""The in-memory repositories of `loopback_hub`, and the hashes of their files."""
+"""Keep the repositories of the local Hub `tests.loopback_hub` in memory, and hash their files."""
 
 import dataclasses
 import hashlib
@@ -9,9 +9,10 @@ LARGE = (".safetensors", ".onnx", ".png")  # stored with git-lfs, as on the real
 
 @dataclasses.dataclass
 class Repo:
-    """A Hub repository. `refs` gives the newest commit of each branch and pull request.
+    """A Hub repository in memory.
 
-    `commits` gives all files of a commit, not only the changed ones.
+    `refs` maps each branch and pull request to the hash of its newest commit. `commits` maps the
+    hash of a commit to the contents of all its files by path, not only of the changed ones.
     """
 
     private: bool = False
@@ -37,7 +38,7 @@ class Repo:
         return {"sha": sha, "private": self.private, "tags": [], "siblings": files}
 
     def list_commits(self) -> list[dict[str, object]]:
-        """All commits, newest first. The revision that a request names is ignored."""
+        """Return all commits of all branches, newest first."""
         same = {"date": "2026-01-01T00:00:00.000Z", "authors": [{"user": "someone"}]}
         return [
             {"id": oid, "title": title, "message": message, **same}
@@ -50,7 +51,7 @@ def sha256(content: bytes) -> str:
 
 
 def file_oid(path: str, content: bytes) -> str:
-    """The Hub's id of a file: the SHA-256 of a large file, or git's blob hash of a small file."""
+    """Return the Hub's file id: SHA-256 if `path` ends in one of `LARGE`, else git's blob hash."""
     if path.endswith(LARGE):
         return sha256(content)
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

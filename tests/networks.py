@@ -1,4 +1,4 @@
-"""Makes untrained networks to test predictions and activation maps. Their outputs vary by image."""
+"""Make untrained networks for tests of predictions and activation maps."""
 
 import numpy as np
 import torch
@@ -9,7 +9,10 @@ from training.loop.validation import to_inputs
 
 
 def untrained(images: np.ndarray, **settings) -> MobileNetV3Cifar:
-    """A network in evaluation mode. Its batch-norm statistics were computed from `images`."""
+    """Return an untrained network, in evaluation mode, whose outputs differ from image to image.
+
+    Its batch-norm statistics are computed from `images`.
+    """
     torch.manual_seed(0)
     network = MobileNetV3Cifar(**settings)
     for block in network.features.blocks:

@@ -1,4 +1,4 @@
-"""These tests run the snippets of docs/api.md in order, and the fine-tuning example."""
+"""These tests run the snippets of docs/api.md in order, and the script examples/finetune.py."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sam
 
 
 def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
-    """The example fine-tunes a network of ten classes to tell vehicles from animals."""
+    """A shipped network for ten classes is fine-tuned to tell vehicles from animals."""
     images, labels = sample
     vehicles = np.isin(labels, [0, 1, 8, 9])
     for name, chosen in (("vehicle", vehicles), ("animal", ~vehicles)):

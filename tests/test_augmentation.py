@@ -52,7 +52,7 @@ def grey_levels(difference):
 
 @pytest.fixture
 def images(sample):
-    """48 normalised images, float32 (48, 3, 32, 32)."""
+    """Return 48 normalised images, float32 (48, 3, 32, 32)."""
     pixels = torch.from_numpy(sample[0][:48]).permute(0, 3, 1, 2).float() / 255
     return (pixels - NORM.mean) / NORM.std
 
@@ -161,7 +161,7 @@ def test_a_probability_of_zero_never_mixes(images):
 
 
 def bilinear(image, y, x):
-    """The value of a (h, w) array at a fractional position, with reflection at the border."""
+    """Interpolate `image` at the fractional position (y, x), with reflection at the border."""
     height, width = image.shape
 
     def reflect(value, size):

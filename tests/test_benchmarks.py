@@ -1,4 +1,4 @@
-"""These tests check the arithmetic and the report of the benchmarks, which are run by hand."""
+"""These tests check the benchmarks' arithmetic and report. The benchmarks are run by hand."""
 
 import shutil
 import sys
@@ -63,7 +63,7 @@ def test_installed_size_counts_what_a_package_requires():
 
 def test_the_smallest_installation_follows_the_document(monkeypatch):
     def install(command):
-        commands.append(command[3:-4])  # without the interpreter, and the options of the benchmark
+        commands.append(command[3:-4])  # without `python -m pip` and the benchmark's options
         Path(command[-1], str(len(commands))).write_bytes(b"12345")
 
     commands = []

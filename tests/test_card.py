@@ -1,4 +1,4 @@
-"""These tests check the model cards of report experiments, controls and our own networks."""
+"""Test the model cards of the student report's experiments, controls and our own networks."""
 
 import dataclasses
 import json

@@ -6,14 +6,14 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-# A curve ends with these values, at a learning rate of at most STILL_LR. Their standard deviation
-# is 0.0008, so the margin of a change between two epochs is 0.0037.
+# Many curves in these tests end with these values, at learning rates of at most STILL_LR. Their
+# standard deviation is 0.0008, so the margin of a change between two epochs is 0.0037.
 STILL = [0.700, 0.701, 0.699, 0.700]
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
 def decide(name, says, *several):
-    """Judge the one claim about the experiment `name` that contains the text `says`."""
+    """Judge the only claim about the experiment `name` whose text contains `says`."""
     (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
     return judge(claim, by_name(*several))
 
@@ -65,7 +65,7 @@ def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(te
 
 
 def five_epochs(train, valid):
-    """Make results for five and for four epochs. The accuracies of their three seeds are close."""
+    """Make results of S5, with accuracies `train` and `valid`, and of S4. Both have three seeds."""
     four = results(S4, 0.7, train=0.76, valid=0.74, seeds=(0.741, 0.739))
     five = results(S5, 0.7, train=train, valid=valid, seeds=(valid + 0.003, valid - 0.001))
     return five, four

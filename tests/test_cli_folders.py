@@ -14,7 +14,7 @@ pytest_plugins = ["tests.command_line"]
 
 @pytest.fixture
 def labelled(tmp_path, sample):
-    """A folder with three images in each of two label subfolders, and with typical stray files."""
+    """Create a folder with stray files and two subfolders, each named by its images' label."""
     folder = tmp_path / "labelled"
     for label, index in (("cat", 3), ("ship", 8)):
         (folder / label).mkdir(parents=True)

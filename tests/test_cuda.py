@@ -1,4 +1,4 @@
-"""These tests train on a GPU and check resumed runs, gradients, and that no step waits for the GPU.
+"""These tests check on a GPU that runs resume, gradients are right and no step waits for the GPU.
 
 Only float32 runs must resume bit for bit. In bfloat16, each process chooses the fastest
 convolutions anew, so its results differ slightly.
@@ -21,7 +21,7 @@ OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batc
 
 
 def interrupted_run(folder, experiment, monkeypatch):
-    """Interrupt a run in its second epoch, and resume it as a new process would."""
+    """Interrupt a run in its second epoch, resume it as a new process would, and return it."""
     run = tiny_run(folder, experiment, device="cuda")
     steps, step = run.learner.steps_per_epoch, run.learner.step
 
@@ -65,10 +65,10 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
 
 
 def test_replayed_steps_are_those_of_the_function(tmp_path):
-    """Two learners take the same steps and must agree.
+    """Two learners take the same steps and must have nearly equal losses.
 
-    Only the first one replays recorded steps. The learning rate changes at each step, so a replay
-    with the recorded rate would be noticed.
+    Only the first learner replays a recorded CUDA graph. The learning rate changes at each step, so
+    a replay with the recorded rate would be noticed.
     """
     learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function

@@ -1,4 +1,4 @@
-"""These tests fetch, verify and cache small fakes of CIFAR-10 as if they were the dataset."""
+"""These tests fetch, verify and cache a small fake of CIFAR-10 as if it were the dataset."""
 
 import hashlib
 import os
@@ -30,7 +30,10 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """Six batches of 4 real images each. Their hashes replace the pinned hashes of CIFAR-10."""
+    """Return 24 rows that pass for the whole of CIFAR-10: a label, then the pixels of an image.
+
+    The expected sizes and hashes are replaced by those of six batches of 4 rows.
+    """
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
     hashes = tuple(hashlib.sha256(block).hexdigest() for block in blocks)
@@ -84,7 +87,7 @@ def offline(monkeypatch):
 
 
 def prepare(folder):
-    """Prepare the data. Return the reported lines, and the message of a DataError if any."""
+    """Call `data.prepare`. Return the lines that it reports, and its DataError's message if any."""
     said = []
     try:
         data.prepare(folder, said.append)

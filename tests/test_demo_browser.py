@@ -107,7 +107,7 @@ def test_a_photograph_is_reduced_before_it_is_sent_and_loses_its_metadata(visit,
 def test_opacity_is_blended_in_the_browser(visit, monkeypatch):
     page = visit(address="?image=dog")
     answered(page)
-    monkeypatch.setattr("demo.answers.explain", None)  # the server can make no new maps
+    monkeypatch.setattr("demo.answers.explain", None)  # so the server cannot make new maps
     page.locator(".opacity:visible").fill("0.9")
     heat = page.locator("#answer .heat").first
     assert heat.evaluate("image => getComputedStyle(image).opacity") == "0.9"

@@ -22,7 +22,7 @@ from tests.light_demo import encode, noise, slow_gif
 
 @pytest.fixture
 def own(monkeypatch, tmp_path):
-    """A folder in place of the one that `own_folder` makes. All budgets are unused at first."""
+    """Replace `own_folder()` by a temporary folder, and clear the counts in `budgets.used`."""
     monkeypatch.setattr(folder, "own_folder", lambda: tmp_path)
     monkeypatch.setattr(budgets, "used", defaultdict(float))
     (tmp_path / "sent").mkdir()
@@ -30,7 +30,7 @@ def own(monkeypatch, tmp_path):
 
 
 def visit(*steps):
-    """Run the steps with one decoder, and return their results."""
+    """Call each step, an async function, with the same Decoder. Return the steps' results."""
 
     async def run():
         started = Decoder()

@@ -1,4 +1,4 @@
-"""These tests check that no file of a visitor is left, however the demo's server ends."""
+"""These tests check that no file of a visitor remains, however the demo's server ends."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ HALF = (
 
 @pytest.fixture(scope="module")
 def servers():
-    """A program that forks servers. After the tests, all servers that still run are killed."""
+    """Yield a program that forks servers. At the end, kill all servers that still run."""
     command = [sys.executable, "-m", "tests.light_demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
@@ -53,7 +53,7 @@ def start(servers, base):
 
 
 def left(base):
-    """The names of all files in a folder. Unlike `rglob`, `walk` tolerates that files vanish."""
+    """Return all file names below `base`. Unlike `rglob`, `walk` tolerates files that vanish."""
     return [name for _, _, names in os.walk(base) for name in names]
 
 

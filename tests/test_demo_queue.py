@@ -25,7 +25,7 @@ def event(address, session, number=0, age=0.0):
 
 @pytest.fixture
 def fair():
-    """A queue without a server. It processes one event at a time."""
+    """Create a queue that has no server and processes one event at a time."""
     made = FairQueue(
         live_updates=False,
         concurrency_count=1,
@@ -40,7 +40,7 @@ def fair():
 
 
 def push(fair, session):
-    """Send an event of the address "a" to the queue, and return the queue's answer."""
+    """Send an event from IP address "a" to the queue, and return the queue's answer."""
     body = SimpleNamespace(session_hash=session, fn_index=0, data=[], event_data=None)
     request = SimpleNamespace(scope={"client": ("a", 1)})
     return asyncio.run(fair.push(body, request, None))

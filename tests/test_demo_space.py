@@ -60,7 +60,7 @@ def fake(monkeypatch):
 
 
 def changes(hub):
-    """The files that the last commit sends, and the paths that it deletes."""
+    """Return the {path: file} that the last commit sends, and the paths that it deletes."""
     sent = [each for each in hub.operations if isinstance(each, CommitOperationAdd)]
     gone = [each.path_in_repo for each in hub.operations if each not in sent]
     return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone

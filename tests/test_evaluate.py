@@ -32,7 +32,7 @@ def model():
 
 
 def logits_for(predicted, classes=6):
-    """Logits that give the predicted classes a probability of almost 1."""
+    """Return logits that give the `predicted` classes a probability of almost 1."""
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 
@@ -141,7 +141,7 @@ def test_logits_of_a_split_come_in_its_order(sample):
     [
         ("small-cifar32", "45k/5k"),
         (
-            # This network was trained on two thirds of the report's validation images.
+            # This network was trained on two thirds of the student report's validation images.
             "runs/small-cifar32/seed-0",
             "45k/5k",
         ),

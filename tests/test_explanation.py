@@ -33,7 +33,7 @@ def image(sample):
 
 
 def bright_corner():
-    """An image that is white in the upper left quarter and black elsewhere."""
+    """Return an image that is white in the upper left quarter and black elsewhere."""
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16, :16] = 255
     return pixels

@@ -19,7 +19,7 @@ WEIGHTS, CONFIG_JSON = "model.safetensors", "config.json"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model folder whose weights are four small tensors."""
+    """Write a model folder whose weights are four small tensors, and return its path."""
     write_folder(tmp_path / "model", CONFIG, TENSORS)
     return tmp_path / "model"
 
@@ -126,14 +126,14 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
     assert not (tmp_path / "model").exists()
 
 
-# Incomplete or damaged folders
-
-
 def test_weights_on_the_device_meta_are_not_saved(tmp_path):
     with torch.device("meta"):
         model = MobileNetV3Cifar(size="small", blocks="cifar32")
     with pytest.raises(ModelFolderError, match="is on the device meta and has no values"):
         model.save_pretrained(tmp_path / "model")
+
+
+# Incomplete or damaged folders
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, CONFIG_JSON])
@@ -165,7 +165,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(folder, name):
         read_folder(folder)
 
 
-# Whether a network can be loaded after a save
+# Networks that could not be loaded after a save
 
 
 def replace_classes(model):

@@ -173,7 +173,7 @@ def test_a_bare_unknown_name_never_goes_online(loopback):
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
 def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
-    """The Hub's port is closed, or the Hub accepts connections but never answers."""
+    """A cached model loads fast and any other fails fast if the Hub's port is closed or silent."""
     load()
     monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -1,6 +1,6 @@
-"""These tests check what happens when the Hub's answers are malformed, endless or slow.
+"""These tests give the Hub's client answers that are malformed, endless or slow.
 
-In all these cases, the user gets a one-line error, and no file of the model is left behind.
+The user must get a one-line error, and no file of a model may be left behind.
 """
 
 import time

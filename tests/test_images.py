@@ -29,13 +29,13 @@ def grey(value, dtype):
 
 
 def small_image(height=6, width=4):
-    """An image in which every pixel has a different colour."""
+    """Return an image in which every pixel has a different colour."""
     values = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     return Image.fromarray(values)
 
 
 def png_header(width, height, data=b""):
-    """A PNG whose header claims a size that its data does not have."""
+    """Return a PNG whose header states `width` x `height` pixels, whatever `data` contains."""
 
     def chunk(name, body):
         check = zlib.crc32(name + body).to_bytes(4, "big")
@@ -195,7 +195,7 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
 
 def test_an_error_that_is_not_about_the_image_passes_through(monkeypatch):
     class TimeUpError(Exception):
-        """As a signal handler raises it while an image is decoded."""
+        """An error like one that a signal handler raises while an image is decoded."""
 
     def decode(image):
         raise TimeUpError

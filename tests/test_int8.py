@@ -1,4 +1,4 @@
-"""These tests check the size, the outputs and the integer operations of the 8-bit file."""
+"""These tests check the size, the outputs and the integer operations of an 8-bit ONNX file."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def network(exported):
 
 @pytest.fixture(scope="module")
 def files(exported, network, sample, tmp_path_factory):
-    """The paths of the network's float file and 8-bit file."""
+    """Return the paths of the network's float file and 8-bit file."""
     coarse = tmp_path_factory.mktemp("int8") / "model-int8.onnx"
     export_onnx(network, coarse, int8_images=sample[0][:64])
     return exported / "model.onnx", coarse

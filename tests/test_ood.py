@@ -1,4 +1,4 @@
-"""These tests compare out-of-distribution scores with loops that follow the scores' formulas."""
+"""These tests compare out-of-distribution scores with those of loops that follow the formulas."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""These tests check optimizer steps and checkpoints, and the sorting of parameters by role."""
+"""These tests check optimizer steps and checkpoints, and the grouping of parameters by role."""
 
 import pytest
 import torch

@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.fixture
 def odd_names(tmp_path, sample):
-    """A folder that has images with odd names, and files and folders that must be skipped."""
+    """Make a folder of images with odd names, and of files and folders that must be skipped."""
     folder = tmp_path / "odd"
     for name in [*NAMES, os.fsdecode(b"not-utf8-\xff.png"), ".hidden.png", "._a.png"]:
         folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def test_odd_names_are_a_line_each_in_any_encoding(odd_names, encoding, format):
         for name, line in zip(names, lines, strict=True):
             path = json.loads(line.encode("utf-8"))["path"]
             assert path == name.replace("\udcff", "\\xff")
-            path.encode("utf-8")  # no lone surrogate
+            path.encode("utf-8")  # fails for a lone surrogate
 
 
 def test_a_spreadsheet_takes_no_name_or_label_for_a_formula(capsys):

@@ -1,4 +1,4 @@
-"""These tests compare the network's inputs with what the report's torchvision transforms return."""
+"""These tests compare the network's inputs with those that the student report's code makes."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def model():
 
 
 def photograph():
-    """An image with fine detail everywhere, 150 pixels wide and 96 pixels high."""
+    """Return an image with fine detail everywhere, 150 pixels wide and 96 pixels high."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 150, 3), np.uint8))
 
 

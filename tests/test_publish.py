@@ -1,4 +1,4 @@
-"""These tests publish runs as model folders, and check the files and numbers in the folders."""
+"""These tests publish training runs as model folders, and check the files and numbers in them."""
 
 import csv
 import dataclasses
@@ -47,7 +47,7 @@ def publish_run(folder, row, cards, data):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A folder with two runs of a tiny experiment, and the model folder published from the runs."""
+    """Train and publish a tiny experiment with two seeds. Return the folder of runs and cards."""
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"

@@ -1,4 +1,4 @@
-"""These tests push model folders with the real client to the local Hub in `loopback_hub.py`."""
+"""These tests push model folders with the Hub's own client to a local server, a `LoopbackHub`."""
 
 import contextlib
 import json
@@ -83,7 +83,7 @@ def test_files_added_or_edited_after_a_push_of_ours_stay(pushed):
     MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN)
     after = tree(pushed)
     assert {name: after[name] for name in mine} == mine
-    assert "seeds/1.json" not in after  # the push deleted this file of the former model
+    assert "seeds/1.json" not in after  # part of the former push, so this push deleted it
 
 
 def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):

@@ -54,7 +54,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
 
 @pytest.mark.parametrize(("ratio", "wrong"), [(0.9, 0), (1.5, 1)])
 def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio, wrong):
-    """It is slower, or wrong for one of 100 images that the float file classifies correctly."""
+    """The 8-bit file is slower, or wrong for one of 100 images that the float file gets right."""
     monkeypatch.setattr(quantize, "measure_latency", lambda model, folder: latencies(ratio))
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.touch())
     measured = []

@@ -1,4 +1,4 @@
-"""These tests check recipe.md, which is generated from the JSON files of training runs."""
+"""These tests check docs/recipe.md, which is generated from the JSON files of training runs."""
 
 import json
 

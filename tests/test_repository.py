@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from mobilenetv3_cifar import __version__
 from tests.conftest import SLOW
-from training.commands import REQUIRED
+from training import REQUIRED
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -79,7 +79,7 @@ def test_the_tested_versions_satisfy_the_bounds_for_users():
 
 
 def imports(path):
-    """The top-level packages that a file imports, including imports inside functions."""
+    """Yield the top-level packages that a file imports, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -104,18 +104,20 @@ def test_every_path_in_a_document_exists(name):
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_a_command_names_what_the_extra_training_lacks():
-    script = (
-        "import importlib.util; real = importlib.util.find_spec; "
-        "importlib.util.find_spec = lambda name: None if name == 'jinja2' else real(name); "
-        "import training.train"
-    )
+@pytest.mark.parametrize("module", ["jinja2", "onnx"])
+@pytest.mark.parametrize("command", ["train", "quantize"])
+def test_a_command_names_what_the_extra_training_lacks(command, module):
+    script = f"import sys; sys.modules['{module}'] = None; import training.{command}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    needed = "error: training needs jinja2: pip install 'mobilenetv3-cifar[training]'\n"
+    needed = f"error: training needs {module}: pip install 'mobilenetv3-cifar[training]'\n"
     assert (done.returncode, done.stderr) == (1, needed)
-    extra = {re.split("[><=]", each)[0] for each in PROJECT["optional-dependencies"]["training"]}
-    modules = {name.replace("scikit-learn", "sklearn") for name in extra if "[" not in name}
-    assert modules < set(REQUIRED)
+
+
+def test_the_commands_require_all_of_the_extra_training():
+    extras = PROJECT["optional-dependencies"]
+    packages = [*extras["training"], *extras["export"], *extras["onnx"]]
+    names = {re.split("[><=]", each)[0] for each in packages if "[" not in each}
+    assert {name.replace("scikit-learn", "sklearn") for name in names} == set(REQUIRED)
 
 
 def test_every_module_marked_slow_exists():

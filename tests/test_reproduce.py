@@ -24,13 +24,13 @@ MAX_SHIPPED_BYTES = 75_000_000
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Draw no figures. Drawing takes most of the time of these tests, and one test covers it."""
+    """Let `write_tables` draw no figures, which is slow. One test does not use this fixture."""
     monkeypatch.setattr(reproduce, "draw_curves_and_matrices", lambda folder: None)
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Two published experiments, one with three seeds, and a README with markers for a table."""
+    """Make a folder with results of two experiments, one with three seeds, and with a README."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
         folder = cards / name
@@ -74,8 +74,8 @@ def test_the_table_sets_ours_beside_the_reports(published, no_figures):
 def test_the_answer_comes_first(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
     text = (published / "REPRODUCTION.md").read_text()
-    # The sd is 0.2 points over three seeds. The difference between the report's single run and our
-    # mean has an sd of 0.2 * sqrt(4/3) = 0.23 points.
+    # Over three seeds, the standard deviation is 0.2 points. For the difference between our mean
+    # and the report's single run, it is 0.2 * sqrt(4/3) = 0.23 points.
     row = f"| {S4} | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |"
     assert row in text
     assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
@@ -143,7 +143,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """Replaces Popen. A process ends only when `devices` processes run at the same time."""
+    """A fake `Popen`. A process ends only when `devices` processes run at the same time."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing

@@ -1,4 +1,4 @@
-"""These tests check that `model.onnx` gives the network's answers without torch."""
+"""These tests check that onnxruntime with `model.onnx` gives the same answers as PyTorch."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ def pair(exported):
 
 @pytest.fixture(scope="module")
 def images(sample):
-    """A small image and a larger image."""
+    """Return an image of 32x32 pixels and one of 96x64 pixels."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
     return [sample[0][7], Image.fromarray(large)]
 

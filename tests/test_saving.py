@@ -21,7 +21,7 @@ NEW_CONFIG = dataclasses.replace(CONFIG, temperature=2.0)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that contains the old model."""
+    """Create a folder that contains the old model: CONFIG and TENSORS."""
     write_folder(tmp_path / "model", CONFIG, TENSORS)
     return tmp_path / "model"
 
@@ -33,7 +33,7 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 
 
 def start_save(folder: Path) -> tuple[int, int]:
-    """Fork a child that reads a byte from a pipe, then saves NEW. Return its id and the write end.
+    """Fork a child that saves NEW after it reads a byte. Return its ID and the pipe for the byte.
 
     The child exits with status 0, or with 3 after a ModelFolderError. NEW is small, so that the
     child does not use torch's threads, which do not survive a fork.
@@ -52,7 +52,7 @@ def start_save(folder: Path) -> tuple[int, int]:
 
 
 def save_with(injection: str, folder: Path) -> int:
-    """Save while strace injects a signal or an error into a system call. Return the exit code."""
+    """Save NEW while strace makes a system call fail or sends a signal. Return the exit code."""
     pid, tell = start_save(folder)
     command = ["strace", "-p", str(pid), "-o", os.devnull, "-e", f"inject={injection}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
@@ -115,7 +115,7 @@ def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls
 
 
 def state(folder: Path) -> str:
-    """The state of a folder: "absent", "refused", "old", "new", "a mixture" or an error message."""
+    """Return "absent", "refused", "old", "new", "a mixture", or an error message."""
     if not folder.exists():
         return "absent"
     try:

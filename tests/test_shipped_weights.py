@@ -1,4 +1,4 @@
-"""Weights are shipped in half precision if this hardly changes validation accuracy."""
+"""These tests check that weights are shipped in half precision unless it costs accuracy."""
 
 import numpy as np
 import pytest

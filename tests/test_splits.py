@@ -1,4 +1,4 @@
-"""These tests check the splits of CIFAR-10's training images, and the 600 images of the sample."""
+"""These tests check the splits of CIFAR-10's training images, and the shipped 600-image sample."""
 
 import numpy as np
 import pytest

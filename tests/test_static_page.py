@@ -1,4 +1,4 @@
-"""These tests use the static page in Chromium with a fake camera, both online and offline."""
+"""These tests use the demo's static page in Chromium with a fake camera, online and offline."""
 
 import functools
 import http.server
@@ -71,7 +71,10 @@ def page(browser, url):
 
 
 def wait_for(page, condition):
-    """Wait until a JavaScript condition is true. The page's policy blocks `wait_for_function`."""
+    """Poll `page` until a JavaScript condition is true.
+
+    The page's content security policy blocks Playwright's own `wait_for_function`.
+    """
     end = time.monotonic() + 60
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
@@ -86,7 +89,7 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Whether the page answered soon after it was loaded. The page is reloaded before returning."""
+    """Return whether `page` answered soon after it was loaded. Reload it for the next attempt."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")

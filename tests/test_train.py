@@ -1,4 +1,4 @@
-"""These tests check that training learns, resumes bit for bit, and explains why it stops."""
+"""These tests check that a run learns, resumes bit for bit, and explains why it stops."""
 
 import dataclasses
 import random
@@ -157,7 +157,7 @@ TEACHER = Experiment("tiny-teacher", {"size": "small", "blocks": "cifar32"}, 1)
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """A folder of runs that contains a finished run of the teacher."""
+    """Create a folder of runs with a finished run of OWN's teacher."""
     recipe = dataclasses.replace(OWN.recipe, ema=0.0, distillation=None)
     teacher = dataclasses.replace(TEACHER, recipe=recipe)
     monkeypatch.setitem(EXPERIMENTS, teacher.name, teacher)

@@ -1,4 +1,4 @@
-"""These tests check that trial runs publish no model, and that `commit` reports changed code."""
+"""These tests check that trial runs publish no model, and that runs record changes in the code."""
 
 import re
 import subprocess

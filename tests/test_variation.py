@@ -16,7 +16,8 @@ def test_two_settings_differ_by_their_means():
     large = results(L4, 0.78)  # one seed, so it is assumed to vary like the Small network
     gain = difference(large, small, by_name(small, large))
     assert gain.value == pytest.approx(0.03)
-    # One run has an sd of 0.2 points, so one run minus a mean of three has 0.2 * sqrt(1 + 1/3).
+    # The standard deviation is 0.2 points for one run, so it is 0.2 * sqrt(1 + 1/3) points for one
+    # run minus the mean of three.
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
     assert gain.margin == pytest.approx(4.303 * 0.002 * math.sqrt(4 / 3), rel=1e-3)
 
@@ -28,7 +29,7 @@ def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one seed, so the sd is that of S5 - S4
+    gain = difference(large[L5], large[L4], large)  # one seed, so its deviation is that of S5 - S4
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 
@@ -65,7 +66,7 @@ def test_the_report_is_one_run():
 def test_the_noise_of_a_curve_is_that_of_its_still_epochs():
     accuracies = [0.4, 0.5, 0.6, 0.7, 0.71, 0.72, 0.721, 0.719, 0.720, 0.720]
     ten = results(S10, valid_accuracy=accuracies)
-    deviation = 0.001 * math.sqrt(2 / 3)  # the sd of 0.721, 0.719, 0.720 and 0.720
+    deviation = 0.001 * math.sqrt(2 / 3)  # the standard deviation of 0.721, 0.719, 0.720 and 0.720
     expected = (0, pytest.approx(math.sqrt(2) * deviation), 3)
     assert noise(ten, by_name(ten), valid_accuracy) == expected
     short = results(S4)  # its learning rate stays above STILL_LR, so the noise of `ten` is used

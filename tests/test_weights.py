@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def put_weights(folder: Path, content: bytes) -> None:
-    """Replace the weights, and write the hash of the new weights into the config."""
+    """Replace the weights file in `folder`, and write its new hash into the config file."""
     (folder / WEIGHTS).write_bytes(content)
     (folder / "config.json").write_bytes(encode_config(CONFIG, digest(content)))
 

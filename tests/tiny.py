@@ -1,9 +1,9 @@
-"""A tiny training run of two epochs over a few of the sample images, at 64x64 pixels.
+"""Train a network for two epochs on a few of the 600 sample images, enlarged to 64x64 pixels.
 
     python -m tests.tiny FOLDER EPOCHS
 
-This command starts or resumes the run in FOLDER like `training.train`, with EPOCHS epochs in total.
-Some tests start a run with this command and then kill it or send it a signal.
+This command starts or resumes the run in FOLDER, as `training.train` does, until it has EPOCHS
+epochs in total. Some tests start a run with this command, and then kill it or send it a signal.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """The sample's first `train_images` images to train, and its last 100 to validate and test."""
+    """Return `train_images` sample images to train with, and 100 others to validate and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
@@ -42,7 +42,10 @@ def tiny_run(
 
 
 def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:
-    """The final tensors, history and settings, which must not depend on interruptions."""
+    """Return the tensors, history and settings of a finished run, without the epochs' durations.
+
+    They must be the same whether or not the run was interrupted.
+    """
     tensors, state, settings, _ = checkpoint.read(folder)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in state.history]
     return {name: value.numpy().tobytes() for name, value in tensors.items()}, history, settings
@@ -67,7 +70,7 @@ class Child:
 
 @contextmanager
 def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
-    """Start the run in a process, wait until it is ready, and kill it when the block ends."""
+    """Start the tiny run in a process, yield when it is ready, and kill it when the block ends."""
     log = folder.with_name(f"{folder.name}.log")
     with open(log, "w") as file:
         command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]

@@ -1,10 +1,10 @@
-"""Save the losses of a few steps, the gradients of the first, and the history of a whole run.
+"""Save the losses of a few training steps, the first gradients, and the history of a whole run.
 
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 
-This command needs ACCELERATE_USE_CPU=true. Without torchrun, there is only one process. The few
-steps run in evaluation mode, because batch norm and dropout depend on how a batch is divided among
-processes. In this mode, one process and two processes must give equal results.
+The environment variable ACCELERATE_USE_CPU must be "true". Without torchrun, there is only one
+process. The few steps run in evaluation mode, because batch norm and dropout depend on how a batch
+is divided among processes. In this mode, one and two processes must give equal results.
 """
 
 import sys

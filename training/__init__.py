@@ -1,1 +1,15 @@
-"""Training code: data, augmentation, the training loop, evaluation and publishing."""
+"""This package fetches the data, and trains, measures and publishes the networks.
+
+If a package of the extra `training` is missing, every command ends with a one-line error.
+"""
+
+import importlib.util
+import sys
+
+# fmt: off
+REQUIRED = ("accelerate", "filelock", "jinja2", "matplotlib", "onnx", "onnxruntime", "onnxscript",
+            "pyarrow", "sklearn")
+# fmt: on
+if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is None]:
+    names = ", ".join(missing)
+    sys.exit(f"error: training needs {names}: pip install 'mobilenetv3-cifar[training]'")

@@ -1,11 +1,6 @@
-"""Code that the commands share: an argument parser, and the handling of errors and signals.
-
-Every command imports this module before any module that needs a package of the extra `training`, so
-that a missing package gives a one-line error.
-"""
+"""This module has what the training commands share: a parser, and error and signal handling."""
 
 import argparse
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -14,14 +9,9 @@ from contextlib import contextmanager
 
 from mobilenetv3_cifar import MobileNetV3CifarError
 
-REQUIRED = ("accelerate", "filelock", "jinja2", "matplotlib", "onnxruntime", "pyarrow", "sklearn")
-if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is None]:
-    names = ", ".join(missing)
-    sys.exit(f"error: training needs {names}: pip install 'mobilenetv3-cifar[training]'")
-
 
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help shows the description, usually a docstring, with its line breaks."""
+    """Return a parser for `python -m MODULE`. Its help keeps the description's line breaks."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -31,9 +21,9 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Decorate a command: print an error as one line, not a traceback, if a user can act on it.
+    """End a command with a one-line error, not a traceback, if the user can act on the error.
 
-    SIGINT and SIGTERM end the command with the exit status that shells report for them.
+    SIGINT and SIGTERM end the command with the exit status that shells report for these signals.
     """
     # By default, SIGTERM kills the process. Raising SystemExit instead lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -21,9 +21,9 @@ DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, kept only if a 
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Create the verified cache in `data_dir` unless a valid one exists, and return its path.
+    """Write CIFAR-10 to a cache file in `data_dir` unless a valid one exists. Return its path.
 
-    Archives in `data_dir` are tried first, then the sources on the internet.
+    Archives in `data_dir` are tried first, then the sources on the internet. All data is verified.
     """
     path = data_dir / CACHE
     if path.exists():

@@ -1,4 +1,4 @@
-"""The errors of the training commands; each message says in one sentence what failed and why."""
+"""This module defines the errors of the training commands. A message says what failed and why."""
 
 from mobilenetv3_cifar import MobileNetV3CifarError
 
@@ -12,4 +12,4 @@ class TrainingError(MobileNetV3CifarError):
 
 
 class ResultsError(MobileNetV3CifarError):
-    """A results file is missing or wrong; the message names the file and the key."""
+    """A results file is missing or invalid. The message names the file and the invalid key."""

@@ -5,8 +5,8 @@
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
 prints JSON. For a shipped variant, the output is the `test` or `validation` object of its
-`metrics.json`. On the machine that made `metrics.json`, all digits agree. Use the validation images
-to choose between networks, and the test images only for a finished network.
+`metrics.json`. On the device that measured `metrics.json`, all digits agree. Use the validation
+images to choose between networks, and the test images only for a finished network.
 """
 
 import json
@@ -25,7 +25,7 @@ from training.reports.metrics import measure
 
 
 def dataset_split(name: str) -> str:
-    """If a part of the path `name` is an experiment, return its split, else the report's split."""
+    """Return the split of the experiment that is a part of the path `name`, else the report's."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

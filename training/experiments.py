@@ -1,7 +1,6 @@
-"""Each row of `ROWS` is one experiment: a model, a recipe and a number of epochs.
+"""This module lists the experiments. Each is a network, a recipe and a number of epochs.
 
-The eight experiments of the report come first, then our controls, then our own networks. The
-column `report` holds the test metrics as the report prints them.
+In `ROWS`, the eight experiments of the report come first, then our controls, then our own networks.
 """
 
 from collections import Counter
@@ -37,9 +36,9 @@ class Experiment:
     epochs: int
     recipe: Recipe = REPORT
     kind: Kind = "report"
-    section: str = ""  # where the report describes it
+    section: str = ""  # the place in the report that describes the experiment
     claim: str = ""  # in our words: the report's conclusion, or what a control experiment asks
-    report: Reported | None = None
+    report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     ood_score: OodScore = "confidence"  # the score that the shipped network uses
     seeds: tuple[int, ...] = (0,)  # the first is shipped, and the others show how much runs vary
@@ -53,11 +52,11 @@ class Experiment:
         return self.model.get("dropout", 0.0)
 
     def lr(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of optimizer step `step`, counted from 0 over the whole run."""
+        """Return the learning rate of optimizer step `step`, counted from 0 over the whole run."""
         return self.recipe.optimizer.lr * self.recipe.lr_factor(step, steps_per_epoch, self.epochs)
 
     def is_prefix_of(self, other: "Experiment") -> bool:
-        """Whether a run of `other` begins with exactly the steps of a run of this experiment."""
+        """Return whether a run of `other` begins with all the steps of a run of this experiment."""
         return (
             (self.model, self.recipe) == (other.model, other.recipe)
             and not self.recipe.depends_on_length

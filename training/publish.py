@@ -2,7 +2,7 @@
 
     python -m training.publish small-dropout0.7-epochs4 --repo-id owner/name --dry-run
 
-A folder under `model_cards/` already has the layout of a Hub repository.
+The files need no conversion: a folder under `model_cards/` has the layout of a Hub repository.
 """
 
 import sys
@@ -15,7 +15,7 @@ from training.experiments import EXPERIMENTS
 
 
 def print_plan(folder: Path, repo_id: str) -> None:
-    """Print what a push would change. If the Hub is unreachable, assume an empty repository."""
+    """Print what a push would change. If the Hub cannot say, assume an empty repository."""
     hub.check_repo_id(repo_id)
     try:
         plan = push.plan_push(folder, repo_id)

@@ -2,10 +2,10 @@
 
     python -m training.quantize small-dropout0.7-epochs4
 
-Writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and speed of the
-8-bit file, and the latencies measured on this machine, go into `metrics.json` and the card. The
-8-bit file is kept only if it is faster than the float file at batch size 1 and loses at most
-0.3 points of validation accuracy.
+The command writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and
+speed of the 8-bit file, and the latencies measured on this machine, go into `metrics.json` and the
+card. The 8-bit file is kept only if it is faster than the float32 file at batch size 1 and loses at
+most 0.3 points of validation accuracy.
 """
 
 import statistics
@@ -42,7 +42,7 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
-    """Write and measure a model folder's float and 8-bit ONNX files. Return the result as text.
+    """Write and measure a model folder's float32 and 8-bit ONNX files. Return the result as text.
 
     Speed and validation accuracy decide whether the 8-bit file is kept. Test accuracy does not.
     """
@@ -82,7 +82,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
-    """The logits that an exported file gives for all images of a split, float32 (N, C)."""
+    """Return an ONNX file's logits for the N images of a split and C classes, float32 (N, C)."""
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
@@ -92,7 +92,7 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
-    """Time PyTorch and the ONNX files, each on one thread.
+    """Time PyTorch and the folder's two ONNX files, each on one thread.
 
     PyTorch computes logits from prepared inputs. ONNX files compute all outputs from uint8 images.
     """

@@ -13,9 +13,10 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Distillation:
-    """Learn from another network's predictions on the same augmented images (Hinton et al. 2015).
+    """The settings for learning from a teacher network's predictions (Hinton et al. 2015).
 
-    The loss is (1 - weight) x cross entropy + weight x temperature^2 x KL divergence.
+    The teacher sees the same augmented images as its student. The loss is (1 - weight) x cross
+    entropy + weight x temperature^2 x KL divergence.
     """
 
     teacher: str  # a shipped variant, or an experiment whose run with seed 0 has ended
@@ -28,7 +29,7 @@ ADAM = Adam(lr=1e-3)
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run. The defaults are the report's settings (listings 1 and 10)."""
+    """The settings of a run. The defaults are those of the report (its listings 1 and 10)."""
 
     optimizer: OptimizerRecipe = ADAM
     schedule: Schedule = "step"
@@ -43,10 +44,11 @@ class Recipe:
     train_images: int | None = None  # how many of the split's first images to train on; None: all
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """The learning rate relative to its peak, at a step counted from 0 over the whole run.
+        """Return the learning rate at `step`, divided by its peak. Steps of a run count from 0.
 
-        The schedule "step" is StepLR(step_size=3, gamma=0.03) from the report's listing 10, called
-        once per epoch. The schedules "cosine" and "linear" decrease to 0 at the end of the run.
+        After the warm-up, the schedules "cosine" and "linear" decrease to 0 at the end of the run.
+        The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), called once per epoch, as
+        in the report's listing 10.
         """
         warmup, total = self.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
         if step < warmup:
@@ -68,5 +70,5 @@ class Recipe:
         )
 
     def settings(self) -> dict[str, str]:
-        """The `repr` of each field by name, because JSON cannot store every value itself."""
+        """Return {field: repr of its value}, because JSON cannot store every value itself."""
         return {name: repr(value) for name, value in vars(self).items()}

@@ -33,11 +33,12 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 
 
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
-    """Train the runs that have no results yet, one at a time per device ("" is the best device).
+    """Train the experiments' runs that have no results yet, one at a time per device.
 
-    Runs that differ only in length are trained one after another on one device, the longest first.
-    If a shorter run is the beginning of a longer one, the longer run also saves the state at which
-    the shorter run ends.
+    The device "" is the best one. `options` are added to each `training.train` command. Runs that
+    differ only in length are trained one after another on one device, the longest first. If a
+    shorter run is the beginning of a longer one, the longer run also saves the state at which the
+    shorter run ends.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
@@ -73,7 +74,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
-    """Write all generated texts and curves again, and return the comparison table."""
+    """Generate all texts and curves from the results in `cards`. Return the comparison table."""
     results = read_all(cards)
     for name in results:
         card.write_card(cards / name)
@@ -89,7 +90,7 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
 
 
 def insert_variants(readme: str) -> str:
-    """The README with a new table of variants between the two markers."""
+    """Return the text `readme` with a new table of variants between the two `MARKERS`."""
     heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
     rows = [
         [

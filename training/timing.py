@@ -12,7 +12,8 @@ def interleave(
 ) -> list[list[float]]:
     """Time functions in turn. Return, for each function, the seconds per call in each round.
 
-    Before the first round, each function is called once without being timed.
+    A round calls each function `repeats` times. Before the first round, each function is called
+    once without being timed.
     """
     for side in sides:
         side()

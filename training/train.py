@@ -23,7 +23,7 @@ from training.reports.model_folder import make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse `argv`, by default the command line."""
+    """Parse `argv`, by default the arguments of the command line."""
     parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=whole_number(0), default=0)

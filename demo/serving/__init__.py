@@ -1,1 +1,1 @@
-"""Serves the demo to the public, with limits, a fair queue and cleanup."""
+"""Serve the demo to the public, with limits per visitor, a fair queue and periodic cleanup."""

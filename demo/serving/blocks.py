@@ -1,4 +1,4 @@
-"""Replacements for gradio's queue, session states and error messages."""
+"""This module replaces gradio's queue, session states and error messages."""
 
 import logging
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ class ServedBlocks(gr.Blocks):
         return self
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
-        """Preprocess as gradio does, but log no traceback when a client sends invalid values."""
+        """Preprocess values as gradio does, but log no traceback when a client's are invalid."""
         try:
             values = await super().preprocess_data(block_fn, *args, **options)
             for block, value in zip(block_fn.inputs, values, strict=True):
@@ -48,7 +48,7 @@ class ServedBlocks(gr.Blocks):
             raise gr.Error("The values that were sent do not fit this function.") from error
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Run a function. Mask paths in its results, and hide unexpected errors from visitors."""
+        """Run a function of the page. Mask paths in its results, and hide unexpected errors."""
         try:
             return mask(await super().process_api(*args, **options))
         except gr.Error as error:
@@ -69,8 +69,8 @@ class NoStates(StateHolder):
 class NoState(SessionState):
     """An empty session state.
 
-    Gradio's own state makes the configs of all components for each session. This would add 12 ms
-    to each API call (31 ms for /classify on one core) and keep 150 kB per session.
+    Gradio's own state would build the configs of all components for each session. This would add
+    12 ms to each API call (31 ms for /classify on one core) and keep 150 kB per session.
     """
 
     def __init__(self, blocks: gr.Blocks) -> None:

@@ -1,4 +1,4 @@
-"""Limits per visitor (IPv4 address or IPv6 /64 network), so that none can block the others."""
+"""Limit each visitor (an IPv4 address or IPv6 /64 network), so that none can block the others."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ used: dict[tuple[str, str], float] = defaultdict(float)  # {(kind, address): amo
 
 
 def address_of(scope: Scope) -> str:
-    """The visitor's IPv4 address or IPv6 /64 network. One visitor can own a whole /64 network."""
+    """Return the client's IPv4 address or IPv6 /64 network. One client can own a whole /64."""
     host = scope["client"][0] if scope.get("client") else ""
     try:
         address = ipaddress.ip_address(host)
@@ -39,9 +39,10 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """During a `with` block, count one more connection, upload or stream, as `kind` says.
+    """Count one more `kind` ("connections", "uploads" or "streams") during a `with` block.
 
-    At the kind's total limit or its limit for one visitor, raise an HTTPException.
+    Raises:
+        HTTPException: the limit in SHARES for all visitors or for `visitor` is reached.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:
@@ -56,7 +57,7 @@ def one_more(kind: str, visitor: str) -> Iterator[None]:
 
 
 def check(address: str) -> None:
-    """Raise an HTTPException if the address has exceeded a limit."""
+    """Raise an HTTPException if the client at `address` has exceeded a limit in MOST."""
     for kind, (most, refusal) in MOST.items():
         if used[kind, address] > most:
             raise HTTPException(503, refusal)

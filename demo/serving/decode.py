@@ -1,4 +1,4 @@
-"""The script of the process that opens images.
+"""This script runs in the process that opens visitors' images.
 
 `decoder.py` starts the process, and kills it if an image takes too long. This file imports nothing
 from `demo`, because importing `demo` loads gradio, which takes seconds and 200 MB of memory.
@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """For each folder path on stdin, open its upload and print [format, refusal, CPU seconds]."""
+    """Open the upload in each folder named on stdin. Print [format, refusal, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

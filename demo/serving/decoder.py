@@ -1,4 +1,4 @@
-"""Keeps the images that visitors send, after a separate process has opened and downscaled them.
+"""Keep the images that visitors send, after a separate process has opened and downscaled them.
 
 Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all
 such images. Limits on the separate process's CPU time and memory stop the decoding of every such
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_kept(path: Path) -> Image.Image:
-    """Open the image that a visitor sent, or one of the page's own PNG files.
+    """Open the image at `path`: one that a visitor sent, or one of the page's own PNG files.
 
     Raises:
         ImageError: the upload was refused. The message states the reason.
@@ -50,7 +50,7 @@ def open_kept(path: Path) -> Image.Image:
 
 
 class Decoder:
-    """Starts the process that opens images, and starts a new process when the old one has ended."""
+    """The process that opens visitors' images. When it has ended, a new process replaces it."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
@@ -58,12 +58,12 @@ class Decoder:
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
-        """Open an upload, and keep it for `open_kept`. Return the file that the page shows.
+        """Open the upload `sent`, and keep it for `open_kept`. Return the file that the page shows.
 
-        The CPU seconds used count towards the limit of `address`.
+        The CPU seconds used count towards the limit of `address`, the client's address.
 
         Raises:
-            HTTPException: the address has exceeded a limit, or the image cannot be kept.
+            HTTPException: the client has exceeded a limit, or the image cannot be opened or kept.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
         folder = new_folder("sent")
@@ -100,7 +100,7 @@ class Decoder:
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """Let the separate process open the upload in `folder`.
 
-        Returns: the image's format, the reason for a refusal or None, and the CPU seconds used.
+        Return the image's format, the reason for a refusal or None, and the CPU seconds used.
         """
         for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()

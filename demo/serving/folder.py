@@ -1,4 +1,4 @@
-"""The folder of this process, for files that visitors send and files that are made for visitors.
+"""Manage this process's folder, for files that visitors send and files made for visitors.
 
 Each process creates a new folder, so files of an earlier process are never served. A process
 deletes its folder when it stops. If the process is killed, a watcher deletes the folder. If the
@@ -40,7 +40,10 @@ KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, me
 
 @cache
 def own_folder() -> Path:
-    """Create this process's folder and make gradio use it. Delete folders of ended processes."""
+    """Return this process's folder.
+
+    The first call creates the folder, makes gradio use it, and deletes folders of ended processes.
+    """
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
     base.mkdir(parents=True, exist_ok=True)
     delete_abandoned(base)
@@ -62,7 +65,7 @@ def own_folder() -> Path:
 
 
 def delete_abandoned(base: Path) -> None:
-    """Delete each folder whose lock is free, which means that its process has ended."""
+    """Delete each folder in `base` whose lock is free, which means that its process has ended."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,14 +77,14 @@ def delete_own_folder() -> None:
 
 
 def new_folder(kind: str) -> Path:
-    """A new folder for one image, with a name that nobody can guess."""
+    """Create a folder for one image of a `kind` in KEPT. Nobody can guess the folder's name."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder
 
 
 def delete_old() -> None:
-    """For each kind in KEPT, delete files that are too old, then the oldest until the rest fits."""
+    """Delete visitors' files that are too old (see KEPT), then the oldest until the rest fits."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):
@@ -95,14 +98,14 @@ def delete_old() -> None:
 
 
 def find_file(path: str) -> Path | None:
-    """The file that a visitor's masked path refers to, or None if no such file exists."""
+    """Return the file that a masked path (see `mask`) refers to, or None if it does not exist."""
     match = re.fullmatch(rf"{MASK}/({NAMES})", path)
     file = own_folder() / match[1] if match else None
     return file if file and os.path.isfile(file) else None
 
 
 def mask(value: Any) -> Any:
-    """A copy of the value, with MASK in place of `own_folder()` in every "path" and "url"."""
+    """Return a copy of `value` with MASK in place of `own_folder()` in every "path" and "url"."""
     if isinstance(value, list | tuple):
         return [mask(each) for each in value]
     if not isinstance(value, dict):

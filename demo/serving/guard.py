@@ -1,4 +1,4 @@
-"""Checks requests against allowed routes and limits per visitor, before gradio sees a request."""
+"""Check requests against allowed routes and limits per visitor, before gradio sees them."""
 
 import asyncio
 import os
@@ -60,7 +60,10 @@ LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_foun
 
 
 class Guard:
-    """Rejects requests that match no route, exceed a limit or come from another site's page."""
+    """An ASGI app that passes requests on to the app `inner`.
+
+    It refuses requests that match no route, exceed a limit or come from another site's page.
+    """
 
     def __init__(self, inner: ASGIApp, page: gr.Blocks) -> None:
         assert isinstance(page._queue, FairQueue)
@@ -118,7 +121,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store an image or the reason for its refusal. Return the file's path under MASK."""
+        """Store the sent image or the reason for its refusal. Return the file's masked path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -143,7 +146,7 @@ class Guard:
 
 
 def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """Return the kind of the route that matches a decoded path, and the named parts of the path."""
+    """Return the kind of the matching route in ROUTES, and the named parts of `path`."""
     method = "GET" if method == "HEAD" else method
     for allowed, pattern, kind in ROUTES:
         if allowed == method and (match := re.fullmatch(pattern, path)):
@@ -152,7 +155,7 @@ def find_route(method: str, path: str) -> tuple[str, dict[str, str]]:
 
 
 def is_cross_site(headers: Headers) -> bool:
-    """Whether another site's page caused a visitor's browser to send the request."""
+    """Return whether another site's page made a visitor's browser send the request."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -162,7 +165,7 @@ def is_cross_site(headers: Headers) -> bool:
 
 
 def limited(receive: Receive, most: int) -> Receive:
-    """Wrap `receive` to raise an HTTPException if a body is too long, too slow or cut short."""
+    """Wrap `receive` to refuse a body that exceeds `most` bytes, takes too long or is cut short."""
     size, done = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -191,7 +194,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with an image from this process's own folder. Refuse all other files."""
+    """Respond with the image at a masked `path` in this process's folder. Refuse other files."""
     if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")

@@ -1,4 +1,4 @@
-"""Limits the size of the server's log, so that no visitor can make the log fill the disk."""
+"""Limit the size of the server's log, so that no visitor can make the log fill the disk."""
 
 import logging
 from collections import Counter
@@ -10,14 +10,14 @@ seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this per
 
 
 def limit() -> None:
-    """Add the filter `is_rare` to LOGGERS and to their children, which do not inherit filters."""
+    """Add the filter `is_rare` to the LOGGERS, and to their children, which inherit no filters."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Let each line of code log at most MOST records per period. Shorten texts that are long."""
+    """Return whether a line of code has logged at most MOST records this period. Cut long texts."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -1,4 +1,4 @@
-"""Gradio's queue, made fair: visitors take turns, and the waiting events of each are limited."""
+"""Make gradio's queue fair: visitors take turns, and the waiting events of each are limited."""
 
 import math
 import re
@@ -23,7 +23,7 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of
 
 
 class FairQueue(Queue):
-    """A queue in which addresses take turns. The sessions of one address also take turns.
+    """A queue in which client addresses take turns, as do the sessions of each address.
 
     The next address is the one whose last turn was longest ago. The same rule chooses among the
     sessions of this address. Ties go to the oldest event.
@@ -36,7 +36,7 @@ class FairQueue(Queue):
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        """Add an event to the queue, or refuse it if too many wait or its values are invalid."""
+        """Queue an event, unless its values are invalid or its visitor has too many events."""
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
             raise HTTPException(404, "Unknown function.")
@@ -53,7 +53,7 @@ class FairQueue(Queue):
         return await super().push(body, request, username)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """Take the next event. The returned list holds only this event: no function is batched."""
+        """Take the next event. The returned list holds only it, since no function is batched."""
         ready: list[Event] = []
         for queue in self.event_queue_per_concurrency_id.values():
             self.drop_unheard(queue.queue)
@@ -78,7 +78,7 @@ class FairQueue(Queue):
                 self.event_ids_to_events.pop(event._id, None)
 
     def forget_unheard(self) -> None:
-        """Drop answers that nobody has fetched: gradio would keep them forever."""
+        """Drop answers that nobody fetched in FORGET_SECONDS. Gradio would keep them forever."""
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
         recent = {*self.turns, *(event.session_hash for event in self.event_ids_to_events.values())}
@@ -89,23 +89,26 @@ class FairQueue(Queue):
 
 
 def is_heard(*names: str) -> bool:
-    """Whether a stream is open for at least one of the sessions and events in `names`."""
+    """Return whether a stream is open for at least one of the sessions and events in `names`."""
     return any(under_way["streams"][name] for name in names)
 
 
 def keys_of(event: Event) -> tuple[str, str]:
-    """The event's address and session. They never coincide: WORD allows no dots and no colons."""
+    """Return the address and the session of an event.
+
+    The two never coincide, because WORD allows no dots and no colons in a session's ID.
+    """
     return address_of(event.request.scope), event.session_hash
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace masked paths by real paths, and remove URLs.
+    """Replace masked paths in an event's values by real paths, and remove the URLs beside them.
 
     Gradio itself would fetch any URL and read any file.
 
     Raises:
-        HTTPException: a path leads to no file in this process's folder, or a number is not finite,
-            or a text is not valid Unicode.
+        HTTPException: a path leads to no file in this process's folder, a number is not finite, or
+            a text is not valid Unicode.
     """
     rest: list[Any] = [data]
     while rest:

@@ -1,4 +1,4 @@
-"""The settings, the periodic cleanup and the shutdown of the demo's server."""
+"""Launch the demo's server, clean up periodically, and shut the server down."""
 
 import asyncio
 import ctypes
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
-    """Gradio's app, wrapped in the guard. Gradio's own middleware would accept any origin."""
+    """Gradio's app behind a `Guard`, which all requests pass before they reach gradio."""
 
     def __init__(self) -> None:
         super().__init__(openapi_url=None)
@@ -53,7 +53,7 @@ class GuardedApp(App):
 
 
 async def clean_up(queue: FairQueue) -> None:
-    """Clean up periodically until the task is cancelled."""
+    """Delete old files and answers and reset limits periodically, until the task is cancelled."""
     for turn in itertools.count():
         await asyncio.to_thread(tried, delete_old)
         tried(queue.forget_unheard)
@@ -66,7 +66,7 @@ async def clean_up(queue: FairQueue) -> None:
 
 
 def tried(job: Callable[[], None]) -> None:
-    """Run a cleanup. If it fails, log the error and go on, so that other cleanups still run."""
+    """Run the cleanup `job`. If it fails, log the error, so that other cleanups still run."""
     try:
         job()
     except Exception:
@@ -74,7 +74,7 @@ def tried(job: Callable[[], None]) -> None:
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Refuse an invalid body. Unlike FastAPI, do not quote the body, since it may not be UTF-8."""
+    """Refuse a request's invalid body. FastAPI would quote the body, which may not be UTF-8."""
     return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
@@ -112,7 +112,7 @@ class Connection(H11Protocol):
         self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
     def close_if_silent(self, newest: object) -> None:
-        """Close the connection if no request is pending and none has begun since the last check."""
+        """Close the connection if no request is pending or has begun after the request `newest`."""
         if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
@@ -161,7 +161,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def run(page: gr.Blocks) -> None:
-    """Serve until SIGTERM, SIGHUP or Ctrl-C. Then delete this process's folder and exit with 0."""
+    """Serve `page` until SIGTERM, SIGHUP or Ctrl-C. Then delete visitors' files and exit with 0."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())

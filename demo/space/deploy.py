@@ -1,4 +1,4 @@
-"""Deploy the demo, with all files that it needs, to a Space on the Hub in one commit.
+"""Deploy the demo, with all files that it needs, to a Space on the Hugging Face Hub.
 
 python -m demo.space.deploy owner/name            needs a token: hf auth login
 python -m demo.space.deploy owner/name --dry-run  lists what would be sent
@@ -21,7 +21,7 @@ AT_THE_ROOT = ("README.md", "requirements.txt")  # files in SPACE that are sent 
 
 
 def files() -> dict[str, Path]:
-    """The files to send: {path in the Space: local path}."""
+    """Return the files to send, as {path in the Space: local path}."""
     found = {name: ROOT.joinpath(*SPACE, name) for name in AT_THE_ROOT}
     for pattern in SENT:
         for path in sorted(ROOT.glob(pattern)):
@@ -32,9 +32,10 @@ def files() -> dict[str, Path]:
 
 
 def deploy(repo_id: str) -> str:
-    """Send `files()` to a Space, and return its address. Failures of the Hub raise a HubError.
+    """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    If the Space has other files in the top-level folders that are sent, delete these files.
+    Create the Space if it does not exist. In each top-level folder that is sent, delete the Space's
+    other files. If the Hub cannot be used or refuses the commit, raise a HubError.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

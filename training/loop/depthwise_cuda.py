@@ -1,8 +1,8 @@
-"""Triton kernels that compute depthwise convolutions of channels-last images on a GPU.
+"""Compute depthwise convolutions of channels-last images on a GPU, with Triton kernels.
 
-large-cifar32 was trained with these kernels. Their speed has not been compared with that of cuDNN's
-kernels in a CUDA graph. For each weight of a filter, a kernel reads a tile of pixels and channels,
-and it writes each result once.
+The network large-cifar32 was trained with these kernels. Their speed has not been compared with
+that of cuDNN's kernels in a CUDA graph. For each weight of a filter, a kernel reads a tile of
+pixels and channels, but it writes each result only once.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -26,9 +26,9 @@ def convolve(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr, transposed: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the output or, if `transposed`, a tile of the input gradient.
+    """Compute a tile of a convolution's output or, if `transposed`, of its input gradient.
 
-    `weight` has the shape (k * k, c).
+    `weight` has the shape (k * k, c), for `c` channels and a kernel of `k` x `k`.
     """
     pixel = tl.program_id(0) * tile_pixels + tl.arange(0, tile_pixels)
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
@@ -63,7 +63,7 @@ def correlate(
 ):  # fmt: skip
     """Sum the weight gradient of one filter row over `tiles` tiles, and store it in `partial`.
 
-    `partial` has the shape (programs, k * k, c).
+    `partial` has the shape (number of programs, k * k, c).
     """
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     i = tl.program_id(2)
@@ -136,7 +136,7 @@ def input_gradient(gradient: Tensor, weight: Tensor, size: list[int], stride: in
 
 @triton_op("mobilenetv3_cifar::depthwise_weight_gradient", mutates_args={})
 def weight_gradient(gradient: Tensor, images: Tensor, kernel: int, stride: int) -> Tensor:
-    """float32 (C, 1, K, K)."""
+    """Return the float32 gradient of weights (C, 1, K, K), where K is `kernel`."""
     n, c, height, width = gradient.shape
     pixels = n * height * width
     programs = triton.cdiv(pixels, PIXELS * TILES)

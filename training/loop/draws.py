@@ -1,4 +1,4 @@
-"""The random numbers of a training step, which depend only on the seed, the step and the device."""
+"""Draw the random numbers of a training step from the seed, the step and the device alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    Every training process draws numbers for all images of the batch and uses those of its own
-    images. They are drawn on the training device, so that they are not copied from the host.
+    Every training process draws numbers for all images of the batch and uses those of its own N
+    images. These numbers are drawn on the training device, to avoid a copy from the host.
     """
 
     seed: int
@@ -21,7 +21,7 @@ class Draws:
     count: int  # number of images in the whole batch
     indices: Tensor  # int64 (N,), the positions of this process's images in the dataset split
     epoch: int = 0
-    progress: float = 0.0  # share of the run that was done before this step, from 0 to 1
+    progress: float = 0.0  # share of the run that precedes this step, from 0 to 1
     part: slice = field(default_factory=lambda: slice(None))  # this process's part of the batch
 
     def __post_init__(self) -> None:
@@ -32,16 +32,16 @@ class Draws:
         self.batch = np.random.default_rng((self.seed, self.step))  # for choices made per batch
 
     def uniform(self) -> Tensor:
-        """Uniformly random numbers in [0, 1), as float32 (N,)."""
+        """Draw a random number in [0, 1) for each of the N images, as float32 (N,)."""
         return torch.rand(self.count, generator=self.generator, device=self.device)[self.part]
 
     def integers(self, end: int) -> Tensor:
-        """Uniformly random integers from 0 to end - 1, as int64 (N,)."""
+        """Draw a random integer from 0 to `end` - 1 for each of the N images, as int64 (N,)."""
         size, generator = (self.count,), self.generator
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
-        """A seed for torch's global generators. Only dropout uses these generators."""
+        """Draw a seed for torch's global generators, which only dropout uses."""
         return int(torch.randint(2**62, (), generator=self.host_generator))
 
 

@@ -1,4 +1,4 @@
-"""Train a network on one device, step by step.
+"""Train a network on one device in steps of one batch.
 
 The network, the optimizer and the training images stay on the device. A step never copies from the
 host or waits for the device.
@@ -26,10 +26,10 @@ from training.loop.optimizers import MuonWithSgd
 
 
 class Learner:
-    """Trains the network of an experiment. The run of its teacher, if any, is in the folder `runs`.
+    """A network in training, with its images, loss and optimizer.
 
-    `average` is the exponential moving average of the weights and batch-norm statistics, or None if
-    the recipe has no averaging.
+    The folder `runs` contains the run of the teacher, if there is one. `average` is the exponential
+    moving average of the weights and batch-norm statistics, or None without averaging.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class Learner:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def draws(self, step: int, batch: Tensor, part: slice) -> Draws:
-        """The random numbers of a step, for the images that `part` selects from `batch`."""
+        """Return the random numbers of a step for the images that `part` selects from `batch`."""
         epoch = step // self.steps_per_epoch
         progress = step / (self.steps_per_epoch * self.experiment.epochs)
         return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
 
     def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented inputs, their labels (N,), and the targets of the loss, (N,) or (N, C).
+        """Return augmented inputs, their labels and the loss's targets, for N images in C classes.
 
-        The targets are probabilities (N, C) if images were mixed, or if steps are replayed from a
-        CUDA graph, which needs inputs of the same shapes each time. Otherwise, they are the labels.
+        The targets are class probabilities (N, C) if images were mixed, or if steps are replayed
+        from a CUDA graph, whose inputs must keep their shapes. Else they are the labels (N,).
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
@@ -105,22 +105,22 @@ class Learner:
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
-        """Recompute the averaged network's batch-norm statistics from the batches of an epoch.
+        """Recompute the batch-norm statistics of `average` from the batches of an epoch.
 
-        `batches` yields the number of each step and the indices of its images. Statistics averaged
-        over training do not fit the averaged weights, which were never used in a forward pass
-        (Izmailov et al. 2018). The images are augmented as in training: without augmentation, the
-        validation accuracy of large-cifar32 was lower.
+        `batches` yields the number of each step and the indices of its images. The statistics must
+        be recomputed because training made no forward pass with the averaged weights (Izmailov et
+        al. 2018). The images are augmented as in training: without augmentation, the validation
+        accuracy of the network large-cifar32 was lower.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)
             update_bn((self.augmented(draws)[0] for draws in every), self.average)
 
     def step(self, step: int, batch: Tensor) -> Tensor:
-        """Take one optimizer step -> [loss sum, correct, count] for this process's images.
+        """Take an optimizer step. Return a tensor [loss sum, correct predictions, image count].
 
-        `batch` has the indices of the images of all processes. Each process uses its part of them,
-        and the gradients of the processes are averaged.
+        `batch` has the indices of the images of all processes. Each process uses and counts only
+        its part of them. The gradients of the processes are averaged.
         """
         draws = self.draws(step, batch, self.part)
         inputs, labels, targets = self.augmented(draws)
@@ -142,7 +142,10 @@ class Learner:
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """Run the forward and backward passes and update weights -> [loss sum, correct, count]."""
+        """Update the weights once. Return a tensor [loss sum, correct predictions, image count].
+
+        The gradients are those of the loss sum times `scale`.
+        """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)

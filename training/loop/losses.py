@@ -1,4 +1,4 @@
-"""The loss of a recipe: cross entropy, possibly with label smoothing or a teacher."""
+"""Compute a recipe's loss: cross entropy, possibly with label smoothing or a teacher network."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ from training.recipe import Distillation, Recipe
 
 
 class Loss:
-    """The loss of logits (N, C), summed over a batch.
+    """The loss of logits (N, C), summed over a batch of N images with C classes.
 
     The targets are class indices (N,) or class probabilities (N, C). Only a teacher uses `inputs`.
     """
@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher in evaluation mode. If it has no run in `runs`, load the shipped variant."""
+    """Load the teacher in evaluation mode, from its run in `runs` or else the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher
@@ -62,7 +62,10 @@ def load_teacher(
 
 
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
-    """The network of a run's newest checkpoint. If `ended` is true, the run must have ended."""
+    """Build the network of the newest checkpoint in a run's folder, in evaluation mode.
+
+    If `ended` is true, refuse a run that has not finished.
+    """
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:

@@ -1,8 +1,8 @@
 """Each optimizer recipe is a frozen dataclass of settings. Its method `build` makes the optimizer.
 
-`Sgd` and `Muon` update a parameter according to its role. Weight decay never applies to depthwise
-kernels, batch norm or biases. These parameters are few, and the batch norm after a depthwise kernel
-would undo the shrinking of the kernel.
+`Sgd` and `Muon` update a parameter by its role (see `parameters_by_role`). Weight decay never
+applies to depthwise kernels, batch norm or biases. These parameters are few, and the batch norm
+after a depthwise kernel would undo the shrinking of the kernel.
 """
 
 import math
@@ -19,7 +19,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerj
 
 
 def parameters_by_role(model: nn.Module) -> dict[Role, Parameters]:
-    """Sort the parameters by role.
+    """Sort the parameters of `model` into three roles.
 
     1x1 kernels outside the head are "pointwise". All other weights of linear layers and ungrouped
     convolutions are "decayed". All other parameters are "undecayed".
@@ -37,7 +37,7 @@ def parameters_by_role(model: nn.Module) -> dict[Role, Parameters]:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma and Ba 2015) as in the report: one rate for all parameters, no weight decay."""
+    """Adam (Kingma and Ba 2015) as in the student report: without weight decay."""
 
     lr: float
 
@@ -69,9 +69,9 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
-    torch.optim.Muon accepts only matrices and processes them one by one. `MuonWithSgd` instead
-    views kernels as matrices and orthogonalises them in batches. Muon's weight decay is not added
-    to the gradients. Instead, every step multiplies the kernels by 1 - `lr` * `weight_decay`.
+    `MuonWithSgd` views kernels as matrices and orthogonalises them in batches. In contrast,
+    torch.optim.Muon accepts only matrices and processes them one by one. `weight_decay` is not
+    added to the gradients. Instead, every step multiplies the 1x1 kernels by 1 - lr * weight_decay.
     """
 
     lr: float
@@ -91,7 +91,7 @@ OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the 
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """Uses Muon for parameter groups that have the key `iterations`, and SGD for all other groups.
+    """An optimizer that uses Muon for groups with the key `iterations`, and SGD for all others.
 
     A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
     learning rate. Both methods use Nesterov momentum.
@@ -131,7 +131,7 @@ class MuonWithSgd(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """Approximate, for each matrix, the nearest matrix whose singular values are all 1.
+    """Return, for each matrix, approximately the nearest matrix whose singular values are all 1.
 
     Matrices of similar shape are padded with zeros and processed as one batch. The zeros do not
     change the result. On a GPU, the batch is bfloat16, as in the code of Muon's authors.
@@ -154,7 +154,7 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
 
 
 def newton_schulz(stack: Tensor, iterations: int) -> Tensor:
-    """Apply the quintic iteration of Muon's authors to N matrices (N, m, n) with m <= n."""
+    """Apply the Newton-Schulz iteration of Muon's authors to N matrices (N, m, n) with m <= n."""
     a, b, c = NEWTON_SCHULZ
     x = stack.bfloat16() if stack.is_cuda else stack
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

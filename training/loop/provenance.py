@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
-    """The context of a measurement: commit, device, PyTorch version and number of CPU threads."""
+    """Return the commit, device, PyTorch version and number of CPU threads of a measurement."""
     return {
         "commit": commit(),
         "device": device_name(device),
@@ -22,7 +22,10 @@ def environment(device: torch.device) -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """The checked-out commit, with "+changes" if a loaded file of this project differs from it."""
+    """Return the checked-out commit, or "unknown" if git cannot tell it.
+
+    "+changes" is appended if a loaded Python file of this project differs from the commit.
+    """
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     ours = [path for path in files if Path(path).is_relative_to(ROOT) and path.endswith(".py")]
     ours = [path for path in ours if "site-packages" not in path]
@@ -31,7 +34,7 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """The output of a git command in this checkout, or "" if git is missing or fails."""
+    """Return the output of a git command in this checkout, or "" if it fails or takes too long."""
     command = ["git", "--no-optional-locks", *arguments]
     try:
         done = subprocess.run(
@@ -55,7 +58,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """Search a file for a pattern. Return the first group, or "" if there is none."""
+    """Return what the first group of `pattern` matches in the file `path`, or "" if nothing."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

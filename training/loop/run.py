@@ -59,7 +59,7 @@ class Run:
         self.folder, self.state, self.saved = path, State(), time.monotonic()
 
     def settings(self) -> dict[str, Any]:
-        """The settings that must not change when a run is resumed."""
+        """Return the settings that must not change when the run is resumed."""
         return {
             **{name: repr(value) for name, value in self.experiment.model.items()},
             **self.experiment.recipe.settings(),
@@ -72,7 +72,7 @@ class Run:
         }
 
     def train(self) -> None:
-        """Train to the end. On a signal, save the state and exit."""
+        """Train to the end. On SIGINT or SIGTERM, save the state and exit."""
         first = self.accelerator.is_main_process
         lock = locked(self.folder) if first else contextlib.nullcontext()
         with lock, deferred_signals() as signals:
@@ -102,7 +102,7 @@ class Run:
             raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Take the remaining steps of the epoch."""
+        """Take those steps of `epoch` that the run has not taken yet."""
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
@@ -121,7 +121,7 @@ class Run:
             self.save_if_due(signals)
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield (step, indices of its images) for each step from `begin` to the epoch's end."""
+        """Yield the number and image indices of each step from `begin` to the end of `epoch`."""
         permutation = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
         order = torch.from_numpy(permutation).to(self.device)
         first = epoch * self.learner.steps_per_epoch
@@ -129,9 +129,10 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add up `sums` over the steps and all processes, and add the totals to the state.
+        """Add `sums`, the results of the latest steps, and their duration `seconds` to the state.
 
-        Sums in float64 are exact, so the result does not depend on how often they are collected.
+        `step` is the number of steps taken so far. The results of all processes are added up. Sums
+        of float32 values are exact in float64, so it does not matter how often this is called.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
@@ -145,7 +146,7 @@ class Run:
             raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is older")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Validate, add the epoch's row to the history, and save if a save is due."""
+        """Validate, add the row of `epoch` to the history, and save the state if that is due."""
         begun = time.monotonic()
         ended, per_epoch = epoch + 1 == self.experiment.epochs, self.learner.steps_per_epoch
         if ended:
@@ -163,8 +164,8 @@ class Run:
         }
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
-        # Save the shorter runs before this run is saved below. A run that is resumed from there
-        # skips this epoch, so it could not save them any more.
+        # Save the shorter runs before this run. If this run were saved first and then killed, it
+        # would resume after this epoch and never save them.
         self.save_shorter_runs()
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
@@ -175,7 +176,7 @@ class Run:
         self.save_if_due(signals, ended)
 
     def validate(self) -> list[float]:
-        """Validate with all processes. Return [number of correct predictions, sum of losses]."""
+        """Validate with all processes, and return [correct predictions, sum of losses]."""
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
                 # Each process has its own batch-norm statistics. Validate with those of process 0.
@@ -186,7 +187,7 @@ class Run:
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
-        """On a signal, save and exit. Also save at the end of training and every two minutes."""
+        """Save the state every two minutes and if training `ended`. On a signal, save and exit."""
         late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
         asked = torch.tensor([float(bool(signals)), float(ended or late)])
         stopping, due = sum_over_processes(self.accelerator, asked)
@@ -205,7 +206,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_shorter_runs(self) -> None:
-        """If a shorter experiment ends at this epoch, save the state as that experiment's run."""
+        """Save the state also as the run of each shorter experiment that ends at this epoch."""
         for row in EXPERIMENTS.values():
             if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name

@@ -1,4 +1,4 @@
-"""The folder of a run: its lock, its newest checkpoint and its history in CSV format."""
+"""Lock the folder of a run, read its newest checkpoint, and format its history as CSV."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from training.loop.checkpoint import State, Tensors
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the folder, so that no second trainer writes into it."""
+    """Lock the folder of a run. Raise TrainingError if another process has locked it."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -29,10 +29,13 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[Tensors, State]:
-    """The newest checkpoint's tensors and state, or an empty dict and a new state if there is none.
+    """Return the tensors and the state of the newest checkpoint in the folder of a run.
 
-    Raises TrainingError if the run began with other `settings`. Prints a warning if the device
-    or the version of PyTorch has changed.
+    Without a checkpoint, return an empty dict and a new state. Print a warning if `environment` has
+    another device or version of PyTorch than before, or if a checkpoint is damaged.
+
+    Raises:
+        TrainingError: the run began with other `settings`, or all checkpoints are damaged.
     """
     found = checkpoint.read(folder)
     if found is None:

@@ -18,9 +18,10 @@ from training.dataset.cifar10 import Split
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """The logits of all images of a split, float32 (N, C) on the CPU. `flip` mirrors the images.
+    """Return the logits of the N images of a split for C classes, float32 (N, C) on the CPU.
 
-    `what` is the title of the progress bar. Without a title, no progress bar is shown.
+    If `flip` is true, the images are mirrored. `what` is the title of the progress bar. Without a
+    title, no progress bar is shown.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
@@ -39,7 +40,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """Convert uint8 images (N, 32, 32, 3) to inputs (N, 3, S, S) in channels-last memory format."""
+    """Convert uint8 images (N, 32, 32, 3) to the model's normalised inputs, channels last."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)
@@ -47,7 +48,7 @@ def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
 
 
 def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:
-    """(number of correct predictions, sum of cross entropies) for logits (N, C) and labels (N,)."""
+    """Return the number of correct predictions and the summed cross entropy of logits (N, C)."""
     truth = torch.from_numpy(labels.astype(np.int64))
     loss = nn.functional.cross_entropy(logits, truth, reduction="sum")
     return int((logits.argmax(1) == truth).sum()), float(loss)

@@ -1,4 +1,4 @@
-"""Generate a model card from metadata and a template.
+"""Write the model card of a model folder from a template.
 
 The template contains no results. Every result comes from the files of the model folder, such as
 `metrics.json`, `history.csv` and `config.json`.
@@ -29,7 +29,7 @@ SCORES = (  # (type of the metric, its name, its key in the test metrics)
 
 
 def write_card(folder: Path) -> None:
-    """Write `README.md` in a model folder from the folder's other files."""
+    """Write the model card `README.md` of a model folder from the folder's other files."""
     one = results.read(folder)
     text = render(
         "card_template.md",
@@ -46,7 +46,7 @@ def write_card(folder: Path) -> None:
 
 
 def card_data(metrics: Metrics) -> ModelCardData:
-    """The card's metadata, with the test results as `model-index`."""
+    """Return the metadata of a model card. Its `model-index` has the test results."""
     return ModelCardData(
         model_name=metrics["name"],
         language="en",
@@ -73,6 +73,6 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """The 95 % confidence interval of an accuracy, assuming that test images are random samples."""
+    """Return the 95 % Wilson interval of `correct / total`, assuming randomly drawn test images."""
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

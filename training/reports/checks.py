@@ -1,9 +1,8 @@
-"""Checks of the report's claims. A check measures a quantity and derives a verdict from it.
+"""Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-A quantity is a function. Its first argument contains the results of all settings. The others are
-the results of the settings that the claim names. The function returns a value, the margin within
-which the value counts as 0, and a text with the numbers behind the value. The module `curves` has
-further quantities, which describe the training curves of a run.
+A function that measures a quantity gets the results of all settings, and then the results of the
+settings that a claim names. It returns a value, the margin within which the value counts as 0, and
+a text with the numbers behind the value. The module `curves` measures training curves.
 """
 
 import math
@@ -39,7 +38,7 @@ class Measured(NamedTuple):
 
 
 def rises(measured: Measured) -> str:
-    """The verdict on a claim that the value is above 0.
+    """Return the verdict on a claim that the value is above 0.
 
     A value within the margin is "not decidable". If the margin is 0, only the sign counts.
     """
@@ -57,12 +56,12 @@ def still(measured: Measured) -> str:
 
 
 def exceeds(measured: Measured) -> str:
-    """Like `rises`, but a value within the margin gives "not confirmed"."""
+    """Return the verdict on a claim that the value is above 0. Doubt counts as "not confirmed"."""
     return "confirmed" if measured.value > measured.margin else "not confirmed"
 
 
 def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
-    """A value and its margin as text, by default in percentage points."""
+    """Format the value and its margin, by default in percentage points."""
     value = f"{scale * measured.value:+.{digits}f}"
     if math.isinf(measured.margin):
         return f"{value} (variation unknown)"
@@ -76,7 +75,7 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """How much higher an accuracy or `gap` is for the first setting than for the other one."""
+    """Return how much higher `measure`, an accuracy or a gap, is for `one` than for `other`."""
     name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
     found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
@@ -87,7 +86,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Compare `one` with each of `others`. Return the lead whose value / margin is smallest."""
+    """Compare `one` with each of `others` in test accuracy. Return the least certain lead."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -97,7 +96,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """How much more `gap` widens with longer training for `other` than for `one`."""
+    """Return how much more longer training widens the accuracy gap of `other` than of `one`."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -111,13 +110,16 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """The lead of `one` over `other` or, if `one` is at most 80 % accurate, its accuracy - 80 %."""
+    """Return the lead of `one` over `other` in test accuracy.
+
+    If the test accuracy of `one` is at most 80 %, return its difference from 80 % instead.
+    """
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
-    """Test minus validation accuracy. The margin is two standard errors of this difference."""
+    """Subtract validation from test accuracy. The margin is two standard errors of the result."""
     test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
@@ -130,7 +132,7 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
 
 
 def imbalance(results: ResultsByName, one: Results) -> Measured:
-    """The largest difference between one class's recall and the mean. Averaged scores hide it."""
+    """Return the largest difference between a class's recall and the mean recall of all classes."""
     recalls = [
         (statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs), label)
         for label in one.metrics["test"]["per_class"]
@@ -142,7 +144,7 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """A value above 0 if `one` underfits, compared with `full`, the longest run without dropout.
+    """Return a value above 0 if `one` underfits compared with `full`, which has no dropout.
 
     `one` underfits if its training accuracy is below that of `full` by more than UNDERFITTING, and
     its training and validation losses are both higher than those of `full`.
@@ -161,7 +163,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """How much higher validation accuracy is without dropout, after the same number of epochs."""
+    """Subtract `one`'s validation accuracy from that of `full` (no dropout) at the same epoch."""
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
@@ -172,7 +174,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """Mean gain in validation accuracy of the runs `longer` in the first epoch that `one` lacks."""
+    """Average the gains in validation accuracy of `longer` in the first epoch that `one` lacks."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
@@ -187,7 +189,7 @@ def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measur
 
 
 def normalized_inputs(results: ResultsByName) -> Measured:
-    """How far inputs normalised with the report's constants are from mean 0 and deviation 1."""
+    """Return how far ImageNet's constants leave CIFAR-10 from mean 0 and standard deviation 1."""
     means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     deviations = np.array(CIFAR10_STD) / IMAGENET_STD
     figures = (
@@ -199,7 +201,7 @@ def normalized_inputs(results: ResultsByName) -> Measured:
 
 
 def evaluated_batch_norm(results: ResultsByName) -> Measured:
-    """How much batch normalisation in evaluation mode changes an input value."""
+    """Return how much a batch-norm layer in evaluation mode changes an input (0 if disabled)."""
     value, mean, variance = torch.tensor([[3.0], [1.0], [4.0]])
     output = float(nn.functional.batch_norm(value[None], mean, variance, training=False, eps=0))
     figures = (

@@ -1,7 +1,8 @@
-"""The report's claims, each with a quantity and a function that turns the quantity into a verdict.
+"""This module lists the student report's claims and judges them by our results.
 
-`reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
-(commit 827579a of 22 November 2026) on the results of 26 November, the day on which the rules were
+Each claim has a quantity, and a function that turns the quantity into a verdict. The rules are
+explained in `reproduction_template.md`. `Claim.original` is the verdict of our first rules (commit
+827579a of 22 November 2026) on the results of 26 November, the day on which the rules were
 replaced. It is None if the first rules did not cover the claim.
 """
 
@@ -129,9 +130,9 @@ CLAIMS = (
 
 
 def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
-    """The verdict on a claim, and the numbers behind the verdict.
+    """Return the verdict on a claim, and the numbers behind the verdict.
 
-    The verdict is "not decidable" if results are missing or if the variation is unknown.
+    The verdict is "not decidable" if results are missing or the variation between runs is unknown.
     """
     missing = [name for name in claim.needs if name not in results]
     if missing:
@@ -142,10 +143,10 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """A tuple (better, worse, verdict, figures) for each pair of settings that the report ranks.
+    """Return (better, worse, verdict, figures) for each pair of settings that the report ranks.
 
-    A pair is left out if the variation between runs can explain the difference of its reported
-    accuracies (95 % margin). The verdict says whether our accuracies are in the same order.
+    The verdict says whether our accuracies are in the report's order. A pair is left out if the
+    variation between runs can explain the difference between its reported accuracies (95 % margin).
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

@@ -1,4 +1,4 @@
-"""Quantities (see `checks`) that are read from the training curves of the run with seed 0.
+"""Measure quantities (see `checks`) on the training curves of a setting's run with seed 0.
 
 Training loss and accuracy are means over an epoch, during which the weights change. Validation loss
 and accuracy are measured at the end of an epoch. A mean over an epoch describes its middle, so
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
-    """The change in `column` of the history from `epoch` to the last epoch."""
+    """Return how much `column` of the history changes between `epoch` and the last epoch."""
     moved = noise(one, results, lambda row: row[column]).of(
         one.history[-1][column] - one.at(epoch, column)
     )
@@ -32,7 +32,7 @@ def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Mea
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
 ) -> Measured:
-    """The gain in validation accuracy after `epoch` with a cosine schedule.
+    """Return how much validation accuracy changes after `epoch` with the cosine schedule.
 
     With the step schedule, the learning rate after `epoch` is too low for the network to learn. So
     only the cosine schedule shows whether the network can still improve.
@@ -44,7 +44,7 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
-    """The smallest improvement from one epoch to the next, on any curve, up to the epoch `last`."""
+    """Return the smallest improvement of a curve between successive epochs, up to epoch `last`."""
     rows = one.history[:last]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -60,7 +60,7 @@ def smallest_improvement(results: ResultsByName, one: Results, last: int | None 
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """How often validation accuracy falls or validation loss rises in the epochs after `epoch`."""
+    """Count how often validation accuracy falls or validation loss rises after `epoch`."""
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
@@ -69,7 +69,7 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The largest fall in training accuracy between successive epochs, starting at `epoch`."""
+    """Return the largest fall in training accuracy between successive epochs from `epoch` on."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
@@ -80,7 +80,10 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """The change in training accuracy after `epoch`, or -1 if validation gains are not marginal."""
+    """Return how much training accuracy changes after `epoch`, or -1.
+
+    The value is -1 if validation accuracy gains after `epoch` are not marginal (see MARGINAL).
+    """
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
     after = valid.value / (len(one.history) - epoch)
@@ -94,9 +97,9 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
 def loss_gap_change(
     results: ResultsByName, one: Results, epoch: int, last: int | None = None
 ) -> Measured:
-    """The change in the loss gap from the middle of `epoch` to the middle of `last`.
+    """Return how much the loss gap changes between the middle of `epoch` and the middle of `last`.
 
-    The gap is the validation loss minus the training loss. The validation loss in the middle of an
+    The loss gap is validation loss minus training loss. The validation loss in the middle of an
     epoch is not recorded. On a falling convex curve, it is between the loss at the end of the epoch
     and the average of the losses at its beginning and end. Epoch 1 cannot be used, because the
     validation loss at its beginning is not recorded either.
@@ -118,7 +121,7 @@ def loss_gap_change(
 
 
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
-    """How far the validation loss at the end of training is above its lowest value."""
+    """Return how far the validation loss at the end of training is above its lowest value."""
     lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
     if lowest == len(one.history):
         return Measured(0, 0, "the validation loss is lowest after the last epoch")

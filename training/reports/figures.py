@@ -1,4 +1,4 @@
-"""The figures of a model folder, modelled on the figures of the report."""
+"""Draw the figures of a model folder, modelled on the figures of the student report."""
 
 from io import BytesIO
 from pathlib import Path
@@ -27,14 +27,14 @@ BATCH_IMAGES = 16
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
-    """Draw the figures that need only the files of the model folder."""
+    """Draw the two figures that need only the metrics and the history in a model folder."""
     one = results.read(folder)
     save(curves(one), folder / "curves.png")
     save(confusion_matrices(one), folder / "confusion_matrix.png")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file with 256 colours, which halves its size."""
+    """Write a figure as a PNG file, with only 256 colours to halve the file's size."""
     content, small = BytesIO(), BytesIO()
     figure.savefig(content, dpi=100, bbox_inches="tight")
     image = Image.open(content).convert("RGB")
@@ -44,7 +44,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def curves(one: Results) -> Figure:
-    """Plot the losses and accuracies of each epoch, as figures 4 to 11 of the report do."""
+    """Plot the losses and accuracies of each epoch, as figures 4 to 11 of the student report do."""
     how = ["augmented"] if one.row.recipe.augmentations else []
     how += ["with dropout"] if one.row.dropout else []
     epochs = [row["epoch"] for row in one.history]
@@ -79,7 +79,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first training images, augmented as they are after 3/4 of a training run."""
+    """Draw the first images of `split`, augmented as they are after 3/4 of a training run."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
@@ -105,10 +105,10 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def activation_maps(
     model: MobileNetV3Cifar, test: Split, predicted: np.ndarray, path: Path
 ) -> None:
-    """Draw Grad-CAM for one test image per class.
+    """Draw one test image per class with its Grad-CAM map.
 
-    For classes with an even index, draw the first image that was classified correctly; for the
-    others, draw the first that was misclassified. If a class has no such image, draw its first one.
+    For a class with an even index, this is its first image with the correct class in `predicted`.
+    For other classes, it is the first image with a wrong class. If there is none, it is the first.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

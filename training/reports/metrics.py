@@ -1,4 +1,4 @@
-"""Metrics of a trained model: scores per class, calibration, accuracy on corrupted images, MACs."""
+"""Measure a model: scores per class, calibration, robustness and multiply-accumulates (MACs)."""
 
 import io
 from collections.abc import Callable
@@ -21,14 +21,14 @@ ECE_BINS = 15  # number of equal intervals of the predicted class's probability 
 
 
 def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
-    """Counts, accuracy (0-1) and mean cross entropy (natural logarithm, no temperature scaling)."""
+    """Compute counts, accuracy (0 to 1) and mean cross entropy (in nats, without temperature)."""
     correct, loss = correct_and_loss(logits, labels)
     total = len(labels)
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
 
 
 def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Measure one split. The keys of the result are those of `schema.SplitMetrics`."""
+    """Compute the `schema.SplitMetrics` of N images from their logits (N, C) and labels (N,)."""
     threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
     flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
@@ -56,17 +56,20 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """The `Counts` after averaging each image's probabilities with those of its mirror image."""
+    """Compute the `schema.Counts` of predictions from both the images and their mirror images.
+
+    The probabilities of both are averaged. `mirrored` has the logits of the mirror images.
+    """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
 
 
 def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
-    """The expected calibration error (Guo et al. 2017).
+    """Return the expected calibration error (Guo et al. 2017).
 
-    Images are grouped into bins by confidence. The error is the mean of |confidence - accuracy|
-    over the bins, where each bin is weighted by its number of images.
+    Images are grouped into bins by confidence, the probability of the predicted class. The error is
+    the mean of |mean confidence - accuracy| over the bins, weighted by their numbers of images.
     """
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -76,10 +79,10 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 
 @torch.no_grad()
 def count_macs(network: nn.Module, size: int) -> int:
-    """Multiply-accumulates of the convolution and linear layers for one image of `size` x `size`.
+    """Count the multiply-accumulates of the convolution and linear layers for one image.
 
-    The count of a layer is the number of its output positions times the number of its weights,
-    without biases. Batch norm and activations are not counted.
+    The image has `size` x `size` pixels. The count of a layer is the number of its output positions
+    times the number of its weights, without biases. Batch norm and activations are not counted.
     """
     device = next(network.parameters()).device
     with FlopCounterMode(display=False) as counter:
@@ -118,14 +121,14 @@ CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # `level` at severity 1, 2
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """Corrupt all uint8 images (N, 32, 32, 3), with a fixed seed. This is not CIFAR-10-C."""
+    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. The result differs from CIFAR-10-C."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])
 
 
 def robustness(model: MobileNetV3Cifar, test: Split) -> dict[str, list[float]]:
-    """Map the name of each corruption to the accuracies (0 to 1) at severity 1, 2 and 3."""
+    """Map each corruption's name to the accuracies (0 to 1) on `test` at severities 1, 2 and 3."""
     accuracies: dict[str, list[float]] = {}
     for corruption, levels in CORRUPTIONS.items():
         name = corruption.__name__

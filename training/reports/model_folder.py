@@ -29,10 +29,10 @@ from training.reports.text import to_json
 def make_model_folder(
     run: Path, row: Experiment, data: Cifar10, cards: Path, command: str, device: torch.device
 ) -> Path:
-    """Measure a finished run and write the model folder `cards/NAME/`.
+    """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
-    A run with a seed other than 0 only adds `seeds/SEED.json` and rewrites the card. `command`
-    started this run, or a longer run that began with the steps of this run.
+    NAME is `row.name`. If the seed is not 0, only `seeds/SEED.json` and the card are written there.
+    `command` is the command that trained the network, perhaps as the beginning of a longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -81,7 +81,10 @@ def make_model_folder(
 def measurements(
     model: MobileNetV3Cifar, twin: MobileNetV3Cifar, row: Experiment, data: Cifar10, test: Tensor
 ) -> dict[str, Any]:
-    """Measure `twin` on the validation images, and `model` on the training and test images."""
+    """Measure `twin` on the validation images, and `model` on the training and test images.
+
+    `test` contains the model's logits for the test images.
+    """
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
         "train": summarize(split_logits(model, data.train, "train"), data.train.labels),
@@ -98,7 +101,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Add the metrics of another seed to `folder`. If it has metrics.json, rewrite its card."""
+    """Write `seeds/SEED.json` in `folder`. If `folder` has metrics.json, rewrite its card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
@@ -108,7 +111,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Time, hardware and software of a run. If resuming changed an entry, it lists all values."""
+    """Return a run's time, hardware and software, with all values if they changed on resuming."""
     keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),
@@ -120,9 +123,9 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_folder(staged: Path, target: Path) -> None:
-    """Copy a staged folder to `target`, or replace the files of an existing target.
+    """Copy the files in `staged` to the folder `target`, and delete the target's ONNX files.
 
-    config.json is replaced last. New weights cannot be loaded while it still names the old ones.
+    config.json is copied last. Until then, it has the old weights' hash, so new ones are refused.
     """
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
     write = replace_files if target.exists() else create_folder

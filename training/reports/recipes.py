@@ -1,7 +1,7 @@
 """Write docs/recipe.md, which lists the published runs of our own networks.
 
-Each run has a JSON file in docs/runs/, written when the run is published. The order of the runs in
-docs/recipe.md is that of the file names.
+Each run has a JSON file in docs/runs/, which is written when the run is published. docs/recipe.md
+lists the runs in the order of their file names.
 """
 
 import json
@@ -16,7 +16,7 @@ from training.reports.text import render, to_json
 def write_record(
     docs: Path, row: Experiment, metrics: dict[str, Any], history: list[dict[str, float]]
 ) -> None:
-    """Write `docs/runs/NAME-seed-N.json`."""
+    """Write the record of one run, the file `docs/runs/NAME-seed-SEED.json`."""
     record = {
         "name": row.name,
         "setting": {name: repr(value) for name, value in row.model.items()} | row.recipe.settings(),

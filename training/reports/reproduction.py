@@ -1,4 +1,4 @@
-"""Generate REPRODUCTION.md and the demo's conclusions from the experiments and controls."""
+"""Generate REPRODUCTION.md and the demo's conclusions from the results of all experiments."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size a
 
 
 def document(results: ResultsByName) -> bytes:
-    """The text of REPRODUCTION.md."""
+    """Return the content of REPRODUCTION.md."""
     claims = conclusions(results)
     of_report = [claim for claim in claims if claim["where"] != OURS]
     runs, pairs = independent_runs(results), compare_order(results)
@@ -40,7 +40,7 @@ def document(results: ResultsByName) -> bytes:
 
 
 def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
-    """Compare our mean test accuracies with those that the report prints."""
+    """Compare our mean test accuracies with those printed in the student report."""
     rows = []
     for each in results.values():
         if each.row.report:
@@ -61,7 +61,7 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
-    """Every claim with its verdict."""
+    """Judge every claim by our results. Return the claims with their verdicts and figures."""
     return [
         {
             "where": claim.where,
@@ -77,7 +77,7 @@ def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """A table of test accuracy, precision and recall in the report and in our runs with seed 0."""
+    """Compare test accuracy, precision and recall of the student report and our runs of seed 0."""
     keys = {"accuracy": "accuracy", "precision": "precision_macro", "recall": "recall_macro"}
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []
@@ -94,7 +94,7 @@ def comparison_table(results: ResultsByName) -> str:
 
 
 def independent_runs(results: ResultsByName) -> list[Metrics]:
-    """All trained runs, without those that are the beginning of a longer run."""
+    """Return all finished runs, except those that are the beginning of a longer run."""
     beginnings = [
         (shorter.name, run["seed"])
         for longer, shorter in shared_runs(results)

@@ -53,12 +53,12 @@ train_accuracy = measure("train", "accuracy")
 
 
 def gap(metrics: Metrics) -> float:
-    """Training accuracy, on unaugmented images in evaluation mode, minus validation accuracy."""
+    """Return training accuracy minus validation accuracy, both without augmentation and dropout."""
     return train_accuracy(metrics) - validation_accuracy(metrics)
 
 
 def read(folder: Path) -> Results:
-    """The results in one model folder."""
+    """Read the metrics of all seeds, and the history of seed 0, from a model folder."""
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))
@@ -66,7 +66,7 @@ def read(folder: Path) -> Results:
 
 
 def read_all(cards: Path) -> dict[str, Results]:
-    """The results of all experiments that were measured, in the order of `EXPERIMENTS`."""
+    """Read the results of all measured experiments, in the order of `EXPERIMENTS`."""
     return {
         name: read(cards / name) for name in EXPERIMENTS if (cards / name / METRICS_FILE).exists()
     }

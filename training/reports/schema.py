@@ -1,8 +1,8 @@
-"""The keys of `metrics.json` with their types and meanings, and a check of a file against them.
+"""This module defines the keys of `metrics.json`, and checks files against them.
 
-Fractions are from 0 to 1. Accuracies are those of the shipped weights, in evaluation mode and
-without augmentation. A key marked NotRequired is missing from files that are older than the key,
-and from files of runs to which it does not apply.
+Fractions are from 0 to 1. Accuracies are those of the final weights, rounded to the precision in
+`weights`, in evaluation mode and without augmentation. A key marked NotRequired is missing from
+files that are older than the key, and from files of runs to which it does not apply.
 """
 
 import json
@@ -78,7 +78,7 @@ class Int8(Summary):
 
 
 class Latency(TypedDict):
-    """Median processor time of one batch on one thread."""
+    """The median processor time of one batch on one thread."""
 
     runtime: str  # "PyTorch", "onnxruntime", or "onnxruntime, 8 bits"
     device: str
@@ -106,7 +106,7 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read a `metrics.json`. An error message names the file and the first key that is wrong."""
+    """Read and check a `metrics.json`. A ResultsError names the file and the first invalid key."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -119,7 +119,10 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
-    """A message for each part of `value` that does not match the type `schema`."""
+    """Yield a message for each part of `value` that does not match the type `schema`.
+
+    `key` is the position of `value` in the file, such as "test.ece".
+    """
     origin, arguments = typing.get_origin(schema), typing.get_args(schema)
     if origin is types.UnionType:  # X | None
         if value is not None:

@@ -1,7 +1,7 @@
 """Write the weights and the config of a model folder.
 
-Weights are rounded to half precision if this hardly changes validation accuracy. Temperature and
-threshold are fitted on the validation images alone.
+Weights are rounded to half precision if this hardly changes validation accuracy. The config's
+temperature and out-of-distribution threshold are fitted on the validation images alone.
 """
 
 import dataclasses
@@ -35,10 +35,11 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write the config and the weights. Round the weights to float16 if accuracy hardly changes.
+    """Write `weights`, rounded to float16 if validation accuracy hardly changes, and their config.
 
-    Temperature and threshold are fitted to `twin` if there is one: unlike the network, it was not
-    trained on the validation images. Accuracies are computed in float32, even for rounded weights.
+    The config's temperature and threshold are fitted to the network `twin` if it is given. Unlike
+    the network of `weights`, `twin` was not trained on the validation images. Accuracies are
+    computed in float32, even for rounded weights.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:
@@ -64,7 +65,7 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
-    """The network's config with a fitted temperature and a fitted threshold for `score`."""
+    """Return the model's config with a fitted temperature and a fitted threshold for `score`."""
     logits = split_logits(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
     scores = ood.score(np, score, logits.numpy(), temperature).astype(np.float64)
@@ -75,7 +76,7 @@ def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Co
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
-    """The temperature that gives these logits the least cross entropy (Guo et al. 2017).
+    """Return the temperature at which `logits` have the least cross entropy (Guo et al. 2017).
 
     The search is bounded, because the best temperature for uninformative logits is infinite.
     """

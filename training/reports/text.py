@@ -14,7 +14,7 @@ def percent(fraction: float) -> str:
 
 
 def points(fraction: float) -> str:
-    """Format a difference of two accuracies in percentage points, with its sign."""
+    """Format `fraction`, the difference of two accuracies, in percentage points with its sign."""
     return f"{100 * fraction:+.2f}"
 
 
@@ -38,7 +38,7 @@ TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
 
 
 def render(template: str, **values: Any) -> bytes:
-    """Fill in a template, and return the text with one newline at its end."""
+    """Fill `values` into the file `template`, and return the text with one newline at its end."""
     return f"{TEMPLATES.get_template(template).render(values).rstrip()}\n".encode()
 
 

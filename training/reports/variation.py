@@ -1,7 +1,7 @@
-"""How far a difference between runs or epochs must be from 0 before it counts.
+"""Estimate how far from 0 a difference between runs or epochs must be to be more than chance.
 
 The standard deviation between runs comes from settings that were trained with several seeds. All
-runs share one split of the training images, so the deviation excludes the effect of the split.
+runs share one split of the training images, so the effect of the split is not included.
 """
 
 import math
@@ -27,31 +27,31 @@ class Estimate(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half the width of the 95 % interval, by Student's t distribution."""
+        """Half the width of the 95 % confidence interval, by Student's t distribution."""
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
-        """An Estimate of `value` whose deviation is `factor` times that of this estimate."""
+        """Return an Estimate of `value` with `factor` times the standard deviation of this one."""
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """This estimate minus another one that is independent of it."""
+        """Return this estimate minus another one that is independent of it."""
         deviation = math.hypot(self.deviation, other.deviation)
         return Estimate(self.value - other.value, deviation, min(self.df, other.df))
 
 
 def spread(values: list[float]) -> Estimate:
-    """An Estimate of 0 with the deviation of `values` (infinite for fewer than two values)."""
+    """Return the standard deviation of `values` (infinite for fewer than 2) in an Estimate of 0."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """The deviation of `measure` over the seeds of `one`, as an Estimate of value 0.
+    """Return the standard deviation of `measure` over the seeds of `one`, in an Estimate of 0.
 
     If `one` has only one seed, another setting is used: the one with the nearest number of epochs
-    among the report's settings that have several seeds.
+    among the student report's settings that have several seeds.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
@@ -60,7 +60,7 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """The mean of `measure` over the seeds of a setting."""
+    """Estimate the mean of `measure` over the seeds of the setting `one`."""
     known = variation(one, results, measure)
     return known.of(one.mean_of(measure), 1 / math.sqrt(len(one.runs)))
 
@@ -68,11 +68,11 @@ def estimate(one: Results, results: ResultsByName, measure: Measure = test_accur
 def difference(
     one: Results, other: Results, results: ResultsByName, measure: Measure = test_accuracy
 ) -> Estimate:
-    """How much higher `measure` is on average for `one` than for `other`.
+    """Estimate how much higher `measure` is on average for `one` than for `other`.
 
     If the runs of one setting are the beginnings of the other's runs, runs with the same seed are
     compared, and the value is the mean of their differences. If only one seed is shared, the
-    deviation comes from another such pair of settings, which shares several seeds.
+    standard deviation comes from another such pair of settings, which shares several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -83,23 +83,24 @@ def difference(
 
 
 def paired(one: Results, other: Results, measure: Measure) -> list[float]:
-    """`measure` of `one` minus `measure` of `other`, for each seed that both have."""
+    """Return `measure` of `one` minus `measure` of `other`, for each seed that both have."""
     others = {run["seed"]: measure(run) for run in other.runs}
     return [measure(run) - others[run["seed"]] for run in one.runs if run["seed"] in others]
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """All pairs (longer, shorter) of settings where the longer run begins with the shorter run."""
+    """Return all pairs (longer, shorter) of settings whose longer run begins with the shorter."""
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
 
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
-    """The deviation of the change in `column` between two epochs, as an Estimate of value 0.
+    """Estimate by how much `column` differs between two epochs through noise alone.
 
-    It is measured in the epochs whose learning rate is at most STILL_LR. In these, the weights
-    hardly move, so `column` varies only by noise. If `one` has fewer than three such epochs, the
-    deviation is measured in the report's ten-epoch run with the same network size.
+    The Estimate's value is 0, and its standard deviation comes from the epochs whose learning rate
+    is at most STILL_LR. In these, the weights hardly move, so `column` varies only by noise. If
+    `one` has fewer than three such epochs, the student report's ten-epoch run with the same network
+    size is used.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
