@@ -69,7 +69,7 @@ class Photographs(NamedTuple):
     none: list[Image.Image]  # each shows none of the classes
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
-        """Predict all photographs with `model`. Return {column heading: rate from 0 to 1}."""
+        """Classify all photographs with `model`. Return {column heading: rate from 0 to 1}."""
         known, none = model.predict(self.known), model.predict(self.none)
         predicted = [next(iter(each)) for each in known]
         present = sorted(set(self.labels))

@@ -61,7 +61,7 @@ def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:
-    """Time training steps with batches of `batch` images. Return a table row with the COLUMNS."""
+    """Time training steps with batches of `batch` images. Return a value for each of COLUMNS."""
     torch.compiler.reset()
     learner, steps = make_learner(size, pixels, batch, device), STEPS[device]
     if not compiled:
@@ -82,7 +82,7 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
 
 
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
-    """List (channels, kernel, stride, input height) of our 32x32 networks' depthwise layers."""
+    """List (channels, kernel size, stride, input height) of our own networks' depthwise layers."""
     shapes = set()
 
     def note(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -45,7 +45,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """Return each map, or None if it is blank. If all are of one layer, they share a scale."""
+        """Return each map, or None if it is blank. Maps of the same layer share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [

@@ -65,9 +65,10 @@ def classify(
     """Classify an image. Return all probabilities, the image under an activation map, and details.
 
     `method` computes the map, for example "gradcam". The error for an unknown method lists all
-    methods. `target` is a class or "predicted". `opacity` is the map's, in [0, 1]. The details are
-    `layer` (the map's layer), `blank` (whether the map is blank), `ood_score` (higher if the image
-    more likely shows one of the classes) and `probably_none` (whether it probably shows none).
+    methods. `target` is a class or "predicted". `opacity`, in [0, 1], is the opacity of the map.
+    The details are `layer` (the map's layer), `blank` (whether the map is blank), `ood_score` (a
+    low score suggests that the image shows none of the classes) and `probably_none` (whether the
+    score is below the network's threshold).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):

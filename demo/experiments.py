@@ -57,7 +57,7 @@ def overview() -> str:
 def draw(first: str, second: str, progress: float) -> str:
     """Return HTML with the curves of one or two networks, and their accuracies at one epoch.
 
-    `progress` is that epoch in percent of the epochs of the network that was trained longer.
+    `progress` gives the epoch, as a percentage of the epochs of the longer training run.
     """
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))

@@ -97,7 +97,7 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """Return an HTML table with a left-aligned first column and right-aligned other columns."""
+    """Return an HTML table with a left-aligned first column; the others are right-aligned."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

@@ -29,7 +29,7 @@ def describe(answer: Answer) -> str:
 
 
 def describe_photographs(variant: str) -> str:
-    """Say which photographs suit a network and, if measured, how well it classifies them."""
+    """Say which photographs suit a network and, if known, its accuracy on photographs."""
     words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)

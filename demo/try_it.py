@@ -96,7 +96,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 
 def hide(view: str, event: gr.EventData) -> Any:
-    """Return values of the three "Hide" sliders that hide the clicked part of the image."""
+    """Set the three "Hide" sliders so that the clicked part of the image is hidden."""
     match event.id:
         case [int() | float() as across, int() | float() as down]:
             if view == CHANGE and 0 <= across <= 1 and 0 <= down <= 1:

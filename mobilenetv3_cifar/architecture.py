@@ -216,8 +216,8 @@ def round_to_multiple(value: int, multiple: int) -> int:
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
     """Build the layers before pooling: the stem, the bottlenecks and the last convolution.
 
-    They map images (N, 3, H, W) to (N, layout.last, H / s, W / s), rounded up. The product of all
-    strides, s, is 8 for the "cifar32" layouts and 32 for the others.
+    The layers map images (N, 3, H, W) to features (N, layout.last, H / s, W / s), rounded up. s is
+    the product of all strides: 8 for the "cifar32" layouts and 32 for the others.
     """
     stem = layout.rows[0].inputs
     features = OrderedDict[str, nn.Module](

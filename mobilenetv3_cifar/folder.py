@@ -162,7 +162,7 @@ def decode_weights(content: bytes) -> dict[str, Tensor]:
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
         if tensor.dtype == torch.float16:
-            # Numpy converts it, because torch's threads block each other on busy machines.
+            # Not with torch, whose threads block each other on busy machines.
             tensors[name] = torch.from_numpy(tensor.numpy().astype(np.float32))
     check_finite(tensors)  # float32 is checked several times faster than float16
     return tensors

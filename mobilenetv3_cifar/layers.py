@@ -1,4 +1,4 @@
-"""Choose layers of a feature extractor for activation maps, and split the extractor after one."""
+"""Choose the layers that have activation maps, and split a feature extractor after a layer."""
 
 import itertools
 

@@ -21,7 +21,7 @@ FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a form
 
 
 def make_encodable() -> None:
-    """Let standard output and standard error escape characters that they cannot encode."""
+    """Make standard output and standard error escape the characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

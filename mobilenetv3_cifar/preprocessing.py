@@ -30,10 +30,10 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize an image bilinearly, with antialiasing, to `size` x `size` pixels.
+    """Resize `image` bilinearly, with antialiasing, to `size` x `size` pixels.
 
-    "via_32" resizes it to 32x32 and then to `size`. "direct" resizes it only once, as the student
-    report does. For a 32x32 image, both give the same result.
+    If `resize` is "via_32", the image is resized to 32x32 and then to `size`. If it is "direct",
+    the image is resized only once. For a 32x32 image, both give the same result.
     """
     for side in (NATIVE_SIZE, size) if check_resize(resize) == "via_32" else (size,):
         image = image.resize((side, side), Image.Resampling.BILINEAR)

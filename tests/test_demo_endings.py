@@ -24,7 +24,7 @@ HALF = (
 
 @pytest.fixture(scope="module")
 def servers():
-    """Yield a program that forks servers. At the end, kill all servers that still run."""
+    """Yield a program that forks servers. At the end, kill all servers that are still running."""
     command = [sys.executable, "-m", "tests.light_demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:

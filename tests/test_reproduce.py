@@ -143,7 +143,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """A fake `Popen`. A process ends only when `devices` processes run at the same time."""
+    """A fake `Popen`. A process ends only while as many processes run as there are devices."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing

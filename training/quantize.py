@@ -94,7 +94,8 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
     """Time PyTorch and the folder's two ONNX files, each on one thread.
 
-    PyTorch computes logits from prepared inputs. ONNX files compute all outputs from uint8 images.
+    PyTorch computes only logits, from prepared inputs. The ONNX files read uint8 images, and also
+    compute features and activation maps.
     """
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
     sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}

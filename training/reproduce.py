@@ -3,9 +3,9 @@
     python -m training.reproduce
     python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU
 
-From the results in `model_cards/`, the command then rewrites REPRODUCTION.md, docs/recipe.md, the
+From the results in `model_cards/`, the command then writes REPRODUCTION.md, docs/recipe.md, the
 README's table of variants, the demo's list of conclusions, and the card and curves of every model.
-If no run is missing, the command takes seconds and changes none of these files.
+If no run was missing, the contents of these files stay the same.
 """
 
 import itertools

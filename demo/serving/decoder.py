@@ -60,7 +60,7 @@ class Decoder:
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
         """Open the upload `sent`, and keep it for `open_kept`. Return the file that the page shows.
 
-        The CPU seconds used count towards the limit of `address`, the client's address.
+        The CPU time for this counts towards the limit of `address`, the client's address.
 
         Raises:
             HTTPException: the client has exceeded a limit, or the image cannot be opened or kept.

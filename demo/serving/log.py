@@ -17,7 +17,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Return whether a line of code has logged at most MOST records this period. Cut long texts."""
+    """Filter log records: cut long texts, and keep MOST records per line of code and period."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -25,8 +25,8 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of
 class FairQueue(Queue):
     """A queue in which client addresses take turns, as do the sessions of each address.
 
-    The next address is the one whose last turn was longest ago. The same rule chooses among the
-    sessions of this address. Ties go to the oldest event.
+    The next turn goes to the address whose last turn was longest ago. Its session is chosen by the
+    same rule. If several have had no turn yet, the one with the oldest event is next.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -96,13 +96,13 @@ def is_heard(*names: str) -> bool:
 def keys_of(event: Event) -> tuple[str, str]:
     """Return the address and the session of an event.
 
-    The two never coincide, because WORD allows no dots and no colons in a session's ID.
+    A session's ID never equals an address, because WORD allows neither dots nor colons in an ID.
     """
     return address_of(event.request.scope), event.session_hash
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace masked paths in an event's values by real paths, and remove the URLs beside them.
+    """Replace the masked file paths in an event's values with real paths, and remove their URLs.
 
     Gradio itself would fetch any URL and read any file.
 

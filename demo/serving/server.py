@@ -170,5 +170,5 @@ def run(page: gr.Blocks) -> None:
     delete_own_folder()
     with suppress(OSError, ValueError):  # the terminal may be closed
         sys.stdout.flush()
-    # After sys.exit, the interpreter would abort if a thread still ran a network.
+    # sys.exit would make the interpreter abort if a thread were still running a network.
     os._exit(0)

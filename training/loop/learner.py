@@ -105,7 +105,7 @@ class Learner:
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
-        """Recompute the batch-norm statistics of `average` from the batches of an epoch.
+        """Recompute the averaged network's batch-norm statistics from the batches of an epoch.
 
         `batches` yields the number of each step and the indices of its images. The statistics must
         be recomputed because training made no forward pass with the averaged weights (Izmailov et

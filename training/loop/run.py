@@ -129,7 +129,7 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add `sums`, the results of the latest steps, and their duration `seconds` to the state.
+        """Add the results of the latest steps to the state: their `sums` and duration in `seconds`.
 
         `step` is the number of steps taken so far. The results of all processes are added up. Sums
         of float32 values are exact in float64, so it does not matter how often this is called.

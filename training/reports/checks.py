@@ -86,7 +86,10 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Compare `one` with each of `others` in test accuracy. Return the least certain lead."""
+    """Return the lead of `one` over one of `others` in test accuracy, and its margin of error.
+
+    Of all these leads, it is the one that is smallest relative to its margin.
+    """
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]

@@ -1,4 +1,4 @@
-"""This module lists the student report's claims and judges them by our results.
+"""This module lists the claims of the student report, and tests them against our results.
 
 Each claim has a quantity, and a function that turns the quantity into a verdict. The rules are
 explained in `reproduction_template.md`. `Claim.original` is the verdict of our first rules (commit

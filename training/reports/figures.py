@@ -79,7 +79,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first images of `split`, augmented as they are after 3/4 of a training run."""
+    """Draw the first images of `split`, with the augmentation at three quarters of training."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)

@@ -111,7 +111,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's time, hardware and software, with all values if they changed on resuming."""
+    """Return a run's time, hardware and software. If it was resumed elsewhere, list all of them."""
     keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),

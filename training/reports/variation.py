@@ -41,14 +41,14 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """Return the standard deviation of `values` (infinite for fewer than 2) in an Estimate of 0."""
+    """Return an Estimate with the standard deviation of `values`, infinite for fewer than 2."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return the standard deviation of `measure` over the seeds of `one`, in an Estimate of 0.
+    """Return an Estimate with the standard deviation of `measure` over the seeds of `one`.
 
     If `one` has only one seed, another setting is used: the one with the nearest number of epochs
     among the student report's settings that have several seeds.
