@@ -41,7 +41,7 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
     """Upload an image to the demo and ask for its prediction.
 
-    Return "answer" for a prediction, "message" for a refusal in words, or else the failure's text.
+    Return "answer" for a prediction, "message" for a refusal with a reason, or the error's text.
     """
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
@@ -69,7 +69,7 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Let visitors send images and wait `think` seconds after each answer. Return the results."""
+    """Simulate visitors who wait `think` seconds after each answer. Return a line of results."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
@@ -123,7 +123,7 @@ def main() -> None:
             for name, load in LOADS.items():
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
-            time.sleep(2 * CLEANUP_SECONDS)  # until a cleanup returned free memory to the system
+            time.sleep(2 * CLEANUP_SECONDS)  # wait for a cleanup to free memory
             print(f"{'nobody, for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()

@@ -21,15 +21,14 @@ from mobilenetv3_cifar.runtime import run_onnx
 from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
 
-# {batch size: (threads, calls per round, goal against torchvision, goal of 8 bits against float)}.
-# Goals are the wanted speed ratios. The threads are those of onnxruntime: one is the default of
-# `OnnxClassifier`, and 0 means all cores.
+# {batch size: (onnxruntime's threads, calls per round, wanted speed-up over torchvision, wanted
+# speed-up of the 8-bit file over the float file)}. 0 threads means one per core.
 BATCHES: dict[int, tuple[int, int, float, float | None]] = {1: (1, 20, 4, 1.3), 64: (0, 1, 3, None)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Compare our float ONNX file with other libraries, and our 8-bit file with the float file."""
+    """Time our float file against other libraries, and our 8-bit file against the float file."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     others = other_libraries(model)
     for count, (threads, repeats, goal, integer_goal) in BATCHES.items():
@@ -68,9 +67,9 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """Return {name: prediction function} for our torch path and the networks of other libraries.
+    """Return {name: prediction function} for `model` in PyTorch and networks of other libraries.
 
-    The networks of other libraries are untrained and get inputs of the size that `model` takes.
+    The networks of other libraries are untrained. Their input has the same size as `model`'s input.
     """
     sides: dict[str, Predict] = {"our own torch path": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}

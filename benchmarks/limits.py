@@ -25,7 +25,7 @@ SIDE = 1024  # side of the square matrices that `matrix_product_speed` multiplie
 
 
 def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
-    """Note in `report` the speed of `model`'s PRODUCTS operators, and their share of the time."""
+    """Note the speed of `model`'s convolutions and matrix products, and their share of the time."""
     networks, size = (model, torchvision_network(model.config.size)), model.config.image_size
     macs, theirs = (count_macs(network, size) for network in networks)
     parts = []

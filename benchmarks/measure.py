@@ -47,9 +47,9 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row. `ours` and `theirs` have one value per round, in seconds or MB.
+        """Add a table row. `goal` is the smallest ratio of `theirs` to `ours` that we accept.
 
-        `goal` is the smallest ratio of theirs to ours that we want.
+        `ours` and `theirs` have one value per round: seconds if `unit` is "ms", else MB.
         """
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"

@@ -5,9 +5,9 @@
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
                                                 FOLDER/none/; only prints the table
 
-The photographs come from packages on npm and PyPI, where they are demo and test files.
-benchmarks/photographs.json lists them with their labels. The photographs are few and most show
-birds, so the table also has the mean accuracy over the classes.
+The photographs are demo and test files from packages on npm and PyPI. They are listed,
+with their labels, in benchmarks/photographs.json. Most of them show birds, so the table also has
+the mean accuracy over the classes.
 
 photographs-development.md has the results for a separate set of photographs. We used that set to
 decide that images are not cropped, and to choose the score by which images are flagged.

@@ -114,7 +114,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
-    """Compare training steps of 64 images by our `Learner` with those of a DataLoader loop."""
+    """Time training steps of 64 images, with our `Learner` and with a loop over a DataLoader."""
     for size in ("small", "large"):
         for pixels, blocks in ((224, "report"), (32, "cifar32")):
             names = {"size": size, "pixels": pixels, "blocks": blocks, "batch": 64, "steps": steps}

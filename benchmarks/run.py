@@ -39,7 +39,7 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
 
 
 def measure_demo(report: Report, busy: bool) -> None:
-    """Run `benchmarks.demo_load`, and add its output to `report`."""
+    """Add the output of `benchmarks.demo_load` to `report`. If `busy`, one core is kept busy."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")

@@ -39,7 +39,7 @@ COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the netwo
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with our recipe if `pixels` is 32, else with that of the student report."""
+    """Make a learner with our own recipe if `pixels` is 32, else with the student report's."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -82,7 +82,7 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
 
 
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
-    """List (channels, kernel size, stride, input height) of our own networks' depthwise layers."""
+    """List depthwise layers in our networks as (channels, kernel size, stride, input height)."""
     shapes = set()
 
     def note(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -99,7 +99,7 @@ def depthwise_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
-    """Return a depthwise convolution's largest relative error in its output and its gradients."""
+    """Return the largest relative error in the output and gradients of a depthwise convolution."""
     channels, kernel, stride, height = shape
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
@@ -120,7 +120,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """Return a line with the largest `gradient_error` / TOLERANCE, and a line per ratio above 1."""
+    """Report the largest gradient error relative to TOLERANCE, and all errors above TOLERANCE."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()
@@ -139,7 +139,7 @@ def main() -> None:
     print(*COLUMNS, sep=" | ")
     for pixels, batches in BATCHES[device.type].items():
         for size, batch in itertools.product(("small", "large"), batches):
-            # Training compiles a network only on a GPU in bfloat16, that is, in our GPU recipe.
+            # Training compiles networks only on a GPU and in bfloat16, as in the recipe GPU32.
             for compiled in (False, True) if (device.type, pixels) == ("cuda", 32) else (False,):
                 row = measure(size, pixels, batch, compiled, device.type)
                 print(*row, sep=" | ", flush=True)

@@ -2,8 +2,8 @@
 
 import os
 
-# These variables disable telemetry, and limit the usage statistics that gradio keeps but the page
-# does not show. huggingface_hub reads HF_HUB_DISABLE_TELEMETRY when it is imported.
+# These variables disable telemetry. They also limit gradio's own usage statistics, which the demo
+# does not use. huggingface_hub reads HF_HUB_DISABLE_TELEMETRY when it is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")

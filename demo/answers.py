@@ -17,7 +17,7 @@ from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import get_variant
 
-PREDICTED = "predicted"  # the target that stands for the class that the network predicts
+PREDICTED = "predicted"  # as a target, this means the class that the network predicts
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """Return each map, or None if it is blank. Maps of the same layer share a scale."""
+        """Return each map, or None if blank. If all maps show one layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -103,7 +103,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, because onnxruntime can explain only the last layer."""
+    """Load a variant with torch, which unlike onnxruntime can explain earlier layers."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

@@ -30,7 +30,7 @@ print(answer["label"], details["probably_none"], overlay)
 def build() -> gr.Markdown:
     """Add the API's functions and its example code to the page, and return the example code.
 
-    The inputs and outputs of `classify` and `compare` are invisible components, with which gradio
+    The inputs and outputs of `classify` and `compare` are invisible components, so that gradio
     checks the files that programs send.
     """
     with gr.Row(visible=False):
@@ -88,7 +88,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """Lay the answer's activation map, unless it is blank, over its image. Enlarge small images."""
+    """Lay an answer's map over its image, unless the map is blank. Enlarge small images."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))

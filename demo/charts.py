@@ -67,8 +67,8 @@ def curves(
 ) -> str:
     """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    The result is HTML. If `epoch` is not 0, a cursor marks that epoch, and a text states the
-    accuracies at that epoch, or at the last one of a network that was trained for fewer epochs.
+    The result is HTML. If `epoch` is not 0, a cursor marks it, and a text states each network's
+    accuracies at that epoch, or at the network's last epoch if that is earlier.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -98,9 +98,9 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """Draw the fraction of correct predictions against their mean probability, as SVG.
+    """Draw the fraction of correct predictions against the mean probability, as an SVG chart.
 
-    The pairs (probability, correct) are divided by probability into `groups` parts, one per point.
+    The pairs (probability, correct) are sorted and split into `groups` parts, one per point.
     """
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]

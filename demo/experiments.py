@@ -1,4 +1,4 @@
-"""Compare all networks with the student report in the demo's fourth tab, and show their curves."""
+"""Compare all networks with the student report and show their curves, in the demo's fourth tab."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def overview() -> str:
 def draw(first: str, second: str, progress: float) -> str:
     """Return HTML with the curves of one or two networks, and their accuracies at one epoch.
 
-    `progress` gives the epoch, as a percentage of the epochs of the longer training run.
+    `progress` gives this epoch as a percentage of the longer training run.
     """
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))

@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Its images are classified when it is opened, because that takes seconds."""
+    """Fill `tab`. Classifying its images takes seconds, so this starts when the tab is opened."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -40,7 +40,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
             explained = panel(CHOOSE, "explained")
             panel(legend())
     matrix = panel(elem_id="confusion")
-    chosen = gr.Textbox(visible="hidden", label="chosen")  # the key of a test image
+    chosen = gr.Textbox(visible="hidden", label="chosen")  # the key of the chosen sample image
 
     filters: list[Any] = [variant, truth, predicted]
     gr.on([tab.select, *(each.change for each in filters)], choose, filters, images, **ASK)

@@ -20,7 +20,7 @@ MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser ca
 
 
 class Map(NamedTuple):
-    """A figure. `heatmap` has values in [0, 1], or is None if the figure shows only an image."""
+    """A figure that `maps` draws. `heatmap` has values in [0, 1]; None shows only the image."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """Return HTML with a headline, unless it is empty, and a text. Screen readers announce both."""
+    """Return HTML with a headline (unless it is empty) and a text that screen readers announce."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
@@ -86,7 +86,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """Return a button that sends `key`. Screen readers read `words`, or `key` if that is empty."""
+    """Return a button whose click sends `key`. Screen readers read `words` or, if empty, `key`."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 

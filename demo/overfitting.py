@@ -26,7 +26,7 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """Map "Underfits", "Fits" and "Overfits" to the network of this size that does so most clearly.
+    """Map "Underfits", "Fits" and "Overfits" to the best example among networks of this size.
 
     If there is none, map to None. Networks with our own settings are left out, because they were
     trained for accuracy and not to show the effect of one setting.
@@ -54,7 +54,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def page() -> str:
-    """Return HTML with one row per network size and one column per kind of fit."""
+    """Return HTML with one row per network size, and columns Underfits, Fits and Overfits."""
     rows = ""
     for size in ("small", "large"):
         columns = "".join(column(kind, name) for kind, name in fitting(size).items())
@@ -65,7 +65,7 @@ def page() -> str:
 def column(kind: str, name: str | None) -> str:
     """Return HTML with the final accuracies and the accuracy curves of the network `name`.
 
-    Unlike the training curve, the final accuracies are without dropout and augmentation.
+    Unlike the training curve, these accuracies were measured without dropout and augmentation.
     """
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"

@@ -71,7 +71,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Return each component's value from the URL `address`, or `gr.skip()` if none is valid."""
+    """Return a value for each component: from the URL `address` if valid, else `gr.skip()`."""
     given = parse_qs(urlsplit(address).query)
     return [
         restored(key, component, given.get(key, [""])[0]) or gr.skip()

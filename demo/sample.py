@@ -33,7 +33,7 @@ def example_files() -> list[Path]:
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """Map keys such as "test-90", which the page and its URL contain, to the sample's images."""
+    """Return the sample as {key: image}. The page and its URL contain keys such as "test-90"."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)
@@ -46,7 +46,7 @@ def sample() -> dict[str, SampleImage]:
 
 
 def file_of(key: str) -> Path | None:
-    """Return a file of the image `key` (such as "cat" or "test-90"), or None for an unknown key."""
+    """Return the path of image `key`, such as "cat" or "test-90", or None for an unknown key."""
     if key in LABELS:
         return ASSETS / f"{key}.png"
     return write_png(sample()[key].image, f"{key}.png") if key in sample() else None

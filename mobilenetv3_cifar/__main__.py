@@ -1,4 +1,4 @@
-"""Run the command line. An expected error ends it with one line and a non-zero status.
+"""Run the command-line interface, which reports an expected error in one line, not a traceback.
 
 python -m mobilenetv3_cifar predict photos/ --top-k 3
 """

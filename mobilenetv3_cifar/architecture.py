@@ -135,7 +135,7 @@ STYLES = {
         activate_depthwise=True,
         activate_projection=False,
         se_bias=True,
-        se_multiple=8,  # NOTE: the paper says "1/4 of the expansion", but its code rounds it
+        se_multiple=8,  # NOTE: as in the paper's code; the paper itself says "1/4 of the expansion"
         bn_eps=1e-3,
         bn_momentum=0.01,
     ),
@@ -157,7 +157,7 @@ def norm(channels: int, style: Style) -> nn.BatchNorm2d:
 
 
 class SqueezeExcite(nn.Module):
-    """A layer that scales each channel by a gate in [0, 1], computed from all channels' means."""
+    """A layer that scales each channel by a gate in [0, 1], computed from the channels' means."""
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -205,9 +205,9 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """Return the positive multiple of `multiple` nearest to `value` that is at least 0.9 * `value`.
+    """Round `value` to the nearest positive multiple of `multiple` that is not below 0.9 * `value`.
 
-    The code of MobileNetV3's authors sets the widths of squeeze layers by this rule.
+    The code of MobileNetV3's authors rounds the widths of squeeze layers by this rule.
     """
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
@@ -216,8 +216,8 @@ def round_to_multiple(value: int, multiple: int) -> int:
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
     """Build the layers before pooling: the stem, the bottlenecks and the last convolution.
 
-    The layers map images (N, 3, H, W) to features (N, layout.last, H / s, W / s), rounded up. s is
-    the product of all strides: 8 for the "cifar32" layouts and 32 for the others.
+    The layers map images (N, 3, H, W) to features (N, layout.last, H', W'). The "cifar32" layouts
+    divide the height and width by 8, the others by 32. H' and W' are rounded up.
     """
     stem = layout.rows[0].inputs
     features = OrderedDict[str, nn.Module](

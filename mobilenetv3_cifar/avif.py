@@ -1,6 +1,6 @@
 """Count the pixels that the frames of an AVIF file really have.
 
-The file's boxes may claim a smaller size. libavif still decodes each frame at its real size, and
+The file's metadata may claim a smaller size. libavif still decodes each frame at its real size, and
 only then scales it to the claimed size. So the cost of decoding depends on the real size.
 """
 
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-SEQUENCE_HEADER = 1  # in an AV1 stream, units (OBUs) of this type are sequence headers
-SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, 7 bits per byte, low bits first
+SEQUENCE_HEADER = 1  # the type number of the sequence headers in an AV1 stream of units (OBUs)
+SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, encoded as LEB128
 
 
 def coded_pixels(data: bytes) -> int:
@@ -24,9 +24,9 @@ def coded_pixels(data: bytes) -> int:
 
 
 def parts(data: bytes) -> Iterator[bytes]:
-    """Yield the data of each item of an AVIF file, and all data from the start of each track on.
+    """Yield an AVIF file's items, and for each track all data from its start to the file's end.
 
-    The whole file is searched for the boxes that point to this data (iloc, stco and co64).
+    The whole file is searched for the boxes (iloc, stco and co64) that point to items and tracks.
     """
     for box in re.finditer(rb"iloc([\0-\2])...(.)(.)", data, re.DOTALL):
         later, stream = box[1] > b"\0", io.BytesIO(data[box.end() :])

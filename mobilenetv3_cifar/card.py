@@ -94,7 +94,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the card of `origin`, or "". The new card names the licence of this card.
+        base: the card of `origin`, whose licence is copied, or "".
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

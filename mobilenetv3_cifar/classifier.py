@@ -1,4 +1,4 @@
-"""Turn images into labelled probabilities with any runtime, such as torch or onnxruntime.
+"""Classify images with any runtime, such as torch or onnxruntime.
 
 Each runtime is a subclass of `Classifier`. This module reads images and forms batches for all
 runtimes. Importing it does not import torch.
@@ -25,8 +25,8 @@ class Prediction(dict[str, float]):
     """A dict {label: probability}, highest probability first, with an out-of-distribution score.
 
     Attributes:
-        ood_score: the score that the config's setting `ood_score` names. A higher score means that
-            the image more likely shows one of the classes.
+        ood_score: the score, "confidence" or "energy" as the config's `ood_score` says. The higher
+            it is, the more likely the image shows one of the classes.
         probably_none: whether the score is below the config's `ood_threshold`, which means that the
             image probably shows none of the classes. Without a threshold, this is False.
     """
@@ -100,7 +100,7 @@ class Classifier:
     def predict(
         self, images: Any, top_k: int | None = 3, batch_size: int = 64
     ) -> Prediction | list[Prediction]:
-        """Return {label: probability}, highest first, for an image, or a list of dicts for a list.
+        """Return {label: probability}, most probable first, or a list of such dicts for a list.
 
         Every image is first resized to 32x32 pixels. The aspect ratio is not preserved.
 

@@ -1,4 +1,4 @@
-"""This module has one function for each command. These functions return the exit status.
+"""This module implements each command as a function that returns the exit status.
 
 Modules that are slow to import, above all torch, are imported only where they are needed.
 """

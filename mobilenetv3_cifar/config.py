@@ -105,7 +105,7 @@ class Settings:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    # The keys below were added later. If config.json lacks one, its default applies.
+    # Early versions wrote config.json without the settings below, so these have defaults.
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
@@ -210,7 +210,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of `values` without `config_sha256`, as compact JSON with sorted keys."""
+    """Encode `values` without `config_sha256` as compact JSON, keys sorted. Return its SHA-256."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -67,8 +67,8 @@ def load(
         where = {"cache_dir": cache, "local_files_only": local, "force_download": force}
         download = partial(hf_hub_download, name, token=token, **where)
         folder = Path(download(CONFIG_FILE, revision=revision)).parent
-        read_config(folder)  # refuses other kinds of models before the download of their weights
-        download(WEIGHTS_FILE, revision=folder.name)  # the folder's name is the commit
+        read_config(folder)  # refuses other kinds of models before their weights are downloaded
+        download(WEIGHTS_FILE, revision=folder.name)  # the folder is named after the commit
         return read_folder(folder)
 
     with hub.hub_errors(f"loading {name} from the Hub"):
@@ -96,7 +96,7 @@ def load(
 def complete_snapshot(
     repo_id: str, snapshot: Path, token: str | bool | None, wanted: Callable[[str], bool]
 ) -> None:
-    """Download the files that a cached snapshot lacks and whose paths `wanted` accepts."""
+    """Add to a cached snapshot all missing files whose paths `wanted` accepts."""
 
     def fetch() -> None:
         commit, cache = snapshot.name, snapshot.parents[2]

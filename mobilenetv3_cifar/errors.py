@@ -31,7 +31,7 @@ class ImageError(MobileNetV3CifarError, ValueError):
 
 
 class ImageTypeError(ImageError, TypeError):
-    """Raised when an object was passed as an image but is not an image."""
+    """Raised when something passed as an image has an unsupported type, dtype or shape."""
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
@@ -43,7 +43,7 @@ class ModelFolderError(MobileNetV3CifarError, ValueError):
 
 
 class HubError(MobileNetV3CifarError):
-    """Raised when the Hub cannot be reached, it refuses a request, or its response is refused."""
+    """Raised when a request to the Hub is not valid or fails, or when its response is refused."""
 
 
 def quote(value: object) -> str:

@@ -154,7 +154,7 @@ COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # 
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """Colour a map (H, W) in [0, 1] as uint8 (H, W, 3). 0 becomes black, and 1 light yellow."""
+    """Convert a map (H, W) in [0, 1] to RGB, uint8 (H, W, 3). 0 is black, and 1 light yellow."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)

@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # the largest accepted result of `compare` for a float32 file
 
 
 class ExportError(MobileNetV3CifarError):
-    """An ONNX file cannot be written, or its logits differ too much from the network's."""
+    """Raised when an ONNX file cannot be written, or its logits are too far from the network's."""
 
 
 def export_onnx(
@@ -59,7 +59,7 @@ def export_onnx(
     if int8_images is None:
         proto = trace(network)
     else:
-        from mobilenetv3_cifar.int8 import quantize  # this import takes a second
+        from mobilenetv3_cifar.int8 import quantize  # at the top, it would be circular
 
         proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
@@ -100,7 +100,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Return how far the ONNX file's logits are from the network's, as `export_onnx` defines it."""
+    """Return the difference between the file's and the network's logits (see `export_onnx`)."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
@@ -168,8 +168,8 @@ class ExportedNetwork(nn.Module):
         """Return Grad-CAM maps (N, S, S) (Selvaraju et al. 2017), with S = `config.image_size`.
 
         Like pytorch_grad_cam, this scales each map to [0, 1] before and after resizing it.
-        `gradient` is taken with respect to the pooled features. With respect to each position of
-        the feature map, the gradient is `gradient` / (h * w).
+        `gradient` is the gradient with respect to the pooled features. The gradient with respect to
+        the feature map is `gradient` / (h * w) at each of the h * w positions.
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)
@@ -187,6 +187,6 @@ def hardswish_slope(x: Tensor) -> Tensor:
 
 
 def unit_range(maps: Tensor) -> Tensor:
-    """Shift and scale each of N `maps` (N, 1, h, w) to [0, 1]. A constant map becomes all 0."""
+    """Rescale each of N `maps` (N, 1, h, w) to [0, 1]. A constant map becomes all zeros."""
     maps = maps - maps.amin(dim=(2, 3), keepdim=True)
     return maps / (1e-7 + maps.amax(dim=(2, 3), keepdim=True))

@@ -35,7 +35,7 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():
-            with open(partial, "xb") as file:  # the file's permissions follow the umask
+            with open(partial, "xb") as file:  # unlike tempfile's, its permissions follow the umask
                 file.write(files[path.name])
                 file.flush()
                 os.fsync(file.fileno())

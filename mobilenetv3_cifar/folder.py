@@ -33,7 +33,7 @@ from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 from mobilenetv3_cifar.files import partial_of, replace_files
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE
 
-# The limit for weights is generous: the largest network's file has 17 MB.
+# The limit for weights is generous: the largest network's file is 17 MB.
 MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: 64 * 2**20}
 MAX_HEADER_BYTES = 2**20
 NOT_WEIGHTS = {
@@ -50,7 +50,7 @@ class ModelFolder(NamedTuple):
 
     path: Path
     config: Config
-    tensors: dict[str, Tensor]  # on the CPU; counters are int64, all others float32
+    tensors: dict[str, Tensor]  # on the CPU; batch-norm counters are int64, all others float32
     repository: str | None = None  # "owner/name" if the folder is a cached Hub snapshot
 
 
@@ -151,7 +151,7 @@ def pack(tensor: Tensor) -> Tensor:
 
 
 def decode_weights(content: bytes) -> dict[str, Tensor]:
-    """Decode and check a weights file. Counters become int64, and all other tensors float32."""
+    """Decode and check a weights file. Convert float16 tensors to float32."""
     try:
         tensors = load(content)
     # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
@@ -162,9 +162,9 @@ def decode_weights(content: bytes) -> dict[str, Tensor]:
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
         if tensor.dtype == torch.float16:
-            # Not with torch, whose threads block each other on busy machines.
+            # Convert with NumPy, because torch's threads block each other on busy machines.
             tensors[name] = torch.from_numpy(tensor.numpy().astype(np.float32))
-    check_finite(tensors)  # float32 is checked several times faster than float16
+    check_finite(tensors)  # checking before the conversion from float16 would be slower
     return tensors
 
 
@@ -195,7 +195,7 @@ def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused
 
 
 def describe(tensor: Tensor) -> str:
-    if not isinstance(tensor, Tensor):  # an entry of a quantized layer
+    if not isinstance(tensor, Tensor):  # quantized layers also have entries of other types
         return type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

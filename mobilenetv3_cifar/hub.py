@@ -34,7 +34,7 @@ from mobilenetv3_cifar.errors import (
 )
 
 MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
-SECONDS = 600.0  # for one load or push
+SECONDS = 600.0  # the time limit for one load or push
 SECONDS_OF_RATE = 30.0  # a minimum rate, if any, applies only after this time
 SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
@@ -56,12 +56,12 @@ T = TypeVar("T")
 
 
 class Budget:
-    """Limits of one load, push or download. 0 bytes or 0 seconds stands for the default limit."""
+    """The limits of a load, push or download. A `size` or `seconds` of 0 means the default."""
 
     def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
         self.limit = self.bytes = size or MAX_BYTES
         self.seconds = seconds or SECONDS
-        self.rate = rate  # the minimum, in bytes per second; 0 sets none
+        self.rate = rate  # the minimum transfer rate in bytes per second; 0 for none
         self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
@@ -78,13 +78,13 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Turn off compression in a request, because a small response could expand to a large one."""
+    """Request an uncompressed response, because a small compressed one could expand hugely."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
 
 def check_answer(response: Any) -> None:
-    """Check the headers of a response, and make reads of its body spend the current `BUDGET`."""
+    """Check the headers of a response, and count reads of its body against the current `BUDGET`."""
     budget = BUDGET.get()
     if budget is None:  # the request was made outside `hub_errors`
         return
@@ -153,7 +153,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
 
 
 def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
-    """Run `work` in a thread and wait for a limited time: DNS lookups and header reads can hang."""
+    """Run `work` in a thread with a time limit, because DNS lookups and header reads can hang."""
     future: Future[T] = Future()
     budget = BUDGET.get()
     deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
@@ -183,10 +183,9 @@ def ask(doing: str, work: Callable[[], T]) -> T:
 
 
 def hub_answers(seconds: float) -> bool:
-    """Return whether the Hub answers a request within `seconds`."""
     try:
         in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
-    except Exception:  # the client raises many types, for example for an invalid HF_ENDPOINT
+    except Exception:  # many types are possible, for example for an invalid HF_ENDPOINT
         return False
     return True
 
@@ -242,7 +241,7 @@ def check_revision(name: str) -> None:
 
 
 def check_token(token: str | bool | None) -> None:
-    """Refuse a token that is not valid in a header, because the client's error would show it."""
+    """Refuse a token that an HTTP header cannot hold: the client's error would show the token."""
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token contains invalid characters, perhaps a line break")

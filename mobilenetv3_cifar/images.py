@@ -45,8 +45,8 @@ UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
-# Errors that Pillow's decoders raise on damaged files. Other errors, such as the one with which a
-# caller's signal handler ends a long call, are not about the image.
+# Errors that Pillow's decoders raise on damaged files. Other errors have other causes, such as a
+# caller's signal handler that stops a slow call.
 DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
@@ -103,7 +103,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def is_batch(images: object) -> bool:
-    """Return whether `images` is several images, such as a list or a 4-D array, and not one."""
+    """Return whether `images` is a batch, such as a list or a 4-D array, and not a single image."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4
     single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
@@ -226,10 +226,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Convert grey values to uint8. Their image mode does not define which value is white.
+    """Convert grey values to uint8. The image modes "I" and "F" do not define a white value.
 
-    White is 1 if no value is above 1, else 255 if no value is above 255, else 65,535 if no value is
-    above 65,535, else the largest value.
+    White is the smallest of 1, 255 and 65,535 that no value exceeds. If all three are exceeded, it
+    is the largest value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

@@ -2,9 +2,9 @@
 
 The design follows onnxruntime's profile of single nodes at batch size 1:
 - With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
-  16x16 maps are slower. A float convolution also computes the hardswish after it, which takes
-  several operations in integers. So all layers before the first wide bottleneck stay in float, and
-  so do the last pooling and the head.
+  16x16 maps are slower. A float convolution and the hardswish after it are fused into one
+  operation, but an integer hardswish takes several operations. So all layers before the first wide
+  bottleneck stay in float, and so do the last pooling and the head.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
   hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1]. The
   division takes no operation, because it only changes the scale of the 8-bit numbers.
@@ -29,7 +29,7 @@ from mobilenetv3_cifar.onnx_metadata import PREDICTED
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
-WIDE = 480  # bottlenecks with at least this many inner channels are faster in integers
+WIDE = 480  # bottlenecks with at least this many expanded channels are faster in integers
 
 
 class Calibration(CalibrationDataReader):
@@ -56,7 +56,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
     graph = proto.graph
     for node in graph.node:
         keeps = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
-        if node.op_type == "ReduceMean" and keeps:  # ReduceMean has no integer version
+        if node.op_type == "ReduceMean" and keeps:  # onnxruntime has no integer ReduceMean
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
     add_pre_process_metadata(proto)  # suppresses onnxruntime's advice to optimise the graph first
@@ -84,7 +84,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
 
 
 def fold_constant_factors(graph: onnx.GraphProto) -> None:
-    """Replace each product of a quantized tensor and a constant by a change of the tensor's scale.
+    """Fold each multiplication of a quantized tensor by a constant into the tensor's scale.
 
     The zero points of the constants are not read: they are 0, because the constants are positive.
     """
@@ -107,10 +107,10 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 
 
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
-    """Replace squeeze-and-excite and hardswish by operations that have integer versions.
+    """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first bottleneck with at least `WIDE` inner channels are left alone. Return
-    the number of convolutions before that bottleneck.
+    Modules before the first bottleneck with at least `WIDE` expanded channels are left alone.
+    Return the number of convolutions before that bottleneck.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())

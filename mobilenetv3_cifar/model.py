@@ -1,7 +1,7 @@
 """This module has the network class `MobileNetV3Cifar`, which turns images into predictions.
 
-The caller's settings (autocast, gradient modes, default dtype or device, training mode) change
-neither predictions nor activation maps. Threads can share a network, because neither changes it.
+Predicting and explaining ignore the caller's settings (autocast, gradient modes, default dtype or
+device, training mode) and do not change the network, so threads can share it.
 """
 
 import copy
@@ -116,7 +116,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
         Args:
             resize: "via_32" first resizes the image to 32x32, so that it is as sharp as the
-                training images. "direct" resizes only once.
+                training images. "direct" resizes the image to S x S in one step.
             view: deprecated name of `resize`, with the values "cifar" for "via_32" and "report" for
                 "direct".
 
@@ -177,10 +177,10 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """A dictionary with those keys of timm's `pretrained_cfg` that apply to this network.
+        """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
         From this dictionary, timm's `resolve_data_config` and `create_transform` make the transform
-        that `preprocess(image, "direct")` applies. `transform()` returns the one of `predict`.
+        of `preprocess(image, "direct")`. The transform of `predict` is returned by `transform()`.
         """
         config = self.config
         return {
@@ -205,7 +205,7 @@ def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
 
 
 def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
-    """Convert N images of S x S pixels to (N, 3, S, S), with the network's dtype and device."""
+    """Convert N square images to a tensor (N, 3, S, S) with the network's dtype and device."""
     config = network.config
     inputs = to_input(squares, config.mean, config.std)
     # Use the channels-last memory layout, as in training.
@@ -215,8 +215,8 @@ def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
 def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) -> MobileNetV3Cifar:
     """Return `model` if all its modules are in evaluation mode, else a copy in evaluation mode.
 
-    If `differentiable` is true, a model is also copied if its weights are not float32 or were
-    created in inference mode. The copy's weights are float32, and autograd can use them.
+    If `differentiable` is true, also copy a model whose weights are not float32 or were created
+    in inference mode. The weights of the copy are then float32 and work with autograd.
     """
     weight = next(model.parameters())
     usable = not any(part.training for part in model.modules())

@@ -28,7 +28,7 @@ def make_encodable() -> None:
 
 
 def to_unicode(name: str | os.PathLike[str]) -> str:
-    r"""Return a file name as valid Unicode. Escape bytes that are not UTF-8, such as \xff."""
+    r"""Return a file name as valid Unicode. Bytes that are not UTF-8 are escaped, as in \xff."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

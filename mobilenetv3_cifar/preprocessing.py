@@ -1,9 +1,9 @@
 """Convert images to the network's input. Training, evaluation and the demo use this module.
 
-A CIFAR-10 image is 32x32 pixels. The student report enlarges it bilinearly to 224x224 and
-normalises it with ImageNet's means and standard deviations (its listing 11). By default, larger
-images are first reduced to 32x32, so that they are as sharp as the training images. Importing this
-module does not import torch.
+A CIFAR-10 image is 32x32 pixels. The student report (listing 11) enlarges it bilinearly to 224x224
+and normalises it with ImageNet's means and standard deviations. By default, larger images are first
+reduced to 32x32, so that they are as sharp as the training images. Importing this module does not
+import torch.
 """
 
 from collections.abc import Sequence
@@ -47,13 +47,13 @@ def check_resize(resize: str) -> Resize:
 
 
 def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> "Tensor":
-    """Subtract each channel's `mean` from pixels (N, 3, H, W) in [0, 1]. Divide by its `std`."""
+    """Normalise pixels (N, 3, H, W) in [0, 1] with each channel's mean and standard deviation."""
     means, deviations = (pixels.new_tensor(each).view(3, 1, 1) for each in (mean, std))
     return (pixels - means) / deviations
 
 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
-    """Enlarge square uint8 images (N, 3, h, h) to `size` x `size`, bilinearly and as Pillow does.
+    """Enlarge uint8 images (N, 3, h, h) to `size` x `size` exactly like Pillow's bilinear filter.
 
     Pillow resizes along x, rounds, then resizes along y and rounds again. Pillow's weights are
     multiples of 2**-22, so the weighted sums of pixels are exact in float64.

@@ -42,7 +42,7 @@ class Pretrained(nn.Module):
     features: nn.Sequential
     head: nn.Sequential
     folder: Path | None = None  # the folder that the network was loaded from
-    repository: str | None = None  # "owner/name", if `folder` is a cached snapshot
+    repository: str | None = None  # "owner/name" if the network came from the Hub
 
     @classmethod
     def from_pretrained(
@@ -64,7 +64,7 @@ class Pretrained(nn.Module):
             name: a shipped variant, an existing folder, or "owner/name" on the Hub. If several of
                 these match, the first one in this order is loaded.
             revision: a branch, tag or commit of the Hub repository.
-            cache_dir: the folder for downloads; by default, the cache of the Hub's client.
+            cache_dir: the folder for downloads; by default, the cache of huggingface_hub.
             token: the Hub's access token, for private repositories.
             local_files_only: load the repository from the cache only, without network access.
             device: "cpu", "cuda", "cuda:1", "mps" and so on.
@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and log a warning if the network has different classes."""
+        """Replace the last layer and warn, unless the network already has these classes."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -178,9 +178,9 @@ class Pretrained(nn.Module):
 
         Return the URL of the commit or pull request.
 
-        If the network is unchanged since loading and its folder or repository has a card, this card
-        is pushed, with the figures and measurements beside it. Otherwise, a plain card is pushed. A
-        hand-written card on the Hub, and other files that this package did not push, are kept.
+        If the network is unchanged since loading and its folder or repository has a model card, the
+        card, figures and measurements are pushed too. Otherwise, a new card without measurements is
+        pushed. Hand-written cards, and files on the Hub that this package did not push, are kept.
 
         Args:
             token: the Hub's access token; by default, the token of `hf auth login`.
@@ -211,10 +211,10 @@ class Pretrained(nn.Module):
     def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
         """Return the name of the repository or variant that was loaded, and the text of its card.
 
-        The name is None for other folders and new networks. The text is "" without a readable card.
+        The name is None for other folders and new networks. If no card can be read, the text is "".
         """
         origin, card = self.repository, ""
-        if self.folder is not None and self.folder.is_dir():  # not if it was a temporary folder
+        if self.folder is not None and self.folder.is_dir():  # a temporary folder is gone by now
             if shipped_folder(self.folder.name) == self.folder:
                 origin = self.folder.name
             with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty
@@ -228,8 +228,8 @@ class Pretrained(nn.Module):
 def describe_layers(module: nn.Module) -> dict[str, str]:
     """Return {name: class and settings} of each layer without sublayers.
 
-    What does not affect predictions is left out: dropout and identity layers, momentum, and whether
-    batch norm is synchronised or an activation works in place.
+    Left out is what does not affect predictions: dropout, identity layers, in-place activation, and
+    the momentum and synchronisation of batch norm.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {

@@ -1,7 +1,7 @@
 """Push the allowed files of a model folder to a Hugging Face Hub repository, in one commit.
 
-A push always replaces the config and the weights. It replaces or deletes another file only if the
-last push sent that file and nobody has changed the file since. A commit's description lists the
+A push always replaces the config and the weights. It replaces or deletes any other file only if
+the last push sent the file and nobody has changed it since. A commit's description lists the
 files that it sent, so that the next push knows them. Hand-written model cards are kept, and so are
 the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
 """
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # not replaced: the last push did not send them, or they changed since
+    kept: list[str]  # left as they are: not sent by the last push, or changed since then
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the commit that the plan is based on; None if there is no repository
@@ -57,7 +57,7 @@ def is_published(path: str) -> bool:
 
 
 def files_to_push(folder: Path) -> list[str]:
-    """Return the sorted paths of those files in a model folder that may be pushed to the Hub."""
+    """Return the sorted paths, relative to `folder`, of the files that may be pushed to the Hub."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
     return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
 
@@ -112,7 +112,7 @@ def make_plan(api: HfApi, folder: Path, repo_id: str) -> Plan:
     present = hashes(api, repo_id, head)
     remote_card = ""
     if CARD_FILE in present:
-        with tempfile.TemporaryDirectory() as cache:  # the user's cache may not be writable
+        with tempfile.TemporaryDirectory() as cache:  # the user's cache may be read-only
             path = api.hf_hub_download(repo_id, CARD_FILE, revision=head, cache_dir=cache)
             remote_card = read_file(Path(path), MAX_CARD_BYTES).decode("utf-8")
     owned = files_of_last_push(api, repo_id, head, present)
@@ -167,7 +167,7 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
         measured = metrics["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        return  # there are no metrics, or they do not name the measured weights
+        return  # there are no metrics, or they do not say which weights were measured
     if measured != sha256:
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"

@@ -37,8 +37,8 @@ class OnnxClassifier(Classifier):
         """Load an ONNX file that `export_onnx` wrote.
 
         Args:
-            threads: the number of threads for onnxruntime; 0 means one per core. One is the default
-                because it takes only milliseconds per image, and more are slower on a busy machine.
+            threads: the number of threads for onnxruntime; 0 means one per core. A single thread
+                needs only milliseconds per image. Several threads are slower on a busy machine.
 
         Raises:
             ModelFolderError: the file is missing or damaged, or `export_onnx` did not write it.
@@ -116,8 +116,8 @@ def run_onnx(
 ) -> dict[str, np.ndarray]:
     """Run an exported network on uint8 images (N, 32, 32, 3). Return {output name: array}.
 
-    `target` is the index of the class to explain. PREDICTED means the predicted class of each
-    image. Only the outputs in `names` are computed, by default all.
+    `target` is the index of the class to explain, or PREDICTED for each image's predicted class.
+    `names` lists the outputs to compute, by default all.
     """
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = list(names or [output.name for output in session.get_outputs()])

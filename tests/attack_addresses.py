@@ -66,7 +66,7 @@ def ask(host, method, path):
 
 
 def probe(host, port):
-    """Ask the demo at `host` for files and a URL at `port`. Yield requests that are not refused."""
+    """Request files and another server's URL from the demo at `host`. Yield any not refused."""
     address = f"http://127.0.0.1:{port}/x.png"
     forms = [address, quote(address, safe=""), quote(quote(address, safe=""), safe="")]
     forms += [address.upper(), f"%20{address}", address.replace("//", "/"), f"//127.0.0.1:{port}/x"]
@@ -80,7 +80,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Send URLs and paths to the demo at `host` as images. Yield each call with a wrong answer."""
+    """Send URLs and paths as images to the demo at `host`. Yield calls that get a wrong answer."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]

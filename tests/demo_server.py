@@ -1,4 +1,4 @@
-"""Serve a demo on a free port. It has three untrained networks, whose metrics are invented."""
+"""Serve a demo of three untrained networks with invented metrics on a free port."""
 
 import json
 import socket
@@ -69,7 +69,7 @@ def cat():
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """Replace the shipped variants by three untrained networks. Yield the networks' folder."""
+    """Replace the shipped variants with three untrained networks. Yield their folder."""
     from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")
@@ -90,7 +90,7 @@ def shipped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lookups():
-    """Yield a list to which every look-up of a host name is added, from any thread."""
+    """Yield a list to which each host name is added when any thread looks it up."""
     names = []
     real = socket.getaddrinfo
 
@@ -112,7 +112,7 @@ def page(shipped):
 
 @pytest.fixture(scope="module")
 def url(page, lookups):
-    """Serve the demo, and yield its URL without a slash at the end."""
+    """Serve the demo, and yield its URL without a trailing slash."""
     from demo import launch_options
 
     with socket.socket() as free:

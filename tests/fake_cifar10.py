@@ -44,7 +44,7 @@ def png(pixels):
 
 
 def hub_tables(folder, rows, order=(3, 2, 1, 4, 0)):
-    """Write CIFAR-10's parquet files as on the Hub, with the training batches in order `order`."""
+    """Write parquet files like the Hub's. `order` lists the indices of the training batches."""
     (folder / "plain_text").mkdir(exist_ok=True)
     blocks = rows.reshape(6, PER_BATCH, -1)
     for name, indices in zip(sources.HUB_FILES, (order, (5,)), strict=True):

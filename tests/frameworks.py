@@ -3,7 +3,7 @@
     python -m tests.frameworks            needs pip install transformers lightning timm
 
 The test suite runs only the fine-tuning with accelerate, because the other frameworks need 190 MB
-of packages. The last check follows the recipe of docs/comparison.md, which loads a network with
+of packages. The last check follows the recipe in docs/comparison.md, which loads a network with
 `blocks="paper"` into a transformers pipeline.
 """
 
@@ -147,7 +147,7 @@ def pipeline_difference(folder: Path) -> float:
     timm.models.save_for_hf(other, folder, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
     config["label_names"] = list(model.config.labels)
-    config["model_args"] = {"bn_eps": 1e-3}  # without num_classes, which transformers adds
+    config["model_args"] = {"bn_eps": 1e-3}  # transformers passes num_classes itself
     config["pretrained_cfg"] |= {
         key: model.pretrained_cfg[key]
         for key in config["pretrained_cfg"]

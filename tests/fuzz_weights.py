@@ -77,7 +77,7 @@ def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_header(content: bytes, chance: random.Random) -> bytes:
-    """Change an entry of the header of a weights file, and update the header's stated length."""
+    """Change an entry in the header of a weights file, and update the length stored before it."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     name = chance.choice(list(header))
@@ -127,7 +127,7 @@ def mutate_config(content: bytes, chance: random.Random) -> bytes:
 
 
 def reference(content: bytes) -> dict[str, np.ndarray]:
-    """Read a weights file with code that was written only from the description of its format."""
+    """Read a weights file with code written only from the description of the safetensors format."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data = content[8 + length :]
@@ -164,7 +164,7 @@ def read_config(folder: Path, content: bytes) -> None:
 
 
 def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
-    """Load `count` mutants of `kind` "weights" or "configs". Catch only ModelFolderError."""
+    """Load `count` mutants of a file. `kind` is "weights" or "configs"."""
     chance, outcome = random.Random(seed), Outcome()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")

@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def loopback(server, monkeypatch, tmp_path):
-    """Return a local Hub without repositories that this process's client uses with a new cache."""
+    """Return an empty local Hub, and make this process's client use it with an empty cache."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
     server.headers, server.malformed = {}, None
@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def pushed(loopback, folder):
-    """Return the local Hub in the state after a push of `folder` to the repository REPO_ID."""
+    """Return the local Hub with the files of `folder` in the repository REPO_ID."""
     files = {name: (folder / name).read_bytes() for name in push.files_to_push(folder)}
     loopback.blobs |= {sha256(content): content for content in files.values()}
     loopback.repos[REPO_ID] = Repo()

@@ -2,7 +2,7 @@
 
 Repositories are kept in memory as immutable commits. Clients upload large files with git-lfs, and
 download them from 127.0.0.2, which stands for the Hub's CDN. Clients must set HF_HUB_DISABLE_XET=1,
-because xet is not supported.
+because this Hub does not support Xet transfers.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ TOKEN = "hf_loopbackloopbackloopback"
 
 
 class RefusalError(Exception):
-    """An error response of the Hub, with the headers that the client reads."""
+    """An exception that makes this Hub send an error response, with headers that clients read."""
 
     def __init__(self, status: int, code: str | None, why: str, sha: str | None = None) -> None:
         headers = {"X-Error-Message": why, "X-Error-Code": code, "X-Repo-Commit": sha}

@@ -39,7 +39,7 @@ def test_the_size_of_the_frames_decides_and_not_the_claim(monkeypatch, mode, opt
 
 
 def header(width, height):
-    """Return an AV1 unit that contains the sequence header of a still image."""
+    """Return an AV1 bitstream unit that contains the sequence header of a still image."""
     bits = f"00011{0:05b}{15:04b}{15:04b}{width - 1:016b}{height - 1:016b}"
     content = int(bits.ljust(56, "0"), 2).to_bytes(7, "big")
     return b"\x0a\x87\0" + content  # \x87\0 is the size 7 in two bytes, although one would suffice

@@ -1,4 +1,4 @@
-"""Test the model cards of the student report's experiments, controls and our own networks."""
+"""Test the model cards of the report's experiments, of our controls and of our own networks."""
 
 import dataclasses
 import json

@@ -6,14 +6,14 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-# Many curves in these tests end with these values, at learning rates of at most STILL_LR. Their
-# standard deviation is 0.0008, so the margin of a change between two epochs is 0.0037.
+# Many curves in these tests end with these four values, at learning rates up to
+# `variation.STILL_LR`. From them, `noise` gets a margin of 0.0037 for a change between epochs.
 STILL = [0.700, 0.701, 0.699, 0.700]
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
 def decide(name, says, *several):
-    """Judge the only claim about the experiment `name` whose text contains `says`."""
+    """Judge, by the results `several`, the only claim about `name` whose text contains `says`."""
     (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
     return judge(claim, by_name(*several))
 
@@ -65,7 +65,7 @@ def test_test_accuracy_mirrors_validation_accuracy_within_two_standard_errors(te
 
 
 def five_epochs(train, valid):
-    """Make results of S5, with accuracies `train` and `valid`, and of S4. Both have three seeds."""
+    """Make results of S5 and S4 with three seeds each. `train` and `valid` are accuracies of S5."""
     four = results(S4, 0.7, train=0.76, valid=0.74, seeds=(0.741, 0.739))
     five = results(S5, 0.7, train=train, valid=valid, seeds=(valid + 0.003, valid - 0.001))
     return five, four
@@ -207,4 +207,4 @@ def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():
     rising = [2.0, 1.9, *[1.9 + epoch / 100 for epoch in range(58)]]
     one = results(OVERFIT[0], 0.35, valid_loss=rising, lr=[1e-3] * 60)
     assert decide(OVERFIT[0], "does overfit", one, full)[0] == YES
-    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # only `full` shows the noise
+    assert decide(OVERFIT[0], "does overfit", one)[0] == OPEN  # noise is unknown without `full`

@@ -1,4 +1,4 @@
-"""These tests check how our results decide the claims of the student report."""
+"""These tests check our verdicts on the claims of the student report."""
 
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import by_name, results
@@ -20,8 +20,8 @@ def test_a_claim_about_an_untrained_network_is_not_decidable():
 
 
 def test_only_pairs_that_the_report_has_far_apart_are_compared():
-    small = results(S4, 0.76, seeds=(0.761, 0.759))  # sd 0.1 points; report: 74.65 %
-    ten, large = results(S10, 0.75), results(L4, 0.7605)  # report: 76.76 and 76.18 %
+    small = results(S4, 0.76, seeds=(0.761, 0.759))  # std 0.1 points; the report has 74.65 %
+    ten, large = results(S10, 0.75), results(L4, 0.7605)  # the report has 76.76 and 76.18 %
     pairs = compare_order(by_name(small, ten, large))
     assert [(one, other, verdict) for one, other, verdict, _ in pairs] == [
         (S10, S4, "not confirmed"),

@@ -1,4 +1,4 @@
-"""These tests run `evaluate`, `explain` and the 8-bit `export` on folders of images."""
+"""These tests run `evaluate`, `explain` and `export --int8` on folders of images."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ pytest_plugins = ["tests.command_line"]
 
 @pytest.fixture
 def labelled(tmp_path, sample):
-    """Create a folder with stray files and two subfolders, each named by its images' label."""
+    """Create a folder with stray files and two subfolders named after their images' labels."""
     folder = tmp_path / "labelled"
     for label, index in (("cat", 3), ("ship", 8)):
         (folder / label).mkdir(parents=True)

@@ -54,7 +54,7 @@ def test_a_compiled_bfloat16_run_trains_and_resumes(tmp_path, monkeypatch):
 def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
     learner: Learner = tiny_run(tmp_path, experiment, device="cuda").learner
     batch = torch.arange(64, device="cuda")
-    for step in range(5):  # the first steps may wait: they compile and record
+    for step in range(5):  # the first steps may wait: they compile and record a CUDA graph
         learner.step(step, batch)
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -1,4 +1,4 @@
-"""These tests fetch, verify and cache a small fake of CIFAR-10 as if it were the dataset."""
+"""These tests fetch, verify and cache a small fake dataset in place of CIFAR-10."""
 
 import hashlib
 import os
@@ -30,9 +30,9 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """Return 24 rows that pass for the whole of CIFAR-10: a label, then the pixels of an image.
+    """Return a fake CIFAR-10 of 24 rows. Each row is a label and the pixels of an image.
 
-    The expected sizes and hashes are replaced by those of six batches of 4 rows.
+    The expected sizes and hashes are replaced with those of the fake's six batches of 4 rows.
     """
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
@@ -87,7 +87,7 @@ def offline(monkeypatch):
 
 
 def prepare(folder):
-    """Call `data.prepare`. Return the lines that it reports, and its DataError's message if any."""
+    """Call `data.prepare`. Return what it reports, and the DataError's message if it fails."""
     said = []
     try:
         data.prepare(folder, said.append)

@@ -22,7 +22,7 @@ from tests.light_demo import encode, noise, slow_gif
 
 @pytest.fixture
 def own(monkeypatch, tmp_path):
-    """Replace `own_folder()` by a temporary folder, and clear the counts in `budgets.used`."""
+    """Let `own_folder()` return a temporary folder, and clear the counts in `budgets.used`."""
     monkeypatch.setattr(folder, "own_folder", lambda: tmp_path)
     monkeypatch.setattr(budgets, "used", defaultdict(float))
     (tmp_path / "sent").mkdir()

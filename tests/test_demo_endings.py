@@ -53,7 +53,7 @@ def start(servers, base):
 
 
 def left(base):
-    """Return all file names below `base`. Unlike `rglob`, `walk` tolerates files that vanish."""
+    """Return all file names below `base`. Unlike `rglob`, `os.walk` tolerates vanishing files."""
     return [name for _, _, names in os.walk(base) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""These tests check the routes, budgets, folder, log and shutdown of the demo's server."""
+"""These tests check the demo server's routes, budgets, temporary folder, log and shutdown."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""These tests check that a Space gets all files it needs, and that it pins tested versions."""
+"""These tests check that the demo's Space gets all files it needs and pins the tested versions."""
 
 import re
 import subprocess
@@ -60,7 +60,7 @@ def fake(monkeypatch):
 
 
 def changes(hub):
-    """Return the {path: file} that the last commit sends, and the paths that it deletes."""
+    """Return the files that the last commit sends, as {path: file}, and the paths it deletes."""
     sent = [each for each in hub.operations if isinstance(each, CommitOperationAdd)]
     gone = [each.path_in_repo for each in hub.operations if each not in sent]
     return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone

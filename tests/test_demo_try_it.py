@@ -1,4 +1,4 @@
-"""These tests check the answers, maps and changed images in the first tab of the demo."""
+"""These tests check the demo's first tab: its answers, activation maps and edited images."""
 
 import json
 import re

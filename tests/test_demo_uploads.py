@@ -40,7 +40,7 @@ def test_a_bad_image_is_refused_with_a_sentence_and_is_not_hosted(http, data, me
     kind, answer = call(http, "describe", file_at(path), 0)
     assert kind == "error"
     assert message in json.dumps(answer)
-    shown = http.get(f"/gradio_api/file={path}")  # the server sends a substitute image
+    shown = http.get(f"/gradio_api/file={path}")  # the server sends a blank image instead
     assert (path.rpartition("/")[2], shown.headers["content-type"]) == ("a.png", "image/png")
     assert data not in shown.content
     assert not [record for record in caplog.records if record.exc_info]
@@ -137,11 +137,11 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
     assert (answer.status_code, answer.json()["detail"]) == (503, budgets.MOST["bytes"][1])
     before = visitors_files()
     monkeypatch.setitem(budgets.used, ("bytes", "127.0.0.4"), budgets.MOST["bytes"][0] - 10)
-    with client(url, "127.0.0.4") as other:  # only 10 bytes of this address's budget remain
+    with client(url, "127.0.0.4") as other:  # this address may send only 10 more bytes
         assert other.post("/gradio_api/upload", files={"files": b"x" * 20}).status_code == 503
     assert visitors_files() == before
     before = budgets.used["bytes", "127.0.0.1"]
-    upload(http, encode(Image.new("RGB", (512, 512))))  # a small file with many pixels
+    upload(http, encode(Image.new("RGB", (512, 512))))  # the server also keeps its decoded pixels
     assert budgets.used["bytes", "127.0.0.1"] - before > 3 * 512 * 512
 
 

@@ -141,7 +141,7 @@ def test_logits_of_a_split_come_in_its_order(sample):
     [
         ("small-cifar32", "45k/5k"),
         (
-            # This network was trained on two thirds of the student report's validation images.
+            # The split 35k/15k would validate this network on 10,000 of its training images.
             "runs/small-cifar32/seed-0",
             "45k/5k",
         ),

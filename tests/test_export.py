@@ -1,4 +1,4 @@
-"""These tests check that an exported ONNX file gives the network's answers and has all metadata."""
+"""These tests check that an exported ONNX file has all metadata and the network's outputs."""
 
 import json
 from pathlib import Path

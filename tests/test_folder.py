@@ -1,4 +1,4 @@
-"""These tests check which files a save writes, and which model folders are refused."""
+"""These tests check how model folders are written, and which folders and networks are refused."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-# Files that a save writes
+# Files written when a network is saved
 
 
 def test_a_saved_model_loads_with_equal_logits_in_evaluation_mode(tmp_path):
@@ -165,7 +165,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(folder, name):
         read_folder(folder)
 
 
-# Networks that could not be loaded after a save
+# Networks that are not saved, because they could not be loaded again
 
 
 def replace_classes(model):

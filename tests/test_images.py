@@ -195,7 +195,7 @@ def test_a_refusal_names_the_file_without_its_folder(tmp_path):
 
 def test_an_error_that_is_not_about_the_image_passes_through(monkeypatch):
     class TimeUpError(Exception):
-        """An error like one that a signal handler raises while an image is decoded."""
+        """A stand-in for an error that a signal handler raises while an image is decoded."""
 
     def decode(image):
         raise TimeUpError

@@ -1,4 +1,4 @@
-"""These tests compare out-of-distribution scores with those of loops that follow the formulas."""
+"""These tests compare out-of-distribution scores with their formulas in plain Python."""
 
 import dataclasses
 import math

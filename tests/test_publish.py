@@ -47,7 +47,7 @@ def publish_run(folder, row, cards, data):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """Train and publish a tiny experiment with two seeds. Return the folder of runs and cards."""
+    """Train and publish a tiny experiment with two seeds. Return the parent of runs/ and cards/."""
     root = tmp_path_factory.mktemp("published")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"

@@ -114,7 +114,7 @@ def test_metadata_that_the_hub_refuses_is_not_pushed(loopback, folder):
 
 
 def test_a_folder_that_is_gone_is_not_made_again(tmp_path, monkeypatch):
-    """If the cache is not writable, `from_pretrained` loads from a folder that it then deletes."""
+    """If the cache is not writable, `from_pretrained` uses a temporary folder and deletes it."""
     model = MobileNetV3Cifar(size="small", blocks="cifar32")
     model.repository, model.folder = "owner/name", tmp_path / "gone"
     monkeypatch.setattr(download, "complete_snapshot", lambda *_: pytest.fail("it is downloaded"))

@@ -33,7 +33,7 @@ OURS = {*MAY_IMPORT, "tests", "app"}
 
 
 def pins(*names):
-    """Read {name: version} from requirements files, without requirements for other platforms."""
+    """Return {package: version} from requirements files. Skip requirements for other platforms."""
     lines = [line for name in names for line in (ROOT / name).read_text().splitlines()]
     lines = [line.removesuffix("\\") for line in lines if re.match(r"[A-Za-z]", line)]
     requirements = [Requirement(line) for line in lines]

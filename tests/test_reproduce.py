@@ -1,4 +1,4 @@
-"""These tests generate REPRODUCTION.md and other files from fake and from committed results."""
+"""These tests check which files `training.reproduce` writes and which training runs it starts."""
 
 import dataclasses
 import json
@@ -24,13 +24,13 @@ MAX_SHIPPED_BYTES = 75_000_000
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Let `write_tables` draw no figures, which is slow. One test does not use this fixture."""
+    """Make `write_tables` skip the figures, because drawing them is slow. One test draws them."""
     monkeypatch.setattr(reproduce, "draw_curves_and_matrices", lambda folder: None)
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Make a folder with results of two experiments, one with three seeds, and with a README."""
+    """Make a folder with a README and results of two experiments, one of which has three seeds."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
         folder = cards / name
@@ -143,7 +143,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """A fake `Popen`. A process ends only while as many processes run as there are devices."""
+    """A fake `Popen`. No process ends until as many processes are running as there are devices."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing

@@ -33,7 +33,7 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 
 
 def start_save(folder: Path) -> tuple[int, int]:
-    """Fork a child that saves NEW after it reads a byte. Return its ID and the pipe for the byte.
+    """Fork a child that saves NEW when a byte is written to a pipe. Return (process ID, pipe).
 
     The child exits with status 0, or with 3 after a ModelFolderError. NEW is small, so that the
     child does not use torch's threads, which do not survive a fork.
@@ -52,7 +52,7 @@ def start_save(folder: Path) -> tuple[int, int]:
 
 
 def save_with(injection: str, folder: Path) -> int:
-    """Save NEW while strace makes a system call fail or sends a signal. Return the exit code."""
+    """Save NEW while strace injects an error or a signal. Return the saving process's exit code."""
     pid, tell = start_save(folder)
     command = ["strace", "-p", str(pid), "-o", os.devnull, "-e", f"inject={injection}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:

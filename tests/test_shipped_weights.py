@@ -32,7 +32,7 @@ def test_weights_that_half_precision_hurts_are_shipped_in_single(
     data = tiny_dataset()
     if spoils:
         # Rounding now sets all weights to 0, so the network predicts the first class for every
-        # image. The labels are what the exact weights predict, so rounding reduces accuracy.
+        # image. The labels are the predictions of the exact network, so rounding reduces accuracy.
         monkeypatch.setattr(
             shipped_weights,
             "round_to_half",

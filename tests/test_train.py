@@ -157,7 +157,7 @@ TEACHER = Experiment("tiny-teacher", {"size": "small", "blocks": "cifar32"}, 1)
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    """Create a folder of runs with a finished run of OWN's teacher."""
+    """Train the teacher of the experiment OWN, and return the folder of all runs."""
     recipe = dataclasses.replace(OWN.recipe, ema=0.0, distillation=None)
     teacher = dataclasses.replace(TEACHER, recipe=recipe)
     monkeypatch.setitem(EXPERIMENTS, teacher.name, teacher)

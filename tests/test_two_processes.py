@@ -49,7 +49,7 @@ def test_gradients_of_two_processes_are_those_of_one(both):
 def test_the_loss_falls_alike_and_counts_every_image_once(both):
     one, two = (
         torch.stack([found[f"loss.{step}"] for step in range(STEPS)]) for found in both
-    )  # (steps, 3): the columns are the loss sum, the count of correct images and the image count
+    )  # shape (STEPS, 3); columns: loss sum, correct predictions, number of images
     assert one[-1, 0] < one[0, 0]
     torch.testing.assert_close(two[:, 0], one[:, 0], atol=0, rtol=1e-3)
     assert two[:, 2].tolist() == one[:, 2].tolist() == [56.0] * STEPS

@@ -29,7 +29,7 @@ def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one seed, so its deviation is that of S5 - S4
+    gain = difference(large[L5], large[L4], large)  # one seed each, so S5 - S4 gives the deviation
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 

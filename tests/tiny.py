@@ -1,9 +1,9 @@
-"""Train a network for two epochs on a few of the 600 sample images, enlarged to 64x64 pixels.
+"""Train a network on a few sample images, enlarged to 64x64 pixels, for tests of training.
 
     python -m tests.tiny FOLDER EPOCHS
 
-This command starts or resumes the run in FOLDER, as `training.train` does, until it has EPOCHS
-epochs in total. Some tests start a run with this command, and then kill it or send it a signal.
+This command starts or resumes the run in FOLDER, and trains until it has EPOCHS epochs in total.
+Some tests kill the command's process or send it a signal.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """Return `train_images` sample images to train with, and 100 others to validate and test."""
+    """Return the first `train_images` sample images to train, the last 100 to validate and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")

@@ -3,8 +3,8 @@
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 
 The environment variable ACCELERATE_USE_CPU must be "true". Without torchrun, there is only one
-process. The few steps run in evaluation mode, because batch norm and dropout depend on how a batch
-is divided among processes. In this mode, one and two processes must give equal results.
+process. The few steps run in evaluation mode, in which one and two processes must give equal
+results. In training mode, batch norm and dropout depend on how a batch is divided among processes.
 """
 
 import sys

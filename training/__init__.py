@@ -1,6 +1,6 @@
 """This package fetches the data, and trains, measures and publishes the networks.
 
-If a package of the extra `training` is missing, every command ends with a one-line error.
+If a package that the extra `training` installs is missing, every command ends with an error.
 """
 
 import importlib.util

@@ -5,8 +5,8 @@
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
 prints JSON. For a shipped variant, the output is the `test` or `validation` object of its
-`metrics.json`. On the device that measured `metrics.json`, all digits agree. Use the validation
-images to choose between networks, and the test images only for a finished network.
+`metrics.json`. The last digits can differ between devices. Use the validation images to choose
+between networks, and the test images only for a finished network.
 """
 
 import json
@@ -25,7 +25,7 @@ from training.reports.metrics import measure
 
 
 def dataset_split(name: str) -> str:
-    """Return the split of the experiment that is a part of the path `name`, else the report's."""
+    """Return the split of the experiment named in the path `name`, or "35k/15k" if none is."""
     rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
     return next((row.recipe.split for row in rows), "35k/15k")
 

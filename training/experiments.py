@@ -40,7 +40,7 @@ class Experiment:
     claim: str = ""  # in our words: the report's conclusion, or what a control experiment asks
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
-    ood_score: OodScore = "confidence"  # the score that the shipped network uses
+    ood_score: OodScore = "confidence"  # the out-of-distribution score of the shipped network
     seeds: tuple[int, ...] = (0,)  # the first is shipped, and the others show how much runs vary
 
     @property
@@ -68,8 +68,8 @@ def cifar32_net(size: str) -> dict[str, Any]:
     return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
-# This recipe is for a CPU. Its crops are small at first. Its augmentation is moderate and becomes
-# weaker in the last epochs.
+# This recipe is for a CPU. To save time, most epochs use small crops. Its augmentation is moderate,
+# and becomes weaker in the last epochs.
 CPU32 = Recipe(
     optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
     schedule="linear",

@@ -35,14 +35,14 @@ from training.timing import interleave
 
 CALIBRATION_IMAGES = 256
 BATCH_SIZE = 16  # for measuring accuracy; larger batches are no faster
-MAX_LOSS = 0.003  # the largest accepted loss of validation accuracy, as a fraction
+MAX_LOSS = 0.003  # the largest accepted drop in validation accuracy (0.3 points)
 ROUNDS = 14  # number of timing rounds
 REPEATS = {1: 20, 64: 1}  # {batch size: calls per timing round}
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 
 
 def quantize(folder: Path, data: Cifar10) -> str:
-    """Write and measure a model folder's float32 and 8-bit ONNX files. Return the result as text.
+    """Write and measure a model folder's float32 and 8-bit ONNX files. Return a summary.
 
     Speed and validation accuracy decide whether the 8-bit file is kept. Test accuracy does not.
     """
@@ -82,7 +82,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
-    """Return an ONNX file's logits for the N images of a split and C classes, float32 (N, C)."""
+    """Return the logits that an ONNX file computes for a split, float32 (images, classes)."""
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)
@@ -92,10 +92,10 @@ def onnx_logits(path: Path, split: Split) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
-    """Time PyTorch and the folder's two ONNX files, each on one thread.
+    """Time the model in PyTorch and the folder's two ONNX files, each on one thread.
 
-    PyTorch computes only logits, from prepared inputs. The ONNX files read uint8 images, and also
-    compute features and activation maps.
+    PyTorch computes only logits, from preprocessed inputs. The ONNX files preprocess uint8 images,
+    and also compute features and activation maps.
     """
     files = {FLOAT: folder / ONNX_FILE, INT8: folder / INT8_FILE}
     sessions = {name: open_session(path.read_bytes(), threads=1) for name, path in files.items()}

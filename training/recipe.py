@@ -41,7 +41,7 @@ class Recipe:
     distillation: Distillation | None = None
     precision: Precision = "float32"  # used for activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # how many of the split's first images to train on; None: all
+    train_images: int | None = None  # how many training images of the split to use; None: all
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Return the learning rate at `step`, divided by its peak. Steps of a run count from 0.
@@ -70,5 +70,5 @@ class Recipe:
         )
 
     def settings(self) -> dict[str, str]:
-        """Return {field: repr of its value}, because JSON cannot store every value itself."""
+        """Return {field: repr(value)}. JSON cannot store the values that are dataclasses."""
         return {name: repr(value) for name, value in vars(self).items()}

@@ -35,10 +35,9 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
     """Train the experiments' runs that have no results yet, one at a time per device.
 
-    The device "" is the best one. `options` are added to each `training.train` command. Runs that
-    differ only in length are trained one after another on one device, the longest first. If a
-    shorter run is the beginning of a longer one, the longer run also saves the state at which the
-    shorter run ends.
+    The device "" means the best available one. `options` are added to each `training.train`
+    command. Runs that differ only in length are trained one after another on one device, the
+    longest first. That run also saves the final state of each shorter run that is its beginning.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
@@ -74,7 +73,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
-    """Generate all texts and curves from the results in `cards`. Return the comparison table."""
+    """Write the documents and curves for the results in `cards`. Return the comparison table."""
     results = read_all(cards)
     for name in results:
         card.write_card(cards / name)

@@ -1,10 +1,10 @@
-"""Train one experiment, or resume its stopped run; then measure it and write its model folder.
+"""Train one experiment or resume its run, then measure the network and write its model folder.
 
     python -m training.train small-dropout0.7-epochs4
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
-A finished run becomes a folder under `model_cards/`. A trial run, which changes the experiment by
-an option such as --epochs, never does.
+A finished run becomes a folder under `model_cards/`. A trial run never does: its options, such
+as --epochs, change the experiment.
 """
 
 import argparse

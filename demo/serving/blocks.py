@@ -28,14 +28,13 @@ class ServedBlocks(gr.Blocks):
             concurrency_count=self.max_threads,
             update_intervals=1,
             blocks=self,
-            # On 2 cores, running two events at a time serves 8 visitors faster than running one.
-            # The threads share the networks.
+            # On 2 cores, 8 visitors are served faster with two events at a time than with one.
             default_concurrency_limit=2,
         )
         return self
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
-        """Preprocess values as gradio does, but log no traceback when a client's are invalid."""
+        """Preprocess inputs as gradio does, but log no traceback if a client sent invalid ones."""
         try:
             values = await super().preprocess_data(block_fn, *args, **options)
             for block, value in zip(block_fn.inputs, values, strict=True):

@@ -1,4 +1,4 @@
-"""Limit each visitor (an IPv4 address or IPv6 /64 network), so that none can block the others."""
+"""Limit what each visitor (an IPv4 address or IPv6 /64 network) uses, to protect the others."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# {kind: (most at a time in total, most at a time per address)}. Streams are limited per session
-# instead of per address.
+# {kind: (limit for all visitors together, limit per address)}, both for the number at one time.
+# Streams are limited per session instead of per address.
 SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),
     "streams": (2000, 6),
 }
-PERIOD = 300  # seconds from one clearing of `used` to the next
+PERIOD = 300  # seconds; at the end of each period, `used` is cleared
 MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
     # Images are kept for half an hour. The limit keeps an address from filling the disk meanwhile.

@@ -56,7 +56,7 @@ def main() -> None:
             reason = TOO_COSTLY
         except OSError:
             reason = NO_ROOM
-        except Exception:  # for damaged files, decoders raise errors of many kinds
+        except Exception:  # decoders raise many kinds of errors for damaged files
             reason = str(damaged("the image"))
         print(json.dumps([format, reason, time.process_time() - began]), flush=True)
 

@@ -84,7 +84,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete visitors' files that are too old (see KEPT), then the oldest until the rest fits."""
+    """Delete files that are older than KEPT allows, then the oldest until its size limits hold."""
     for kind, keep in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):

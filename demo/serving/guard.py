@@ -121,7 +121,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store the sent image or the reason for its refusal. Return the file's masked path."""
+        """Store the sent image, or a blank one if it is refused. Return the public path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -194,7 +194,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with the image at a masked `path` in this process's folder. Refuse other files."""
+    """Respond with the image at a `path` below MASK. Refuse paths of other files."""
     if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")

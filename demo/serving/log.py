@@ -17,7 +17,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Filter log records: cut long texts, and keep MOST records per line of code and period."""
+    """Cut long texts, and drop all but the first MOST records of a line of code in each period."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -1,4 +1,4 @@
-"""Make gradio's queue fair: visitors take turns, and the waiting events of each are limited."""
+"""Make gradio's queue fair: visitors take turns, and none can fill the queue."""
 
 import math
 import re
@@ -53,7 +53,7 @@ class FairQueue(Queue):
         return await super().push(body, request, username)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """Take the next event. The returned list holds only it, since no function is batched."""
+        """Take the next event. The list has only this event, as no function takes batches."""
         ready: list[Event] = []
         for queue in self.event_queue_per_concurrency_id.values():
             self.drop_unheard(queue.queue)
@@ -78,7 +78,7 @@ class FairQueue(Queue):
                 self.event_ids_to_events.pop(event._id, None)
 
     def forget_unheard(self) -> None:
-        """Drop answers that nobody fetched in FORGET_SECONDS. Gradio would keep them forever."""
+        """Drop answers that nobody fetched within FORGET_SECONDS. Gradio never drops them."""
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
         recent = {*self.turns, *(event.session_hash for event in self.event_ids_to_events.values())}
@@ -104,7 +104,7 @@ def keys_of(event: Event) -> tuple[str, str]:
 def replace_paths(data: list[Any]) -> None:
     """Replace the masked file paths in an event's values with real paths, and remove their URLs.
 
-    Gradio itself would fetch any URL and read any file.
+    Otherwise, gradio would fetch any URL and read any file.
 
     Raises:
         HTTPException: a path leads to no file in this process's folder, a number is not finite, or

@@ -53,7 +53,7 @@ class GuardedApp(App):
 
 
 async def clean_up(queue: FairQueue) -> None:
-    """Delete old files and answers and reset limits periodically, until the task is cancelled."""
+    """Periodically reset limits, and delete old files and unclaimed answers, until cancelled."""
     for turn in itertools.count():
         await asyncio.to_thread(tried, delete_old)
         tried(queue.forget_unheard)
@@ -74,7 +74,7 @@ def tried(job: Callable[[], None]) -> None:
 
 
 def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Refuse a request's invalid body. FastAPI would quote the body, which may not be UTF-8."""
+    """Refuse an invalid body. FastAPI would quote the body, which fails if it is not UTF-8."""
     return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
@@ -112,7 +112,7 @@ class Connection(H11Protocol):
         self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
     def close_if_silent(self, newest: object) -> None:
-        """Close the connection if no request is pending or has begun after the request `newest`."""
+        """Close the connection if no request is pending and none has arrived after `newest`."""
         if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
@@ -127,8 +127,8 @@ class Connection(H11Protocol):
 def launch_options() -> dict[str, Any]:
     """Prepare this process to serve, and return the keyword arguments for `Blocks.launch`.
 
-    The server listens at 127.0.0.1:7860, unless GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, which
-    gradio reads, name another address.
+    By default, the server listens on 127.0.0.1:7860. Gradio's environment variables
+    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change this address.
     """
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -17,7 +17,7 @@ from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
 SPACE = ("demo", "space")
-AT_THE_ROOT = ("README.md", "requirements.txt")  # files in SPACE that are sent to the Space's root
+AT_THE_ROOT = ("README.md", "requirements.txt")  # files of demo/space/ for the Space's root folder
 
 
 def files() -> dict[str, Path]:
@@ -34,8 +34,8 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    Create the Space if it does not exist. In each top-level folder that is sent, delete the Space's
-    other files. If the Hub cannot be used or refuses the commit, raise a HubError.
+    Create the Space if it does not exist. In the Space's copies of the sent folders, delete files
+    that are no longer sent. If the Hub cannot be used or refuses the commit, raise a HubError.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

@@ -1,4 +1,4 @@
-"""Write the demo's static page, a folder that any web host or a static Space can serve.
+"""Write the demo's static page, a folder for any web host or a static Hugging Face Space.
 
     python -m demo.static.build OUT
     python -m http.server --directory OUT
@@ -59,7 +59,7 @@ def write_network(folder: Path, page: Path) -> None:
     """Write the files `model.onnx` and `network.json` of the page.
 
     `model.onnx` is a copy of the 8-bit ONNX file in `folder` if there is one, else of the float
-    file. `network.json` has its metadata, the network's name and the colours of activation maps.
+    file. `network.json` has the ONNX metadata, the network's name and the heatmaps' colours.
     """
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
@@ -68,7 +68,7 @@ def write_network(folder: Path, page: Path) -> None:
         )
     shutil.copyfile(files[0], page / ONNX_FILE)
     facts = OnnxClassifier(files[0]).metadata
-    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the maps' colours, as in `overlay`
+    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the colour scale of heatmaps
     content = json.dumps(facts | {"name": folder.name, "colours": colours})
     (page / "network.json").write_text(content, encoding="utf-8")
 

@@ -55,7 +55,7 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Load the images of `split`, a key of SPLITS, and the test images from `data_dir`'s cache."""
+    """Load the test images and those of `split`, a key of SPLITS, from the cache in `data_dir`."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
     return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)

@@ -133,7 +133,7 @@ def read_npm(paths: list[Path]) -> Iterator[Batch]:
 
 
 def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
-    """Unpack a .tar.gz in memory, and yield (name, content) of files with one of `suffixes`."""
+    """Unpack a .tar.gz in memory, and yield (name, content) of each file with one of `suffixes`."""
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
@@ -147,7 +147,7 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
 
 
 def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
-    """Decode a PNG image of `size` (width, height) into uint8 (height, width, 3)."""
+    """Decode a PNG image of `size` (width, height) into a uint8 array (height, width, 3)."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         if image.size != size:
             raise DataError(f"an image has {image.size} pixels instead of {size}")

@@ -157,7 +157,7 @@ class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
     While the run's progress is in `during`, `probability` is the chance that a batch is mixed. In a
-    mixed batch, the same rectangle is pasted into all images. Its area is a uniformly random
+    mixed batch, the rectangle has the same place in all images. Its area is a uniformly random
     fraction of the image, before the rectangle is clipped at the image's edges. The first image is
     paired with the last, the second with the last but one, etc.
     """
@@ -190,7 +190,7 @@ class AffineColour:
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
-    are changed. These are the first of a batch, a random choice because batches are shuffled.
+    are changed, half in each way. They are the first ones of the batch, whose order is random.
     """
 
     probability: float
@@ -213,8 +213,8 @@ class AffineColour:
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Rotate (`kind` 0), shear (1) or scale (2) each image about its centre.
 
-    `amount` is from -1 to 1. The limits -1 and 1 stand for -15 and 15 degrees of rotation, a shear
-    of -0.2 and 0.2, and a scale of 0.8 and 1.25.
+    As `amount` goes from -1 to 1, the angle goes from -15 to 15 degrees, the shear from -0.2 to 0.2
+    and the scale from 0.8 to 1.25.
     """
     angle = torch.where(kind == 0, amount * math.radians(15), 0.0)
     shear = torch.where(kind == 1, amount * 0.2, 0.0)
@@ -230,8 +230,8 @@ def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Change the brightness (`kind` 0), contrast (1), saturation (2) or sharpness (3) of images.
 
     `pixels` are in [0, 1]. An image is mixed with black (kind 0), its mean grey (1), its grey
-    version (2) or its blurred version (3). The image's share in the mixture rises with `amount`,
-    which is from -1 to 1: from 0.6 to 1.4 for kinds 0 to 2, and from 0 to 2.2 for kind 3.
+    version (2) or its blurred version (3). As `amount` goes from -1 to 1, the weight of the image
+    in the mixture goes from 0.6 to 1.4 or, for kind 3, from 0 to 2.2.
     """
     red, green, blue = pixels.split(1, dim=1)
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from mobilenetv3_cifar.files import replace_files
 from training.errors import TrainingError
 
-KEPT = 2  # number of newest checkpoints that are not deleted
+KEPT = 2  # number of checkpoints to keep
 
 Tensors = dict[str, Tensor]
 
@@ -81,7 +81,7 @@ def final_weights(tensors: Tensors) -> Tensors:
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete all but the newest KEPT, and partial files of killed processes."""
+    """Write a checkpoint. Delete all except the two newest, and also delete partial files."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # number of unrecorded first calls, in which compilers and cuDNN choose kernels
+WARM_UP = 3  # number of calls before recording, in which compilers and cuDNN choose kernels
 
 
 class Replayed:

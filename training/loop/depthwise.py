@@ -1,8 +1,8 @@
 """This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
 PyTorch 2.14 computes two gradients many times slower than the forward pass: the input gradient of a
-strided convolution and the weight gradient of a 5x5 convolution. Here, the input gradient is itself
-a forward convolution. The weight gradient consists of those of 3x3 convolutions, which are fast.
+strided convolution and the weight gradient of a 5x5 convolution. Here, the input gradient is
+computed as a forward convolution, and a 5x5 weight gradient is assembled from fast 3x3 ones.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """A convolution of images (N, C, H, W) with weights (C, 1, K, K). K is odd, padding K // 2."""
+    """A convolution of images (N, C, H, W) with weights (C, 1, K, K), K odd, and padding K // 2."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -34,9 +34,9 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Convert `gradient`, which is that of the convolution's output, to that of `images`.
+    """Return the gradient of `images`, given the `gradient` of the convolution's output.
 
-    Put stride - 1 zeros between its values, and convolve the result with the flipped kernel.
+    Insert stride - 1 zeros between the values of `gradient`, and convolve with the flipped kernel.
     """
     spread = torch.zeros_like(images)
     spread[:, :, ::stride, ::stride] = gradient
@@ -44,7 +44,7 @@ def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the weight gradient in 3x3 parts. A 5x5 kernel has four parts, one per corner."""
+    """Compute the weight gradient in 3x3 parts: for a 5x5 kernel, its four overlapping corners."""
     n, c, height, width = images.shape
     kernel = weight.shape[2]
     margin, corners = kernel // 2, sorted({0, kernel - 3})
@@ -68,9 +68,9 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Replace the model's depthwise convolutions, which have no bias, by faster ones.
+    """Replace the model's depthwise convolutions, which must have no bias, with faster ones.
 
-    A CPU uses `FastDepthwise`, and a CUDA GPU uses Triton kernels. On others, nothing changes.
+    A CPU uses `FastDepthwise`, and a CUDA GPU uses Triton. On other devices, nothing changes.
     """
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":

@@ -1,8 +1,7 @@
 """Compute depthwise convolutions of channels-last images on a GPU, with Triton kernels.
 
 The network large-cifar32 was trained with these kernels. Their speed has not been compared with
-that of cuDNN's kernels in a CUDA graph. For each weight of a filter, a kernel reads a tile of
-pixels and channels, but it writes each result only once.
+that of cuDNN's kernels in a CUDA graph.
 """
 
 # mypy: disable-error-code="no-untyped-def"

@@ -63,7 +63,7 @@ def make_accelerator(
 
 
 def set_up_cuda(precision: Precision) -> None:
-    """Turn off TF32, which rounds float32 values, and check that `precision` can be used here."""
+    """Turn off TF32, which rounds float32 values. Check that this GPU can train in `precision`."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainingError("this GPU has no bfloat16; train with --precision float32")
     if precision == "bfloat16" and not importlib.util.find_spec("triton"):

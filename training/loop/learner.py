@@ -1,4 +1,4 @@
-"""Train a network on one device in steps of one batch.
+"""Train a network on one device, one batch per step.
 
 The network, the optimizer and the training images stay on the device. A step never copies from the
 host or waits for the device.
@@ -28,8 +28,8 @@ from training.loop.optimizers import MuonWithSgd
 class Learner:
     """A network in training, with its images, loss and optimizer.
 
-    The folder `runs` contains the run of the teacher, if there is one. `average` is the exponential
-    moving average of the weights and batch-norm statistics, or None without averaging.
+    The folder `runs` is searched for the run of a teacher, if the recipe has one. `average` is the
+    exponential moving average of the weights and batch-norm statistics, or None without averaging.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Learner:
 
     @property
     def part(self) -> slice:
-        """The slice that selects this process's images from a batch or split."""
+        """The slice that selects this process's images from a batch or a dataset split."""
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def draws(self, step: int, batch: Tensor, part: slice) -> Draws:
@@ -93,10 +93,10 @@ class Learner:
         return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
 
     def augmented(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Return augmented inputs, their labels and the loss's targets, for N images in C classes.
+        """Return augmented images, their labels and the loss's targets, for N images and C classes.
 
-        The targets are class probabilities (N, C) if images were mixed, or if steps are replayed
-        from a CUDA graph, whose inputs must keep their shapes. Else they are the labels (N,).
+        The targets are class probabilities (N, C) if images were mixed or if steps are replayed
+        from a CUDA graph, which needs inputs of constant shape. Else they are the labels (N,).
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
@@ -135,8 +135,8 @@ class Learner:
         scale = self.accelerator.num_processes / len(batch)
         sums = self.fast_update(inputs, targets, labels, scale=scale)
         if self.average is not None:
-            # As in TensorFlow's ExponentialMovingAverage, the average moves further in the first
-            # steps, so that it forgets the initial weights.
+            # As in TensorFlow's ExponentialMovingAverage, the average follows the weights faster in
+            # the first steps, so that it forgets the initial weights.
             weight = 1 - min(self.recipe.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(self.averaged, self.current, weight)
         return sums
@@ -144,7 +144,7 @@ class Learner:
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Update the weights once. Return a tensor [loss sum, correct predictions, image count].
 
-        The gradients are those of the loss sum times `scale`.
+        The gradients are computed from the loss sum multiplied by `scale`.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()

@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher in evaluation mode, from its run in `runs` or else the shipped variant."""
+    """Load the teacher from its run in `runs`. If it has no run, load the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher

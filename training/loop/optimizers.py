@@ -69,9 +69,9 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
-    `MuonWithSgd` views kernels as matrices and orthogonalises them in batches. In contrast,
-    torch.optim.Muon accepts only matrices and processes them one by one. `weight_decay` is not
-    added to the gradients. Instead, every step multiplies the 1x1 kernels by 1 - lr * weight_decay.
+    `MuonWithSgd` views the kernels' updates as matrices and orthogonalises them in batches. In
+    contrast, torch.optim.Muon accepts only matrices and processes them one by one. Weight decay is
+    decoupled: every step multiplies the 1x1 kernels by 1 - lr * weight_decay.
     """
 
     lr: float
@@ -91,7 +91,7 @@ OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the 
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """An optimizer that uses Muon for groups with the key `iterations`, and SGD for all others.
+    """An optimizer that uses Muon for parameter groups with the key `iterations`, SGD for others.
 
     A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
     learning rate. Both methods use Nesterov momentum.

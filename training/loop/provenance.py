@@ -58,7 +58,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """Return what the first group of `pattern` matches in the file `path`, or "" if nothing."""
+    """Return what the first group of `pattern` matches in the file `path`, or "" for no match."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -102,7 +102,7 @@ class Run:
             raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Take those steps of `epoch` that the run has not taken yet."""
+        """Take the remaining steps of `epoch`."""
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
@@ -110,7 +110,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # A check for signals makes all processes wait. If there are several, they check rarely.
+            # With several processes, each check for signals makes all wait, so they check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -121,7 +121,7 @@ class Run:
             self.save_if_due(signals)
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield the number and image indices of each step from `begin` to the end of `epoch`."""
+        """Yield (step, image indices) for each step from number `begin` to the end of `epoch`."""
         permutation = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
         order = torch.from_numpy(permutation).to(self.device)
         first = epoch * self.learner.steps_per_epoch
@@ -129,10 +129,10 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add the results of the latest steps to the state: their `sums` and duration in `seconds`.
+        """Add the `sums` of the latest steps and their total duration in `seconds` to the state.
 
-        `step` is the number of steps taken so far. The results of all processes are added up. Sums
-        of float32 values are exact in float64, so it does not matter how often this is called.
+        `step` is the number of steps taken so far. The sums of all processes are added up. Sums of
+        float32 values are exact in float64, so it does not matter how often this is called.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
@@ -146,7 +146,7 @@ class Run:
             raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is older")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Validate, add the row of `epoch` to the history, and save the state if that is due."""
+        """Validate, add a row for `epoch` to the history, and save the state if a save is due."""
         begun = time.monotonic()
         ended, per_epoch = epoch + 1 == self.experiment.epochs, self.learner.steps_per_epoch
         if ended:
@@ -206,7 +206,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_shorter_runs(self) -> None:
-        """Save the state also as the run of each shorter experiment that ends at this epoch."""
+        """Also save the state as the run of each shorter experiment that ends at this epoch."""
         for row in EXPERIMENTS.values():
             if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name

@@ -31,8 +31,8 @@ def newest(
 ) -> tuple[Tensors, State]:
     """Return the tensors and the state of the newest checkpoint in the folder of a run.
 
-    Without a checkpoint, return an empty dict and a new state. Print a warning if `environment` has
-    another device or version of PyTorch than before, or if a checkpoint is damaged.
+    Without a checkpoint, return an empty dict and a new state. Print a warning if the device or
+    PyTorch version has changed since the checkpoint, or if a newer checkpoint is damaged.
 
     Raises:
         TrainingError: the run began with other `settings`, or all checkpoints are damaged.

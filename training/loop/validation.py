@@ -18,7 +18,7 @@ from training.dataset.cifar10 import Split
 def split_logits(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
 ) -> Tensor:
-    """Return the logits of the N images of a split for C classes, float32 (N, C) on the CPU.
+    """Return the logits for all N images of `split` as a float32 tensor (N, C) on the CPU.
 
     If `flip` is true, the images are mirrored. `what` is the title of the progress bar. Without a
     title, no progress bar is shown.
@@ -40,7 +40,7 @@ def split_logits(
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
-    """Convert uint8 images (N, 32, 32, 3) to the model's normalised inputs, channels last."""
+    """Convert uint8 images (N, 32, 32, 3) to normalised inputs, in channels-last memory format."""
     config = model.config
     pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
     inputs = normalize(pixels.float() / 255, config.mean, config.std)

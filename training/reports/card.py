@@ -46,7 +46,7 @@ def write_card(folder: Path) -> None:
 
 
 def card_data(metrics: Metrics) -> ModelCardData:
-    """Return the metadata of a model card. Its `model-index` has the test results."""
+    """Return the metadata of a model card, including the test results."""
     return ModelCardData(
         model_name=metrics["name"],
         language="en",

@@ -28,7 +28,7 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-UNDERFITTING = 0.05  # how far an underfitting run's training accuracy is below the longest run's
+UNDERFITTING = 0.05  # minimum by which dropout lowers an underfitting run's training accuracy
 
 
 class Measured(NamedTuple):
@@ -56,7 +56,7 @@ def still(measured: Measured) -> str:
 
 
 def exceeds(measured: Measured) -> str:
-    """Return the verdict on a claim that the value is above 0. Doubt counts as "not confirmed"."""
+    """Return "confirmed" if the value exceeds 0 by more than its margin, else "not confirmed"."""
     return "confirmed" if measured.value > measured.margin else "not confirmed"
 
 
@@ -86,9 +86,9 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the lead of `one` over one of `others` in test accuracy, and its margin of error.
+    """Return the lead of `one` in test accuracy over its closest rival among `others`.
 
-    Of all these leads, it is the one that is smallest relative to its margin.
+    The closest rival is the one for which the lead is smallest relative to the lead's margin.
     """
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
@@ -99,7 +99,7 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """Return how much more longer training widens the accuracy gap of `other` than of `one`."""
+    """Return how much the accuracy gap grows with more epochs for `other`, minus that for `one`."""
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
     figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
@@ -166,7 +166,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Subtract `one`'s validation accuracy from that of `full` (no dropout) at the same epoch."""
+    """Subtract the final validation accuracy of `one` from that of `full` after as many epochs."""
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
@@ -177,7 +177,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """Average the gains in validation accuracy of `longer` in the first epoch that `one` lacks."""
+    """Return the mean gain of `longer` in validation accuracy in the epoch after `one` ends."""
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
@@ -192,7 +192,7 @@ def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measur
 
 
 def normalized_inputs(results: ResultsByName) -> Measured:
-    """Return how far ImageNet's constants leave CIFAR-10 from mean 0 and standard deviation 1."""
+    """Return how far CIFAR-10, normalised for ImageNet, is from mean 0 and standard deviation 1."""
     means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     deviations = np.array(CIFAR10_STD) / IMAGENET_STD
     figures = (

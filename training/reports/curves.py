@@ -1,8 +1,8 @@
-"""Measure quantities (see `checks`) on the training curves of a setting's run with seed 0.
+"""Measure quantities (see `checks`) on the training curves of runs with seed 0.
 
-Training loss and accuracy are means over an epoch, during which the weights change. Validation loss
-and accuracy are measured at the end of an epoch. A mean over an epoch describes its middle, so
-`loss_gap_change` estimates the validation loss at the middle, too.
+Training loss and accuracy are means over an epoch, so they describe the middle of the epoch.
+Validation loss and accuracy are measured at the end of an epoch. To compare the two losses,
+`loss_gap_change` estimates the validation loss in the middle of the epoch.
 """
 
 from itertools import pairwise
@@ -12,7 +12,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import noise
 
-MARGINAL = 0.1  # a mean gain is marginal if it is below this fraction of the earlier mean gain
+MARGINAL = 0.1  # gains per epoch are marginal if below this fraction of earlier gains per epoch
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -44,7 +44,7 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
-    """Return the smallest improvement of a curve between successive epochs, up to epoch `last`."""
+    """Return the smallest improvement of any curve between successive epochs up to epoch `last`."""
     rows = one.history[:last]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -80,9 +80,9 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 
 
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
-    """Return how much training accuracy changes after `epoch`, or -1.
+    """Return how much training accuracy changes after `epoch`.
 
-    The value is -1 if validation accuracy gains after `epoch` are not marginal (see MARGINAL).
+    If the gains in validation accuracy after `epoch` are not marginal (see MARGINAL), return -1.
     """
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)

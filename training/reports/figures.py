@@ -1,4 +1,4 @@
-"""Draw the figures of a model folder, modelled on the figures of the student report."""
+"""Draw the figures of a model folder, in the style of the figures in the student report."""
 
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +27,7 @@ BATCH_IMAGES = 16
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
-    """Draw the two figures that need only the metrics and the history in a model folder."""
+    """Draw the training curves and confusion matrices from the results in a model folder."""
     one = results.read(folder)
     save(curves(one), folder / "curves.png")
     save(confusion_matrices(one), folder / "confusion_matrix.png")
@@ -79,7 +79,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first images of `split`, with the augmentation at three quarters of training."""
+    """Draw the first images of `split`, with the augmentations that apply at 75 % of training."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
@@ -107,8 +107,8 @@ def activation_maps(
 ) -> None:
     """Draw one test image per class with its Grad-CAM map.
 
-    For a class with an even index, this is its first image with the correct class in `predicted`.
-    For other classes, it is the first image with a wrong class. If there is none, it is the first.
+    For a class with an even index, draw the first image whose class in `predicted` is correct. For
+    the others, draw the first whose class is wrong. If no image qualifies, draw the class's first.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

@@ -56,9 +56,9 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute the `schema.Counts` of predictions from both the images and their mirror images.
+    """Compute the `schema.Counts` of predictions averaged over each image and its mirror image.
 
-    The probabilities of both are averaged. `mirrored` has the logits of the mirror images.
+    Probabilities are averaged, not logits. `mirrored` has the logits of the mirror images.
     """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
@@ -121,7 +121,7 @@ CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # `level` at severity 1, 2
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. The result differs from CIFAR-10-C."""
+    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. This does not reproduce CIFAR-10-C."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])

@@ -32,7 +32,7 @@ def make_model_folder(
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
     NAME is `row.name`. If the seed is not 0, only `seeds/SEED.json` and the card are written there.
-    `command` is the command that trained the network, perhaps as the beginning of a longer run.
+    `command` is the command that started this run, or a longer run that begins with this one.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -83,7 +83,7 @@ def measurements(
 ) -> dict[str, Any]:
     """Measure `twin` on the validation images, and `model` on the training and test images.
 
-    `test` contains the model's logits for the test images.
+    `twin` did not train on the validation images. `test` has `model`'s logits for the test images.
     """
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
@@ -111,7 +111,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's time, hardware and software. If it was resumed elsewhere, list all of them."""
+    """Return a run's duration and settings, and each device, PyTorch version and commit it used."""
     keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),
@@ -125,7 +125,7 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 def install_folder(staged: Path, target: Path) -> None:
     """Copy the files in `staged` to the folder `target`, and delete the target's ONNX files.
 
-    config.json is copied last. Until then, it has the old weights' hash, so new ones are refused.
+    config.json is copied last: while it has the old weights' hash, the new weights are refused.
     """
     ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
     write = replace_files if target.exists() else create_folder

@@ -61,7 +61,7 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
-    """Judge every claim by our results. Return the claims with their verdicts and figures."""
+    """Judge every claim by our results. Return each with its verdict and supporting numbers."""
     return [
         {
             "where": claim.where,
@@ -77,7 +77,7 @@ def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """Compare test accuracy, precision and recall of the student report and our runs of seed 0."""
+    """Return a table of test results in the student report and in our runs with seed 0."""
     keys = {"accuracy": "accuracy", "precision": "precision_macro", "recall": "recall_macro"}
     heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
     rows = []

@@ -1,7 +1,7 @@
 """This module defines the keys of `metrics.json`, and checks files against them.
 
-Fractions are from 0 to 1. Accuracies are those of the final weights, rounded to the precision in
-`weights`, in evaluation mode and without augmentation. A key marked NotRequired is missing from
+Fractions are from 0 to 1. Accuracies are measured with the final weights after rounding (see
+`Weights`), in evaluation mode and without augmentation. A key marked NotRequired is missing from
 files that are older than the key, and from files of runs to which it does not apply.
 """
 
@@ -45,7 +45,7 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # in `validation` of a 50k run: the 45k/5k run that was measured instead
+    run: NotRequired[str]  # if this run trained on all images: the run that was validated instead
 
 
 class Weights(TypedDict):
@@ -57,7 +57,7 @@ class Weights(TypedDict):
 class Training(TypedDict):
     command: str
     seconds: float  # total time of all epochs, including validation
-    images: NotRequired[int]  # images trained on, counting repetitions
+    images: NotRequired[int]  # number of training images times number of epochs
     precision: str
     processes: int
     device: str
@@ -67,7 +67,7 @@ class Training(TypedDict):
 
 
 class Int8(Summary):
-    """Measurements of the 8-bit ONNX file. Counts and loss are those of the test images."""
+    """Measurements of the 8-bit ONNX file. The inherited keys describe the test images."""
 
     bytes: int
     validation_change: float  # validation accuracy of this file minus that of the float file
@@ -99,7 +99,7 @@ class Metrics(TypedDict):
     test: SplitMetrics
     report: Reported | None
     training: Training
-    flip_averaged: NotRequired[Counts]  # on test images; see `metrics.flip_averaged`
+    flip_averaged: NotRequired[Counts]  # on test images; computed by `flip_averaged` in metrics.py
     corruptions: NotRequired[dict[str, list[float]]]  # {corruption: [test accuracy per severity]}
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]

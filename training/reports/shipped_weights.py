@@ -24,7 +24,7 @@ from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
 HALF_TOLERANCE = 0.001  # the largest change of validation accuracy that half precision may cause
-FLAGGED = 0.05  # fraction of validation images flagged as probably showing none of the classes
+FLAGGED = 0.05  # fraction of validation images that the fitted threshold is to flag
 
 
 def save_weights(
@@ -76,7 +76,7 @@ def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Co
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
-    """Return the temperature at which `logits` have the least cross entropy (Guo et al. 2017).
+    """Return the temperature at which `logits` have the lowest cross entropy (Guo et al. 2017).
 
     The search is bounded, because the best temperature for uninformative logits is infinite.
     """

@@ -38,7 +38,7 @@ TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
 
 
 def render(template: str, **values: Any) -> bytes:
-    """Fill `values` into the file `template`, and return the text with one newline at its end."""
+    """Render the file `template` with `values`, as UTF-8 that ends with exactly one newline."""
     return f"{TEMPLATES.get_template(template).render(values).rstrip()}\n".encode()
 
 

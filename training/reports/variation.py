@@ -1,4 +1,4 @@
-"""Estimate how far from 0 a difference between runs or epochs must be to be more than chance.
+"""Estimate how large a difference between runs or epochs can be by chance alone.
 
 The standard deviation between runs comes from settings that were trained with several seeds. All
 runs share one split of the training images, so the effect of the split is not included.
@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
-        """Return an Estimate of `value` with `factor` times the standard deviation of this one."""
+        """Return an Estimate of `value` with `factor` times the standard deviation of `self`."""
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """Return an Estimate with the standard deviation of `values`, infinite for fewer than 2."""
+    """Return an Estimate with the standard deviation of `values` (infinite for fewer than two)."""
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
@@ -50,8 +50,8 @@ def spread(values: list[float]) -> Estimate:
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
     """Return an Estimate with the standard deviation of `measure` over the seeds of `one`.
 
-    If `one` has only one seed, another setting is used: the one with the nearest number of epochs
-    among the student report's settings that have several seeds.
+    If `one` has a single seed, use instead the setting with the most similar number of epochs among
+    the student report's settings that have several seeds.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
@@ -70,9 +70,9 @@ def difference(
 ) -> Estimate:
     """Estimate how much higher `measure` is on average for `one` than for `other`.
 
-    If the runs of one setting are the beginnings of the other's runs, runs with the same seed are
-    compared, and the value is the mean of their differences. If only one seed is shared, the
-    standard deviation comes from another such pair of settings, which shares several seeds.
+    If each run of one setting begins with a run of the other, only runs with the same seed are
+    compared, and the value is the mean of their differences. If the settings share only one seed,
+    the standard deviation comes from another such pair of settings, which shares several seeds.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -89,7 +89,7 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """Return all pairs (longer, shorter) of settings whose longer run begins with the shorter."""
+    """Return the pairs (longer, shorter) of settings where longer runs begin with shorter runs."""
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
