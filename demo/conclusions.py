@@ -45,7 +45,7 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """Return HTML with a conclusion and its verdict. A click on the text reveals our numbers."""
+    """Return HTML with a conclusion and its verdict. A click on it shows our measurements."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):

@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """Return HTML with a headline (unless it is empty) and a text that screen readers announce."""
+    """Return HTML with a headline, unless it is empty, and a text. Screen readers announce it."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 

@@ -33,7 +33,7 @@ def example_files() -> list[Path]:
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """Return the sample as {key: image}. The page and its URL contain keys such as "test-90"."""
+    """Return the images of the sample by key. The page and its URL use keys such as "test-90"."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)

@@ -74,7 +74,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     questions: list[Any] = [view, image, variant, shown, target, method]
     asked = [*questions, *sliders]
     gr.on([each.change for each in questions], ask, asked, result, **ASK)
-    # A progress display would cover the bars while a visitor moves a slider.
+    # A progress display would hide the probabilities while a visitor moves a slider.
     quiet = ASK | {"show_progress": "hidden"}
     gr.on([each.change for each in sliders], ask, asked, result, **quiet)
     undo.click(lambda: [start for *_, start in CHANGES.values()], None, sliders, **LOCAL)

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
-    """Read the images in `folder`, which has a subfolder per label. Print and skip invalid ones.
+    """Read the images in `folder`, which has a subfolder per label. Report invalid ones.
 
     Return inputs (N, 3, S, S), with S = model.config.image_size, and their label indices (N,).
     """

@@ -58,9 +58,9 @@ def is_generated(card: str) -> bool:
 
 
 def merge_cards(local: str, remote: str) -> str:
-    """Merge a model folder's card `local` and a Hub repository's card `remote` ("" if missing).
+    """Merge a model folder's card `local` and a Hub repository's card `remote`, which may be "".
 
-    A generated `remote` is replaced by `local`, but its section for notes is kept. A hand-written
+    If `remote` was generated, `local` replaces it, except for its section for notes. A hand-written
     `remote` is kept, and the metadata keys and tags that only `local` has are added to it.
     """
     notes = NOTES.search(remote)

@@ -39,7 +39,7 @@ class VariantError(MobileNetV3CifarError, ValueError):
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):
-    """Raised when a model folder is incomplete, damaged or not valid, or cannot be written."""
+    """Raised when a model folder is incomplete or invalid, or cannot be written."""
 
 
 class HubError(MobileNetV3CifarError):

@@ -27,7 +27,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write `files`, {name: content}, to temporary files in `folder`, then rename these.
+    """Write `files`, {name: content}, to temporary files in `folder`, then rename them.
 
     If the disk is full, no existing file changes. A symbolic link is replaced, not followed,
     because it may point into a shared cache.

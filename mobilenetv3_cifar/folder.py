@@ -177,8 +177,8 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
     """Raise ModelFolderError if names, shapes or dtypes of `tensors` differ from `expected`.
 
-    The message starts with `refused`. All floating-point dtypes count as equal, because decoded
-    tensors are always float32, while the network may be in half precision.
+    The error message starts with `refused`. All floating-point dtypes count as equal, because
+    decoded tensors are always float32, while the network may be in half precision.
     """
     given, wanted = (
         {name: describe(tensor) for name, tensor in each.items()} for each in (tensors, expected)

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Budget:
-    """The limits of a load, push or download. A `size` or `seconds` of 0 means the default."""
+    """Limits for loading, pushing or downloading. A `size` or `seconds` of 0 means the default."""
 
     def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
         self.limit = self.bytes = size or MAX_BYTES

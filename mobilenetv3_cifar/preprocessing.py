@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# Means and standard deviations of RGB values in [0, 1]. The report's networks use ImageNet's, but
-# this project's "cifar32" networks use CIFAR-10's.
+# Means and standard deviations of RGB values in [0, 1]. The student report's networks use those of
+# ImageNet, but this project's "cifar32" networks use CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 

@@ -22,7 +22,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path, sample):
-    """Make a folder with an image, a subfolder with an image, and a file that is not an image."""
+    """Make a folder with an image, a text file, and a subfolder that contains another image."""
     folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(sample[0][0]).save(folder / "a.png")

@@ -1,4 +1,4 @@
-"""This module invents results of experiments, for the tests of tables, cards and claims."""
+"""This module makes up results of experiments to test tables, cards and verdicts with."""
 
 import dataclasses
 

@@ -78,7 +78,7 @@ def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
     html = conclusions.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
     assert rows[2]["says"] in html
     assert html.count("<details>") == len(rows) - 2
-    # The two charts are those of small-best, the only experiment of these rows in `shipped`.
+    # Only small-best is in `shipped`, so only its two charts are shown.
     assert html.count('<svg class="chart"') == 2
 
 

@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.fixture
 def odd_names(tmp_path, sample):
-    """Make a folder of images with odd names, and of files and folders that must be skipped."""
+    """Make a folder with oddly named images, and with files and folders that must be skipped."""
     folder = tmp_path / "odd"
     for name in [*NAMES, os.fsdecode(b"not-utf8-\xff.png"), ".hidden.png", "._a.png"]:
         folder.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
     The device "" means the best available one. `options` are added to each `training.train`
     command. Runs that differ only in length are trained one after another on one device, the
-    longest first. That run also saves the final state of each shorter run that is its beginning.
+    longest first. The longest run also saves its state at the end of each shorter one.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.

@@ -39,7 +39,7 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more `kind` ("connections", "uploads" or "streams") during a `with` block.
+    """During a `with` block, count one more of a kind: "connections", "uploads" or "streams".
 
     Raises:
         HTTPException: the limit in SHARES for all visitors or for `visitor` is reached.

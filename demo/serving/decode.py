@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Open the upload in each folder named on stdin. Print [format, refusal, CPU seconds]."""
+    """For each folder named on stdin, open its upload and print [format, error, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -1,4 +1,4 @@
-"""Keep the images that visitors send, after a separate process has opened and downscaled them.
+"""Open and downscale uploaded images in a separate process, and store them.
 
 Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all
 such images. Limits on the separate process's CPU time and memory stop the decoding of every such

@@ -121,7 +121,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store the sent image, or a blank one if it is refused. Return the public path."""
+        """Store the uploaded image, or a blank one if it is refused. Return its public path."""
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):

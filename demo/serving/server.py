@@ -142,7 +142,7 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "footer_links": [],  # no link to gradio's API page: the guard refuses that page's requests
         # This limits the size of the file that a visitor chooses. The page then shrinks the image,
-        # and the guard limits the upload to MAX_UPLOAD_BYTES.
+        # and `Guard` limits the upload to MAX_UPLOAD_BYTES.
         "max_file_size": 10 * MAX_UPLOAD_BYTES,
         "max_threads": MAX_THREADS,
         "head": (ASSETS / "head.html").read_text(encoding="utf-8"),

@@ -60,7 +60,7 @@ class Source(NamedTuple):
 
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
-    """Join `batches`, given in any order, into rows (60000, 3073) in the official order."""
+    """Join `batches`, given in any order, into uint8 rows (60000, 3073) in CIFAR-10's order."""
     found: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)

@@ -111,9 +111,9 @@ class EnlargeRotate:
 class Crop:
     """Pad each image with `padding` reflected pixels per side, and crop it at a random position.
 
-    Each pair (progress, size) in `sizes` sets the crop size until the run reaches this progress.
-    After the last pair, crops are as large as the image. Smaller crops early in training save time
-    and cost little accuracy.
+    Each pair (progress, size) in `sizes` sets the crop size for the part of the run before
+    `progress`. After the last pair, crops are as large as the image. Smaller crops early in
+    training save time and cost little accuracy.
     """
 
     padding: int

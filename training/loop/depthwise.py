@@ -1,6 +1,6 @@
 """This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
-PyTorch 2.14 computes two gradients many times slower than the forward pass: the input gradient of a
+For PyTorch 2.14, two gradients take many times as long as the forward pass: the input gradient of a
 strided convolution and the weight gradient of a 5x5 convolution. Here, the input gradient is
 computed as a forward convolution, and a 5x5 weight gradient is assembled from fast 3x3 ones.
 """
