@@ -4,6 +4,7 @@ import os
 import socket
 import time
 import traceback
+import traceback
 
 import pytest
 import torch
@@ -201,7 +202,11 @@ def test_eight_processes_share_one_cold_cache(loopback, folder):
     for _ in range(8):
         pid = os.fork()
         if pid == 0:
-            loaded = open_model(REPO_ID)
-            os._exit(0 if loaded.tensors["few"].tolist() == [0, 1, 2, 3, 4] else 1)
+            try:
+                assert open_model(REPO_ID).tensors["few"].tolist() == [0, 1, 2, 3, 4]
+                os._exit(0)
+            finally:  # otherwise, the child would go on with pytest's other tests
+                traceback.print_exc()
+                os._exit(1)
         pids.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 8
