@@ -4,7 +4,6 @@ import os
 import socket
 import time
 import traceback
-import traceback
 
 import pytest
 import torch
