@@ -152,7 +152,7 @@ ROWS = [
     Experiment("large-overfit", cifar32_net("large"), 20, OVERFIT, "control",
                claim="does the larger network overfit the same 1,000 images in a third of the "
                      "epochs?"),
-    Experiment("small-cifar32", cifar32_net("small"), 140, CPU32_DISTILLED, "own",
+    Experiment("small-cifar32", cifar32_net("small"), 100, CPU32_DISTILLED, "own",
                ood_score="energy"),
     Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own", ood_score="energy"),
 ]
