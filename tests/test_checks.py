@@ -86,6 +86,21 @@ def test_a_fifth_epoch_counts_beyond_the_variation(says, train, valid, expected)
     assert decide(S5, says, *five_epochs(train, valid))[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "says"),
+    [
+        (S5, S4, "raises precision"),
+        (L5, L4, "raises precision"),
+        (L4, S4, "precision is higher"),
+    ],
+)
+def test_precision_is_compared_like_accuracy(name, other, says):
+    one, two = results(name, 0.78, seeds=(0.781, 0.779)), results(other, 0.75, seeds=(0.752, 0.748))
+    verdict, figures = decide(name, says, one, two)
+    assert verdict == YES
+    assert figures.startswith("precision 78.10 % against 75.10 %, a difference of +3.00 ±")
+
+
 def test_a_contrast_of_two_gaps_has_its_own_variation():
     small = five_epochs(0.80, 0.75)  # the gap widens by 3 points
     for train, expected in ((0.77, YES), (0.8, OPEN), (0.86, NO)):
@@ -152,6 +167,10 @@ def test_statements_about_the_method_are_computed():
         (L4, "rise and losses fall", NO, {"valid_loss": [1.0] * 4}),
         (S10, "improve steadily", YES, {"valid_loss": [1, 0.9, 0.8, 0.7, 0.6, *[0.9] * 5]}),
         (S10, "improve steadily", NO, {"train_accuracy": [0.5, 0.6, 0.6, 0.7, *[0.8] * 6]}),
+        (L10, "improve rapidly", YES, {}),
+        (L10, "improve rapidly", NO, {"valid_accuracy": [0.5, 0.6, 0.6, *[0.7] * 7]}),
+        (L3, "over the three epochs", YES, {}),
+        (L3, "over the three epochs", NO, {"valid_loss": [1.0] * 3}),
         (S10, "stands still", YES, {"valid_accuracy": [0.6] * 5 + [0.698, *STILL]}),
         (S10, "stands still", NO, {"valid_accuracy": [0.6] * 5 + [0.690, *STILL]}),
         (S10, "still rises", YES, {"train_accuracy": [0.6] * 5 + [0.690, *STILL]}),

@@ -21,6 +21,7 @@ from training.reports.results import (
     gap,
     measure,
     test_accuracy,
+    test_precision,
     train_accuracy,
     validation_accuracy,
 )
@@ -28,6 +29,12 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
+NAMES = {
+    test_accuracy: "",
+    test_precision: "precision ",
+    validation_accuracy: "validation accuracy ",
+    gap: "gap ",
+}
 UNDERFITTING = 0.05  # minimum by which dropout lowers an underfitting run's training accuracy
 
 
@@ -75,10 +82,11 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """Return how much higher `measure`, an accuracy or a gap, is for `one` than for `other`."""
-    name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
+    """Return how much higher `measure`, which is a key of NAMES, is for `one` than for `other`."""
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
-    found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
+    found = measured(
+        difference(one, other, results, measure), f"{NAMES[measure]}{both}, a difference of"
+    )
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from training.reports import checks, curves
 from training.reports.checks import Measured, exceeds, falls, measured, rises, still
-from training.reports.results import ResultsByName, gap, validation_accuracy
+from training.reports.results import ResultsByName, gap, test_precision, validation_accuracy
 from training.reports.text import points
 from training.reports.variation import difference, variation
 
@@ -54,6 +54,8 @@ CLAIMS = (
           checks.test_minus_validation, still, "confirmed"),
     Claim("section 9, figure 5", (S5, S4), "a fifth epoch helps the Small network slightly",
           checks.compare, rises, "confirmed"),
+    Claim("section 9, figure 5", (S5, S4), "the fifth epoch raises precision too",
+          partial(checks.compare, measure=test_precision), rises),
     Claim("section 9, figure 5", (S5, S4),
           "in the fifth epoch validation accuracy gains less than training accuracy",
           partial(checks.compare, measure=gap), rises),
@@ -88,12 +90,19 @@ CLAIMS = (
     Claim("section 11, figure 8", (L4, S4),
           "the Large network is slightly better than the Small one",
           checks.compare, rises, "confirmed"),
+    Claim("section 11, figure 8", (L4, S4), "its precision is higher too",
+          partial(checks.compare, measure=test_precision), rises),
     Claim("section 12, figure 9", (L5, L4), "a fifth epoch helps the Large network",
           checks.compare, rises, "confirmed"),
+    Claim("section 12, figure 9", (L5, L4), "the fifth epoch raises precision too",
+          partial(checks.compare, measure=test_precision), rises),
     Claim("section 12, figure 9", (L5, L4), "the fifth epoch shows no sign of overfitting",
           partial(checks.compare, measure=validation_accuracy), rises, "confirmed"),
     Claim("section 12, figure 9", (L5, L4, S5, S4),
           "that is unlike the Small network, whose gap widens more", checks.gap_contrast, rises),
+    Claim("section 12, figure 10", (L10,),
+          "at first training and validation accuracy improve rapidly",
+          partial(curves.smallest_improvement, last=5), rises),
     Claim("section 12, figure 10", (L10,),
           "at first training loss falls more sharply than validation loss",
           partial(curves.loss_gap_change, epoch=2, last=5), rises, "confirmed"),
@@ -110,6 +119,8 @@ CLAIMS = (
     Claim("section 12, figure 10", (L10,),
           "precision and recall agree, so the classes are recognised equally well",
           checks.imbalance, still, "not confirmed"),
+    Claim("section 12, figure 11", (L3,), "it improves over the three epochs",
+          curves.smallest_improvement, rises),
     Claim("section 12, figure 11", (L3, L10),
           "it underfits: high losses and lower accuracies, in training and validation",
           checks.underfitting, rises, "confirmed"),
