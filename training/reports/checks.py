@@ -62,11 +62,6 @@ def still(measured: Measured) -> str:
     return "confirmed" if abs(measured.value) <= measured.margin else "not confirmed"
 
 
-def exceeds(measured: Measured) -> str:
-    """Return "confirmed" if the value exceeds 0 by more than its margin, else "not confirmed"."""
-    return "confirmed" if measured.value > measured.margin else "not confirmed"
-
-
 def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
     """Format the value and its margin, by default in percentage points."""
     value = f"{scale * measured.value:+.{digits}f}"
