@@ -180,17 +180,20 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """Return the mean gain of `longer` in validation accuracy in the epoch after `one` ends."""
+    """Return the mean gain of two runs in validation accuracy in the epoch after `one` ends.
+
+    A gain has the variance of two accuracies, and the mean of two gains has half of that. So the
+    standard deviation of the mean gain is that of one accuracy.
+    """
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
     ]
-    varies = variation(one, results, validation_accuracy)
     figures = "; ".join(
         f"with dropout {each.row.dropout:g}, epoch {last + 1} adds {points(gain)}"
         for each, gain in zip(longer, gains, strict=True)
     )
-    mean = varies.of(statistics.mean(gains), math.sqrt(2 / len(gains)))
+    mean = variation(one, results, validation_accuracy).of(statistics.mean(gains))
     return measured(mean, f"validation accuracy: {figures}; on average")
 
 
