@@ -86,6 +86,7 @@ def test_the_answer_comes_first(published, no_figures):
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
+    assert f"use seed 0, and also seeds 1 and 2 for `{S4}`; all others" in text
 
 
 def test_the_gain_with_a_cosine_schedule_is_computed():
