@@ -10,13 +10,14 @@ import pytest
 
 from mobilenetv3_cifar import variants
 from mobilenetv3_cifar.variants import variants_folder
-from tests.fake_results import config, history, metrics
+from tests.fake_results import by_name, config, history, metrics, results
 from training import reproduce
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
-from training.reports.claims import L3, S4, S5, S10
+from training.reports.claims import COSINE, L3, S4, S5, S10
+from training.reports.reproduction import document
 from training.reports.text import to_json
 
 MAX_SHIPPED_BYTES = 75_000_000
@@ -85,6 +86,13 @@ def test_the_answer_comes_first(published, no_figures):
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
+    assert f"use seed 0, and also seeds 1 and 2 for `{S4}`; all others" in text
+
+
+def test_the_gain_with_a_cosine_schedule_is_computed():
+    curve = [0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.76, 0.77, 0.78, 0.79]
+    text = document(by_name(results(S10), results(COSINE, valid_accuracy=curve))).decode()
+    assert "the same network changes by +4.00 points after epoch 6" in text
 
 
 def test_conclusions_are_written_for_the_demo(published, no_figures):

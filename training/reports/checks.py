@@ -21,6 +21,7 @@ from training.reports.results import (
     gap,
     measure,
     test_accuracy,
+    test_precision,
     train_accuracy,
     validation_accuracy,
 )
@@ -28,6 +29,12 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
+NAMES = {
+    test_accuracy: "",
+    test_precision: "precision ",
+    validation_accuracy: "validation accuracy ",
+    gap: "gap ",
+}
 UNDERFITTING = 0.05  # minimum by which dropout lowers an underfitting run's training accuracy
 
 
@@ -55,11 +62,6 @@ def still(measured: Measured) -> str:
     return "confirmed" if abs(measured.value) <= measured.margin else "not confirmed"
 
 
-def exceeds(measured: Measured) -> str:
-    """Return "confirmed" if the value exceeds 0 by more than its margin, else "not confirmed"."""
-    return "confirmed" if measured.value > measured.margin else "not confirmed"
-
-
 def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
     """Format the value and its margin, by default in percentage points."""
     value = f"{scale * measured.value:+.{digits}f}"
@@ -75,10 +77,11 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """Return how much higher `measure`, an accuracy or a gap, is for `one` than for `other`."""
-    name = {test_accuracy: "", validation_accuracy: "validation accuracy ", gap: "gap "}[measure]
+    """Return how much higher `measure`, which is a key of NAMES, is for `one` than for `other`."""
     both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
-    found = measured(difference(one, other, results, measure), f"{name}{both}, a difference of")
+    found = measured(
+        difference(one, other, results, measure), f"{NAMES[measure]}{both}, a difference of"
+    )
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
@@ -177,17 +180,20 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """Return the mean gain of `longer` in validation accuracy in the epoch after `one` ends."""
+    """Return the mean gain of two runs in validation accuracy in the epoch after `one` ends.
+
+    A gain has the variance of two accuracies, and the mean of two gains has half of that. So the
+    standard deviation of the mean gain is that of one accuracy.
+    """
     last = len(one.history)
     gains = [
         each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
     ]
-    varies = variation(one, results, validation_accuracy)
     figures = "; ".join(
         f"with dropout {each.row.dropout:g}, epoch {last + 1} adds {points(gain)}"
         for each, gain in zip(longer, gains, strict=True)
     )
-    mean = varies.of(statistics.mean(gains), math.sqrt(2 / len(gains)))
+    mean = variation(one, results, validation_accuracy).of(statistics.mean(gains))
     return measured(mean, f"validation accuracy: {figures}; on average")
 
 

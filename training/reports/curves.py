@@ -5,12 +5,14 @@ Validation loss and accuracy are measured at the end of an epoch. To compare the
 `loss_gap_change` estimates the validation loss in the middle of the epoch.
 """
 
+import math
+import statistics
 from itertools import pairwise
 
 from training.reports.checks import Measured, measured, show
 from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
-from training.reports.variation import noise
+from training.reports.variation import STILL_LR, noise
 
 MARGINAL = 0.1  # gains per epoch are marginal if below this fraction of earlier gains per epoch
 COLUMNS = {
@@ -121,13 +123,22 @@ def loss_gap_change(
 
 
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
-    """Return how far the validation loss at the end of training is above its lowest value."""
-    lowest = int(min(one.history, key=lambda row: row["valid_loss"])["epoch"])
-    if lowest == len(one.history):
-        return Measured(0, 0, "the validation loss is lowest after the last epoch")
-    rise = change(results, one, "valid_loss", lowest)
+    """Return how far the validation loss at the end is above the lowest one of earlier epochs.
+
+    The loss at the end is a mean over the epochs with a learning rate of at most STILL_LR: among
+    these, a single loss is the lowest or the last one by chance. If there are no such epochs, it is
+    the loss of the last epoch.
+    """
+    end = [row["valid_loss"] for row in one.history if row["lr"] <= STILL_LR]
+    end = end or [one.history[-1]["valid_loss"]]
+    earlier = one.history[: -len(end)]
+    lowest = min(earlier, key=lambda row: row["valid_loss"])
+    rise = noise(one, results, lambda row: row["valid_loss"]).of(
+        statistics.mean(end) - lowest["valid_loss"],
+        math.sqrt((1 + 1 / len(end)) / 2),  # `noise` is for the difference of two single epochs
+    )
     figures = (
-        f"the validation loss is lowest after epoch {lowest} of {len(one.history)}; from there to "
-        f"the end it changes by {show(rise, 1, 3)}"
+        f"mean validation loss from epoch {len(earlier) + 1} on, minus the lowest loss of the "
+        f"earlier epochs (that of epoch {lowest['epoch']:.0f}): {show(rise, 1, 4)}"
     )
     return Measured(rise.value, rise.margin, figures)

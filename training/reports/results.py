@@ -48,6 +48,7 @@ def measure(split: str, key: str) -> Measure:
 
 
 test_accuracy = measure("test", "accuracy")
+test_precision = measure("test", "precision_macro")
 validation_accuracy = measure("validation", "accuracy")
 train_accuracy = measure("train", "accuracy")
 
