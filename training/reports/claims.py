@@ -26,7 +26,7 @@ class Claim(NamedTuple):
     needs: tuple[str, ...]  # the compared experiments; the claim is about the first one
     says: str  # the claim, in our words
     quantity: Callable[..., Measured]
-    expected: Callable[[Measured], str]  # gives the verdict
+    decide: Callable[[Measured], str]  # gives the verdict
     original: str | None = None
 
 
@@ -149,7 +149,7 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
     if missing:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
     found = claim.quantity(results, *(results[name] for name in claim.needs))
-    verdict = "not decidable" if math.isinf(found.margin) else claim.expected(found)
+    verdict = "not decidable" if math.isinf(found.margin) else claim.decide(found)
     return verdict, found.figures
 
 
