@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def page_folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(page_folder):
-    handler = functools.partial(QuietHandler, directory=str(page_folder))
+    handler = functools.partial(Handler, directory=str(page_folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -49,9 +50,13 @@ def url(page_folder):
     server.server_close()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
+class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
+
+    def end_headers(self):
+        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages sends
+        super().end_headers()
 
 
 @pytest.fixture
@@ -151,6 +156,20 @@ def test_it_works_offline_once_it_was_opened(page):
     page.reload()
     page.wait_for_selector("#bars li")
     page.context.set_offline(False)
+
+
+def test_a_new_version_of_the_page_replaces_all_of_its_files(page, page_folder):
+    page.evaluate("navigator.serviceWorker.ready")
+    index = page_folder / "index.html"
+    index.write_text(index.read_text().replace("<h1>", "<h1>Version two: "))
+    shutil.copyfile(building.PAGE / "service-worker.js", page_folder / "service-worker.js")
+    building.finish_service_worker(page_folder)
+    [former] = page.evaluate("caches.keys()")
+    page.evaluate("navigator.serviceWorker.getRegistration().then((each) => each.update())")
+    wait_for(page, f"caches.keys().then((names) => names.length === 1 && names[0] !== '{former}')")
+    page.reload()
+    assert page.inner_text("h1").startswith("Version two")
+    page.wait_for_selector("#bars li")
 
 
 def test_the_policy_allows_no_other_origin(page):
