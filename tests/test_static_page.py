@@ -143,6 +143,22 @@ def test_the_camera_is_classified_live(page):
     assert page.inner_text("#camera") == "Start camera"
 
 
+def test_the_controls_wait_for_the_network(browser, url):
+    page, held = browser.new_page(), []
+    page.route("**/model.onnx", lambda route: held.append(route))
+    page.goto(url)
+    while not held:
+        page.wait_for_timeout(50)
+    disabled = "[...document.querySelectorAll('[disabled]')].map((each) => each.id)"
+    assert page.evaluate(disabled) == ["camera", "file", "target"]
+    assert "classes" not in page.inner_text("main")
+    held[0].continue_()
+    page.wait_for_selector("#camera:enabled")
+    assert page.evaluate(disabled) == []
+    assert "small-cifar32 recognises ten classes: airplane, " in page.inner_text("main")
+    page.close()
+
+
 def test_a_file_that_is_not_an_image_is_refused_in_words(page, tmp_path):
     (tmp_path / "text.png").write_text("text")
     page.set_input_files("#file", tmp_path / "text.png")

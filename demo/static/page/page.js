@@ -15,13 +15,13 @@ let video = null; // the video element while the camera runs
 async function start() {
   network = await Network.load();
   const { labels, name, colours } = network.facts;
-  element("network").textContent = name;
-  element("labels").textContent = labels.join(", ");
+  element("network").textContent = `${name} recognises ten classes: ${labels.join(", ")}.`;
   labels.forEach((label, index) => target.add(new Option(label, index)));
   const stops = colours.filter((_, i) => i % 51 === 0).map((rgb) => `rgb(${rgb})`);
   element("scale").style.setProperty("--colours", stops.join(", "));
   await showBlob(await (await fetch("example.png")).blob());
   performance.mark("first answer");
+  for (const control of document.querySelectorAll("[disabled]")) control.disabled = false;
 }
 
 async function showBlob(blob) {
