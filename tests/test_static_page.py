@@ -4,8 +4,6 @@ import functools
 import http.server
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,7 +12,7 @@ import pytest
 from PIL import Image
 
 from demo.static import build as building
-from mobilenetv3_cifar import MobileNetV3CifarError, explain
+from mobilenetv3_cifar import explain
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
 from tests.networks import untrained
@@ -197,18 +195,3 @@ def test_the_policy_allows_no_other_origin(page):
     policy = page.get_attribute("meta[http-equiv=Content-Security-Policy]", "content")
     assert "connect-src 'self'" in policy
     page.requests.clear()
-
-
-def test_an_existing_folder_is_not_overwritten(page_folder):
-    command = [sys.executable, "-m", "demo.static.build", str(page_folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {page_folder} exists already: name a new folder\n"
-
-
-def test_a_runtime_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
-    files = {"0" * 64: "ort.wasm.bundle.min.mjs"}
-    monkeypatch.setattr(building, "RUNTIME_FILES", files)
-    with pytest.raises(MobileNetV3CifarError, match="is not the pinned file"):
-        building.fetch_runtime(tmp_path)
-    assert list(tmp_path.iterdir()) == []
