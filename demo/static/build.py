@@ -22,7 +22,7 @@ import numpy as np
 from mobilenetv3_cifar import MobileNetV3CifarError
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.runtime import OnnxClassifier
-from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
+from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant, shipped_folder
 
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"
@@ -43,7 +43,10 @@ def build(out: Path, name: str | None = None) -> None:
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
-    folder = Path(name) if name and Path(name).is_dir() else get_variant(name).folder
+    if name and not shipped_folder(name) and Path(name).is_dir():
+        folder = Path(name)
+    else:
+        folder = get_variant(name).folder
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         page = Path(temporary, "page")
