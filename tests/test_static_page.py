@@ -141,6 +141,52 @@ def test_the_camera_is_classified_live(page):
     assert page.inner_text("#camera") == "Start camera"
 
 
+# Opens the camera half a second late, and an image one millisecond late per pixel of its width.
+LATE = """() => {
+    const late = (opened, time) => new Promise((done) => setTimeout(() => done(opened), time));
+    const devices = navigator.mediaDevices;
+    const [openCamera, openImage] = [devices.getUserMedia.bind(devices), createImageBitmap];
+    window.tracks = [];
+    devices.getUserMedia = async (wanted) => {
+        const stream = await openCamera(wanted);
+        tracks.push(...stream.getTracks());
+        return late(stream, 500);
+    };
+    window.createImageBitmap = (file) => openImage(file).then((image) => late(image, image.width));
+}"""
+
+
+@pytest.fixture
+def late(page, tmp_path):
+    page.wait_for_selector("#camera:enabled")
+    page.evaluate(LATE)
+    for width in (40, 900):
+        Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
+    return page
+
+
+def test_only_the_latest_of_two_images_is_shown(late, tmp_path):
+    late.set_input_files("#file", tmp_path / "900.png")
+    late.set_input_files("#file", tmp_path / "40.png")
+    late.wait_for_timeout(1500)
+    assert late.evaluate("document.getElementById('image').width") == 40
+
+
+def test_a_camera_that_opens_after_an_image_was_chosen_is_stopped(late, tmp_path):
+    late.click("#camera")
+    late.set_input_files("#file", tmp_path / "40.png")
+    wait_for(late, "tracks.length === 1 && tracks[0].readyState === 'ended'")
+    assert late.evaluate("document.getElementById('image').width") == 40
+    assert late.inner_text("#camera") == "Start camera"
+
+
+def test_a_camera_that_is_started_twice_is_stopped_by_one_click(late):
+    late.dblclick("#camera")
+    late.wait_for_selector("#camera:has-text('Stop')")
+    late.click("#camera")
+    wait_for(late, "tracks.length === 2 && tracks.every((each) => each.readyState === 'ended')")
+
+
 def test_the_controls_wait_for_the_network(browser, url):
     page, held = browser.new_page(), []
     page.route("**/model.onnx", lambda route: held.append(route))
