@@ -126,10 +126,13 @@ def test_another_class_and_every_layer_are_shown(visit):
 
 def test_a_file_that_is_not_an_image_is_refused_in_the_page(visit, tmp_path):
     page = visit()
-    broken = tmp_path / "broken.png"
+    page.evaluate("sessionStorage.setItem('own-image', 'an image that was sent before')")
+    broken = tmp_path / "cat.png"
     broken.write_bytes(EXAMPLE.read_bytes()[:200])
     show(page, broken)
     expect(page.locator("#answer .answer")).to_contain_text("is damaged or cut short.")
+    expect(page).to_have_url(re.compile(r"\?image=own$"))  # "?image=cat" shows an example
+    assert page.evaluate("sessionStorage.getItem('own-image')") == ""
     assert page.get_by_text("Error", exact=True).count() == 0
     page.get_by_role("button", name="cat", exact=True).click()
     assert answered(page)
