@@ -232,6 +232,11 @@ def test_a_new_version_of_the_page_replaces_all_of_its_files(page, page_folder):
     page.wait_for_selector("#bars li")
 
 
+def test_nothing_scrolls_sideways_on_a_small_phone(page):
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_the_policy_allows_no_other_origin(page):
     blocked = page.evaluate(
         "fetch('http://127.0.0.1:1/').then(() => false, (error) => error.message)"
