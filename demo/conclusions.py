@@ -20,6 +20,7 @@ from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
 
 FILE = ASSETS / "conclusions.json"
+OURS = "not in the report"  # the value of `where` for our own claims
 INTRODUCTION = (
     "The report *Classification of the CIFAR-10 dataset using MobileNetV3* draws conclusions from "
     "its experiments. We repeated them. Open a conclusion to see our numbers."
@@ -34,10 +35,11 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 def page(found: list[dict[str, Any]]) -> str:
     """Return HTML with each experiment's conclusions, followed by the experiment's curves."""
-    counts = Counter(each["verdict"] for each in found).most_common()
+    of_report = [each["verdict"] for each in found if each["where"] != OURS]
+    counts = Counter(of_report).most_common()
     summary = ", ".join(f"<b>{count}</b> {verdict}" for verdict, count in counts)
     shipped = {variant.name for variant in list_variants()}
-    sections = f"<p>Of {len(found)} conclusions: {summary}.</p>"
+    sections = f"<p>Of the report's {len(of_report)} conclusions: {summary}.</p>"
     for name, rows in groupby(found, key=lambda row: row["experiment"]):
         sections += f"<h2>{name or 'All experiments'}</h2>{''.join(map(conclusion, rows))}"
         sections += curves([name]) if name in shipped else ""

@@ -27,7 +27,8 @@ def build(tab: gr.Tab) -> dict[str, Any]:
     with gr.Row():
         first = variant_input("first")
         second = choice("Compare with", [("no other", NONE), *names], "second", min_width=240)
-        progress = gr.Slider(0, 100, 100, step=1, label="Epoch, in % of training", buttons=[])
+        label = "Epoch, in % of training"
+        progress = gr.Slider(0, 100, 100, step=1, label=label, buttons=[], elem_id="epoch")
     details = panel(elem_id="details")
     calibration = panel(elem_id="calibration")
     asked: list[Any] = [first, second, progress]

@@ -53,6 +53,7 @@ SLOW = {
     "test_runtime",
     "test_saving",
     "test_shipped_weights",
+    "test_static_build",
     "test_static_page",
     "test_train",
     "test_trials",

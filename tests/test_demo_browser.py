@@ -126,10 +126,13 @@ def test_another_class_and_every_layer_are_shown(visit):
 
 def test_a_file_that_is_not_an_image_is_refused_in_the_page(visit, tmp_path):
     page = visit()
-    broken = tmp_path / "broken.png"
+    page.evaluate("sessionStorage.setItem('own-image', 'an image that was sent before')")
+    broken = tmp_path / "cat.png"
     broken.write_bytes(EXAMPLE.read_bytes()[:200])
     show(page, broken)
     expect(page.locator("#answer .answer")).to_contain_text("is damaged or cut short.")
+    expect(page).to_have_url(re.compile(r"\?image=own$"))  # "?image=cat" shows an example
+    assert page.evaluate("sessionStorage.getItem('own-image')") == ""
     assert page.get_by_text("Error", exact=True).count() == 0
     page.get_by_role("button", name="cat", exact=True).click()
     assert answered(page)
@@ -210,6 +213,7 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
     expect(row).to_contain_text("70.00 %")
     expect(row).to_contain_text("74.65 %")
     expect(page.locator("#details polyline.n1")).to_have_count(6)
+    expect(page.locator("#epoch input[type=number]")).to_be_hidden()  # it could be emptied
     page.get_by_label("range slider for Epoch").fill("50")
     expect(page.locator("#details")).to_contain_text("training 40.0 %, validation 50.0 %")
     page.locator("#calibration svg").wait_for()

@@ -1,5 +1,6 @@
 """These tests check that the demo's Space gets all files it needs and pins the tested versions."""
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,28 @@ def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_pat
     command = [sys.executable, "-c", script]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(found.stdout.strip()) == tmp_path / "demo" / "__init__.py"
+
+
+def test_a_space_gets_only_files_that_git_tracks(tmp_path, monkeypatch):
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    for name in (*deploy.SENT, "demo/space/"):
+        path = tmp_path / (f"{name}a.py" if name.endswith("/") else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for command in ("init", "add ."):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "demo" / ".env").write_text("a secret")
+    folders = {f"{name}/a.py" for name in ("demo", "mobilenetv3_cifar", "model_cards")}
+    assert files().keys() == {*deploy.AT_THE_ROOT, "app.py", "LICENSE", *folders}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", os.environ["PATH"]])
+def test_without_git_or_its_files_the_command_ends_with_a_line(tmp_path, monkeypatch, path):
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setattr("sys.argv", ["deploy", "owner/demo", "--dry-run"])
+    with pytest.raises(SystemExit, match=r"^error: git cannot list the files to send: .*git"):
+        deploy.main()
 
 
 class FakeHub:

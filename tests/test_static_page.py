@@ -3,8 +3,7 @@
 import functools
 import http.server
 import json
-import subprocess
-import sys
+import shutil
 import threading
 import time
 
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from demo.static import build as building
-from mobilenetv3_cifar import MobileNetV3CifarError, explain
+from mobilenetv3_cifar import explain
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
 from tests.networks import untrained
@@ -41,7 +40,7 @@ def page_folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(page_folder):
-    handler = functools.partial(QuietHandler, directory=str(page_folder))
+    handler = functools.partial(Handler, directory=str(page_folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -49,9 +48,13 @@ def url(page_folder):
     server.server_close()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
+class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
+
+    def end_headers(self):
+        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages sends
+        super().end_headers()
 
 
 @pytest.fixture
@@ -138,6 +141,68 @@ def test_the_camera_is_classified_live(page):
     assert page.inner_text("#camera") == "Start camera"
 
 
+# Opens the camera half a second late, and an image one millisecond late per pixel of its width.
+LATE = """() => {
+    const late = (opened, time) => new Promise((done) => setTimeout(() => done(opened), time));
+    const devices = navigator.mediaDevices;
+    const [openCamera, openImage] = [devices.getUserMedia.bind(devices), createImageBitmap];
+    window.tracks = [];
+    devices.getUserMedia = async (wanted) => {
+        const stream = await openCamera(wanted);
+        tracks.push(...stream.getTracks());
+        return late(stream, 500);
+    };
+    window.createImageBitmap = (file) => openImage(file).then((image) => late(image, image.width));
+}"""
+
+
+@pytest.fixture
+def late(page, tmp_path):
+    page.wait_for_selector("#camera:enabled")
+    page.evaluate(LATE)
+    for width in (40, 900):
+        Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
+    return page
+
+
+def test_only_the_latest_of_two_images_is_shown(late, tmp_path):
+    late.set_input_files("#file", tmp_path / "900.png")
+    late.set_input_files("#file", tmp_path / "40.png")
+    late.wait_for_timeout(1500)
+    assert late.evaluate("document.getElementById('image').width") == 40
+
+
+def test_a_camera_that_opens_after_an_image_was_chosen_is_stopped(late, tmp_path):
+    late.click("#camera")
+    late.set_input_files("#file", tmp_path / "40.png")
+    wait_for(late, "tracks.length === 1 && tracks[0].readyState === 'ended'")
+    assert late.evaluate("document.getElementById('image').width") == 40
+    assert late.inner_text("#camera") == "Start camera"
+
+
+def test_a_camera_that_is_started_twice_is_stopped_by_one_click(late):
+    late.dblclick("#camera")
+    late.wait_for_selector("#camera:has-text('Stop')")
+    late.click("#camera")
+    wait_for(late, "tracks.length === 2 && tracks.every((each) => each.readyState === 'ended')")
+
+
+def test_the_controls_wait_for_the_network(browser, url):
+    page, held = browser.new_page(), []
+    page.route("**/model.onnx", lambda route: held.append(route))
+    page.goto(url)
+    while not held:
+        page.wait_for_timeout(50)
+    disabled = "[...document.querySelectorAll('[disabled]')].map((each) => each.id)"
+    assert page.evaluate(disabled) == ["camera", "file", "target"]
+    assert "classes" not in page.inner_text("main")
+    held[0].continue_()
+    page.wait_for_selector("#camera:enabled")
+    assert page.evaluate(disabled) == []
+    assert "small-cifar32 recognises ten classes: airplane, " in page.inner_text("main")
+    page.close()
+
+
 def test_a_file_that_is_not_an_image_is_refused_in_words(page, tmp_path):
     (tmp_path / "text.png").write_text("text")
     page.set_input_files("#file", tmp_path / "text.png")
@@ -153,6 +218,25 @@ def test_it_works_offline_once_it_was_opened(page):
     page.context.set_offline(False)
 
 
+def test_a_new_version_of_the_page_replaces_all_of_its_files(page, page_folder):
+    page.evaluate("navigator.serviceWorker.ready")
+    index = page_folder / "index.html"
+    index.write_text(index.read_text().replace("<h1>", "<h1>Version two: "))
+    shutil.copyfile(building.PAGE / "service-worker.js", page_folder / "service-worker.js")
+    building.finish_service_worker(page_folder)
+    [former] = page.evaluate("caches.keys()")
+    page.evaluate("navigator.serviceWorker.getRegistration().then((each) => each.update())")
+    wait_for(page, f"caches.keys().then((names) => names.length === 1 && names[0] !== '{former}')")
+    page.reload()
+    assert page.inner_text("h1").startswith("Version two")
+    page.wait_for_selector("#bars li")
+
+
+def test_nothing_scrolls_sideways_on_a_small_phone(page):
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_the_policy_allows_no_other_origin(page):
     blocked = page.evaluate(
         "fetch('http://127.0.0.1:1/').then(() => false, (error) => error.message)"
@@ -162,18 +246,3 @@ def test_the_policy_allows_no_other_origin(page):
     policy = page.get_attribute("meta[http-equiv=Content-Security-Policy]", "content")
     assert "connect-src 'self'" in policy
     page.requests.clear()
-
-
-def test_an_existing_folder_is_not_overwritten(page_folder):
-    command = [sys.executable, "-m", "demo.static.build", str(page_folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {page_folder} exists already: name a new folder\n"
-
-
-def test_a_runtime_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
-    files = {"0" * 64: "ort.wasm.bundle.min.mjs"}
-    monkeypatch.setattr(building, "RUNTIME_FILES", files)
-    with pytest.raises(MobileNetV3CifarError, match="is not the pinned file"):
-        building.fetch_runtime(tmp_path)
-    assert list(tmp_path.iterdir()) == []

@@ -11,9 +11,19 @@
     const blob = await (await fetchBefore(url)).blob();
     return new File([blob], `own.${blob.type.split("/")[1]}`, { type: blob.type });
   };
+  const keep = (url) => {
+    try {
+      sessionStorage.setItem(KEPT, url);
+    } catch {
+      // The storage is full or forbidden, so a reload will lose the image.
+    }
+  };
   const shrink = async (file) => {
     const bitmap = await createImageBitmap(file).catch(() => null);
-    if (!bitmap) return file; // the server says why the file cannot be used
+    if (!bitmap) {
+      keep(""); // a reload must not show the image that was sent before
+      return new File([file], "own", { type: file.type }); // perhaps the server can open it
+    }
     const longest = Math.max(bitmap.width, bitmap.height);
     const scale = Math.min(1, LONGEST / longest);
     const canvas = document.createElement("canvas");
@@ -25,11 +35,7 @@
     context.imageSmoothingQuality = "high";
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     const url = canvas.toDataURL(longest <= LOSSLESS ? "image/png" : "image/jpeg", 0.88);
-    try {
-      sessionStorage.setItem(KEPT, url);
-    } catch {
-      // The storage is full or forbidden, so a reload will lose the image.
-    }
+    keep(url);
     return fileOf(url);
   };
   window.fetch = async (address, options) => {

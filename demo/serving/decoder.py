@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 # In file names, "_" replaces sequences of these characters. The other characters are ASCII, so a
 # name of 80 characters has 80 bytes. File systems limit a name's bytes, not its characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
+NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these, so the page shows the decoded pixels
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ class Decoder:
             budgets.used["seconds", address] += seconds
         if reason == NO_ROOM:
             raise OSError("the process that opens images got an OSError")
+        if reason is None and format in NOT_SHOWN:
+            (folder / SENT).unlink()
+            return (folder / PIXELS).rename(folder / f"{stem}.bmp")
         if reason is None:
             suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())
             return (folder / SENT).rename(folder / f"{stem}.{suffix}")

@@ -5,6 +5,7 @@ python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 """
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,26 @@ from mobilenetv3_cifar.errors import HubError
 from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 
 ROOT = Path(__file__).parents[2]
-SENT = ("app.py", "LICENSE", "demo/**/*", "mobilenetv3_cifar/**/*", "model_cards/**/*")
-SPACE = ("demo", "space")
+SENT = ("app.py", "LICENSE", "demo/", "mobilenetv3_cifar/", "model_cards/")
+SPACE = "demo/space/"
 AT_THE_ROOT = ("README.md", "requirements.txt")  # files of demo/space/ for the Space's root folder
 
 
 def files() -> dict[str, Path]:
-    """Return the files to send, as {path in the Space: local path}."""
-    found = {name: ROOT.joinpath(*SPACE, name) for name in AT_THE_ROOT}
-    for pattern in SENT:
-        for path in sorted(ROOT.glob(pattern)):
-            place = path.relative_to(ROOT)
-            if path.is_file() and "__pycache__" not in place.parts and place.parts[:2] != SPACE:
-                found[place.as_posix()] = path
-    return found
+    """Return the files to send, as {path in the Space: local path}.
+
+    These are only files that git tracks, because the Space is public. If git cannot list them,
+    raise a HubError.
+    """
+    command = ["git", "ls-files", "-z", "--error-unmatch", "--", *SENT]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = str(getattr(error, "stderr", error)).strip()
+        raise HubError(f"git cannot list the files to send: {reason}") from error
+    found = {name: ROOT / SPACE / name for name in AT_THE_ROOT}
+    places = [place for place in done.stdout.split("\0") if not place.startswith(SPACE)]
+    return found | {place: ROOT / place for place in places if (ROOT / place).is_file()}
 
 
 def deploy(repo_id: str) -> str:
@@ -41,7 +48,7 @@ def deploy(repo_id: str) -> str:
     with hub_errors(f"deploying to {repo_id}"):
         require_hub()
         api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
-        folders = tuple(f"{pattern.split('/')[0]}/" for pattern in SENT if "/" in pattern)
+        folders = tuple(name for name in SENT if name.endswith("/"))
         there = api.list_repo_files(repo_id, repo_type="space")
         former = [name for name in there if name.startswith(folders) and name not in sent]
         changes: list[Any] = [CommitOperationAdd(place, path) for place, path in sent.items()]
@@ -61,10 +68,10 @@ def main() -> None:
         if not arguments.dry_run:
             print(deploy(arguments.repo_id))
             return
+        for place, path in files().items():
+            print(f"{path.stat().st_size:10,}  {place}")
     except HubError as error:
         sys.exit(f"error: {error}")
-    for place, path in files().items():
-        print(f"{path.stat().st_size:10,}  {place}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 from mobilenetv3_cifar import MobileNetV3CifarError
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.runtime import OnnxClassifier
-from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant
+from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant, shipped_folder
 
 PAGE = Path(__file__).parent / "page"
 EXAMPLE = Path(__file__).parents[1] / "assets" / "cat.png"
@@ -43,7 +43,10 @@ def build(out: Path, name: str | None = None) -> None:
     """
     if out.exists():
         raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
-    folder = Path(name) if name and Path(name).is_dir() else get_variant(name).folder
+    if name and not shipped_folder(name) and Path(name).is_dir():
+        folder = Path(name)
+    else:
+        folder = get_variant(name).folder
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         page = Path(temporary, "page")
@@ -75,14 +78,15 @@ def write_network(folder: Path, page: Path) -> None:
 
 def fetch_runtime(page: Path) -> None:
     """Download `RUNTIME_FILES` into the folder `page` with npm, and check their hashes."""
-    command = ["npm", "pack", "--silent", "--prefer-offline", RUNTIME]
+    command = ["npm", "pack", "--loglevel=error", "--prefer-offline", RUNTIME]
     with tempfile.TemporaryDirectory() as temporary:
         try:
             subprocess.run(command, cwd=temporary, capture_output=True, text=True, check=True)
         except FileNotFoundError as error:
             raise MobileNetV3CifarError("npm is missing: install Node.js") from error
         except subprocess.CalledProcessError as error:
-            raise MobileNetV3CifarError(f"npm pack {RUNTIME} failed: {error.stderr}") from error
+            reason = "; ".join(error.stderr.replace("npm error ", "").splitlines()[:4])
+            raise MobileNetV3CifarError(f"npm pack {RUNTIME} failed: {reason}") from error
         with tarfile.open(next(Path(temporary).iterdir())) as archive:
             for sha256, name in RUNTIME_FILES.items():
                 member = archive.extractfile(f"package/dist/{name}")
@@ -108,7 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         build(arguments.out, arguments.variant)
-    except MobileNetV3CifarError as error:
+    except (MobileNetV3CifarError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"{arguments.out}: serve it with python -m http.server --directory {arguments.out}")
 

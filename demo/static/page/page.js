@@ -11,25 +11,25 @@ const mapContext = map.getContext("2d");
 
 let network;
 let video = null; // the video element while the camera runs
+let choices = 0; // number of the visitor's latest choice of an image or of the camera
 
 async function start() {
   network = await Network.load();
   const { labels, name, colours } = network.facts;
-  element("network").textContent = name;
-  element("labels").textContent = labels.join(", ");
+  element("network").textContent = `${name} recognises ten classes: ${labels.join(", ")}.`;
   labels.forEach((label, index) => target.add(new Option(label, index)));
   const stops = colours.filter((_, i) => i % 51 === 0).map((rgb) => `rgb(${rgb})`);
   element("scale").style.setProperty("--colours", stops.join(", "));
   await showBlob(await (await fetch("example.png")).blob());
   performance.mark("first answer");
+  for (const control of document.querySelectorAll("[disabled]")) control.disabled = false;
 }
 
 async function showBlob(blob) {
-  stopCamera();
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
+  const choice = stopCamera();
+  const bitmap = await createImageBitmap(blob).catch(() => null);
+  if (choice !== choices) return;
+  if (!bitmap) {
     refuse("This file is not an image that your browser can open.");
     return;
   }
@@ -88,24 +88,35 @@ async function startCamera() {
     refuse("The camera needs a page that is served over HTTPS.");
     return;
   }
+  const choice = stopCamera();
+  const started = Object.assign(document.createElement("video"), { playsInline: true });
   const wanted = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
   try {
-    const srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
-    video = Object.assign(document.createElement("video"), { srcObject, playsInline: true });
-    await video.play();
+    started.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    await started.play();
+    if (choice === choices) video = started;
   } catch (error) {
-    refuse(`The camera cannot be used: ${error.message}.`);
+    if (choice === choices) refuse(`The camera cannot be used: ${error.message}.`);
+  }
+  if (video !== started) {
+    stopTracks(started);
     return;
   }
   camera.textContent = "Stop camera";
   classifyFrames(video);
 }
 
+// Stop the camera because of a new choice, and return the choice's number.
 function stopCamera() {
-  video?.srcObject.getTracks().forEach((track) => track.stop());
+  stopTracks(video);
   video = null;
   camera.textContent = "Start camera";
   element("speed").textContent = "";
+  return ++choices;
+}
+
+function stopTracks(source) {
+  source?.srcObject?.getTracks().forEach((track) => track.stop());
 }
 
 // Classify the centred square of each frame until the camera stops.

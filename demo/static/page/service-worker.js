@@ -5,7 +5,9 @@ const CACHE = "mobilenetv3-cifar-VERSION";
 const FILES = [];
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)));
+  // Without "reload", the browser's HTTP cache could give files of the former version.
+  const requests = FILES.map((name) => new Request(name, { cache: "reload" }));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(requests)));
   self.skipWaiting();
 });
 
