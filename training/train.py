@@ -58,14 +58,17 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
+    shorter = [row for row in EXPERIMENTS.values() if row.is_prefix_of(experiment)]
+    if arguments.epochs:  # a shorter run in a folder named after --epochs could not be resumed
+        shorter = []
+    run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:
         return
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in EXPERIMENTS.values():
-        if row == experiment or row.is_prefix_of(experiment):
+        if row == experiment or row in shorter:
             ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
