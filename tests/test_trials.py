@@ -11,6 +11,7 @@ import pytest
 
 from tests.tiny import EXPERIMENT, tiny_dataset
 from training import train
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance, run
 
@@ -46,6 +47,16 @@ def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, e
     train.train_and_publish(train.parse_arguments([*words, "--epochs", str(epochs)]))
     saved = [json.loads(path.read_text())["settings"] for path in tmp_path.rglob("step-*.json")]
     assert {settings["epochs"] for settings in saved} == {epochs}
+
+
+def test_a_missing_validated_run_is_named_before_training(tmp_path, monkeypatch):
+    row = dataclasses.replace(EXPERIMENT, validated_by="tiny-twin")
+    monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    words = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    with pytest.raises(TrainingError, match="tiny needs the finished run of tiny-twin: "):
+        train.train_and_publish(train.parse_arguments(words))
+    assert not list(tmp_path.rglob("step-*.json"))
 
 
 def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
 from training.recipe import Precision
-from training.reports.model_folder import make_model_folder
+from training.reports.model_folder import load_twin, make_model_folder
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,6 +61,8 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     shorter = [row for row in EXPERIMENTS.values() if row.is_prefix_of(experiment)]
     if arguments.epochs:  # a shorter run in a folder named after --epochs could not be resumed
         shorter = []
+    if not trial:
+        load_twin(path, experiment)  # if it is missing, fail before the training, not after it
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:

@@ -38,10 +38,9 @@ def make_model_folder(
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
-    target, twin = cards / row.name, None
-    if row.validated_by:  # unlike the network, the twin was not trained on the validation images
-        twin_run = run.parent.parent / row.validated_by / run.name
-        twin = from_run(twin_run, ended=True).to(device)
+    target, twin = cards / row.name, load_twin(run, row)
+    if twin:
+        twin.to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / row.name
         final = checkpoint.final_weights(tensors)
@@ -76,6 +75,20 @@ def make_model_folder(
         install_folder(folder, target)
     card.write_card(target)
     return target
+
+
+def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
+    """Load the twin of the network of `row` if it has one, from its run beside the folder `run`.
+
+    Unlike the network, its twin was not trained on the validation images.
+    """
+    if not row.validated_by:
+        return None
+    try:
+        return from_run(run.parent.parent / row.validated_by / run.name, ended=True)
+    except TrainingError as error:
+        needed = f"{row.name} needs the finished run of {row.validated_by}"
+        raise TrainingError(f"{needed}: {error}") from error
 
 
 def measurements(
