@@ -59,6 +59,14 @@ def test_a_missing_validated_run_is_named_before_training(tmp_path, monkeypatch)
     assert not list(tmp_path.rglob("step-*.json"))
 
 
+def test_a_seed_of_more_than_six_digits_is_refused(capsys):
+    assert train.parse_arguments(["small-overfit", "--seed", "999999"]).seed == 999_999
+    with pytest.raises(SystemExit):
+        train.parse_arguments(["small-overfit", "--seed", "1000000"])
+    said = "must be a whole number from 0 to 999999, not 1000000\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):
     for name in ("used.py", "unused.py"):
         (tmp_path / name).write_text("")

@@ -21,6 +21,8 @@ from training.loop.run import Run
 from training.recipe import Precision
 from training.reports.model_folder import load_twin, make_model_folder
 
+MOST = 999_999  # a push sends seeds/SEED.json only if SEED has at most six digits
+
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse `argv`, by default the arguments of the command line."""
@@ -40,8 +42,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def whole_number(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text}")
+        if not text.isdecimal() or not least <= int(text) <= MOST:
+            wanted = f"a whole number from {least} to {MOST}"
+            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
         return int(text)
 
     return parse
