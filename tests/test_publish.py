@@ -157,6 +157,17 @@ def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_
     assert not list(copied.glob("*.onnx"))
 
 
+def test_an_interrupted_publication_leaves_no_incomplete_variant(folder, tmp_path, monkeypatch):
+    """A folder is a variant once it has metrics.json, and the other files are there by then."""
+    staged = shutil.copytree(folder, tmp_path / NAME, ignore=shutil.ignore_patterns("seeds"))
+    written = []
+    monkeypatch.setattr(model_folder, "replace_files", lambda folder, files: written.extend(files))
+    (tmp_path / "cards").mkdir()
+    model_folder.install_folder(staged, tmp_path / "cards")
+    assert set(written) == FILES
+    assert written[-2:] == ["config.json", "metrics.json"]
+
+
 def json_of(folder, name="metrics.json"):
     return json.loads((folder / name).read_text())
 

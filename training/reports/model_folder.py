@@ -138,9 +138,12 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 def install_folder(staged: Path, target: Path) -> None:
     """Copy the files in `staged` to the folder `target`, and delete the target's ONNX files.
 
-    config.json is copied last: while it has the old weights' hash, the new weights are refused.
+    config.json is copied after the weights: while it has the old ones' hash, the new are refused.
+    metrics.json, which makes a folder a variant, is copied last.
     """
-    ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
+    ordered = sorted(
+        staged.iterdir(), key=lambda p: (p.name == METRICS_FILE, p.name == CONFIG_FILE)
+    )
     write = replace_files if target.exists() else create_folder
     write(target, {path.name: path.read_bytes() for path in ordered})
     for name in (ONNX_FILE, INT8_FILE):  # they were exported from the previous weights
