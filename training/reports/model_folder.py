@@ -1,5 +1,6 @@
 """Make a model folder from a finished run: weights, metrics, figures and card."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -136,15 +137,24 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_folder(staged: Path, target: Path) -> None:
-    """Copy the files in `staged` to the folder `target`, and delete the target's ONNX files.
+    """Copy the files in `staged` to the folder `target`.
 
+    If the weights and config stay the same, keep the target's ONNX files and their measurements.
+    Otherwise delete these files first, so that none is taken for an export of the new network.
     config.json is copied after the weights: while it has the old ones' hash, the new are refused.
     metrics.json, which makes a folder a variant, is copied last.
     """
     ordered = sorted(
         staged.iterdir(), key=lambda p: (p.name == METRICS_FILE, p.name == CONFIG_FILE)
     )
+    files = {path.name: path.read_bytes() for path in ordered}
+    old = {path.name: path.read_bytes() for path in target.glob("*.json")}
+    if (target / ONNX_FILE).exists() and old.get(CONFIG_FILE) == files[CONFIG_FILE]:
+        before = json.loads(old[METRICS_FILE])
+        kept = {key: before[key] for key in ("int8", "latency") if key in before}
+        files[METRICS_FILE] = to_json(json.loads(files[METRICS_FILE]) | kept)
+    else:
+        for name in (ONNX_FILE, INT8_FILE):
+            (target / name).unlink(missing_ok=True)
     write = replace_files if target.exists() else create_folder
-    write(target, {path.name: path.read_bytes() for path in ordered})
-    for name in (ONNX_FILE, INT8_FILE):  # they were exported from the previous weights
-        (target / name).unlink(missing_ok=True)
+    write(target, files)
