@@ -72,9 +72,9 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
         return
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
-    for row in EXPERIMENTS.values():
-        if row == experiment or row in shorter:
-            ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+    for row in [experiment, *shorter]:
+        ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+        if row == experiment or ended.exists():  # a shorter run may have been deleted since
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 
