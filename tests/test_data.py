@@ -232,7 +232,6 @@ def test_what_was_loaded_does_not_change_with_the_file(cache, fake, tmp_path, mo
     os.truncate(cache, 0)  # reading a memory map of the file would now cause SIGBUS
     assert np.array_equal(loaded.test.images.reshape(4, -1), fake[20:, 1:])
     assert np.array_equal(loaded.train.labels, fake[:8, 0])
-    assert loaded.split == "35k/15k"
 
 
 def test_the_command_without_data_says_how_to_get_it(tmp_path, monkeypatch):

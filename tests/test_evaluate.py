@@ -1,6 +1,10 @@
 """These tests compare metrics with values worked out by hand."""
 
+import json
 import math
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +12,13 @@ import torch
 from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.variants import variants_folder
 from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
+from training.loop import checkpoint
+from training.loop.checkpoint import State
 from training.loop.validation import correct_and_loss, split_logits, to_inputs
 from training.reports.metrics import (
     CORRUPTIONS,
@@ -137,17 +145,33 @@ def test_logits_of_a_split_come_in_its_order(sample):
 
 
 @pytest.mark.parametrize(
-    ("name", "split"),
+    ("path", "split"),
     [
-        ("small-cifar32", "45k/5k"),
-        (
-            # The split 35k/15k would validate this network on 10,000 of its training images.
-            "runs/small-cifar32/seed-0",
-            "45k/5k",
-        ),
-        ("small-dropout0.7-epochs4", "35k/15k"),
-        ("elsewhere/mine", "35k/15k"),
+        # The split 35k/15k would validate this network on 10,000 of its training images.
+        ("owner/small-cifar32", "45k/5k"),
+        ("small-cifar32/small-dropout0.7-epochs4/mine", "35k/15k"),
     ],
 )
-def test_a_network_is_validated_on_the_images_that_it_was_not_trained_on(name, split):
-    assert evaluate.dataset_split(name) == split
+def test_the_innermost_experiment_in_the_path_tells_the_split(path, split):
+    assert evaluate.dataset_split(path, Path(path)) == split
+
+
+def test_a_run_and_a_renamed_folder_tell_their_split_themselves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.write(tmp_path, {}, State(), {"split": "'50k'"})
+    assert evaluate.dataset_split(".", Path()) == "50k"
+    shutil.copy(variants_folder() / "small-cifar32" / "metrics.json", tmp_path)
+    for path in tmp_path.glob("step-*"):
+        path.unlink()
+    assert evaluate.dataset_split(".", Path()) == "45k/5k"
+
+
+def test_validation_is_refused_if_the_training_images_are_unknown(tmp_path, monkeypatch, capsys):
+    MobileNetV3Cifar(blocks="cifar32", labels=LABELS).save_pretrained(tmp_path / "mine")
+    monkeypatch.setattr(evaluate, "load", lambda *_: tiny_dataset())
+    monkeypatch.setattr("sys.argv", ["evaluate", str(tmp_path / "mine")])
+    evaluate.main()
+    assert json.loads(capsys.readouterr().out)["total"] == 100
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--split", "validation"])
+    with pytest.raises(SystemExit, match=r"^error: which images .*/mine was trained on is unknown"):
+        evaluate.main()

@@ -147,14 +147,30 @@ def test_every_image_of_the_card_opens(folder):
             assert min(image.size) > 200
 
 
-def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path):
+@pytest.mark.parametrize("same", [True, False])
+def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_path, same):
     copied = shutil.copytree(folder, tmp_path / NAME)
+    staged = shutil.copytree(folder, tmp_path / "new", ignore=shutil.ignore_patterns("seeds"))
     for name in ("model.onnx", "model-int8.onnx"):
         (copied / name).write_bytes(b"of the old weights")
-    staged = tmp_path / "staged" / NAME
-    staged.mkdir(parents=True)
+    measured = {"int8": {"bytes": 1}, "latency": [{"batch": 1}]}
+    (copied / "metrics.json").write_text(json.dumps(json_of(folder) | measured))
+    if not same:
+        MobileNetV3Cifar.from_pretrained(folder, temperature=2).save_pretrained(staged)
     model_folder.install_folder(staged, copied)
-    assert not list(copied.glob("*.onnx"))
+    assert len(list(copied.glob("*.onnx"))) == (2 if same else 0)
+    assert json_of(copied) == json_of(folder) | (measured if same else {})
+
+
+def test_an_interrupted_publication_leaves_no_incomplete_variant(folder, tmp_path, monkeypatch):
+    """A folder is a variant once it has metrics.json, and the other files are there by then."""
+    staged = shutil.copytree(folder, tmp_path / NAME, ignore=shutil.ignore_patterns("seeds"))
+    written = []
+    monkeypatch.setattr(model_folder, "replace_files", lambda folder, files: written.extend(files))
+    (tmp_path / "cards").mkdir()
+    model_folder.install_folder(staged, tmp_path / "cards")
+    assert set(written) == FILES
+    assert written[-2:] == ["config.json", "metrics.json"]
 
 
 def json_of(folder, name="metrics.json"):
@@ -195,13 +211,15 @@ def test_a_run_also_publishes_shorter_experiments_it_contains(tmp_path, monkeypa
     words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
     train.train_and_publish(train.parse_arguments(words))
     cards = tmp_path / "model_cards"
-    assert set(capsys.readouterr().out.split()) == {
-        str(cards / row.name) for row in (EXPERIMENT, longer)
-    }
+    both = [str(cards / row.name) for row in (longer, EXPERIMENT)]
+    assert capsys.readouterr().out.split() == both
     for row in (EXPERIMENT, longer):
         metrics = json_of(cards / row.name)
         assert metrics["epochs"] == row.epochs
         assert metrics["training"]["command"] == "python -m training.train tiny-longer"
+    shutil.rmtree(tmp_path / "runs" / EXPERIMENT.name)
+    train.train_and_publish(train.parse_arguments(words))
+    assert capsys.readouterr().out.split() == both[:1]
 
 
 def run_publish(monkeypatch, *words):

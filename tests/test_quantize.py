@@ -77,6 +77,19 @@ def test_an_8_bit_file_that_does_not_pay_is_not_kept(copied, monkeypatch, ratio,
     assert "| onnxruntime, 8 bits |" not in text
 
 
+def test_an_interruption_leaves_the_folder_as_it_was(copied, monkeypatch):
+    before = {path: path.read_bytes() for path in copied.iterdir()}
+
+    def interrupted(model, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quantize, "measure_latency", interrupted)
+    monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.write_bytes(b"new"))
+    with pytest.raises(KeyboardInterrupt):
+        quantize.quantize(copied, tiny_dataset())
+    assert {path: path.read_bytes() for path in copied.iterdir()} == before
+
+
 def test_latency_is_measured_on_one_thread_for_every_runtime_and_batch(copied, monkeypatch):
     monkeypatch.setattr(quantize, "ROUNDS", 2)
     threads = torch.get_num_threads()

@@ -176,6 +176,11 @@ def test_the_commit_tells_changes_of_loaded_files_and_a_missing_git(tmp_path, mo
     assert provenance.commit() == head
     (tmp_path / "code.py").write_text("2")
     assert provenance.commit() == f"{head}+changes"
+    git("worktree", "add", "-q", "tree")
+    for root, commit in ((tmp_path / "tree", head), (tmp_path / "tree" / "copy", "unknown")):
+        root.mkdir(exist_ok=True)
+        monkeypatch.setattr(provenance, "ROOT", root)
+        assert provenance.commit() == commit
     monkeypatch.setenv("PATH", "")
     assert provenance.commit() == "unknown"
 

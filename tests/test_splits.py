@@ -40,4 +40,4 @@ def test_the_shipped_sample_holds_sixty_images_of_each_class(sample):
     pixels, labels = sample
     assert np.bincount(labels).tolist() == [60] * 10
     assert len(np.unique(pixels.reshape(600, -1), axis=0)) == 600
-    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256", "split")
+    assert cifar10.Cifar10._fields == ("train", "validation", "test", "sha256")

@@ -55,12 +55,9 @@ def test_a_short_run_learns(tmp_path):
     assert last["train_accuracy"] > 0.3  # chance would give 0.1
 
 
-def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(
-    uninterrupted, tmp_path, monkeypatch
-):
+def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(uninterrupted, tmp_path):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
-    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
-    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT]).train()
     assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
@@ -68,8 +65,7 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
     uninterrupted, tmp_path, monkeypatch
 ):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
-    monkeypatch.setitem(EXPERIMENTS, "tiny", EXPERIMENT)
-    run = tiny_run(tmp_path / longer.name / "seed-0", longer)
+    run = tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT])
 
     def killed_after(save):
         def wrapped():
@@ -83,7 +79,7 @@ def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
         monkeypatch.setattr(run, name, killed_after(getattr(run, name)))
     with pytest.raises(KeyboardInterrupt):
         run.train()
-    tiny_run(tmp_path / longer.name / "seed-0", longer).train()
+    tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT]).train()
     assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 

@@ -1,5 +1,7 @@
-"""These tests check that trial runs publish no model, and that runs record changes in the code."""
+"""These tests check what trial runs save, what is refused before a run, and what runs record."""
 
+import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -9,8 +11,9 @@ import pytest
 
 from tests.tiny import EXPERIMENT, tiny_dataset
 from training import train
+from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
-from training.loop import checkpoint, provenance
+from training.loop import checkpoint, provenance, run
 
 
 @pytest.mark.parametrize(
@@ -25,10 +28,43 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
-    (run,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert run.name.startswith("seed-0-")  # a full run is in `seed-0`, so it never resumes a trial
-    state = checkpoint.read(run)[1]
+    (trial,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
+    assert trial.name.startswith(
+        "seed-0-"
+    )  # a full run is in `seed-0`, so it never resumes a trial
+    state = checkpoint.read(trial)[1]
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, epochs):
+    shorter = dataclasses.replace(EXPERIMENT, name="tiny-shorter", epochs=1)
+    for row in (EXPERIMENT, shorter):
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)  # keep what was saved after each epoch
+    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    train.train_and_publish(train.parse_arguments([*words, "--epochs", str(epochs)]))
+    saved = [json.loads(path.read_text())["settings"] for path in tmp_path.rglob("step-*.json")]
+    assert {settings["epochs"] for settings in saved} == {epochs}
+
+
+def test_a_missing_validated_run_is_named_before_training(tmp_path, monkeypatch):
+    row = dataclasses.replace(EXPERIMENT, validated_by="tiny-twin")
+    monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    words = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    with pytest.raises(TrainingError, match="tiny needs the finished run of tiny-twin: "):
+        train.train_and_publish(train.parse_arguments(words))
+    assert not list(tmp_path.rglob("step-*.json"))
+
+
+def test_a_seed_of_more_than_six_digits_is_refused(capsys):
+    assert train.parse_arguments(["small-overfit", "--seed", "999999"]).seed == 999_999
+    with pytest.raises(SystemExit):
+        train.parse_arguments(["small-overfit", "--seed", "1000000"])
+    said = "must be a whole number from 0 to 999999, not 1000000\n"
+    assert capsys.readouterr().err.endswith(said)
 
 
 def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):

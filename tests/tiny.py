@@ -10,7 +10,7 @@ import dataclasses
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,13 @@ def tiny_dataset(train_images: int = 192) -> Cifar10:
 
 
 def tiny_run(
-    folder: Path, experiment: Experiment = EXPERIMENT, images: int = 192, device: str = "cpu"
+    folder: Path,
+    experiment: Experiment = EXPERIMENT,
+    shorter: Sequence[Experiment] = (),
+    images: int = 192,
+    device: str = "cpu",
 ) -> run.Run:
-    return run.Run(experiment, tiny_dataset(images), folder, device=device)
+    return run.Run(experiment, tiny_dataset(images), folder, shorter, device=device)
 
 
 def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:

@@ -14,20 +14,33 @@ from pathlib import Path
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.variants import METRICS_FILE
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
+from training.loop import checkpoint
 from training.loop.devices import make_accelerator
 from training.loop.losses import from_run
 from training.loop.validation import split_logits
 from training.reports.metrics import measure
+from training.reports.schema import read_metrics
 
 
-def dataset_split(name: str) -> str:
-    """Return the split of the experiment named in the path `name`, or "35k/15k" if none is."""
-    rows = (EXPERIMENTS[part] for part in Path(name).parts if part in EXPERIMENTS)
-    return next((row.recipe.split for row in rows), "35k/15k")
+def dataset_split(name: str, folder: Path) -> str:
+    """Return the split with which the network in `folder` was trained.
+
+    A run's checkpoint contains the split. Otherwise, the experiment determines it, which is named
+    in metrics.json or, if this file is missing, in the path `name`, which the user gave.
+    """
+    if newest := checkpoint.read(folder):
+        return str(newest[2]["split"]).strip("'")
+    metrics, names = folder / METRICS_FILE, Path(name).resolve().parts[::-1]
+    for each in [read_metrics(metrics)["name"]] if metrics.exists() else names:
+        if each in EXPERIMENTS:
+            return EXPERIMENTS[each].recipe.split
+    what = f"which images {name} was trained on is unknown"
+    raise DataError(f"{what}: give a run, a variant or its folder, or use --split test")
 
 
 @one_line_errors()
@@ -43,8 +56,10 @@ def main() -> None:
     model = from_run(run) if is_run else MobileNetV3Cifar.from_pretrained(arguments.model)
     if model.config.labels != LABELS:
         raise DataError(f"the classes of {arguments.model} are not CIFAR-10's")
-    data = load(arguments.data_dir, dataset_split(arguments.model))
-    images = getattr(data, arguments.split)
+    split = "35k/15k"  # all splits have the same test images
+    if arguments.split == "validation":
+        split = dataset_split(arguments.model, model.folder or run)
+    images = getattr(load(arguments.data_dir, split), arguments.split)
     device = make_accelerator(arguments.device).device
     logits = split_logits(model.to(device), images, arguments.split)
     print(json.dumps(measure(model.config, logits, images.labels), indent=2))

@@ -9,6 +9,7 @@ most 0.3 points of validation accuracy.
 """
 
 import statistics
+import tempfile
 import time
 from functools import partial
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name
 from training.reports import card
 from training.reports.metrics import summarize
-from training.reports.schema import Int8, Latency, read_metrics
+from training.reports.schema import Int8, Latency, Metrics, read_metrics
 from training.reports.text import percent, points, to_json
 from training.timing import interleave
 
@@ -44,9 +45,26 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 def quantize(folder: Path, data: Cifar10) -> str:
     """Write and measure a model folder's float32 and 8-bit ONNX files. Return a summary.
 
-    Speed and validation accuracy decide whether the 8-bit file is kept. Test accuracy does not.
+    The folder does not change before the measurements have ended.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
+    with tempfile.TemporaryDirectory() as temporary:
+        outcome = export_and_measure(model, metrics, data, Path(temporary))
+        files = {path.name: path.read_bytes() for path in Path(temporary).iterdir()}
+    if INT8_FILE not in files:
+        (folder / INT8_FILE).unlink(missing_ok=True)
+    replace_files(folder, files | {METRICS_FILE: to_json(metrics)})
+    card.write_card(folder)
+    return outcome
+
+
+def export_and_measure(
+    model: MobileNetV3Cifar, metrics: Metrics, data: Cifar10, folder: Path
+) -> str:
+    """Write the ONNX files to `folder`, and their measurements to `metrics`. Return a summary.
+
+    Speed and validation accuracy decide whether the 8-bit file is kept. Test accuracy does not.
+    """
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
@@ -76,8 +94,6 @@ def quantize(folder: Path, data: Cifar10) -> str:
         latency = [each for each in latency if each["runtime"] != INT8]
         outcome += f": {INT8_FILE} is not kept"
     metrics["latency"] = latency
-    replace_files(folder, {METRICS_FILE: to_json(metrics)})
-    card.write_card(folder)
     return outcome
 
 

@@ -19,7 +19,9 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
 from training.recipe import Precision
-from training.reports.model_folder import make_model_folder
+from training.reports.model_folder import load_twin, make_model_folder
+
+MOST = 999_999  # a push sends seeds/SEED.json only if SEED has at most six digits
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,8 +42,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def whole_number(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, not {text}")
+        if not text.isdecimal() or not least <= int(text) <= MOST:
+            wanted = f"a whole number from {least} to {MOST}"
+            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
         return int(text)
 
     return parse
@@ -58,15 +61,20 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    run = Run(experiment, data, path, seed=arguments.seed, device=device, log_dir=logs)
+    shorter = [row for row in EXPERIMENTS.values() if row.is_prefix_of(experiment)]
+    if arguments.epochs:  # a shorter run in a folder named after --epochs could not be resumed
+        shorter = []
+    if not trial:
+        load_twin(path, experiment)  # if it is missing, fail before the training, not after it
+    run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:
         return
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
-    for row in EXPERIMENTS.values():
-        if row == experiment or row.is_prefix_of(experiment):
-            ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+    for row in [experiment, *shorter]:
+        ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+        if row == experiment or ended.exists():  # a shorter run may have been deleted since
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 

@@ -52,14 +52,13 @@ class Cifar10(NamedTuple):
     validation: Split
     test: Split
     sha256: str  # hash of all rows of the cache
-    split: str = "35k/15k"  # a key of SPLITS
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
     """Load the test images and those of `split`, a key of SPLITS, from the cache in `data_dir`."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
-    return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256, split)
+    return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256)
 
 
 def load_sample() -> Split:

@@ -22,10 +22,13 @@ def environment(device: torch.device) -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """Return the checked-out commit, or "unknown" if git cannot tell it.
+    """Return the checked-out commit, or "unknown" if git fails or ROOT is not the whole checkout.
 
     "+changes" is appended if a loaded Python file of this project differs from the commit.
     """
+    # A copy without .git may lie inside a checkout of something else.
+    if Path(git("rev-parse", "--show-toplevel")) != ROOT.resolve():
+        return "unknown"
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     ours = [path for path in files if Path(path).is_relative_to(ROOT) and path.endswith(".py")]
     ours = [path for path in ours if "site-packages" not in path]

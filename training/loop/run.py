@@ -10,7 +10,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mobilenetv3_cifar.variants import HISTORY_FILE
 from training.commands import deferred_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS, Experiment
+from training.experiments import Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.devices import make_accelerator, sum_over_processes
@@ -38,19 +38,23 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 
 
 class Run:
-    """One experiment with one seed, in one folder."""
+    """One experiment with one seed, in one folder.
+
+    This run begins with all steps of each experiment in `shorter`, and also saves their runs.
+    """
 
     def __init__(
         self,
         experiment: Experiment,
         data: Cifar10,
         path: Path,
+        shorter: Sequence[Experiment] = (),
         *,
         seed: int = 0,
         device: str | None = None,
         log_dir: Path | None = None,
     ) -> None:
-        self.experiment, self.seed = experiment, seed
+        self.experiment, self.seed, self.shorter = experiment, seed, shorter
         self.accelerator = make_accelerator(device, experiment.recipe.precision, log_dir)
         self.device = self.accelerator.device
         self.data = data._replace(train=data.train.take(slice(experiment.recipe.train_images)))
@@ -207,8 +211,8 @@ class Run:
 
     def save_shorter_runs(self) -> None:
         """Also save the state as the run of each shorter experiment that ends at this epoch."""
-        for row in EXPERIMENTS.values():
-            if row.is_prefix_of(self.experiment) and row.epochs == len(self.state.history):
+        for row in self.shorter:
+            if row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name
                 self.save_in(path, self.settings() | {"epochs": row.epochs})
 

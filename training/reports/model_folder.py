@@ -1,5 +1,6 @@
 """Make a model folder from a finished run: weights, metrics, figures and card."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,9 @@ def make_model_folder(
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
-    target, twin = cards / row.name, None
-    if row.validated_by:  # unlike the network, the twin was not trained on the validation images
-        twin_run = run.parent.parent / row.validated_by / run.name
-        twin = from_run(twin_run, ended=True).to(device)
+    target, twin = cards / row.name, load_twin(run, row)
+    if twin:
+        twin.to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / row.name
         final = checkpoint.final_weights(tensors)
@@ -76,6 +76,20 @@ def make_model_folder(
         install_folder(folder, target)
     card.write_card(target)
     return target
+
+
+def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
+    """Load the twin of the network of `row` if it has one, from its run beside the folder `run`.
+
+    Unlike the network, its twin was not trained on the validation images.
+    """
+    if not row.validated_by:
+        return None
+    try:
+        return from_run(run.parent.parent / row.validated_by / run.name, ended=True)
+    except TrainingError as error:
+        needed = f"{row.name} needs the finished run of {row.validated_by}"
+        raise TrainingError(f"{needed}: {error}") from error
 
 
 def measurements(
@@ -123,12 +137,24 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_folder(staged: Path, target: Path) -> None:
-    """Copy the files in `staged` to the folder `target`, and delete the target's ONNX files.
+    """Copy the files in `staged` to the folder `target`.
 
-    config.json is copied last: while it has the old weights' hash, the new weights are refused.
+    If the weights and config stay the same, keep the target's ONNX files and their measurements.
+    Otherwise delete these files first, so that none is taken for an export of the new network.
+    config.json is copied after the weights: while it has the old ones' hash, the new are refused.
+    metrics.json, which makes a folder a variant, is copied last.
     """
-    ordered = sorted(staged.iterdir(), key=lambda path: path.name == CONFIG_FILE)
+    ordered = sorted(
+        staged.iterdir(), key=lambda p: (p.name == METRICS_FILE, p.name == CONFIG_FILE)
+    )
+    files = {path.name: path.read_bytes() for path in ordered}
+    old = {path.name: path.read_bytes() for path in target.glob("*.json")}
+    if (target / ONNX_FILE).exists() and old.get(CONFIG_FILE) == files[CONFIG_FILE]:
+        before = json.loads(old[METRICS_FILE])
+        kept = {key: before[key] for key in ("int8", "latency") if key in before}
+        files[METRICS_FILE] = to_json(json.loads(files[METRICS_FILE]) | kept)
+    else:
+        for name in (ONNX_FILE, INT8_FILE):
+            (target / name).unlink(missing_ok=True)
     write = replace_files if target.exists() else create_folder
-    write(target, {path.name: path.read_bytes() for path in ordered})
-    for name in (ONNX_FILE, INT8_FILE):  # they were exported from the previous weights
-        (target / name).unlink(missing_ok=True)
+    write(target, files)
