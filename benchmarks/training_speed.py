@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.architecture import LAYOUTS
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
 from training.experiments import CPU32, GPU32, REPORT, Experiment
@@ -84,17 +84,11 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
     """List depthwise layers in our networks as (channels, kernel size, stride, input height)."""
     shapes = set()
-
-    def note(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
-        kernel, stride = module.kernel_size[0], module.stride[0]
-        shapes.add((module.groups, kernel, stride, inputs[0].shape[2]))
-
     for size in ("small", "large"):
-        model = MobileNetV3Cifar(size=size, blocks="cifar32").eval()
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d) and module.groups > 1:
-                module.register_forward_hook(note)
-        model(torch.zeros(1, 3, 32, 32))
+        height = 32
+        for row in LAYOUTS[size, "cifar32"].rows:
+            shapes.add((row.expanded, row.kernel, row.stride, height))
+            height //= row.stride
     return sorted(shapes)
 
 

@@ -167,14 +167,14 @@ class CutMix:
 
     def __call__(self, batch: Batch) -> Batch:
         images, draws = batch.images, batch.draws
-        chosen = draws.batch.random() < self.probability
+        chosen = draws.batch_generator.random() < self.probability
         if not (chosen and self.during[0] <= draws.progress < self.during[1]):
             return batch
         height, width = images.shape[2:]
-        side = math.sqrt(draws.batch.random())
+        side = math.sqrt(draws.batch_generator.random())
         box_height, box_width = round(side * height), round(side * width)
-        top = int(draws.batch.integers(height)) - box_height // 2
-        left = int(draws.batch.integers(width)) - box_width // 2
+        top = int(draws.batch_generator.integers(height)) - box_height // 2
+        left = int(draws.batch_generator.integers(width)) - box_width // 2
         rows, columns = slice(max(0, top), top + box_height), slice(max(0, left), left + box_width)
         mixed = images.clone()
         mixed[:, :, rows, columns] = images.flip(0)[:, :, rows, columns]
