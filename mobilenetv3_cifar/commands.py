@@ -53,7 +53,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx is damaged or from other weights
+            pass  # onnxruntime is missing, or model.onnx is damaged or of another model
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     options = ("revision", "token", "local_files_only", "device")
