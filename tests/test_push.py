@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import time
 import traceback
 
@@ -49,6 +50,15 @@ def test_a_network_as_loaded_takes_its_card_and_measurements_along(pushed, folde
         model.push_to_hub("someone/copy", token=TOKEN)
         copy = tree(pushed, "someone/copy")
         assert {name: copy[name] for name in before} == before
+
+
+def test_the_card_is_pushed_too_where_the_cache_cannot_be_written(pushed, tmp_path):
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    shutil.rmtree(tmp_path / "cache" / ".locks")
+    (tmp_path / "cache" / ".locks").write_text("a file where the folder should be")
+    loaded.push_to_hub("someone/copy", token=TOKEN)
+    copy = tree(pushed, "someone/copy")
+    assert {name: copy[name] for name in tree(pushed)} == tree(pushed)
 
 
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):

@@ -127,4 +127,4 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path, monkeypatch):
     model = MobileNetV3Cifar(size="small", blocks="cifar32")
     model.repository, model.folder = "owner/name", tmp_path / "gone"
     monkeypatch.setattr(download, "complete_snapshot", lambda *_: pytest.fail("it is downloaded"))
-    assert model.find_origin(None) == ("owner/name", "")
+    assert model.find_origin(None, tmp_path / "spare") == ("owner/name", "")
