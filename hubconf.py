@@ -23,6 +23,8 @@ def mobilenetv3_cifar(
     model = _MobileNetV3Cifar.from_pretrained(variant or _get_variant().name, **options)
     if pretrained:
         return model
-    fitted = {"temperature", "ood_score", "ood_threshold"}  # values fitted to the trained weights
+    # These values were fitted to the trained weights, unless the caller gave them.
+    fitted = {"temperature", "ood_score", "ood_threshold"} - options.keys()
     config = model.config.to_dict()
-    return _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})
+    untrained = _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})
+    return untrained.to(next(model.parameters()).device)

@@ -29,11 +29,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 
-    labels = [folder.name for folder in class_folders(arguments.images)]
+    images = arguments.images
+    labels = [folder.name for folder in class_folders(images)] if images.is_dir() else []
+    if not labels:
+        parser.error(f"{images} is not a folder with one folder per class")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        parser.error(f"{arguments.output} cannot be written: it is not a folder")
     torch.manual_seed(0)  # for the new head and the order of the images
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
-    inputs, targets = read_images(model, arguments.images, labels)
+    inputs, targets = read_images(model, images, labels)
+    if len(targets) < 2:  # the first image is held out
+        parser.error(f"{images} has fewer than two images that can be read")
     held_out = torch.arange(len(targets)) % 5 == 0
 
     print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} training images")
@@ -47,7 +54,8 @@ def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tup
 
     Return inputs (N, 3, S, S), with S = model.config.image_size, and their label indices (N,).
     """
-    inputs, targets = [], []
+    size = model.config.image_size
+    inputs, targets = [torch.empty(0, 3, size, size)], []
     for index, label in enumerate(labels):
         for path in find_images(folder / label, on_error=print):
             try:

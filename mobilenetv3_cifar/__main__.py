@@ -39,8 +39,9 @@ def main() -> None:
         where = f"{escape(str(error.filename))}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         status = 1
-    except (MobileNetV3CifarError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (MobileNetV3CifarError, ValueError, RuntimeError) as error:
+        # torch raises a RuntimeError of several lines, for example if a GPU is out of memory.
+        print(f"error: {error}".splitlines()[0], file=sys.stderr)
         status = 1
     sys.exit(status)
 

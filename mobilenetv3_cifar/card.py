@@ -61,7 +61,8 @@ def merge_cards(local: str, remote: str) -> str:
     """Merge a model folder's card `local` and a Hub repository's card `remote`, which may be "".
 
     If `remote` was generated, `local` replaces it, except for its section for notes. A hand-written
-    `remote` is kept, and the metadata keys and tags that only `local` has are added to it.
+    `remote` is kept, and the metadata keys and tags that only `local` has are added to it, except
+    for `model-index`.
     """
     notes = NOTES.search(remote)
     if notes is None:
@@ -74,7 +75,8 @@ def merge_cards(local: str, remote: str) -> str:
 def add_metadata(remote: str, local: str) -> str:
     """Return the card `remote` plus the metadata keys and tags that only the card `local` has.
 
-    If the metadata of either card is invalid, return `remote` unchanged.
+    The key `model-index`, which has measurements, is not added. If the metadata of either card is
+    invalid, return `remote` unchanged.
     """
     try:
         card, new = ModelCard(remote), ModelCard(local).data
@@ -82,7 +84,8 @@ def add_metadata(remote: str, local: str) -> str:
         return remote
     before = card.data.to_dict()
     for key, value in new.to_dict().items():
-        if card.data.get(key) is None:
+        # No later push would replace measurements, so they would soon be of other weights.
+        if key != "model-index" and card.data.get(key) is None:
             card.data[key] = value
     if isinstance(before.get("tags"), list):
         card.data["tags"] = [*dict.fromkeys([*before["tags"], *(new.get("tags") or [])])]

@@ -123,8 +123,8 @@ class Classifier:
         for index, result in enumerate(results):
             if isinstance(result, ImageError):
                 if several:
-                    result.args = (f"images[{index}]: {result}",)
-                    result.index, result.predictions = index, predictions
+                    set_index(result, index)
+                    result.predictions = predictions
                 raise result
             predictions.append(result)
         return predictions if several else predictions[0]
@@ -170,6 +170,21 @@ class Classifier:
 def check_counts(top_k: int | None, batch_size: int) -> None:
     if (top_k is not None and top_k < 1) or batch_size < 1:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
+
+
+def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image]:
+    """Open images one by one with `open_square`. An ImageError has the index of its image."""
+    for index, image in enumerate(images):
+        square = prepare(image, size)
+        if isinstance(square, ImageError):
+            set_index(square, index)
+            raise square
+        yield square
+
+
+def set_index(error: ImageError, index: int) -> None:
+    """Add to `error` and its message the position of the image in a list."""
+    error.args, error.index = (f"images[{index}]: {error}",), index
 
 
 def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:

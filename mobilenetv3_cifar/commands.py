@@ -53,7 +53,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx is damaged or from other weights
+            pass  # onnxruntime is missing, or model.onnx is damaged or of another model
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     options = ("revision", "token", "local_files_only", "device")
@@ -160,15 +160,18 @@ def explain(arguments: Namespace) -> int:
     if path.is_dir():
         output = output or Path("overlays")
         names = [file.relative_to(path) for file in files_of(path, refused)]
+        root, own = path.resolve(), output.resolve()
+        # Skip the output folder: it may contain overlays of an earlier run.
+        names = [name for name in names if own not in map(root.joinpath, name.parents[:-1])]
         targets = {path / name: output / name.with_name(f"{name.name}.png") for name in names}
-        for folder in {target.parent for target in targets.values()}:
-            folder.mkdir(parents=True, exist_ok=True)
     else:
         output = output or Path("overlay.png")
         targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
         image_format(targets[path])  # refuse an unknown extension before the slow work
     model = load(arguments)
     for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
+        if path.is_dir():
+            targets[file].parent.mkdir(parents=True, exist_ok=True)
         try:
             explain_one(model, file, targets[file], arguments)
         except ImageError as error:
@@ -183,9 +186,10 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     found = explanation.explain(model, image, arguments.method, target, arguments.layer)
     content = BytesIO()
     explanation.overlay(image, found.heatmap).save(content, image_format(output))
-    if not output.parent.is_dir():
-        raise ImageError(f"{output} cannot be written: {output.parent} is not a folder")
-    replace_files(output.parent, {output.name: content.getvalue()})
+    try:
+        replace_files(output.parent, {output.name: content.getvalue()})
+    except OSError as error:
+        raise ImageError(f"{output} cannot be written: {error.strerror}") from error
     blank = ", blank map: no positive evidence for the class" if found.blank else ""
     print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}")
 

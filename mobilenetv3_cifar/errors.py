@@ -22,8 +22,8 @@ class MobileNetV3CifarError(Exception):
 class ImageError(MobileNetV3CifarError, ValueError):
     """Raised when an image cannot be opened or exceeds a limit.
 
-    If `predict` was given a list, `index` is the image's position in the list, and `predictions`
-    are the predictions for the images before that position.
+    If `predict` or `extract_features` was given a list, `index` is the image's position in it, and
+    `predictions` are the predictions of `predict` for the images before that position.
     """
 
     index: int | None = None

@@ -47,5 +47,8 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """Return a unique path for a temporary file or folder, in the same folder as `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    """Return a unique path for a temporary file or folder, in the same folder as `path`.
+
+    The name of `path` is shortened, so that the new name is at most 255 bytes long.
+    """
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.partial")

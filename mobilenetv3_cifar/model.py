@@ -21,6 +21,7 @@ from mobilenetv3_cifar.classifier import (
     batches,
     check_counts,
     open_square,
+    open_squares,
 )
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
 from mobilenetv3_cifar.images import ImageInput, is_batch
@@ -161,13 +162,13 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         """Return the pooled features before the head: (F,) for one image, (N, F) for a list of N.
 
         F is `num_features`. The tensor is float32 and on the CPU. `images`, `batch_size` and the
-        errors are as in `predict`.
+        errors are as in `predict`, but an ImageError has no `predictions`.
         """
         check_counts(None, batch_size)
-        several = is_batch(images)
+        several, size = is_batch(images), self.square_size
+        squares = open_squares(images, size) if several else [open_square(images, size)]
         rows = [np.empty((0, self.num_features), np.float32)]
-        for group in batches(images if several else [images], batch_size):
-            rows.append(self.run([open_square(each, self.square_size) for each in group]).features)
+        rows += [self.run(group).features for group in batches(squares, batch_size)]
         features = torch.from_numpy(np.concatenate(rows))
         return features if several else features[0]
 

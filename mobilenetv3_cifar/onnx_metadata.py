@@ -45,5 +45,11 @@ DESCRIPTION: dict[str, Any] = {
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
     """Return the metadata of an exported ONNX file as {name: JSON}."""
+    described = {name: json.dumps(value) for name, value in DESCRIPTION.items()}
+    return described | settings_metadata(config, weights_sha256)
+
+
+def settings_metadata(config: Config, weights_sha256: str) -> dict[str, str]:
+    """Return the part of the metadata that is not the same for all networks."""
     settings = dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
-    return {name: json.dumps(value) for name, value in (DESCRIPTION | settings).items()}
+    return {name: json.dumps(value) for name, value in settings.items()}

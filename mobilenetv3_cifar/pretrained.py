@@ -192,36 +192,42 @@ class Pretrained(nn.Module):
             HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
-            folder = self.published_folder(token)
+            spare = Path(temporary, "cache")
+            folder = self.published_folder(token, spare)
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
-                card = plain_card(self.config, repo_id, *self.find_origin(token))
+                card = plain_card(self.config, repo_id, *self.find_origin(token, spare))
                 (folder / CARD_FILE).write_text(card, encoding="utf-8")
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
-    def published_folder(self, token: str | bool | None) -> Path | None:
-        """Return `self.folder` if it has a card and the network is unchanged since loading."""
-        if self.folder is None or not matches(self.folder, self.config, self.state_dict()):
+    def published_folder(self, token: str | bool | None, spare: Path) -> Path | None:
+        """Return `self.folder` if it has a card and the network is unchanged since loading.
+
+        If that is a cached snapshot and the cache cannot be written, return a copy in `spare`.
+        """
+        folder = self.folder
+        if folder is None or not matches(folder, self.config, self.state_dict()):
             return None
         if self.repository is not None:
-            download.complete_snapshot(self.repository, self.folder, token, push.is_published)
-        return self.folder if (self.folder / CARD_FILE).is_file() else None
+            complete = download.complete_snapshot
+            folder = complete(self.repository, folder, token, push.is_published, spare)
+        return folder if (folder / CARD_FILE).is_file() else None
 
-    def find_origin(self, token: str | bool | None) -> tuple[str | None, str]:
+    def find_origin(self, token: str | bool | None, spare: Path) -> tuple[str | None, str]:
         """Return the name of the repository or variant that was loaded, and the text of its card.
 
         The name is None for other folders and new networks. If no card can be read, the text is "".
         """
-        origin, card = self.repository, ""
-        if self.folder is not None and self.folder.is_dir():  # a temporary folder is gone by now
-            if shipped_folder(self.folder.name) == self.folder:
-                origin = self.folder.name
+        origin, card, folder = self.repository, "", self.folder
+        if folder is not None and folder.is_dir():  # a temporary folder is gone by now
+            if shipped_folder(folder.name) == folder:
+                origin = folder.name
             with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty
                 if self.repository is not None:
-                    is_card = CARD_FILE.__eq__
-                    download.complete_snapshot(self.repository, self.folder, token, is_card)
-                card = read_card(self.folder)
+                    complete, is_card = download.complete_snapshot, CARD_FILE.__eq__
+                    folder = complete(self.repository, folder, token, is_card, spare)
+                card = read_card(folder)
         return origin, card
 
 

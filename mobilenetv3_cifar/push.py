@@ -17,11 +17,12 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
-from mobilenetv3_cifar.config import read_config
+from mobilenetv3_cifar.config import config_values, read_config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.folder import MAX_BYTES, read_folder
 from mobilenetv3_cifar.hub import ask, check_repo_id, check_token
+from mobilenetv3_cifar.onnx_metadata import settings_metadata
 from mobilenetv3_cifar.variants import (
     CONFIG_FILE,
     INT8_FILE,
@@ -152,23 +153,33 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Check the arguments of a push. Refuse metrics and ONNX files that belong to other weights."""
+    """Check the arguments of a push. Refuse metrics and ONNX files of other weights or settings."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)
     read_card(folder)
-    sha256 = read_config(folder)[1]
+    config, sha256 = read_config(folder)
+    config_sha256 = config_values(config, sha256)["config_sha256"]
+    # The metadata of an ONNX file contains each setting as its name, 0x12, its length and its JSON.
+    settings = [
+        re.escape(name.encode()) + rb"\x12[\x80-\xff]*[\x00-\x7f]" + re.escape(value.encode())
+        for name, value in settings_metadata(config, sha256).items()
+    ]
     for name in (ONNX_FILE, INT8_FILE):
         path = folder / name
-        # The metadata of an ONNX file contains the weights' hash as plain text.
-        if path.is_file() and sha256.encode() not in read_file(path, MAX_BYTES[WEIGHTS_FILE]):
-            raise ModelFolderError(f"{path} was exported from other weights: export it again")
+        content = read_file(path, MAX_BYTES[WEIGHTS_FILE]) if path.is_file() else None
+        if content is not None and not all(re.search(each, content) for each in settings):
+            raise ModelFolderError(
+                f"{path} was exported from other weights or settings: export it again"
+            )
     try:
         metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
-        measured = metrics["weights"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        weights = metrics["weights"]
+        measured = weights["sha256"], weights.get("config_sha256", config_sha256)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # there are no metrics, or they do not say which weights were measured
-    if measured != sha256:
+    if measured != (sha256, config_sha256):
         raise ModelFolderError(
-            f"{folder / METRICS_FILE} was measured on other weights: measure these, or delete it"
+            f"{folder / METRICS_FILE} was measured with other weights or settings: measure these, "
+            "or delete it"
         )

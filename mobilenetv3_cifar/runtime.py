@@ -61,7 +61,8 @@ class OnnxClassifier(Classifier):
 
         Raises:
             VariantError: `name` is not a variant, folder or file; the message lists the variants.
-            ModelFolderError: the file is missing or damaged, or does not fit the folder's weights.
+            ModelFolderError: the file is missing or damaged, or does not fit the folder's weights
+                and settings.
         """
         path = Path(name)
         if os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
@@ -70,9 +71,9 @@ class OnnxClassifier(Classifier):
         if not os.path.isdir(folder):
             get_variant(os.fspath(name))  # raises an error that lists the variants
         model = cls(folder / ONNX_FILE, threads)
-        if model.metadata.get("weights_sha256") != read_config(folder)[1]:
+        if (model.config, model.metadata.get("weights_sha256")) != read_config(folder):
             raise ModelFolderError(
-                f"{folder / ONNX_FILE} was exported from other weights than {folder} has"
+                f"{folder / ONNX_FILE} was exported from other weights or settings: export it again"
             )
         return model
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,25 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
     assert float(accuracy[1]) >= 80
     tuned = MobileNetV3Cifar.from_pretrained(tmp_path / "tuned")
     assert tuned.config.labels == ("animal", "vehicle")
+
+
+@pytest.mark.parametrize(
+    ("images", "output", "message"),
+    [
+        ("missing", "tuned", "missing is not a folder with one folder per class"),
+        ("images/empty", "tuned", "empty is not a folder with one folder per class"),
+        ("images", "tuned", "images has fewer than two images that can be read"),
+        ("images", "file", "file cannot be written: it is not a folder"),
+    ],
+)
+def test_the_fine_tuning_example_refuses_bad_folders_before_training(
+    tmp_path, monkeypatch, capsys, images, output, message
+):
+    (tmp_path / "images" / "empty").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    words = ["finetune.py", str(tmp_path / images), "--output", str(tmp_path / output)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "examples" / "finetune.py"), run_name="__main__")
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

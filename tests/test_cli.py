@@ -100,6 +100,7 @@ def test_variants_lists_every_shipped_one_best_first(cli):
         (["export", "--output", "nowhere/model.onnx"], ["nowhere/model.onnx", "nowhere is not"]),
         (["explain", "a.png", "--target", "whale"], ["whale", "truck"]),
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),
+        (["predict", "a.png", "--device", "meta"], ["error: "]),
     ],
 )
 def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arguments, words):

@@ -69,6 +69,28 @@ def test_explain_of_a_folder_writes_a_map_for_each_image(cli, images, model_fold
     assert "notes" in err
 
 
+def test_explain_skips_its_own_output_and_goes_on_after_an_overlay_that_cannot_be_written(
+    cli, images, model_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(images)
+    image = Path("a.png").read_bytes()
+    writable, too_long = "b" * 247 + ".png", "c" * 251 + ".png"  # with .png: 255 and 259 bytes
+    for name in (writable, too_long):
+        Path(name).write_bytes(image)
+    for _ in range(2):
+        status, _, err = cli("explain", ".", "--variant", model_folder)
+        assert (status, "ccc.png.png cannot be written: File name too long" in err) == (1, True)
+        written = {path.name for path in Path("overlays").rglob("*.png")}
+        assert written == {"a.png.png", "b.jpg.png", f"{writable}.png"}
+    status, out, _ = cli("explain", "more", "--variant", model_folder, "--output", ".")
+    assert (status, out.startswith("b.jpg.png: ")) == (0, True)
+
+
+def test_explain_with_an_unknown_network_makes_no_folder(cli, images, tmp_path):
+    assert cli("explain", images, "--variant", "typo", "--output", tmp_path / "maps")[0] == 1
+    assert not (tmp_path / "maps").exists()
+
+
 def test_int8_export_is_calibrated_with_the_images_of_a_folder(
     cli, monkeypatch, images, model_folder, tmp_path
 ):

@@ -186,3 +186,5 @@ def test_torch_hub_takes_the_keywords_of_zoos(tmp_path):
     fresh = load(pretrained=False)
     assert (fresh.config.dropout, fresh.config.temperature) == (0.4, 1.0)
     assert not torch.equal(fresh.features.stem.weight, trained.features.stem.weight)
+    given = load(pretrained=False, device="meta", temperature=3.0)
+    assert (given.config.temperature, given.head[-1].weight.device.type) == (3.0, "meta")

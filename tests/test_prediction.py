@@ -126,6 +126,9 @@ def test_a_refusal_in_a_list_says_which_and_keeps_the_predictions_before(
         model.predict(images, batch_size=batch_size)
     assert error.value.index == 5
     assert error.value.predictions == model.predict(samples[:5], batch_size=batch_size)
+    with pytest.raises(ImageError, match=r"^images\[5\]: 'broken\.png' is not") as error:
+        model.extract_features(images, batch_size=batch_size)
+    assert error.value.index == 5
     results = list(model.predict_each(images, batch_size=batch_size))
     assert [isinstance(result, ImageError) for result in results] == [i == 5 for i in range(11)]
     assert results[6] == pytest.approx(model.predict(samples[5]))

@@ -77,7 +77,9 @@ def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
         "recall": 0.693,
         "accuracy": 0.693,
     }
-    assert metrics["weights"]["sha256"] == json_of(folder, "config.json")["weights_sha256"]
+    config = json_of(folder, "config.json")
+    assert metrics["weights"]["sha256"] == config["weights_sha256"]
+    assert metrics["weights"]["config_sha256"] == config["config_sha256"]
     assert metrics["weights"]["precision"].startswith("float16")
     facts = {"seconds", "device", "torch", "commit", "data_sha256", "precision", "processes"}
     assert set(metrics["training"]) == facts | {"command", "images"}

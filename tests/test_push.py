@@ -1,15 +1,20 @@
 """These tests push model folders with the Hub's own client to a local server, a `LoopbackHub`."""
 
 import contextlib
+import dataclasses
 import json
 import os
+import shutil
 import time
 import traceback
 
+import onnx
 import pytest
 import torch
 
 from mobilenetv3_cifar import HubError, MobileNetV3Cifar, ModelFolderError, list_variants, push
+from mobilenetv3_cifar.config import read_config
+from mobilenetv3_cifar.onnx_metadata import metadata
 from tests.hub_fixtures import REPO_ID, send, tree
 from tests.loopback_hub import TOKEN
 
@@ -51,17 +56,35 @@ def test_a_network_as_loaded_takes_its_card_and_measurements_along(pushed, folde
         assert {name: copy[name] for name in before} == before
 
 
+def test_the_card_is_pushed_too_where_the_cache_cannot_be_written(pushed, tmp_path):
+    loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
+    shutil.rmtree(tmp_path / "cache" / ".locks")
+    (tmp_path / "cache" / ".locks").write_text("a file where the folder should be")
+    loaded.push_to_hub("someone/copy", token=TOKEN)
+    copy = tree(pushed, "someone/copy")
+    assert {name: copy[name] for name in tree(pushed)} == tree(pushed)
+
+
+def onnx_file(config, sha256):
+    model = onnx.ModelProto()
+    onnx.helper.set_model_props(model, metadata(config, sha256))
+    return model.SerializeToString()
+
+
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):
-    (folder / "metrics.json").write_text(json.dumps({"weights": {"sha256": "0" * 64}}))
-    with pytest.raises(ModelFolderError, match=r"metrics\.json was measured on other weights"):
-        send(folder)
-    (folder / "metrics.json").unlink()
-    (folder / "model.onnx").write_bytes(b"weights_sha256: " + b"0" * 64)
-    with pytest.raises(ModelFolderError, match=r"model\.onnx was exported from other weights"):
-        send(folder)
+    config, sha256 = read_config(folder)
+    other = dataclasses.replace(config, temperature=10.0)
+    for found in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
+        (folder / "metrics.json").write_text(json.dumps({"weights": found}))
+        with pytest.raises(ModelFolderError, match=r"metrics\.json was measured with other"):
+            send(folder)
+    (folder / "metrics.json").write_text(json.dumps({"weights": {"sha256": sha256}}))
+    for settings, weights in ((config, "0" * 64), (other, sha256)):
+        (folder / "model.onnx").write_bytes(onnx_file(settings, weights))
+        with pytest.raises(ModelFolderError, match=r"model\.onnx was exported from other"):
+            send(folder)
     assert loopback.requests == []
-    sha256 = json.loads((folder / "config.json").read_text())["weights_sha256"]
-    (folder / "model.onnx").write_text(f"weights_sha256: {sha256}")
+    (folder / "model.onnx").write_bytes(onnx_file(config, sha256))
     send(folder)
     assert "model.onnx" in tree(loopback)
 

@@ -11,6 +11,7 @@ from mobilenetv3_cifar import (
     list_variants,
     push,
 )
+from mobilenetv3_cifar.card import merge_cards
 from tests.hub_fixtures import REPO_ID, send, tree
 from tests.loopback_hub import TOKEN
 from tests.loopback_repo import Repo
@@ -60,6 +61,14 @@ def test_a_repository_that_a_person_filled_keeps_card_and_files(loopback, folder
     MobileNetV3Cifar(dropout=0.4).push_to_hub(REPO_ID, token=TOKEN)
     assert tree(loopback)["README.md"] == pushed["README.md"]
     assert tree(loopback)["metrics.json"] == b"mine"
+
+
+def test_a_hand_written_card_gets_no_measurements_which_no_later_push_would_replace():
+    ours = (list_variants()[0].folder / "README.md").read_text()
+    merged = ModelCard(merge_cards(ours, HAND_WRITTEN.decode())).data.to_dict()
+    assert "model-index" in ours
+    assert "datasets" in merged
+    assert "model-index" not in merged
 
 
 def test_a_card_whose_metadata_cannot_be_read_is_kept_as_it_is(loopback, folder):
@@ -118,4 +127,4 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path, monkeypatch):
     model = MobileNetV3Cifar(size="small", blocks="cifar32")
     model.repository, model.folder = "owner/name", tmp_path / "gone"
     monkeypatch.setattr(download, "complete_snapshot", lambda *_: pytest.fail("it is downloaded"))
-    assert model.find_origin(None) == ("owner/name", "")
+    assert model.find_origin(None, tmp_path / "spare") == ("owner/name", "")

@@ -74,12 +74,13 @@ def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
         assert done.returncode == 0, done.stderr
 
 
-def test_a_file_of_other_weights_is_refused(exported, tmp_path):
+@pytest.mark.parametrize(("settings", "change"), [({}, 1), ({"temperature": 10.0}, 0)])
+def test_a_file_of_other_weights_or_settings_is_refused(exported, tmp_path, settings, change):
     copied = shutil.copytree(exported, tmp_path / "other")
-    network = MobileNetV3Cifar.from_pretrained(copied)
-    network.head[-1].bias.data += 1
+    network = MobileNetV3Cifar.from_pretrained(copied, **settings)
+    network.head[-1].bias.data += change
     network.save_pretrained(copied)
-    with pytest.raises(ModelFolderError, match="exported from other weights"):
+    with pytest.raises(ModelFolderError, match="exported from other weights or settings"):
         OnnxClassifier.from_pretrained(copied)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.config import read_config
+from mobilenetv3_cifar.config import config_values, read_config
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
@@ -46,6 +46,7 @@ def make_model_folder(
         folder = Path(staging) / row.name
         final = checkpoint.final_weights(tensors)
         weights = save_weights(folder, final, row, data, device, twin)
+        values = config_values(*read_config(folder))
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
         metrics = {
@@ -55,7 +56,8 @@ def make_model_folder(
             "epochs": len(state.history),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "macs": count_macs(model, model.config.image_size),
-            "weights": weights | {"sha256": read_config(folder)[1]},
+            "weights": weights
+            | {"sha256": values["weights_sha256"], "config_sha256": values["config_sha256"]},
             **measurements(model, twin or model, row, data, test),
             "report": row.report,
             "training": {

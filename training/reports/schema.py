@@ -52,6 +52,7 @@ class Weights(TypedDict):
     precision: str
     validation_change: float  # validation accuracy with rounded weights minus that with exact ones
     sha256: str  # of model.safetensors
+    config_sha256: NotRequired[str]  # the value of this key in config.json
 
 
 class Training(TypedDict):
