@@ -175,11 +175,11 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
 def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image]:
     """Open images one by one with `open_square`. An ImageError has the index of its image."""
     for index, image in enumerate(images):
-        square = prepare(image, size)
-        if isinstance(square, ImageError):
-            set_index(square, index)
-            raise square
-        yield square
+        try:
+            yield open_square(image, size)
+        except ImageError as error:
+            set_index(error, index)
+            raise
 
 
 def set_index(error: ImageError, index: int) -> None:

@@ -215,15 +215,10 @@ def hash_values(values: dict[str, Any]) -> str:
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 
 
-def config_values(config: Config, sha256: str) -> dict[str, Any]:
-    """Return the content of config.json. `sha256` is the hash of the weights file."""
+def encode_config(config: Config, sha256: str) -> bytes:
     values = dataclasses.asdict(config)
     values |= {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
-    return values | {"config_sha256": hash_values(values)}
-
-
-def encode_config(config: Config, sha256: str) -> bytes:
-    values = config_values(config, sha256)
+    values["config_sha256"] = hash_values(values)
     return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -93,32 +93,14 @@ def load(
                 return hub.in_time(lambda: fetch(Path(temporary)))
 
 
-def complete_snapshot(
-    repo_id: str,
-    snapshot: Path,
-    token: str | bool | None,
-    wanted: Callable[[str], bool],
-    spare: Path,
-) -> Path:
-    """Add to a cached snapshot all missing files whose paths `wanted` accepts. Return its folder.
+def fetch_files(
+    repo_id: str, commit: str, token: str | bool | None, wanted: Callable[[str], bool], folder: Path
+) -> None:
+    """Download to `folder` all files of a commit whose paths `wanted` accepts."""
 
-    If its cache cannot be written, download all these files to the cache `spare` instead.
-    """
-    commit, cache = snapshot.name, snapshot.parents[2]
-
-    def fetch(cache: Path) -> None:
+    def fetch() -> None:
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):
             if wanted(path):
-                hf_hub_download(repo_id, path, revision=commit, cache_dir=cache, token=token)
+                hf_hub_download(repo_id, path, revision=commit, local_dir=folder, token=token)
 
-    def fetch_anywhere() -> Path:
-        try:
-            fetch(cache)
-            return snapshot
-        except OSError as error:
-            if error.errno is None:  # the error is from the HTTP client, not from the disk
-                raise
-            fetch(spare)
-            return spare / snapshot.relative_to(cache)
-
-    return hub.ask(f"loading the card and figures of {repo_id}", fetch_anywhere)
+    hub.ask(f"loading the card and figures of {repo_id}", fetch)

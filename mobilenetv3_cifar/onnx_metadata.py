@@ -45,11 +45,23 @@ DESCRIPTION: dict[str, Any] = {
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
     """Return the metadata of an exported ONNX file as {name: JSON}."""
-    described = {name: json.dumps(value) for name, value in DESCRIPTION.items()}
-    return described | settings_metadata(config, weights_sha256)
+    values = DESCRIPTION | settings(config, weights_sha256)
+    return {name: json.dumps(value) for name, value in values.items()}
 
 
-def settings_metadata(config: Config, weights_sha256: str) -> dict[str, str]:
-    """Return the part of the metadata that is not the same for all networks."""
-    settings = dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
-    return {name: json.dumps(value) for name, value in settings.items()}
+def settings(config: Config, weights_sha256: str) -> dict[str, Any]:
+    """Return the values of the metadata that are not the same for all networks."""
+    return dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
+
+
+def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
+    """Return a network's settings as the bytes that its ONNX file, a protobuf message, contains."""
+    values = {name: json.dumps(value) for name, value in settings(config, weights_sha256).items()}
+    return [
+        name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
+        for name, value in values.items()
+    ]
+
+
+def varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([128 + number % 128]) + varint(number // 128)

@@ -192,7 +192,7 @@ class Pretrained(nn.Module):
             HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
-            spare = Path(temporary, "cache")
+            spare = Path(temporary, "copy")
             folder = self.published_folder(token, spare)
             if folder is None:
                 folder = Path(temporary, "model")
@@ -204,14 +204,17 @@ class Pretrained(nn.Module):
     def published_folder(self, token: str | bool | None, spare: Path) -> Path | None:
         """Return `self.folder` if it has a card and the network is unchanged since loading.
 
-        If that is a cached snapshot and the cache cannot be written, return a copy in `spare`.
+        If the network is from the Hub, return a copy of its repository in the new folder `spare`.
         """
         folder = self.folder
-        if folder is None or not matches(folder, self.config, self.state_dict()):
+        gone = folder is not None and not folder.is_dir()  # it was temporary
+        if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:
-            complete = download.complete_snapshot
-            folder = complete(self.repository, folder, token, push.is_published, spare)
+            download.fetch_files(self.repository, folder.name, token, push.is_published, spare)
+            folder = spare
+        if gone and not matches(folder, self.config, self.state_dict()):
+            return None
         return folder if (folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None, spare: Path) -> tuple[str | None, str]:
@@ -225,8 +228,9 @@ class Pretrained(nn.Module):
                 origin = folder.name
             with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty
                 if self.repository is not None:
-                    complete, is_card = download.complete_snapshot, CARD_FILE.__eq__
-                    folder = complete(self.repository, folder, token, is_card, spare)
+                    is_card = CARD_FILE.__eq__
+                    download.fetch_files(self.repository, folder.name, token, is_card, spare)
+                    folder = spare
                 card = read_card(folder)
         return origin, card
 

@@ -17,12 +17,12 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mobilenetv3_cifar.card import CARD_FILE, MAX_CARD_BYTES, is_generated, merge_cards, read_card
-from mobilenetv3_cifar.config import config_values, read_config
+from mobilenetv3_cifar.config import hash_values, read_config
 from mobilenetv3_cifar.errors import ModelFolderError
 from mobilenetv3_cifar.files import read_file
 from mobilenetv3_cifar.folder import MAX_BYTES, read_folder
 from mobilenetv3_cifar.hub import ask, check_repo_id, check_token
-from mobilenetv3_cifar.onnx_metadata import settings_metadata
+from mobilenetv3_cifar.onnx_metadata import encoded_settings
 from mobilenetv3_cifar.variants import (
     CONFIG_FILE,
     INT8_FILE,
@@ -159,16 +159,12 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
     read_folder(folder)
     read_card(folder)
     config, sha256 = read_config(folder)
-    config_sha256 = config_values(config, sha256)["config_sha256"]
-    # The metadata of an ONNX file contains each setting as its name, 0x12, its length and its JSON.
-    settings = [
-        re.escape(name.encode()) + rb"\x12[\x80-\xff]*[\x00-\x7f]" + re.escape(value.encode())
-        for name, value in settings_metadata(config, sha256).items()
-    ]
+    config_sha256 = hash_values(json.loads(read_file(folder / CONFIG_FILE, MAX_BYTES[CONFIG_FILE])))
+    settings = encoded_settings(config, sha256)
     for name in (ONNX_FILE, INT8_FILE):
         path = folder / name
         content = read_file(path, MAX_BYTES[WEIGHTS_FILE]) if path.is_file() else None
-        if content is not None and not all(re.search(each, content) for each in settings):
+        if content is not None and not all(each in content for each in settings):
             raise ModelFolderError(
                 f"{path} was exported from other weights or settings: export it again"
             )

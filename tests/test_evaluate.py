@@ -149,7 +149,7 @@ def test_logits_of_a_split_come_in_its_order(sample):
     [
         # The split 35k/15k would validate this network on 10,000 of its training images.
         ("owner/small-cifar32", "45k/5k"),
-        ("small-cifar32/small-dropout0.7-epochs4/mine", "35k/15k"),
+        ("elsewhere/small-dropout0.7-epochs4", "35k/15k"),
     ],
 )
 def test_the_innermost_experiment_in_the_path_tells_the_split(path, split):

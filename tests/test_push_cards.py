@@ -126,5 +126,5 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path, monkeypatch):
     """If the cache is not writable, `from_pretrained` uses a temporary folder and deletes it."""
     model = MobileNetV3Cifar(size="small", blocks="cifar32")
     model.repository, model.folder = "owner/name", tmp_path / "gone"
-    monkeypatch.setattr(download, "complete_snapshot", lambda *_: pytest.fail("it is downloaded"))
+    monkeypatch.setattr(download, "fetch_files", lambda *_: pytest.fail("it is downloaded"))
     assert model.find_origin(None, tmp_path / "spare") == ("owner/name", "")

@@ -35,10 +35,10 @@ def dataset_split(name: str, folder: Path) -> str:
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")
-    metrics, names = folder / METRICS_FILE, Path(name).resolve().parts[::-1]
-    for each in [read_metrics(metrics)["name"]] if metrics.exists() else names:
-        if each in EXPERIMENTS:
-            return EXPERIMENTS[each].recipe.split
+    metrics = folder / METRICS_FILE
+    trained = read_metrics(metrics)["name"] if metrics.exists() else Path(name).name
+    if trained in EXPERIMENTS:
+        return EXPERIMENTS[trained].recipe.split
     what = f"which images {name} was trained on is unknown"
     raise DataError(f"{what}: give a run, a variant or its folder, or use --split test")
 

@@ -61,9 +61,9 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    shorter = [row for row in EXPERIMENTS.values() if row.is_prefix_of(experiment)]
-    if arguments.epochs:  # a shorter run in a folder named after --epochs could not be resumed
-        shorter = []
+    # With --epochs, there are none: a shorter run in a folder of that name could not be resumed.
+    rows = [] if arguments.epochs else EXPERIMENTS.values()
+    shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
         load_twin(path, experiment)  # if it is missing, fail before the training, not after it
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
@@ -74,7 +74,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in [experiment, *shorter]:
         ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
-        if row == experiment or ended.exists():  # a shorter run may have been deleted since
+        if ended.exists():  # a shorter run may have been deleted since
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 

@@ -31,7 +31,7 @@ def files() -> dict[str, Path]:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = str(getattr(error, "stderr", error)).strip()
+        reason = str(getattr(error, "stderr", error)).partition("\n")[0]
         raise HubError(f"git cannot list the files to send: {reason}") from error
     found = {name: ROOT / SPACE / name for name in AT_THE_ROOT}
     places = [place for place in done.stdout.split("\0") if not place.startswith(SPACE)]

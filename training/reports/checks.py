@@ -179,19 +179,17 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
     return measured(theirs.minus(ours), figures)
 
 
-def next_epoch(results: ResultsByName, one: Results, *longer: Results) -> Measured:
-    """Return the mean gain of two runs in validation accuracy in the epoch after `one` ends.
+def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
+    """Return the mean gain of `longer` and `other` in validation accuracy after `one` ends.
 
-    A gain has the variance of two accuracies, and the mean of two gains has half of that. So the
-    standard deviation of the mean gain is that of one accuracy.
+    The gains are those of the next epoch. A gain has the variance of two accuracies, and the mean
+    of two gains has half of that. So its standard deviation is that of one accuracy.
     """
-    last = len(one.history)
-    gains = [
-        each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in longer
-    ]
+    last, runs = len(one.history), (longer, other)
+    gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]
     figures = "; ".join(
         f"with dropout {each.row.dropout:g}, epoch {last + 1} adds {points(gain)}"
-        for each, gain in zip(longer, gains, strict=True)
+        for each, gain in zip(runs, gains, strict=True)
     )
     mean = variation(one, results, validation_accuracy).of(statistics.mean(gains))
     return measured(mean, f"validation accuracy: {figures}; on average")

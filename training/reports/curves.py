@@ -137,8 +137,9 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
         statistics.mean(end) - lowest["valid_loss"],
         math.sqrt((1 + 1 / len(end)) / 2),  # `noise` is for the difference of two single epochs
     )
+    last = f"from epoch {len(earlier) + 1} on" if len(end) > 1 else "of the last epoch"
     figures = (
-        f"mean validation loss from epoch {len(earlier) + 1} on, minus the lowest loss of the "
-        f"earlier epochs (that of epoch {lowest['epoch']:.0f}): {show(rise, 1, 4)}"
+        f"mean validation loss {last}, minus the lowest loss of the earlier epochs (that of epoch "
+        f"{lowest['epoch']:.0f}): {show(rise, 1, 4)}"
     )
     return Measured(rise.value, rise.margin, figures)

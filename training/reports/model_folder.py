@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.config import config_values, read_config
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
@@ -46,7 +45,7 @@ def make_model_folder(
         folder = Path(staging) / row.name
         final = checkpoint.final_weights(tensors)
         weights = save_weights(folder, final, row, data, device, twin)
-        values = config_values(*read_config(folder))
+        values = json.loads((folder / CONFIG_FILE).read_bytes())
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
         metrics = {
@@ -146,17 +145,16 @@ def install_folder(staged: Path, target: Path) -> None:
     config.json is copied after the weights: while it has the old ones' hash, the new are refused.
     metrics.json, which makes a folder a variant, is copied last.
     """
-    ordered = sorted(
-        staged.iterdir(), key=lambda p: (p.name == METRICS_FILE, p.name == CONFIG_FILE)
-    )
-    files = {path.name: path.read_bytes() for path in ordered}
+    files = {path.name: path.read_bytes() for path in staged.iterdir()}
     old = {path.name: path.read_bytes() for path in target.glob("*.json")}
     if (target / ONNX_FILE).exists() and old.get(CONFIG_FILE) == files[CONFIG_FILE]:
-        before = json.loads(old[METRICS_FILE])
+        before = json.loads(old.get(METRICS_FILE, b"{}"))
         kept = {key: before[key] for key in ("int8", "latency") if key in before}
         files[METRICS_FILE] = to_json(json.loads(files[METRICS_FILE]) | kept)
     else:
         for name in (ONNX_FILE, INT8_FILE):
             (target / name).unlink(missing_ok=True)
+    for name in (CONFIG_FILE, METRICS_FILE):  # the last ones
+        files[name] = files.pop(name)
     write = replace_files if target.exists() else create_folder
     write(target, files)

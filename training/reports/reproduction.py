@@ -22,7 +22,6 @@ def document(results: ResultsByName) -> bytes:
     return render(
         "reproduction_template.md",
         results=results,
-        controls=sum(each.row.kind == "control" for each in results.values()),
         accuracies=accuracies(results),
         seeds=max(len(each.runs) for each in results.values()),
         claims=claims,

@@ -5,8 +5,8 @@ const CACHE = "mobilenetv3-cifar-VERSION";
 const FILES = [];
 
 self.addEventListener("install", (event) => {
-  // Without "reload", the browser's HTTP cache could give files of the former version.
-  const requests = FILES.map((name) => new Request(name, { cache: "reload" }));
+  // Without "no-cache", the browser's HTTP cache could give files of the former version.
+  const requests = FILES.map((name) => new Request(name, { cache: "no-cache" }));
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(requests)));
   self.skipWaiting();
 });
