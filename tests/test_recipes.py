@@ -15,7 +15,7 @@ RUN = {
     "seconds": 1800.0,
     "images": 900_000,
     "validation_accuracy": 0.93,
-    "history": [{"epoch": 1, "valid_accuracy": 0.5}],
+    "history": {"epoch": [1], "valid_accuracy": [0.5]},
 }
 
 

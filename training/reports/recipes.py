@@ -25,7 +25,7 @@ def write_record(
         "seed": metrics["seed"],
         **{key: metrics["training"][key] for key in ("device", "commit", "seconds", "images")},
         "validation_accuracy": metrics["validation"]["accuracy"],
-        "history": history,
+        "history": {name: [epoch[name] for epoch in history] for name in history[0]},
     }
     (docs / "runs").mkdir(parents=True, exist_ok=True)
     replace_files(docs / "runs", {f"{row.name}-seed-{metrics['seed']}.json": to_json(record)})
