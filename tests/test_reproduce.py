@@ -29,7 +29,7 @@ def no_figures(monkeypatch):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Make a folder with a README and results of two experiments, one of which has three seeds."""
+    """Make a folder with a README and the metrics of two experiments. One has three seeds."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
         folder = cards / name
