@@ -238,8 +238,8 @@ class Pretrained(nn.Module):
 def describe_layers(module: nn.Module) -> dict[str, str]:
     """Return {name: class and settings} of each layer without sublayers.
 
-    Left out is what does not affect predictions: dropout, identity layers, in-place activation, and
-    the momentum and synchronisation of batch norm.
+    This leaves out what does not affect predictions: dropout, identity layers, in-place activation,
+    and the momentum and synchronisation of batch norm.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {

@@ -56,10 +56,15 @@ def test_a_network_as_loaded_takes_its_card_and_measurements_along(pushed, folde
         assert {name: copy[name] for name in before} == before
 
 
-def test_the_card_is_pushed_too_where_the_cache_cannot_be_written(pushed, tmp_path):
+def unwritable(cache):
+    shutil.rmtree(cache / ".locks")
+    (cache / ".locks").write_text("a file where the folder should be")
+
+
+@pytest.mark.parametrize("spoil", [unwritable, shutil.rmtree])
+def test_the_card_is_pushed_too_without_a_usable_cache(pushed, tmp_path, spoil):
     loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
-    shutil.rmtree(tmp_path / "cache" / ".locks")
-    (tmp_path / "cache" / ".locks").write_text("a file where the folder should be")
+    spoil(tmp_path / "cache")
     loaded.push_to_hub("someone/copy", token=TOKEN)
     copy = tree(pushed, "someone/copy")
     assert {name: copy[name] for name in tree(pushed)} == tree(pushed)

@@ -30,8 +30,8 @@ from training.reports.schema import read_metrics
 def dataset_split(name: str, folder: Path) -> str:
     """Return the split with which the network in `folder` was trained.
 
-    A run's checkpoint contains the split. Otherwise, the experiment determines it, which is named
-    in metrics.json or, if this file is missing, in the path `name`, which the user gave.
+    A run's checkpoint contains the split. Otherwise, it is the split of the experiment that
+    metrics.json names. If this file is missing, the folder must have the experiment's name.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")

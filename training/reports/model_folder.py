@@ -154,7 +154,7 @@ def install_folder(staged: Path, target: Path) -> None:
     else:
         for name in (ONNX_FILE, INT8_FILE):
             (target / name).unlink(missing_ok=True)
-    for name in (CONFIG_FILE, METRICS_FILE):  # the last ones
+    for name in (CONFIG_FILE, METRICS_FILE):  # written last
         files[name] = files.pop(name)
     write = replace_files if target.exists() else create_folder
     write(target, files)
