@@ -1,7 +1,4 @@
-"""This module makes `torch.hub.load("owner/repository", "mobilenetv3_cifar")` possible.
-
-For a local clone, pass the path of the clone and `source="local"`.
-"""
+"""This module makes `torch.hub.load("owner/repository", "mobilenetv3_cifar")` possible."""
 
 from typing import Any as _Any
 

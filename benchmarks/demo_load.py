@@ -3,11 +3,10 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
-The benchmark starts the demo and applies one load after another, each of 1 to 200 visitors. For
-each load, it prints a line that counts answers with a prediction, messages such as "the queue is
-full", and failures, which are all other outcomes. The line also states the median and the 95th
-percentile of the answers' response times in seconds, and the server's memory after the load.
-The benchmark needs Linux.
+The benchmark starts the demo and applies several loads of 1 to 200 visitors, one after another. For
+each load, it prints the numbers of answers with a prediction, of messages such as "the queue is
+full", and of failures, which are all other outcomes. It also prints the median and the 95th
+percentile of the answers' response times in seconds, and the server's memory. It needs Linux.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -74,19 +73,18 @@ async def visit(url: str, variant: str, visitors: int, requests: int, think: flo
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
 
-    async def one(number: int, client: httpx.AsyncClient) -> None:
-        await asyncio.sleep(think * number / visitors)  # spread arrivals
-        for turn in range(requests):
-            started = time.perf_counter()
-            outcome = await classify(client, variant, images[(number + turn) % len(images)])
-            outcomes[outcome] += 1
-            if outcome == "answer":
-                seconds.append(time.perf_counter() - started)
-            await asyncio.sleep(think)
+    async def one(number: int) -> None:
+        async with visitor(url, number) as client:
+            await asyncio.sleep(think * number / visitors)  # spread arrivals
+            for turn in range(requests):
+                started = time.perf_counter()
+                outcome = await classify(client, variant, images[(number + turn) % len(images)])
+                outcomes[outcome] += 1
+                if outcome == "answer":
+                    seconds.append(time.perf_counter() - started)
+                await asyncio.sleep(think)
 
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(visitor(url, n)) for n in range(visitors)]
-        await asyncio.gather(*map(one, range(visitors), clients))
+    await asyncio.gather(*map(one, range(visitors)))
     middle, late = np.percentile(seconds, [50, 95]) if seconds else (0, 0)
     answers, messages = outcomes.pop("answer", 0), outcomes.pop("message", 0)
     return (

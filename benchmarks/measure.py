@@ -4,8 +4,6 @@ import importlib.metadata
 import os
 import platform
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,21 +60,15 @@ class Report:
         print(line, flush=True)
 
     def write(self, path: Path) -> None:
-        lines = [
-            "# Benchmarks",
-            "",
+        heads, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
+        text = (
+            "# Benchmarks\n\n"
             "Written by `python -m benchmarks.run`. Medians over rounds in which both sides ran in "
             "turn, and in parentheses the fastest and slowest round; the ratio is the median of "
-            "the rounds' ratios, above 1 where ours is faster or smaller.",
-            "",
-            environment(),
-            "",
-            table(["what", "against", "ours", "theirs", "ratio", "goal"], self.rows),
-            "",
-            *self.notes,
-        ]
-        text = "\n".join(lines).rstrip() + "\n"
-        replace_files(path.parent, {path.name: text.encode()})
+            "the rounds' ratios, above 1 where ours is faster or smaller.\n\n"
+            f"{environment()}\n\n{table(heads, self.rows)}\n\n{notes}"
+        )
+        replace_files(path.parent, {path.name: f"{text.rstrip()}\n".encode()})
 
 
 def shown(values: Sequence[float], unit: str) -> str:
@@ -102,11 +94,3 @@ def version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def run(command: Sequence[str]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def run_python(script: str) -> None:
-    run([sys.executable, "-c", script])

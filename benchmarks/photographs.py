@@ -5,9 +5,9 @@
     python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
                                                 FOLDER/none/; only prints the table
 
-The photographs are demo and test files from packages on npm and PyPI. They are listed,
-with their labels, in benchmarks/photographs.json. Most of them show birds, so the table also has
-the mean accuracy over the classes.
+The photographs are demo and test files from packages on npm and PyPI. benchmarks/photographs.json
+lists them with their labels. Most of them show birds, so the table also has the mean accuracy over
+the classes.
 
 photographs-development.md has the results for a separate set of photographs. We used that set to
 decide that images are not cropped, and to choose the score by which images are flagged.
@@ -37,7 +37,6 @@ from training.errors import DataError
 from training.reports.text import table, to_json
 
 HERE = Path(__file__).parent
-DEMO_FILE = HERE.parent / "demo" / "assets" / "photographs.json"  # results that the demo shows
 FETCHED = Path("data/photographs")
 
 
@@ -117,7 +116,7 @@ def main() -> None:
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}
         replace_files(HERE, {"photographs.md": text.encode()})
-        replace_files(DEMO_FILE.parent, {DEMO_FILE.name: to_json(measured)})
+        replace_files(HERE.parent / "demo" / "assets", {"photographs.json": to_json(measured)})
     print(text, end="")
 
 

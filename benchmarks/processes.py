@@ -1,7 +1,4 @@
-"""Time imports, first predictions, training and predictions for folders, all in new processes.
-
-This module also compares the installed sizes of packages.
-"""
+"""Time imports, predictions and training in new processes, and compare installed sizes."""
 
 import importlib.metadata
 import re
@@ -9,13 +6,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import Report, run, run_python, version
+from benchmarks.measure import Report, version
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from training.dataset.cifar10 import load_sample
@@ -93,6 +91,14 @@ print((time.perf_counter() - begun) / {steps})
 """
 
 
+def run(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def run_python(script: str) -> None:
+    run([sys.executable, "-c", script])
+
+
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
     """Time new Python processes that make one prediction, and others that only import a package."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -129,17 +135,12 @@ def measure_training(report: Report, rounds: int, steps: int) -> None:
 
 
 def measure_sizes(report: Report) -> None:
-    """Compare the installed size of the LIGHT packages with those of torchvision and timm.
-
-    All sizes include the packages' dependencies.
-    """
+    """Compare the installed sizes of LIGHT, torchvision and timm, each with its dependencies."""
     light = installed_bytes(LIGHT)
-    for name in ("torchvision", "timm"):
-        if version(name):
-            theirs = sum(installed_bytes((name,)).values()) / 1e6
-            what = f"installed size: {', '.join(LIGHT)}"
-            ours = sum(light.values()) / 1e6
-            report.add(what, f"{name} with torch", [ours], [theirs], unit="MB")
+    ours, what = sum(light.values()) / 1e6, f"installed size: {', '.join(LIGHT)}"
+    for name in filter(version, ("torchvision", "timm")):
+        theirs = sum(installed_bytes((name,)).values()) / 1e6
+        report.add(what, f"{name} with torch", [ours], [theirs], unit="MB")
     parts = sorted(light.items(), key=lambda item: -item[1])
     sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in parts if size > 5e5)
     report.note(f"- Our installed size, by package: {sizes}.")
@@ -207,11 +208,9 @@ def write_images(folder: Path, count: int) -> Path:
 
 
 def peak_memory(command: list[str]) -> int:
-    """Run a command, and return its peak memory in bytes.
-
-    A new small process starts the command, because the peak of a forked process includes the memory
-    of its parent.
-    """
+    """Run a command, and return its peak memory in bytes."""
+    # A new small process starts the command, because the peak memory of a forked process includes
+    # the memory of its parent.
     script = (
         "import resource, subprocess, sys; "
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "

@@ -4,8 +4,7 @@
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
 Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
-too. One benchmark measures the size of the smallest installation. For this, pip downloads packages
-into a temporary folder.
+too. To measure the smallest installation, pip downloads packages into a temporary folder.
 """
 
 import subprocess
@@ -20,9 +19,6 @@ from benchmarks.processes import measure_folder, measure_sizes, measure_start, m
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
-
-RESULTS = Path(__file__).parent / "RESULTS.md"
-FOLDER_IMAGES = 10_000
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
@@ -39,7 +35,7 @@ def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> N
 
 
 def measure_demo(report: Report, busy: bool) -> None:
-    """Add the output of `benchmarks.demo_load` to `report`. If `busy`, one core is kept busy."""
+    """Add the output of `benchmarks.demo_load` to `report`."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")
@@ -62,13 +58,13 @@ def main() -> None:
     default = MobileNetV3Cifar.from_pretrained(native)
     measure_native(report, rounds, native, enlarged)
     measure_start(report, default, 2 if quick else 7)
-    measure_folder(report, default, 200 if quick else FOLDER_IMAGES, 1 if quick else 3)
+    measure_folder(report, default, 200 if quick else 10_000, 1 if quick else 3)
     measure_sizes(report)
     measure_training(report, 1 if quick else 5, 1 if quick else 8)
     if not quick:
         for busy in (False, True):
             measure_demo(report, busy)
-        report.write(RESULTS)
+        report.write(Path(__file__).with_name("RESULTS.md"))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from training.loop.devices import make_accelerator
 from training.loop.learner import Learner
 from training.loop.provenance import device_name
 
-BATCHES: dict[str, dict[int, tuple[int, ...]]] = {
+BATCHES: dict[str, dict[int, tuple[int, ...]]] = {  # {device: {pixels: batch sizes}}
     "cpu": {32: (64, 250), 224: (64,)},
     "cuda": {32: (250, 500), 224: (64, 256)},
 }

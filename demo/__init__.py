@@ -2,15 +2,14 @@
 
 import os
 
-# These variables disable telemetry. They also limit gradio's own usage statistics, which the demo
-# does not use. huggingface_hub reads HF_HUB_DISABLE_TELEMETRY when it is imported.
+# Disable telemetry, and limit gradio's usage statistics, which the demo does not use.
+# huggingface_hub reads its variable when it is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Torch reads these variables when it is imported, and then runs a network on one thread. With more
-# threads than free cores, threads would wait for each other, and a prediction could take ten times
-# as long.
+# Torch reads these variables when it is imported. With more threads than free cores, threads would
+# wait for each other, and a prediction could take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

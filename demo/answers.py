@@ -22,8 +22,6 @@ PREDICTED = "predicted"  # as a target, this means the class that the network pr
 
 @dataclass(frozen=True)
 class Answer:
-    """One network's answer for one image, with one or more activation maps."""
-
     variant: str
     method: Method
     image: Image.Image
@@ -33,7 +31,6 @@ class Answer:
 
     @property
     def probabilities(self) -> Prediction:
-        """The probabilities of all classes, highest first."""
         return self.explanations[0].probabilities
 
     @property
@@ -45,7 +42,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """Return each map, or None if blank. If all maps show one layer, they share a scale."""
+        """Return the maps, with None for blank ones. If all show one layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -66,11 +63,8 @@ def answer(
 ) -> Answer:
     """Classify an image, and compute one activation map for each target class at each layer.
 
-    The target PREDICTED is the predicted class. Without layer names, the last layer is used.
-
-    Raises:
-        VariantError: the variant is unknown.
-        ValueError: the method, a target or a layer is unknown.
+    The default layer is the last. An unknown variant raises a VariantError, and an unknown method,
+    target or layer a ValueError.
     """
     model = load_torch(variant) if layer_names else load(variant)
     layer_names = layer_names or model.layers()[-1:]
@@ -103,7 +97,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, which unlike onnxruntime can explain earlier layers."""
+    """Load a variant with torch. With onnxruntime, only the last layer can be explained."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

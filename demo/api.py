@@ -17,21 +17,13 @@ from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.variants import get_variant, list_variants
 
 MIN_OVERLAY = 256  # pixels; the longer side of an overlay is at least this long
-PYTHON = """from gradio_client import Client, handle_file
-
-client = Client("{url}")
-answer, overlay, details = client.predict(
-    image=handle_file("image.jpg"), variant="{variant}", api_name="/classify"
-)
-print(answer["label"], details["probably_none"], overlay)
-"""
 
 
 def build() -> gr.Markdown:
-    """Add the API's functions and its example code to the page, and return the example code.
+    """Add the API's functions to the page, and return the component with the example code.
 
-    The inputs and outputs of `classify` and `compare` are invisible components, so that gradio
-    checks the files that programs send.
+    `classify` and `compare` have invisible components, so that gradio checks the files that
+    programs send.
     """
     with gr.Row(visible=False):
         image = safe_image(label="image")
@@ -52,11 +44,18 @@ def build() -> gr.Markdown:
 
 def describe(url: str) -> str:
     """Return Markdown with example code that runs unchanged against the demo at `url`."""
-    code = PYTHON.format(url=url, variant=get_variant().name)
-    return (
-        "The same answers for programs: `/classify`, `/compare` and `/variants`. In Python, after "
-        f"`pip install gradio_client`:\n\n```python\n{code}```"
-    )
+    return f"""Programs can call `/classify`, `/compare` and `/variants`. For example, in Python:
+
+```python
+# First run: pip install gradio_client
+from gradio_client import Client, handle_file
+
+client = Client("{url}")
+answer, overlay, details = client.predict(
+    image=handle_file("image.jpg"), variant="{get_variant().name}", api_name="/classify"
+)
+print(answer["label"], details["probably_none"], overlay)
+```"""
 
 
 def classify(
@@ -65,10 +64,10 @@ def classify(
     """Classify an image. Return all probabilities, the image under an activation map, and details.
 
     `method` computes the map, for example "gradcam". The error for an unknown method lists all
-    methods. `target` is a class or "predicted". `opacity`, in [0, 1], is the opacity of the map.
-    The details are `layer` (the map's layer), `blank` (whether the map is blank), `ood_score` (a
-    low score suggests that the image shows none of the classes) and `probably_none` (whether the
-    score is below the network's threshold).
+    methods. `target` is a class or "predicted". `opacity` is that of the map, in [0, 1]. The
+    details are the map's `layer`, `blank` (whether the map is blank), `ood_score` (a low score
+    suggests that the image shows none of the classes) and `probably_none` (whether the score is
+    below the network's threshold).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):

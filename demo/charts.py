@@ -18,7 +18,10 @@ from mobilenetv3_cifar.variants import HISTORY_FILE, METRICS_FILE, get_variant
 
 WIDTH, HEIGHT = 380, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 370, 12, 176  # edges of the plot area
-NOTE = "Training accuracy and loss are means over an epoch, with augmentation and dropout."
+NOTE = (
+    "In the curves, training accuracy and loss are averages over each epoch, measured with the "
+    "augmentation and dropout that the network was trained with."
+)
 Points = Sequence[tuple[float, float]]
 
 
@@ -67,8 +70,8 @@ def curves(
 ) -> str:
     """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    The result is HTML. If `epoch` is not 0, a cursor marks it, and a text states each network's
-    accuracies at that epoch, or at the network's last epoch if that is earlier.
+    An `epoch` other than 0 is marked in the charts, and a text states each network's accuracies at
+    that epoch, or at the network's last epoch if that is earlier.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -86,8 +89,7 @@ def curves(
         readings.append(f"{name}, epoch {row['epoch']:.0f}: training {train}, validation {valid}.")
     charts = []
     for measure, drawn in lines.items():
-        most = max(y for points in drawn.values() for _, y in points)
-        top = 1 if measure == "accuracy" else math.ceil(most)
+        top = math.ceil(max(y for points in drawn.values() for _, y in points))
         cursor = {"cursor": [(epoch, 0), (epoch, top)]} if epoch else {}
         charts.append(chart(measure.capitalize(), "epoch", drawn | cursor, top))
     reading = f"<p>{'<br>'.join(readings)}</p>" if epoch else ""
@@ -98,7 +100,7 @@ def curves(
 
 
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
-    """Draw the fraction of correct predictions against the mean probability, as an SVG chart.
+    """Draw the fraction of correct predictions against the mean probability.
 
     The pairs (probability, correct) are sorted and split into `groups` parts, one per point.
     """

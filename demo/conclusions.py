@@ -1,9 +1,8 @@
 """Show the student report's conclusions and our verdicts on them in the demo's fifth tab.
 
-This tab shows assets/conclusions.json, which `python -m training.reproduce` writes together with
-REPRODUCTION.md. The keys of each entry are `where` (the place in the report), `experiment`, `says`
-(the conclusion), `verdict`, `figures` (our numbers) and `original_verdict` (the verdict by the
-rules of 22 November, which REPRODUCTION.md explains).
+`python -m training.reproduce` writes assets/conclusions.json together with REPRODUCTION.md, which
+explains the rules for `verdict` and the former rules for `original_verdict`. In each entry, `where`
+is the place in the report, `says` the conclusion, and `figures` our numbers.
 """
 
 import json
@@ -20,10 +19,11 @@ from demo.sample import ASSETS
 from mobilenetv3_cifar.variants import list_variants
 
 FILE = ASSETS / "conclusions.json"
-OURS = "not in the report"  # the value of `where` for our own claims
 INTRODUCTION = (
-    "The report *Classification of the CIFAR-10 dataset using MobileNetV3* draws conclusions from "
-    "its experiments. We repeated them. Open a conclusion to see our numbers."
+    "We repeated the experiments of the student report *Classification of the CIFAR-10 dataset "
+    "using MobileNetV3*, and checked its conclusions. Open a conclusion to see our numbers. The "
+    "number after ± is half the width of a 95 % confidence interval. A conclusion is not decidable "
+    "if the interval leaves both answers possible."
 )
 
 
@@ -34,8 +34,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def page(found: list[dict[str, Any]]) -> str:
-    """Return HTML with each experiment's conclusions, followed by the experiment's curves."""
-    of_report = [each["verdict"] for each in found if each["where"] != OURS]
+    of_report = [each["verdict"] for each in found if each["where"] != "not in the report"]
     counts = Counter(of_report).most_common()
     summary = ", ".join(f"<b>{count}</b> {verdict}" for verdict, count in counts)
     shipped = {variant.name for variant in list_variants()}
@@ -47,11 +46,10 @@ def page(found: list[dict[str, Any]]) -> str:
 
 
 def conclusion(row: dict[str, Any]) -> str:
-    """Return HTML with a conclusion and its verdict. A click on it shows our measurements."""
     verdict, original = row["verdict"], row["original_verdict"]
     figures = row["figures"].replace("`", "").split("; ")
     if original not in (None, verdict):
-        figures.append(f"by the original rules: {original}")
+        figures.append(f"by our original rules: {original}")
     listed = "".join(f"<li>{escape(each)}</li>" for each in figures)
     return (
         f'<details><summary><b class="{verdict.replace(" ", "-")}">{verdict}</b>: '

@@ -12,10 +12,11 @@ from demo.sample import sample
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "Every network was trained on CIFAR-10's training images. Our own settings were chosen "
-    "on validation images; test images were never used to choose. Most names state the size of "
-    "the network, its dropout rate and its epochs. *Images* is the number of training images, "
-    "*Input* the side in pixels to which an image is resized."
+    "Every network was trained on training images of CIFAR-10. We chose our own settings with "
+    "validation images, never with test images. Most names state a network's size, dropout rate "
+    "and number of epochs. *Report's test* is the test accuracy in the student report, *Images* "
+    "the number of training images, *Input* the side in pixels to which an image is resized, and "
+    "*MACs* the number of multiply-add operations for one image."
 )
 NONE = "none"
 
@@ -38,7 +39,6 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def overview() -> str:
-    """Return an HTML table with the training, validation and test accuracy of all networks."""
     head = ["Network", "Training", "Validation", "Test", "Report's test", "Difference"]
     rows = []
     for variant in list_variants():
@@ -56,7 +56,7 @@ def overview() -> str:
 
 
 def draw(first: str, second: str, progress: float) -> str:
-    """Return HTML with the curves of one or two networks, and their accuracies at one epoch.
+    """Draw the curves of one or two networks, and state their accuracies at one epoch.
 
     `progress` gives this epoch as a percentage of the longer training run.
     """
@@ -66,15 +66,14 @@ def draw(first: str, second: str, progress: float) -> str:
 
 
 def describe_calibration(name: str) -> str:
-    """Return HTML that explains and shows a network's reliability diagram for the sample images."""
     found = sample_answers(name).items()
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
-        "<h2>Can its probabilities be trusted?</h2><p>For a point on the diagonal they can: of the "
-        "predictions with a probability of 80 %, 80 % are right. Below it, the network is "
-        "overconfident. Over all 10,000 test images, probability and accuracy differ by "
-        f"{error:.1f} points on average (expected calibration error). The diagram shows the "
-        f'{len(rows)} images of the tab "Test images" in five groups of equal size.</p>'
+        "<h2>Can its probabilities be trusted?</h2><p>Points on the diagonal mean yes: of the "
+        "predictions with a probability of 80 %, 80 % are right. Points below the diagonal mean "
+        "that the network is overconfident. Over all 10,000 test images, probability and accuracy "
+        f"differ by {error:.1f} points on average (expected calibration error). The diagram shows "
+        f'the {len(rows)} images of the tab "Test images" in five groups of equal size.</p>'
         f"{reliability(rows)}"
     )

@@ -13,12 +13,12 @@ from demo.text import describe, draw
 from mobilenetv3_cifar.preprocessing import LABELS
 
 INTRODUCTION = (
-    "The first thirty test images of each class. No network was trained on them. Choose one to see "
-    "the evidence for its prediction; choose a cell of the confusion matrix to filter the images."
+    "These are the first thirty test images of each class. No network was trained on test images. "
+    "Choose an image to see the network's prediction and the evidence for it."
 )
 MATRIX = (
-    "<h2>Confusion matrix of all 10,000 test images</h2><p>Rows: the true class. Columns: the "
-    "prediction. A cell shows its images among the 300 above.</p>"
+    "<h2>Confusion matrix of all 10,000 test images</h2><p>Each row is a true class, and each "
+    "column a predicted class. Choose a cell to see its images among the 300 above.</p>"
 )
 CHOOSE = message("", "Choose an image.")
 ANY, RIGHT, WRONG = "any", "right", "wrong"
@@ -26,7 +26,7 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Classifying its images takes seconds, so this starts when the tab is opened."""
+    """Fill `tab`. Its images are classified when it is opened, because this takes seconds."""
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -59,7 +59,7 @@ def pick(event: gr.EventData) -> str:
 
 
 def pick_cell(event: gr.EventData) -> list[str]:
-    """Return the true class and the predicted class of the clicked cell, to filter by them."""
+    """Return the values of the filters `truth` and `predicted` for the clicked cell."""
     truth, _, predicted = str(event.id).partition(":")
     return [label if label in LABELS else ANY for label in (truth, predicted)]
 
@@ -88,7 +88,7 @@ def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
 
 
 def confusion(variant: str) -> str:
-    """Return an HTML confusion matrix. A click on a cell sends "truth:predicted" to `pick_cell`."""
+    """Draw a confusion matrix. A click on a cell sends "truth:predicted" to `pick_cell`."""
     matrix = read_metrics(variant)["test"]["confusion_matrix"]
     most = max(1, *(n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j))
     rows = []
@@ -104,17 +104,14 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """Return HTML with the answer for the sample image `key`, and the answer's activation map.
-
-    If the answer is wrong, also show the true class's map, on the same scale.
-    """
+    """Show the answer for the sample image `key`. If it is wrong, also map the true class."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]
     found, scale = answer(image, variant), ""
     if found.label != truth:
         found = answer(image, variant, targets=[found.label, truth])
-        scale = " Prediction and true class, on one scale:"
+        scale = " The maps of both classes share one scale."
     return (
         f"{describe(found)}<p>Test image {index}: the true class is <b>{truth}</b>.{scale}</p>"
         f"{draw(found)}{bars(found.top(3))}"

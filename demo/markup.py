@@ -38,7 +38,7 @@ def message(headline: str, text: str) -> str:
 
 
 def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
-    """Return a data URL of the image, reduced to at most `longest` pixels per side if necessary."""
+    """Return a data URL of the image, reduced to at most `longest` pixels per side."""
     reduced = image.copy()
     reduced.thumbnail((longest, longest))
     format = "PNG" if max(reduced.size) <= MAP_SIDE else "JPEG"
@@ -48,7 +48,7 @@ def data_url(image: Image.Image, longest: int = PHOTO_SIDE) -> str:
 
 
 def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
-    """Return HTML with maps side by side, each over a copy of the image."""
+    """Show maps side by side, each over a copy of the image."""
     figures = ""
     for heatmap, caption, alt in drawn:
         heat = ""
@@ -76,7 +76,6 @@ def legend() -> str:
 
 
 def bars(probabilities: Iterable[tuple[str, float]]) -> str:
-    """Return HTML with labels and their probabilities as bars, in the order given."""
     rows = "".join(
         f'<li><span>{escape(label)}</span><span class="bar" style="--part:{value:.4f}"></span>'
         f"<span>{percent(value)}</span></li>"
@@ -97,7 +96,7 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """Return an HTML table with a left-aligned first column; the others are right-aligned."""
+    """Return an HTML table. `label` is for screen readers, and `style` a CSS class."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

@@ -10,14 +10,15 @@ from demo.parts import panel
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "A network that **underfits** has learned too little: its accuracy is low on its own training "
-    "images too. One that **overfits** knows its training images much better than new ones: the "
-    f"two curves diverge. In between, both curves rise together. {NOTE}"
+    "A network **underfits** if it has learned too little: its accuracy is low even on its own "
+    "training images. A network **overfits** if its accuracy is much lower on new images: the "
+    "training and validation curves diverge. If a network does neither, both curves rise together. "
+    f"{NOTE}"
 )
 # This tab says that a network overfits if its training accuracy exceeds its validation accuracy by
 # more than GAP. REPRODUCTION.md judges overfitting by the validation loss instead.
 GAP = 0.05
-REASONS = {"Underfits": "Both are low", "Fits": "Both are close", "Overfits": "They are far apart"}
+REASONS = {"Underfits": "Both are low", "Fits": "They are close", "Overfits": "They are far apart"}
 
 
 def gap(name: str) -> float:
@@ -26,10 +27,10 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """Map "Underfits", "Fits" and "Overfits" to the best example among networks of this size.
+    """Map "Underfits", "Fits" and "Overfits" to the best example of this size, or to None.
 
-    If there is none, map to None. Networks with our own settings are left out, because they were
-    trained for accuracy and not to show the effect of one setting.
+    Networks with our own settings are left out, because they were trained for accuracy and not to
+    show the effect of one setting.
     """
     names = [
         variant.name
@@ -54,7 +55,6 @@ def build(tab: gr.Tab) -> dict[str, Any]:
 
 
 def page() -> str:
-    """Return HTML with one row per network size, and columns Underfits, Fits and Overfits."""
     rows = ""
     for size in ("small", "large"):
         columns = "".join(column(kind, name) for kind, name in fitting(size).items())
@@ -63,17 +63,17 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """Return HTML with the final accuracies and the accuracy curves of the network `name`.
+    """Show the final accuracies of the network `name`, and its accuracy curves.
 
-    Unlike the training curve, these accuracies were measured without dropout and augmentation.
+    Unlike the training curve, the final accuracies were measured without dropout and augmentation.
     """
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)
     training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
     return (
-        f"<section><h3>{kind}</h3><p><b>{name}</b><br>{training} on its "
+        f"<section><h3>{kind}</h3><p><b>{name}</b><br>Accuracy: {training} on its "
         f"{metrics['train']['total']:,} training images, {validation} on validation images. "
-        f"{REASONS[kind]}: the gap is {100 * gap(name):.2f} points.</p>"
+        f"{REASONS[kind]}, with a gap of {100 * gap(name):.2f} points.</p>"
         f"{curves([name], ['accuracy'])}</section>"
     )

@@ -16,8 +16,8 @@ ABOUT = """# What does a small network see?
 
 It sorts an image into one of ten classes and shows its evidence.
 """
-# {name of the tab in the URL: (label, function that fills the tab)}. Each function
-# returns {key in the URL: component} for the components whose values appear in the URL.
+# {name of the tab in the URL: (label, function that fills the tab)}. Each function returns
+# {key in the URL: component} for the components whose values appear in the URL.
 TABS = {
     "try": ("Try it", try_it.build),
     "explore": ("Test images", explore.build),
@@ -29,8 +29,8 @@ TABS = {
 
 def build_demo() -> gr.Blocks:
     """Build the demo's page, and load all networks. Raise VariantError if no variant is shipped."""
-    # Pillow warns about damaged images, which the page refuses anyway. Gradio warns about its own
-    # use of pandas.
+    # Pillow warns about damaged images, which the page refuses anyway, and gradio about its own use
+    # of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     # Run every network once, so that the first visitors do not wait and memory hardly grows later.
     answers.compare(open_image(example_files()[0]))
@@ -60,23 +60,19 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
         if key != "tab":
             js = f"(value) => demo.remember('{key}', value, '{component.value}')"
             component.change(None, component, None, js=js, **LOCAL)
+
+    def restore(address: str) -> list[Any]:
+        given = parse_qs(urlsplit(address).query)
+        values = [
+            restored(key, component, given.get(key, [""])[0]) or gr.skip()
+            for key, component in shown.items()
+        ]
+        return [*values, api.describe(address.partition("?")[0])]
+
     address = gr.Textbox(visible="hidden", label="address")
-    page.load(
-        lambda address: [*restore(shown, address), api.describe(address.partition("?")[0])],
-        address,
-        [*shown.values(), snippets],
-        js="() => location.href",
-        **LOCAL,
-    ).then(None, None, None, js="() => demo.start()", **LOCAL)
-
-
-def restore(shown: dict[str, Any], address: str) -> list[Any]:
-    """Return a value for each component: from the URL `address` if valid, else `gr.skip()`."""
-    given = parse_qs(urlsplit(address).query)
-    return [
-        restored(key, component, given.get(key, [""])[0]) or gr.skip()
-        for key, component in shown.items()
-    ]
+    outputs = [*shown.values(), snippets]
+    loaded = page.load(restore, address, outputs, js="() => location.href", **LOCAL)
+    loaded.then(None, None, None, js="() => demo.start()", **LOCAL)
 
 
 def restored(key: str, component: Any, value: str) -> Any:

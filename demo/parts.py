@@ -61,8 +61,8 @@ def safe_image(**options: Any) -> gr.Image:
 def open_sent(payload: ImageData | None) -> Opened:
     """Open an uploaded image, which `Decoder` has already decoded. Without an upload, return None.
 
-    If the image cannot be opened, return an ImageError with the reason. The error is not raised,
-    because gradio would then put a red "Error" over the whole page.
+    If the image cannot be opened, return an ImageError. If it were raised, gradio would put a red
+    "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

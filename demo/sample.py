@@ -27,13 +27,12 @@ class SampleImage(NamedTuple):
 
 
 def example_files() -> list[Path]:
-    """Return the files of the ten examples, one per class, in the order of the classes."""
     return [ASSETS / f"{label}.png" for label in LABELS]
 
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """Return the images of the sample by key. The page and its URL use keys such as "test-90"."""
+    """Return the images of the sample by key, such as "test-90"."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)

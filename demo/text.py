@@ -12,14 +12,13 @@ PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # written by `python -m benchmar
 
 
 def describe(answer: Answer) -> str:
-    """Return HTML with the prediction as a headline, followed by details."""
     label, probability = answer.label, percent(answer.probabilities[answer.label])
     if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"
         detail = f"Of the ten, <b>{escape(label)}</b> fits best ({probability})."
     elif answer.is_photograph:
         headline = f"{escape(label).capitalize()} fits best"
-        detail = f"The likeliest of the ten classes, with a probability of {probability}."
+        detail = f"It is the likeliest of the ten classes, with a probability of {probability}."
     else:
         headline = f"{'An' if label[0] in 'aeiou' else 'A'} <b>{escape(label)}</b>"
         detail = f"The network predicts it with a probability of {probability}."
@@ -30,21 +29,21 @@ def describe(answer: Answer) -> str:
 
 def describe_photographs(variant: str) -> str:
     """Say which photographs suit a network and, if known, its accuracy on photographs."""
-    words = "The network learned from images of 32 by 32 pixels: fill the image with one object."
+    words = "The network learned from images of 32 by 32 pixels, so let one object fill the photo."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:
         return words
     known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
     return (
-        f"{words} It classifies {percent(row['accuracy'], 0)} of {measured['photographs']} "
-        f"photographs of the classes correctly. It says “probably none” for {percent(known, 0)} of "
-        f"them, and for {percent(none, 0)} of {measured['none']} photographs of other things."
+        f"{words} Of {measured['photographs']} photographs that show one of the classes, it "
+        f"classified {percent(row['accuracy'], 0)} correctly, and said “probably none” for "
+        f"{percent(known, 0)}. Of {measured['none']} photographs of other things, it said "
+        f"“probably none” for {percent(none, 0)}."
     )
 
 
 def describe_refusal(error: Exception) -> str:
-    """Return HTML with the message of `error`, to be shown in place of an answer."""
     return message("This image cannot be used", escape(as_sentence(str(error))))
 
 
@@ -53,12 +52,10 @@ def as_sentence(text: str) -> str:
 
 
 def draw(answer: Answer) -> str:
-    """Return HTML with all activation maps of an answer."""
     return maps(answer.image, maps_of(answer))
 
 
 def maps_of(answer: Answer) -> Iterator[Map]:
-    """Yield the maps of an answer, each with its caption and alternative text."""
     drawn = zip(answer.explanations, answer.heatmaps(), strict=True)
     for number, (explained, heatmap) in enumerate(drawn, 1):
         label = escape(explained.label)

@@ -59,7 +59,7 @@ def build(tab: gr.Tab) -> dict[str, Any]:
                         for name, (least, most, step, start) in CHANGES.items()
                     ]
                 with gr.Row(elem_id="undo"):
-                    gr.Markdown("A click on the map hides a part of the image.")
+                    gr.Markdown("Click or tap the map to hide a part of the image.")
                     undo = gr.Button("Undo all changes", size="sm", min_width=140, scale=0)
             result = panel(EMPTY, "answer")
             panel(legend(), "legend")
@@ -96,7 +96,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 
 def hide(view: str, event: gr.EventData) -> Any:
-    """Set the three "Hide" sliders so that the clicked part of the image is hidden."""
+    """Return the values of the three "Hide" sliders that hide the clicked part of the image."""
     match event.id:
         case [int() | float() as across, int() | float() as down]:
             if view == CHANGE and 0 <= across <= 1 and 0 <= down <= 1:
@@ -107,7 +107,6 @@ def hide(view: str, event: gr.EventData) -> Any:
 def ask(
     view: str, image: Opened, variant: str, shown: str, target: str, method: Method, *changes: float
 ) -> str:
-    """Return the answer as HTML, or a message that says why there is none."""
     if not isinstance(image, Image.Image):
         return describe_refusal(image) if image else EMPTY
     if view == ALL:
@@ -133,8 +132,8 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it.
 
-    `changes` are the values of the page's sliders, in the order of CHANGES. A value that is not
-    finite raises a ValueError, because it would make Pillow crash the process.
+    `changes` are values for CHANGES, in its order. A value that is not finite raises a ValueError,
+    because it would make Pillow crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("its changes must be finite numbers")

@@ -45,7 +45,10 @@ def main() -> None:
 
     print(f"{start} for {', '.join(labels)}: {(~held_out).sum()} training images")
     finetune(model, inputs[~held_out], targets[~held_out], arguments.epochs)
-    print(f"accuracy on those held out: {accuracy(model, inputs[held_out], targets[held_out]):.1%}")
+    with torch.inference_mode():
+        predicted = torch.cat([model(batch).argmax(1) for batch in inputs[held_out].split(BATCH)])
+    accuracy = (predicted == targets[held_out]).double().mean()
+    print(f"accuracy on those held out: {accuracy:.1%}")
     model.save_pretrained(arguments.output)
 
 
@@ -80,12 +83,6 @@ def finetune(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor, epochs: i
             optimizer.step()
             schedule.step()
     model.eval()
-
-
-def accuracy(model: MobileNetV3Cifar, inputs: Tensor, targets: Tensor) -> float:
-    with torch.inference_mode():
-        predicted = torch.cat([model(batch).argmax(1) for batch in inputs.split(BATCH)])
-    return (predicted == targets).double().mean().item()
 
 
 if __name__ == "__main__":

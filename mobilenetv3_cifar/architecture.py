@@ -2,8 +2,8 @@
 
 The "report" style follows the student report that this project reproduces (listings 5-9 and figure
 1). The "paper" style follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
-https://arxiv.org/abs/1905.02244), as implemented in torchvision. Modules map tensors (N, C, H, W)
-to (N, C', H', W'), where N is the batch size, C the channels, H the height and W the width.
+https://arxiv.org/abs/1905.02244), as implemented in torchvision. The "cifar32" style is this
+project's adaptation of "paper" to images of 32x32 pixels.
 """
 
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Row(NamedTuple):
-    """One bottleneck, a row of table 1 or 2 of the MobileNetV3 paper (Howard et al. 2019)."""
+    """One bottleneck: a row of table 1 or 2 of the MobileNetV3 paper."""
 
     inputs: int
     kernel: int
@@ -28,7 +28,7 @@ RE, HS = nn.ReLU, nn.Hardswish
 
 # fmt: off
 #   inputs  k  exp  out   SE     NL  s
-LARGE_PAPER = [
+LARGE = [
     Row( 16, 3,  16,  16, False, RE, 1),
     Row( 16, 3,  64,  24, False, RE, 2),
     Row( 24, 3,  72,  24, False, RE, 1),
@@ -45,13 +45,6 @@ LARGE_PAPER = [
     Row(160, 5, 960, 160, True,  HS, 1),
     Row(160, 5, 960, 160, True,  HS, 1),
 ]
-LARGE_REPORT = [
-    *LARGE_PAPER[:12],
-    # NOTE: The next two strides are 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
-    Row(112, 5, 672, 160, True,  HS, 1),
-    Row(160, 5, 960, 160, True,  HS, 2),
-    Row(160, 5, 960, 160, True,  HS, 1),
-]
 SMALL = [
     Row( 16, 3,  16,  16, True,  RE, 2),
     Row( 16, 3,  72,  24, False, RE, 2),
@@ -65,24 +58,10 @@ SMALL = [
     Row( 96, 5, 576,  96, True,  HS, 1),
     Row( 96, 5, 576,  96, True,  HS, 1),
 ]
-# This project's layouts for 32x32 images. They are the paper's rows, with one stride of 2 changed
-# to 1. The stem has stride 1 too (Layout.stem_stride), so the last feature map is 4x4.
-#   inputs  k  exp  out   SE     NL  s
-LARGE_CIFAR32 = [
-    *LARGE_PAPER[:3],
-    Row( 24, 5,  72,  40, True,  RE, 1),  # NOTE: the paper has stride 2
-    *LARGE_PAPER[4:],
-]
-SMALL_CIFAR32 = [
-    Row( 16, 3,  16,  16, True,  RE, 1),  # NOTE: the paper has stride 2
-    *SMALL[1:],
-]
 # fmt: on
 
 
 class Layout(NamedTuple):
-    """The layers of a network. Its first convolution has `rows[0].inputs` output channels."""
-
     rows: list[Row]
     last: int  # output channels of the last convolution before pooling
     last_se: bool = False  # whether squeeze-and-excite follows the last convolution
@@ -90,23 +69,26 @@ class Layout(NamedTuple):
     stem_stride: int = 2
 
 
+def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
+    """Replace the strides of some rows, given as {index of the row: stride}."""
+    return [row._replace(stride=strides.get(i, row.stride)) for i, row in enumerate(rows)]
+
+
 LAYOUTS = {
-    ("large", "report"): Layout(LARGE_REPORT, last=960, hidden=1280),
-    # The report has no listing for the small network. This layout follows the report's figure 1,
-    # which has SE after the last convolution.
+    # NOTE: These two strides are 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
+    ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
+    # No listing has the small network. The report's figure 1 has SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
-    ("large", "paper"): Layout(LARGE_PAPER, last=960, hidden=1280),
-    # NOTE: The paper's table 2 has SE after the last convolution, but the paper's code and
-    # torchvision do not.
+    ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
+    # NOTE: The paper's table 2 has SE after the last convolution. Its code and torchvision do not.
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
-    ("large", "cifar32"): Layout(LARGE_CIFAR32, last=960, stem_stride=1),
-    ("small", "cifar32"): Layout(SMALL_CIFAR32, last=576, stem_stride=1),
+    # Unlike in the paper, the stem and one row have stride 1, so 32x32 images become 4x4 maps.
+    ("large", "cifar32"): Layout(with_strides(LARGE, {3: 1}), last=960, stem_stride=1),
+    ("small", "cifar32"): Layout(with_strides(SMALL, {0: 1}), last=576, stem_stride=1),
 }
 
 
 class Style(NamedTuple):
-    """The options for building a network's layers from a `Layout`."""
-
     stem_bias: bool
     expand_always: bool  # keep the 1x1 expansion even if it adds no channels
     activate_depthwise: bool
@@ -140,8 +122,7 @@ STYLES = {
         bn_momentum=0.01,
     ),
 }
-# The paper's blocks, adapted to shorter training. Batch-norm statistics update faster, and residual
-# blocks start as the identity.
+# Shorter training needs batch-norm statistics that update faster.
 STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
@@ -172,25 +153,24 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """A bottleneck: expansion, depthwise convolution, optional squeeze-and-excite and projection.
+    """Expansion, depthwise convolution, optional squeeze-and-excite and projection.
 
-    The block adds its input to the result if the stride is 1 and the channel counts are equal.
+    The input is added to the result if the stride is 1 and the channel counts are equal.
     """
 
     def __init__(self, row: Row, style: Style) -> None:
-        parts: OrderedDict[str, nn.Module] = OrderedDict()
-        if style.expand_always or row.expanded != row.inputs:
-            parts["expand"] = conv(row.inputs, row.expanded, 1)
-            parts["expand_norm"] = norm(row.expanded, style)
+        parts, width = OrderedDict[str, nn.Module](), row.expanded
+        if style.expand_always or width != row.inputs:
+            parts["expand"] = conv(row.inputs, width, 1)
+            parts["expand_norm"] = norm(width, style)
             parts["expand_activation"] = row.activation()
-        width = row.expanded
         parts["depthwise"] = conv(width, width, row.kernel, row.stride, groups=width)
-        parts["depthwise_norm"] = norm(row.expanded, style)
+        parts["depthwise_norm"] = norm(width, style)
         if style.activate_depthwise:
             parts["depthwise_activation"] = row.activation()
         if row.se:
-            parts["se"] = SqueezeExcite(row.expanded, style)
-        parts["project"] = conv(row.expanded, row.outputs, 1)
+            parts["se"] = SqueezeExcite(width, style)
+        parts["project"] = conv(width, row.outputs, 1)
         parts["project_norm"] = norm(row.outputs, style)
         if style.activate_projection:
             parts["project_activation"] = row.activation()
@@ -205,19 +185,15 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """Round `value` to the nearest positive multiple of `multiple` that is not below 0.9 * `value`.
-
-    The code of MobileNetV3's authors rounds the widths of squeeze layers by this rule.
-    """
+    """Round to the nearest multiple that is not below 0.9 * `value`, as the paper's code does."""
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
 
 
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
-    """Build the layers before pooling: the stem, the bottlenecks and the last convolution.
+    """Build the layers that map images (N, 3, H, W) to features (N, layout.last, H', W').
 
-    The layers map images (N, 3, H, W) to features (N, layout.last, H', W'). The "cifar32" layouts
-    divide the height and width by 8, the others by 32. H' and W' are rounded up.
+    H' and W' are H and W divided by 8 in "cifar32" layouts, or by 32 in others, and rounded up.
     """
     stem = layout.rows[0].inputs
     features = OrderedDict[str, nn.Module](
@@ -235,10 +211,7 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
-    """Build the layers after pooling, which map (N, layout.last, 1, 1) to (N, num_classes, 1, 1).
-
-    They are a hidden layer, unless `layout.hidden` is None, and an output layer.
-    """
+    """Build the layers after pooling: (N, layout.last, 1, 1) to (N, num_classes, 1, 1)."""
     hidden = [] if layout.hidden is None else [conv(layout.last, layout.hidden, 1, bias=True), HS()]
     last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
     return nn.Sequential(*hidden, nn.Dropout(dropout), last)

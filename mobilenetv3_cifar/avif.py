@@ -14,7 +14,7 @@ SIZE = re.compile(rb"[\x80-\xff]{0,7}[\0-\x7f]")  # a unit's size, encoded as LE
 
 
 def coded_pixels(data: bytes) -> int:
-    """Return the pixel count of the largest frame of the AVIF file whose content is `data`.
+    """Return the pixel count of the largest frame of an AVIF file.
 
     Raises:
         ValueError: no sequence header was found, the data is cut short, or a header has timing

@@ -73,18 +73,14 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """Return the card `remote` plus the metadata keys and tags that only the card `local` has.
-
-    The key `model-index`, which has measurements, is not added. If the metadata of either card is
-    invalid, return `remote` unchanged.
-    """
+    """Return the card `remote` plus the metadata keys and tags that only the card `local` has."""
     try:
         card, new = ModelCard(remote), ModelCard(local).data
     except (ValueError, TypeError, YAMLError):
         return remote
     before = card.data.to_dict()
     for key, value in new.to_dict().items():
-        # No later push would replace measurements, so they would soon be of other weights.
+        # The measurements in `model-index` are left out, as no later push would replace them.
         if key != "model-index" and card.data.get(key) is None:
             card.data[key] = value
     if isinstance(before.get("tags"), list):

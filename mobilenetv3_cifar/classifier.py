@@ -1,11 +1,10 @@
-"""Classify images with any runtime, such as torch or onnxruntime.
+"""The interface of `MobileNetV3Cifar` and `OnnxClassifier`, and the code that they share.
 
-Each runtime is a subclass of `Classifier`. This module reads images and forms batches for all
-runtimes. Importing it does not import torch.
+Importing this module does not import torch.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -25,10 +24,10 @@ class Prediction(dict[str, float]):
     """A dict {label: probability}, highest probability first, with an out-of-distribution score.
 
     Attributes:
-        ood_score: the score, "confidence" or "energy" as the config's `ood_score` says. The higher
-            it is, the more likely the image shows one of the classes.
-        probably_none: whether the score is below the config's `ood_threshold`, which means that the
-            image probably shows none of the classes. Without a threshold, this is False.
+        ood_score: the score that `config.ood_score` names, "confidence" or "energy". The higher it
+            is, the more likely the image shows one of the classes.
+        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
+            probably shows none of the classes. Without a threshold, this is False.
     """
 
     ood_score: float
@@ -42,10 +41,10 @@ class Prediction(dict[str, float]):
 
 
 class Outputs(NamedTuple):
-    """A network's outputs for N images, with C classes and F features."""
+    """A network's outputs for N images."""
 
-    logits: np.ndarray  # float32 (N, C)
-    features: np.ndarray  # float32 (N, F), the last feature map averaged over height and width
+    logits: np.ndarray  # float32 (N, num_classes)
+    features: np.ndarray  # float32 (N, F): the feature map (N, F, h, w), averaged over h and w
 
 
 class Evidence(NamedTuple):
@@ -58,8 +57,6 @@ class Evidence(NamedTuple):
 
 
 class Classifier:
-    """The interface of all runtimes. A subclass sets `config` and defines the abstract methods."""
-
     config: Config
 
     @abstractmethod
@@ -68,10 +65,7 @@ class Classifier:
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """Return the activations and gradients of `layer` for the class with index `target`.
-
-        If `target` is None, the predicted class is used.
-        """
+        """Return the evidence in `layer` for the class `target`, by default the predicted class."""
 
     def layers(self) -> list[str]:
         """Return the names of the layers that `explain` accepts, finest resolution first."""
@@ -120,13 +114,8 @@ class Classifier:
         several = is_batch(images)
         predictions: list[Prediction] = []
         results = self.predict_each(images if several else [images], top_k, batch_size)
-        for index, result in enumerate(results):
-            if isinstance(result, ImageError):
-                if several:
-                    set_index(result, index)
-                    result.predictions = predictions
-                raise result
-            predictions.append(result)
+        for prediction in raise_errors(results, several, predictions):
+            predictions.append(prediction)
         return predictions if several else predictions[0]
 
     def predict_each(
@@ -137,11 +126,10 @@ class Classifier:
         At most one batch of images is in memory at a time. The arguments are those of `predict`.
         """
         check_counts(top_k, batch_size)
-        for group in batches(images, batch_size):
-            prepared = [prepare(image, self.square_size) for image in group]
-            opened = [square for square in prepared if not isinstance(square, ImageError)]
+        for group in batches(open_squares(images, self.square_size), batch_size):
+            opened = [square for square in group if not isinstance(square, ImageError)]
             predictions = iter(self.label(self.run(opened), top_k) if opened else ())
-            for square in prepared:
+            for square in group:
                 yield square if isinstance(square, ImageError) else next(predictions)
 
     def label(self, outputs: Outputs, top_k: int | None = None) -> list[Prediction]:
@@ -172,31 +160,29 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
         raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
 
 
-def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image]:
-    """Open images one by one with `open_square`. An ImageError has the index of its image."""
-    for index, image in enumerate(images):
+def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image | ImageError]:
+    """Yield each image, resized to `size` x `size` pixels, or its error if it cannot be opened."""
+    for image in images:
         try:
-            yield open_square(image, size)
+            yield to_square(open_image(image, limits=None), size)
         except ImageError as error:
-            set_index(error, index)
-            raise
+            yield error
 
 
-def set_index(error: ImageError, index: int) -> None:
-    """Add to `error` and its message the position of the image in a list."""
-    error.args, error.index = (f"images[{index}]: {error}",), index
+def raise_errors(
+    results: Iterable[Item | ImageError], several: bool, predictions: Sequence[Prediction] = ()
+) -> Iterator[Item]:
+    """Yield the results up to the first ImageError, and raise that error.
 
-
-def prepare(image: ImageInput, size: int) -> Image.Image | ImageError:
-    try:
-        return open_square(image, size)
-    except ImageError as error:
-        return error
-
-
-def open_square(image: ImageInput, size: int) -> Image.Image:
-    """Open an image and resize it to `size` x `size` pixels."""
-    return to_square(open_image(image, limits=None), size)
+    If there are `several` images, the error gets its image's position, and `predictions`.
+    """
+    for index, result in enumerate(results):
+        if isinstance(result, ImageError):
+            if several:
+                result.args = (f"images[{index}]: {result}",)
+                result.index, result.predictions = index, predictions
+            raise result
+        yield result
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

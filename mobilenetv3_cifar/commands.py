@@ -1,4 +1,4 @@
-"""This module implements each command as a function that returns the exit status.
+"""Implement each command as a function that returns the exit status.
 
 Modules that are slow to import, above all torch, are imported only where they are needed.
 """

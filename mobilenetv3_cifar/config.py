@@ -43,10 +43,7 @@ def are_channels(value: Any, low: float) -> bool:
 
 
 def are_labels(value: Any) -> bool:
-    """Return whether `value` is a tuple of different printable texts of 1 to MAX_LABEL characters.
-
-    Control characters are not printable. Neither are lone surrogates, which UTF-8 cannot encode.
-    """
+    # Control characters are not printable. Nor are lone surrogates, which UTF-8 cannot encode.
     return (
         isinstance(value, tuple)
         and all(isinstance(v, str) and v.isprintable() and 0 < len(v) <= MAX_LABEL for v in value)
@@ -55,38 +52,34 @@ def are_labels(value: Any) -> bool:
 
 
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "size": ("small or large", lambda value: value in get_args(Size)),
-    "blocks": (f"one of {', '.join(get_args(Blocks))}", lambda value: value in get_args(Blocks)),
-    "dropout": ("a number in [0, 1)", lambda value: is_number(value, 0, 1) and value < 1),
+    "size": ("small or large", lambda v: v in get_args(Size)),
+    "blocks": (f"one of {', '.join(get_args(Blocks))}", lambda v: v in get_args(Blocks)),
+    "dropout": ("a number in [0, 1)", lambda v: is_number(v, 0, 1) and v < 1),
     "num_classes": (
         f"a whole number from 1 to {MAX_CLASSES}",
-        lambda value: is_whole(value, 1, MAX_CLASSES),
+        lambda v: is_whole(v, 1, MAX_CLASSES),
     ),
     "labels": ("different printable texts, one per class", are_labels),
-    "image_size": ("a whole number from 32 to 512", lambda value: is_whole(value, 32, 512)),
-    "mean": ("three numbers from 0 to 1", lambda value: are_channels(value, 0)),
-    "std": ("three numbers above 0, at most 1", lambda value: are_channels(value, math.ulp(0))),
+    "image_size": ("a whole number from 32 to 512", lambda v: is_whole(v, 32, 512)),
+    "mean": ("three numbers from 0 to 1", lambda v: are_channels(v, 0)),
+    "std": ("three numbers above 0, at most 1", lambda v: are_channels(v, math.ulp(0))),
     "temperature": (
         f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}",
-        lambda value: is_number(value, MIN_TEMPERATURE, MAX_TEMPERATURE),
+        lambda v: is_number(v, MIN_TEMPERATURE, MAX_TEMPERATURE),
     ),
-    "ood_score": (
-        f"one of {', '.join(get_args(OodScore))}",
-        lambda value: value in get_args(OodScore),
-    ),
+    "ood_score": (f"one of {', '.join(get_args(OodScore))}", lambda v: v in get_args(OodScore)),
     "ood_threshold": (
         "a finite number or null",
-        lambda value: value is None or is_number(value, -sys.float_info.max, sys.float_info.max),
+        lambda v: v is None or is_number(v, -sys.float_info.max, sys.float_info.max),
     ),
 }
 
 
 def require(name: str, value: Any) -> None:
-    """Raise a ValueError that names the setting `name` if `value` is not valid for it."""
+    """Raise a ValueError if `value` is not valid for the setting `name`."""
     rule, holds = RULES[name]
     if not holds(value):
-        # The value may be megabytes long, so `reprlib` shortens it.
-        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")
+        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")  # shortens the value
 
 
 def plain(value: Any) -> Any:
@@ -132,9 +125,8 @@ class Settings:
 class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
-    transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
-    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but its fields
-    stay frozen.
+    transformers' Trainer sets `config.use_cache`, and its loggers call both methods. A plain
+    subclass of a frozen dataclass accepts new attributes, but its fields stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,13 +141,12 @@ def numbered_labels(num_classes: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(num_classes))
 
 
-FIELDS = {field.name: field.default for field in dataclasses.fields(Config)}
-REQUIRED = {name for name, default in FIELDS.items() if default is dataclasses.MISSING}
+REQUIRED = {f.name for f in dataclasses.fields(Config) if f.default is dataclasses.MISSING}
 OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below"}
 
 
 def read_content(path: Path, limit: int) -> bytes:
-    """Read a file of a model folder. Raise a ModelFolderError if the file cannot be read."""
+    """Read a file of a model folder, or raise a ModelFolderError."""
     try:
         return read_file(path, limit)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -165,12 +156,12 @@ def read_content(path: Path, limit: int) -> bytes:
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """Read config.json in `folder`. Return the config and the weights file's SHA-256, in hex."""
+    """Return the config in `folder` and the hexadecimal SHA-256 of the weights file."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """Decode and check the content of config.json for `read_config`. Errors name `folder`."""
+    """Decode and check the content of config.json. Error messages name `folder`."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
@@ -189,8 +180,8 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
 
 
 def select_settings(values: dict[str, Any]) -> Config:
-    """Build the config from the values of config.json. Ignore keys that are not settings."""
-    return Config(**{name: values[name] for name in FIELDS.keys() & values.keys()})
+    """Return the settings among `values` as a Config. Other keys are ignored."""
+    return Config(**{name: values[name] for name in RULES.keys() & values.keys()})
 
 
 def check_keys(values: Any) -> None:
@@ -202,7 +193,7 @@ def check_keys(values: Any) -> None:
         raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
     if missing := (REQUIRED | {"weights_sha256"}) - values.keys():
         raise ValueError(f"missing keys: {', '.join(sorted(missing))}")
-    if unknown := values.keys() - FIELDS.keys() - OTHER_KEYS:
+    if unknown := values.keys() - RULES.keys() - OTHER_KEYS:
         names = printable(", ".join(sorted(unknown)))
         raise ValueError(f"unknown keys: {names}; a newer mobilenetv3-cifar may read it")
     if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
@@ -210,14 +201,13 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Encode `values` without `config_sha256` as compact JSON, keys sorted. Return its SHA-256."""
+    """Return the SHA-256 of all values but `config_sha256`, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 
 
 def encode_config(config: Config, sha256: str) -> bytes:
-    values = dataclasses.asdict(config)
-    values |= {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
+    values = config.to_dict() | {"config_version": CONFIG_VERSION, "weights_sha256": sha256}
     values["config_sha256"] = hash_values(values)
     return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 

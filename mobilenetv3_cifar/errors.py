@@ -1,8 +1,4 @@
-"""Define the package's errors, and functions that quote untrusted text in error messages.
-
-Each message is one line that names the refused input and the reason. Text from files, arguments
-and servers is escaped and shortened, and passwords in URLs are masked.
-"""
+"""Define the package's errors, and functions that quote untrusted text in error messages."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +9,7 @@ PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class MobileNetV3CifarError(Exception):
-    """The base class of the package's errors."""
+    """The base class of the package's errors. The message is one line without URL passwords."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, MAX_MESSAGE))

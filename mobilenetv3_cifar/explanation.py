@@ -1,8 +1,4 @@
-"""Class activation maps, which show where in an image a network finds evidence for a class.
-
-`Classifier.evidence` returns one layer's activations, and the gradients of the class's logit with
-respect to these activations. This module computes the maps from these two arrays with numpy.
-"""
+"""Class activation maps, which show where in an image a network finds evidence for a class."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,20 +16,14 @@ Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """The class activation map of one image for one class.
+    """The class activation map of one image for one class."""
 
-    `heatmap` is float32 (H, W) at the image's own size, scaled to values from 0 to 1. `peak` is the
-    map's largest value before scaling, so `peak * heatmap` is comparable between classes. `blank`
-    is true if the map is 0 everywhere, which means that no positive evidence was found.
-    `label` is the class and `probability` its probability. `probabilities` has all probabilities.
-    """
-
-    heatmap: np.ndarray
-    label: str
-    probability: float
-    blank: bool
-    probabilities: Prediction
-    peak: float = 0.0
+    heatmap: np.ndarray  # float32 (H, W) at the image's own size, scaled to values from 0 to 1
+    label: str  # the explained class
+    probability: float  # of that class
+    blank: bool  # whether the map is 0 everywhere, because there is no positive evidence
+    probabilities: Prediction  # of all classes
+    peak: float = 0.0  # the largest value before scaling; compare classes by `peak * heatmap`
 
 
 def explain(
@@ -85,8 +75,8 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-# Each method takes activations and gradients (K, h, w) and returns a map (h, w). `explain` then
-# sets the map's negative values to 0.
+# Each method takes a layer's activations and the gradients of a class's logit with respect to them,
+# both (K, h, w), and returns a map (h, w). `explain` then sets its negative values to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -107,7 +97,7 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Set negative gradients to 0, then sum activation times gradient over the channels."""
+    """Sum activation times gradient over the channels, with negative gradients set to 0."""
     return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
@@ -117,10 +107,10 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Project the activations on their first principal component.
+    """Project the activations on their first principal component, ignoring the gradients.
 
-    The gradients are unused, so the map is the same for all classes. The sign of a component is
-    arbitrary. The sign chosen here makes the map correlate positively with the sum of the channels.
+    A component's sign is arbitrary. Choose the one for which the map correlates positively with the
+    sum of the channels.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -148,13 +138,13 @@ METHODS: dict[Method, CamMethod] = {
 
 
 # Colours of matplotlib's "inferno" map at equal steps from 0 to 1. The lightness rises evenly, so
-# the map's peak is the brightest point even in greyscale and for colour-blind readers.
+# the peak is the brightest point even in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
 
 def colour(heatmap: np.ndarray) -> np.ndarray:
-    """Convert a map (H, W) in [0, 1] to RGB, uint8 (H, W, 3). 0 is black, and 1 light yellow."""
+    """Convert a map (H, W) in [0, 1] to RGB, uint8 (H, W, 3)."""
     steps = np.linspace(0, 1, len(COLOURS))
     table = [np.interp(np.linspace(0, 1, 256), steps, channel) for channel in COLOURS.T]
     levels = (heatmap.clip(0, 1) * 255).round().astype(np.uint8)
@@ -162,11 +152,8 @@ def colour(heatmap: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
-    """Colour the heatmap with `colour`, and blend the result with the image.
+    """Colour a heatmap (H, W) in [0, 1], and blend it with an image of H x W pixels.
 
-    Args:
-        image: the explained image, or another image of the heatmap's size.
-        heatmap: (H, W) in [0, 1].
-        opacity: the opacity of the heatmap, in [0, 1].
+    `opacity` is the heatmap's, in [0, 1].
     """
     return Image.blend(open_image(image, limits=None), Image.fromarray(colour(heatmap)), opacity)

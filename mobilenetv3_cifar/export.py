@@ -1,13 +1,12 @@
-"""Export a network as one ONNX file that maps uint8 images to probabilities and activation maps.
+"""Export a network as an ONNX file with the inputs and outputs that `onnx_metadata` describes.
 
-`onnx_metadata` describes the file's inputs, outputs and metadata. The file computes Grad-CAM in
-closed form, without a backward pass. This module needs the package's extra "export".
+The file computes Grad-CAM in closed form, without a backward pass. This module needs the package's
+extra "export".
 """
 
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -21,7 +20,7 @@ from mobilenetv3_cifar.errors import MobileNetV3CifarError
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import encode_weights
 from mobilenetv3_cifar.model import MobileNetV3Cifar, evaluation_copy
-from mobilenetv3_cifar.onnx_metadata import metadata
+from mobilenetv3_cifar.onnx_metadata import DESCRIPTION, metadata
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, pillow_resize, to_input, to_square
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
@@ -44,8 +43,8 @@ def export_onnx(
             activations become 8-bit integers. The activations' ranges are measured on these images.
 
     Returns:
-        The largest difference between the file's and the network's logits on random images, in
-        batches of one and three. It is divided by the largest absolute logit if that is above 1.
+        The largest difference between the file's and the network's logits on four random images,
+        divided by the largest absolute logit if that is above 1.
 
     Raises:
         ExportError: the file cannot be written, or `int8_images` is None and the returned
@@ -86,7 +85,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
             ExportedNetwork(network).eval(),
             (images, torch.zeros(2, dtype=torch.int32)),  # batch size 1 would become a constant
             input_names=["images", "target"],
-            output_names=list(GraphOutputs._fields),
+            output_names=list(DESCRIPTION["outputs"]),
             dynamic_shapes=({0: batch}, {0: batch}),
             dynamo=True,
             verbose=False,
@@ -100,7 +99,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Return the difference between the file's and the network's logits (see `export_onnx`)."""
+    """Return the result of `export_onnx`, from batches of one and of three random images."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
@@ -112,20 +111,8 @@ def compare(network: MobileNetV3Cifar, content: bytes) -> float:
     return float(difference / max(1.0, np.abs(expected).max()))
 
 
-class GraphOutputs(NamedTuple):
-    """The ONNX file's outputs: N images, C classes, K feature channels, S = `config.image_size`."""
-
-    probabilities: Tensor  # (N, C)
-    logits: Tensor  # (N, C)
-    ood_score: Tensor  # (N,)
-    activation_map: Tensor  # (N, S, S) in [0, 1]: Grad-CAM of the target class
-    features: Tensor  # (N, K): the pooled features
-    feature_map: Tensor  # (N, K, h, w)
-    gradient: Tensor  # (N, K): gradient of the target's logit with respect to the pooled features
-
-
 class ExportedNetwork(nn.Module):
-    """A network that maps uint8 images (N, 32, 32, 3) and int32 targets (N,) to `GraphOutputs`.
+    """A network that maps uint8 images (N, 32, 32, 3) and int32 targets (N,) to the file's outputs.
 
     A target is the index of the class to explain. A negative target means the predicted class.
     """
@@ -137,14 +124,15 @@ class ExportedNetwork(nn.Module):
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (config.mean, config.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
-    def forward(self, images: Tensor, target: Tensor) -> GraphOutputs:
+    def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs in the order of `DESCRIPTION`, which has their shapes and meanings."""
         config = self.config
         pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size).float()
         feature_map = self.network.forward_features(pixels * self.scale + self.shift)
         features = feature_map.mean(dim=(2, 3))
         logits = self.network.forward_head(feature_map)
         gradient = self.head_gradient(features, torch.where(target < 0, logits.argmax(1), target))
-        return GraphOutputs(
+        return (
             (logits / config.temperature).softmax(dim=1),
             logits,
             ood.score(torch, config.ood_score, logits, config.temperature),
@@ -167,18 +155,15 @@ class ExportedNetwork(nn.Module):
     def activation_map(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
         """Return Grad-CAM maps (N, S, S) (Selvaraju et al. 2017), with S = `config.image_size`.
 
-        Like pytorch_grad_cam, this scales each map to [0, 1] before and after resizing it.
-        `gradient` is the gradient with respect to the pooled features. The gradient with respect to
-        the feature map is `gradient` / (h * w) at each of the h * w positions.
+        Each map is scaled to [0, 1] before and after resizing, as in pytorch_grad_cam. `gradient`
+        is with respect to the pooled features, so at each position of the feature map (N, K, h, w),
+        the gradient is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)
         cam = unit_range(cam.unflatten(2, (height, width)).relu())
-        size = self.config.image_size
-        enlarged = nn.functional.interpolate(
-            cam, (size, size), mode="bilinear", align_corners=False
-        )
-        return unit_range(enlarged)[:, 0]
+        size = (self.config.image_size, self.config.image_size)
+        return unit_range(nn.functional.interpolate(cam, size, mode="bilinear"))[:, 0]
 
 
 def hardswish_slope(x: Tensor) -> Tensor:

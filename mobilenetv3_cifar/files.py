@@ -8,15 +8,11 @@ from pathlib import Path
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes, or raise an OSError.
 
-    FIFOs and devices are refused, because reading from them might never end. O_NONBLOCK, which
-    Windows lacks, opens a FIFO without waiting for a writer.
-
-    Raises:
-        OSError: the file is missing, unreadable, too large, or not a regular file.
+    FIFOs and devices are refused, because reading from them might never end.
     """
-    flag = getattr(os, "O_NONBLOCK", 0)
+    flag = getattr(os, "O_NONBLOCK", 0)  # a FIFO opens without waiting for a writer; not on Windows
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | flag)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -47,8 +43,6 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """Return a unique path for a temporary file or folder, in the same folder as `path`.
-
-    The name of `path` is shortened, so that the new name is at most 255 bytes long.
-    """
+    """Return a unique path beside `path` for a temporary file or folder."""
+    # `path.name` is shortened, so that the new name is at most 255 bytes long.
     return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.partial")

@@ -5,8 +5,8 @@ folder contains the old model, the new model, or new weights with the old config
 refused, because its weights do not match the hash. A new folder is created by one atomic rename.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
-read as float32. Reading a folder and writing it again gives the same bytes. Unlike the library
-safetensors, this module refuses headers over 1 MiB and values that are not finite.
+read as float32. Reading a folder and writing it again gives the same bytes. Headers over 1 MiB and
+values that are not finite are refused.
 """
 
 import os
@@ -46,8 +46,6 @@ NOT_WEIGHTS = {
 
 
 class ModelFolder(NamedTuple):
-    """The content of a model folder."""
-
     path: Path
     config: Config
     tensors: dict[str, Tensor]  # on the CPU; batch-norm counters are int64, all others float32
@@ -61,15 +59,11 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check the contents of a model folder's files, given as {file name: bytes}.
-
-    `folder` is not read. It becomes the path of the result and appears in error messages.
-    """
+    """Decode and check {file name: bytes} as if these were the files in `folder`."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        # The first 8 bytes are the header's length. They are checked before the hash, because a
-        # wrong length has a more specific error message than a wrong hash.
+        # Check the first 8 bytes, the header's length, before the hash, for more specific errors.
         if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
             start = next(start for start in NOT_WEIGHTS if content.startswith(start))
             raise ValueError(NOT_WEIGHTS[start])
@@ -116,7 +110,7 @@ def create_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
-    """Return whether the config file in `folder` contains `config` and the hash of `tensors`."""
+    """Return whether config.json in `folder` contains `config` and the hash of `tensors`."""
     try:
         return read_config(folder) == (config, digest(encode_weights(tensors)))
     except ModelFolderError:
@@ -126,32 +120,29 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
     """Return the content of a weights file. Equal tensors give equal bytes, on any device."""
     try:
-        packed = {}
-        for name, tensor in tensors.items():
-            if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
-                raise ValueError(
-                    f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64"
-                )
-            if tensor.is_meta:
-                raise ValueError(f"{quote(name)} is on the device meta and has no values")
-            packed[name] = pack(tensor.detach().cpu())
+        packed = {name: pack(name, tensor) for name, tensor in tensors.items()}
         check_finite(packed)
         return save(packed, metadata={"format": "pt"})
     except ValueError as error:
         raise ModelFolderError(f"these weights cannot be saved: {error}") from error
 
 
-def pack(tensor: Tensor) -> Tensor:
-    """Convert a tensor to float16 if that is lossless, else to float32. Keep integers unchanged."""
+def pack(name: str, tensor: Tensor) -> Tensor:
+    """Convert a floating-point tensor to float16 if that is lossless, else to float32."""
+    if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
+        raise ValueError(f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64")
+    if tensor.is_meta:
+        raise ValueError(f"{quote(name)} is on the device meta and has no values")
+    tensor = tensor.detach().cpu().contiguous()
     if not tensor.is_floating_point():
-        return tensor.contiguous()
-    exact = tensor.float().contiguous()
+        return tensor
+    exact = tensor.float()
     half = exact.half()
     return half if torch.equal(half.float(), exact) else exact
 
 
 def decode_weights(content: bytes) -> dict[str, Tensor]:
-    """Decode and check a weights file. Convert float16 tensors to float32."""
+    """Decode and check a weights file, and convert float16 tensors to float32."""
     try:
         tensors = load(content)
     # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
@@ -177,8 +168,7 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
     """Raise ModelFolderError if names, shapes or dtypes of `tensors` differ from `expected`.
 
-    The error message starts with `refused`. All floating-point dtypes count as equal, because
-    decoded tensors are always float32, while the network may be in half precision.
+    All floating-point dtypes count as equal, because the network may be in half precision.
     """
     given, wanted = (
         {name: describe(tensor) for name, tensor in each.items()} for each in (tensors, expected)
@@ -187,7 +177,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
-    """Raise ModelFolderError unless two dicts {name of a tensor or layer: description} agree."""
+    """Raise ModelFolderError unless two dicts {name: description} are equal."""
     for name in sorted(wanted.keys() | given.keys()):
         found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
         if found != expected:

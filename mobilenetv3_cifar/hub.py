@@ -15,14 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
-from huggingface_hub import constants, get_session, get_token
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub import constants, errors, get_session, get_token
 from huggingface_hub.utils import validate_repo_id
 
 from mobilenetv3_cifar.errors import (
@@ -84,7 +77,7 @@ def ask_plainly(request: Any) -> None:
 
 
 def check_answer(response: Any) -> None:
-    """Check the headers of a response, and count reads of its body against the current `BUDGET`."""
+    """Check the headers of a response, and make reads of its body spend the current `BUDGET`."""
     budget = BUDGET.get()
     if budget is None:  # the request was made outside `hub_errors`
         return
@@ -105,11 +98,9 @@ def check_answer(response: Any) -> None:
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """Wrap `stream` so that reads spend `budget`.
+    """Wrap `stream` so that reads spend `budget`."""
 
-    The result is an instance of the stream's own class because the HTTP client checks the type.
-    """
-
+    # This is a subclass because the HTTP client checks the type.
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
@@ -152,13 +143,12 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
         BUDGET.reset(before)
 
 
-def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
+def in_time(work: Callable[[], T]) -> T:
     """Run `work` in a thread with a time limit, because DNS lookups and header reads can hang."""
     future: Future[T] = Future()
-    budget = BUDGET.get()
-    deadline = time.monotonic() + (seconds or (budget.seconds if budget else SECONDS))
-    if seconds is None and budget is not None:
-        budget.deadline = deadline  # once it has passed, `spend` raises, which ends the thread
+    budget = BUDGET.get() or Budget()
+    # Once the deadline has passed, `spend` raises, which ends the thread.
+    budget.deadline = time.monotonic() + budget.seconds
 
     def run() -> None:
         try:
@@ -170,7 +160,7 @@ def in_time(work: Callable[[], T], seconds: float | None = None) -> T:
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
         watch_client()  # after a failed connection, huggingface_hub makes a client without hooks
-        if time.monotonic() > deadline:
+        if time.monotonic() > budget.deadline:
             raise HubError(TOO_SLOW)
     return future.result()
 
@@ -184,30 +174,31 @@ def ask(doing: str, work: Callable[[], T]) -> T:
 
 def hub_answers(seconds: float) -> bool:
     try:
-        in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds), seconds)
-    except Exception:  # many types are possible, for example for an invalid HF_ENDPOINT
+        with hub_errors("asking the Hub", Budget(seconds=seconds)):
+            in_time(lambda: get_session().head(constants.ENDPOINT, timeout=seconds))
+    except HubError:
         return False
     return True
 
 
 def require_hub() -> None:
     if constants.HF_HUB_OFFLINE:
-        raise OfflineModeIsEnabled
+        raise errors.OfflineModeIsEnabled
     if not hub_answers(SECONDS_TO_ANSWER):
         raise OSError(
             f"{constants.ENDPOINT} cannot be reached: check the connection, or load a shipped "
-            f"variant or a folder"
+            "variant or a folder"
         )
 
 
 def explain_error(error: BaseException) -> str:
-    if isinstance(error, LocalEntryNotFoundError | RuntimeError) and error.__cause__ is not None:
+    if error.__cause__ and isinstance(error, errors.LocalEntryNotFoundError | RuntimeError):
         return explain_error(error.__cause__)
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, RepositoryNotFoundError):  # also raised for private repositories
+    if isinstance(error, errors.RepositoryNotFoundError):  # also raised for private repositories
         return ADVICE[404]
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         known = ADVICE.get(status, SERVER_ERROR if status >= 500 else one_line(error))
         return f"{known} (status {status})"
@@ -224,7 +215,7 @@ def is_repo_id(name: str) -> bool:
     """Return whether `name` is an ASCII repository id owner/name that the Hub's client accepts."""
     try:
         validate_repo_id(name)
-    except HFValidationError:
+    except errors.HFValidationError:
         return False
     return "/" in name and name.isascii()
 

@@ -1,8 +1,4 @@
-"""Find the images in a folder.
-
-Hidden files and folders are skipped silently, as are those that operating systems create. Every
-other file counts as an image, so that the caller can report a file that cannot be opened.
-"""
+"""Find the images in a folder."""
 
 import os
 from collections.abc import Callable
@@ -18,6 +14,7 @@ def is_stray(name: str) -> bool:
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
     """Return the sorted files of a folder and its subfolders, without hidden and system files.
 
+    All these files count as images, so that the caller can report a file that cannot be opened.
     Links to folders are not followed. `on_error` is called for each folder that cannot be read.
     """
     found = []

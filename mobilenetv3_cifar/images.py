@@ -1,10 +1,9 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
-This module need not import torch: until other code imports torch, no object can be a tensor. The
-size of the file, the number of pixels and the aspect ratio are checked against `Limits` before any
-pixel is decoded. A malicious file can still take a long time to decode, so a server should open
-uploads in a process with resource limits.
-Colour profiles are not applied, because CIFAR-10 images have none.
+The size of the file, the number of pixels and the aspect ratio are checked against `Limits` before
+any pixel is decoded. A malicious file can still take a long time to decode, so a server should open
+uploads in a process with resource limits. Colour profiles are not applied, because CIFAR-10 images
+have none.
 """
 
 import io
@@ -34,15 +33,12 @@ ImageInput: TypeAlias = (
 
 
 class Limits(NamedTuple):
-    """Limits for untrusted images."""
-
     megabytes: int  # of the file
     megapixels: int
     aspect: int  # the longer side divided by the shorter side
 
 
 UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
-
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
 # Errors that Pillow's decoders raise on damaged files. Other errors have other causes, such as a
@@ -51,7 +47,6 @@ DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
 )
-
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,13 +64,11 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: the limits for untrusted images. If the image is trusted, this may be None: then
-            only Pillow's `Image.MAX_IMAGE_PIXELS` applies.
+        limits: use None for trusted images only: then only `PIL.Image.MAX_IMAGE_PIXELS` applies.
 
     Raises:
-        ImageError: the image cannot be opened or exceeds `limits`. The message names the file and
-            the reason.
-        ImageTypeError: the type, dtype or shape is not supported. This error is also a TypeError.
+        ImageError: the image cannot be opened or exceeds `limits`.
+        ImageTypeError: the type, dtype or shape is not supported.
     """
     name, data = "the image", b""
     if isinstance(source, Image.Image):
@@ -123,11 +116,7 @@ def is_tensor(source: object) -> "TypeGuard[Tensor]":
 
 
 def from_array(source: "np.ndarray | Tensor") -> Image.Image:
-    """Convert a uint8 array or tensor of height H and width W to a PIL image.
-
-    The shape (H, W, 3) is RGB, and the shapes (H, W) and (H, W, 1) are grey. A tensor may also have
-    the shape (3, H, W) or (1, H, W).
-    """
+    """Convert a uint8 array or tensor to a PIL image. `ImageInput` lists the allowed shapes."""
     array: Any = source
     is_uint8 = str(source.dtype).removeprefix("torch.") == "uint8"
     if is_uint8 and is_tensor(source):
@@ -145,7 +134,7 @@ def from_array(source: "np.ndarray | Tensor") -> Image.Image:
 
 
 def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
-    """Return the content of `source`. If it is empty or too large, raise an ImageError."""
+    """Return the content of `source`, or raise an ImageError."""
     size = -1 if limits is None else limits.megabytes * 1_000_000 + 1
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -176,7 +165,7 @@ def read_path(path: str, name: str, size: int) -> bytes:
         raise ImageError(f"{name} is a URL, which is not fetched: pass urllib.request.urlopen(url)")
     file = Path(path)
     try:
-        # Folders, pipes and devices are refused. Reading a pipe or a device could block forever.
+        # Reading a pipe or a device could block forever.
         if not file.is_file():
             raise ImageError(f"{name} is not a file" if file.exists() else f"{name} does not exist")
         with file.open("rb") as opened:
@@ -216,12 +205,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I;16"):
-        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
-        return Image.fromarray(high_bytes).convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 

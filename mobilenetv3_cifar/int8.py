@@ -8,7 +8,6 @@ The design follows onnxruntime's profile of single nodes at batch size 1:
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
   hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1]. The
   division takes no operation, because it only changes the scale of the 8-bit numbers.
-- Squeeze-and-excite is computed as integer pooling, two 1x1 convolutions and a multiplication.
 """
 
 import tempfile
@@ -33,15 +32,14 @@ WIDE = 480  # bottlenecks with at least this many expanded channels are faster i
 
 
 class Calibration(CalibrationDataReader):
-    """A source of image batches for onnxruntime's calibration."""
-
     def __init__(self, images: np.ndarray) -> None:
-        self.batches = batches(images, BATCH_SIZE)
+        self.inputs = (
+            {"images": np.stack(group), "target": np.full(len(group), PREDICTED, np.int32)}
+            for group in batches(images, BATCH_SIZE)
+        )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        if (images := next(self.batches, None)) is None:
-            return None
-        return {"images": np.stack(images), "target": np.full(len(images), PREDICTED, np.int32)}
+        return next(self.inputs, None)
 
 
 def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
@@ -109,13 +107,12 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
     """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first bottleneck with at least `WIDE` expanded channels are left alone.
-    Return the number of convolutions before that bottleneck.
+    Modules before the first wide bottleneck are left alone. Return their number of convolutions.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())
     rows = LAYOUTS[config.size, config.blocks].rows
-    wide = [row.expanded >= WIDE for row in rows].index(True)
+    wide = next(i for i, row in enumerate(rows) if row.expanded >= WIDE)
     before = [features.get_submodule("stem"), *blocks[:wide]]
     for module in (*blocks[wide:], features):
         for name, part in module.named_children():

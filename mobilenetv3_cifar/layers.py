@@ -1,6 +1,6 @@
 """Choose the layers that have activation maps, and split a feature extractor after a layer."""
 
-import itertools
+from itertools import pairwise
 
 from torch import nn
 
@@ -18,7 +18,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
     """Return the name of each part of `features` whose next part has a strided convolution."""
-    pairs = itertools.pairwise(stages(features).items())
+    pairs = pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 
 
@@ -27,10 +27,7 @@ def strided(stage: nn.Module) -> bool:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split `features` into two modules after the part named `layer`.
-
-    If `layer` is "features", the split is after the last part, and the second module does nothing.
-    """
+    """Split `features` into two modules after the part named `layer`; "features" means the last."""
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

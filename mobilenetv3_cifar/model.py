@@ -1,4 +1,4 @@
-"""This module has the network class `MobileNetV3Cifar`, which turns images into predictions.
+"""The network class `MobileNetV3Cifar`.
 
 Predicting and explaining ignore the caller's settings (autocast, gradient modes, default dtype or
 device, training mode) and do not change the network, so threads can share it.
@@ -20,18 +20,14 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     batches,
     check_counts,
-    open_square,
     open_squares,
+    raise_errors,
 )
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
 from mobilenetv3_cifar.images import ImageInput, is_batch
 from mobilenetv3_cifar.layers import last_of_each_resolution, split_at
 from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
 from mobilenetv3_cifar.pretrained import Pretrained
-
-# The method `layers` lists at most this many layers. Activation maps of earlier layers show edges,
-# and EigenCAM is slow for them.
-FINEST_LAYERS = 4
 
 
 class MobileNetV3Cifar(Pretrained, Classifier):
@@ -118,8 +114,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         Args:
             resize: "via_32" first resizes the image to 32x32, so that it is as sharp as the
                 training images. "direct" resizes the image to S x S in one step.
-            view: deprecated name of `resize`, with the values "cifar" for "via_32" and "report" for
-                "direct".
+            view: deprecated name of `resize`. "cifar" means "via_32", and "report" "direct".
 
         Raises:
             ImageError: the image cannot be opened.
@@ -143,10 +138,9 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         inputs = to_batch(network, [square])
         with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
-                start = before(inputs.clone())
+                activations = before(inputs.clone())
             with torch.enable_grad():  # autograd's graph begins at the layer
-                activations = start.requires_grad_()
-                features = after(activations)
+                features = after(activations.requires_grad_())
                 logits = network.forward_head(features)
                 if target is None:
                     target = int(logits.argmax())
@@ -156,7 +150,8 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self) -> list[str]:
-        return [*last_of_each_resolution(self.features), "features"][-FINEST_LAYERS:]
+        # At most four, because maps of earlier layers show edges, and EigenCAM is slow for them.
+        return [*last_of_each_resolution(self.features), "features"][-4:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
         """Return the pooled features before the head: (F,) for one image, (N, F) for a list of N.
@@ -165,8 +160,9 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         errors are as in `predict`, but an ImageError has no `predictions`.
         """
         check_counts(None, batch_size)
-        several, size = is_batch(images), self.square_size
-        squares = open_squares(images, size) if several else [open_square(images, size)]
+        several = is_batch(images)
+        results = open_squares(images if several else [images], self.square_size)
+        squares = raise_errors(results, several)
         rows = [np.empty((0, self.num_features), np.float32)]
         rows += [self.run(group).features for group in batches(squares, batch_size)]
         features = torch.from_numpy(np.concatenate(rows))
@@ -178,10 +174,10 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
+        """The keys of timm's `pretrained_cfg` that apply to this network.
 
-        From this dictionary, timm's `resolve_data_config` and `create_transform` make the transform
-        of `preprocess(image, "direct")`. The transform of `predict` is returned by `transform()`.
+        timm's `resolve_data_config` and `create_transform` turn this dictionary into the transform
+        of `preprocess(image, "direct")`. `transform()` returns the transform of `predict`.
         """
         config = self.config
         return {
@@ -207,8 +203,7 @@ def to_outputs(logits: Tensor, features: Tensor) -> Outputs:
 
 def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
     """Convert N square images to a tensor (N, 3, S, S) with the network's dtype and device."""
-    config = network.config
-    inputs = to_input(squares, config.mean, config.std)
+    inputs = to_input(squares, network.config.mean, network.config.std)
     # Use the channels-last memory layout, as in training.
     return inputs.contiguous(memory_format=torch.channels_last).to(next(network.parameters()))
 
@@ -231,5 +226,4 @@ def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) ->
 
 
 def evaluation_copy(model: MobileNetV3Cifar) -> MobileNetV3Cifar:
-    """Return a deep copy in evaluation mode. Its parameters require no gradients."""
     return copy.deepcopy(model).eval().requires_grad_(False)

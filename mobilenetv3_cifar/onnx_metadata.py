@@ -1,7 +1,7 @@
-"""The metadata of an exported ONNX file tells a program in any language how to use the file.
+"""The metadata of an exported ONNX file, which tells a program in any language how to use it.
 
-Each value of the metadata is JSON. The values in `DESCRIPTION` are the same for all networks. The
-other values are the config's settings and the SHA-256 of the weights file.
+Each value is JSON. Those in `DESCRIPTION` are the same for all networks. The others are the
+config's settings and the SHA-256 of the weights file.
 """
 
 import dataclasses
@@ -45,21 +45,16 @@ DESCRIPTION: dict[str, Any] = {
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
     """Return the metadata of an exported ONNX file as {name: JSON}."""
-    values = DESCRIPTION | settings(config, weights_sha256)
+    values = DESCRIPTION | dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
     return {name: json.dumps(value) for name, value in values.items()}
-
-
-def settings(config: Config, weights_sha256: str) -> dict[str, Any]:
-    """Return the values of the metadata that are not the same for all networks."""
-    return dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
 
 
 def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
     """Return a network's settings as the bytes that its ONNX file, a protobuf message, contains."""
-    values = {name: json.dumps(value) for name, value in settings(config, weights_sha256).items()}
     return [
         name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
-        for name, value in values.items()
+        for name, value in metadata(config, weights_sha256).items()
+        if name not in DESCRIPTION
     ]
 
 

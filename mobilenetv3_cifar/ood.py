@@ -1,8 +1,4 @@
-"""Out-of-distribution scores, which estimate whether an image shows one of the classes.
-
-`predict` uses this module with numpy arrays. The export to ONNX traces it with torch tensors. The
-code therefore calls only functions that numpy and torch share.
-"""
+"""Out-of-distribution scores, which estimate whether an image shows one of the classes."""
 
 from typing import Any
 
@@ -11,12 +7,11 @@ def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
     """Return N scores. A higher score means that the image more likely shows one of the classes.
 
     Args:
-        xp: the module numpy if `logits` is a numpy array, or torch if it is a tensor.
+        xp: the module of `logits`: numpy in `predict`, torch in the export to ONNX.
         name: "confidence" is the highest probability (Hendrycks and Gimpel, ICLR 2017). "energy" is
-            the log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020); it ignores
-            `temperature`.
-        logits: (N, C), for N images and C classes.
-        temperature: the number by which the logits are divided before the softmax.
+            the log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020).
+        logits: an array or tensor (N, C), for N images and C classes.
+        temperature: the divisor of the logits before the softmax. "energy" ignores it.
 
     Raises:
         ValueError: `name` is unknown.

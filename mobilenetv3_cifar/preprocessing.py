@@ -1,9 +1,8 @@
-"""Convert images to the network's input. Training, evaluation and the demo use this module.
+"""Convert images to the network's input: resize them, scale them to [0, 1] and normalise them.
 
-A CIFAR-10 image is 32x32 pixels. The student report (listing 11) enlarges it bilinearly to 224x224
-and normalises it with ImageNet's means and standard deviations. By default, larger images are first
-reduced to 32x32, so that they are as sharp as the training images. Importing this module does not
-import torch.
+By default, larger images are first reduced to 32x32 pixels, so that they are as sharp as the
+training images. Without this step, the conversion is that of listing 11 of the student report that
+this project reproduces. Importing this module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# Means and standard deviations of RGB values in [0, 1]. The student report's networks use those of
-# ImageNet, but this project's "cifar32" networks use CIFAR-10's.
+# RGB statistics in [0, 1]. The report's networks use ImageNet's, "cifar32" networks CIFAR-10's.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -30,10 +28,9 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize `image` bilinearly, with antialiasing, to `size` x `size` pixels.
+    """Resize bilinearly, with antialiasing, to `size` x `size` pixels.
 
-    If `resize` is "via_32", the image is resized to 32x32 and then to `size`. If it is "direct",
-    the image is resized only once. For a 32x32 image, both give the same result.
+    "via_32" first resizes to 32x32. "direct" resizes only once.
     """
     for side in (NATIVE_SIZE, size) if check_resize(resize) == "via_32" else (size,):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
@@ -55,7 +52,7 @@ def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
     """Enlarge uint8 images (N, 3, h, h) to `size` x `size` exactly like Pillow's bilinear filter.
 
-    Pillow resizes along x, rounds, then resizes along y and rounds again. Pillow's weights are
+    Pillow rounds after resizing along x, and again after resizing along y. Its weights are
     multiples of 2**-22, so the weighted sums of pixels are exact in float64.
     """
     import torch
@@ -74,7 +71,7 @@ def pillow_resize(images: "Tensor", size: int) -> "Tensor":
 def to_input(
     squares: Sequence[Image.Image], mean: Sequence[float], std: Sequence[float]
 ) -> "Tensor":
-    """Convert N RGB images of height H and width W to a normalised float32 tensor (N, 3, H, W)."""
+    """Convert N RGB images of H x W pixels to a normalised float32 tensor (N, 3, H, W)."""
     import torch
 
     pixels = torch.from_numpy(np.stack([np.asarray(square) for square in squares]))  # (N, H, W, 3)
@@ -83,12 +80,11 @@ def to_input(
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """A transform from any image that `MobileNetV3Cifar.predict` accepts to the network's input.
+    """A callable that converts an image to the network's input. Torchvision's datasets accept it.
 
-    The input is a float32 tensor (3, image_size, image_size). Torchvision's data sets accept an
-    ImageTransform as `transform`. If `resize` is "via_32", images are first resized to 32x32. If it
-    is "direct", they are resized only once. Resizing is bilinear and antialiased. The pixels are
-    then scaled to [0, 1] and normalised.
+    The image may be any that `MobileNetV3Cifar.predict` accepts. The result is a normalised float32
+    tensor (3, image_size, image_size). Resizing is bilinear and antialiased. With "via_32" as
+    `resize`, images are first resized to 32x32. With "direct", they are resized only once.
 
     Raises:
         ImageError: the image cannot be opened.

@@ -75,8 +75,7 @@ class Pretrained(nn.Module):
             settings: new values for dropout, image_size, mean, std, temperature or ood_threshold.
 
         Raises:
-            VariantError: `name` is not a variant, folder or repository id; the message lists the
-                variants.
+            VariantError: `name` is none of these three; the message lists the variants.
             ModelFolderError: a file is missing or damaged, or does not match the config.
             HubError: the Hub cannot be reached, refuses the request or has no such revision.
             ValueError: the device is unknown or unavailable, or a setting or label is not valid.
@@ -100,7 +99,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and warn, unless the network already has these classes."""
+        """Replace the last layer and log a warning if the network has other classes than these."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -115,13 +114,10 @@ class Pretrained(nn.Module):
         )
 
     def reset_classifier(self, num_classes: int, labels: Sequence[str] | None = None) -> None:
-        """Replace the last layer of this network with an untrained one for `num_classes` classes.
+        """Replace the last layer with an untrained one for `num_classes` classes.
 
-        The temperature and the out-of-distribution settings are reset, because they were fitted to
-        the old classes.
-
-        Args:
-            labels: one name per class; by default "class 0", "class 1" and so on.
+        `labels` has one name per class, by default "class 0", "class 1" and so on. The temperature
+        and the out-of-distribution settings, which were fitted to the old classes, are reset.
         """
         self.config = dataclasses.replace(
             self.config,
@@ -152,10 +148,7 @@ class Pretrained(nn.Module):
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if the layers differ from those that the config describes.
-
-        Such a network must not be saved, because `from_pretrained` builds layers from the config.
-        """
+        """Raise ModelFolderError if the layers differ from those built from the config."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
@@ -174,9 +167,7 @@ class Pretrained(nn.Module):
         create_pr: bool = False,
         commit_message: str = "Upload the model",
     ) -> str:
-        """Push this network to the Hub repository `repo_id`, which has the form "owner/name".
-
-        Return the URL of the commit or pull request.
+        """Push to the Hub repository "owner/name". Return the URL of the commit or pull request.
 
         If the network is unchanged since loading and its folder or repository has a model card, the
         card, figures and measurements are pushed too. Otherwise, a new card without measurements is
@@ -207,7 +198,7 @@ class Pretrained(nn.Module):
         If the network is from the Hub, return a copy of its repository in the new folder `spare`.
         """
         folder = self.folder
-        gone = folder is not None and not folder.is_dir()  # it was temporary
+        gone = folder is not None and not folder.is_dir()  # it was temporary, or a deleted cache
         if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:

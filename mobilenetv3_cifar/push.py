@@ -2,8 +2,7 @@
 
 A push always replaces the config and the weights. It replaces or deletes any other file only if
 the last push sent the file and nobody has changed it since. A commit's description lists the
-files that it sent, so that the next push knows them. Hand-written model cards are kept, and so are
-the notes between `<!-- notes -->` and `<!-- /notes -->` in a generated card.
+files that it sent, so that the next push knows them. `merge_cards` says what happens to the card.
 """
 
 import json
@@ -49,16 +48,16 @@ class Plan(NamedTuple):
     kept: list[str]  # left as they are: not sent by the last push, or changed since then
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
-    head: str | None  # the commit that the plan is based on; None if there is no repository
+    head: str | None  # the newest commit; None if there is no repository
 
 
 def is_published(path: str) -> bool:
-    """Return whether `path`, in a model folder or repository, may be pushed or downloaded."""
+    """Return whether the file `path` of a model may be pushed or downloaded."""
     return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
-    """Return the sorted paths, relative to `folder`, of the files that may be pushed to the Hub."""
+    """Return the sorted paths, relative to `folder`, of the files that may be pushed."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
     return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
 
@@ -161,16 +160,14 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
     config, sha256 = read_config(folder)
     config_sha256 = hash_values(json.loads(read_file(folder / CONFIG_FILE, MAX_BYTES[CONFIG_FILE])))
     settings = encoded_settings(config, sha256)
-    for name in (ONNX_FILE, INT8_FILE):
-        path = folder / name
-        content = read_file(path, MAX_BYTES[WEIGHTS_FILE]) if path.is_file() else None
-        if content is not None and not all(each in content for each in settings):
+    for path in filter(Path.is_file, [folder / ONNX_FILE, folder / INT8_FILE]):
+        content = read_file(path, MAX_BYTES[WEIGHTS_FILE])
+        if not all(each in content for each in settings):
             raise ModelFolderError(
                 f"{path} was exported from other weights or settings: export it again"
             )
     try:
-        metrics = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))
-        weights = metrics["weights"]
+        weights = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))["weights"]
         measured = weights["sha256"], weights.get("config_sha256", config_sha256)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # there are no metrics, or they do not say which weights were measured

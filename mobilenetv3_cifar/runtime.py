@@ -37,8 +37,8 @@ class OnnxClassifier(Classifier):
         """Load an ONNX file that `export_onnx` wrote.
 
         Args:
-            threads: the number of threads for onnxruntime; 0 means one per core. A single thread
-                needs only milliseconds per image. Several threads are slower on a busy machine.
+            threads: the number of threads for onnxruntime; 0 means one per core. Several threads
+                are slower on a busy machine.
 
         Raises:
             ModelFolderError: the file is missing or damaged, or `export_onnx` did not write it.
@@ -102,7 +102,7 @@ class OnnxClassifier(Classifier):
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Open a CPU session for the bytes of an ONNX file. If `threads` is 0, use one per core."""
+    """Open a CPU session for an ONNX file's bytes. If `threads` is 0, use one thread per core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # no busy-waiting
@@ -117,8 +117,8 @@ def run_onnx(
 ) -> dict[str, np.ndarray]:
     """Run an exported network on uint8 images (N, 32, 32, 3). Return {output name: array}.
 
-    `target` is the index of the class to explain, or PREDICTED for each image's predicted class.
-    `names` lists the outputs to compute, by default all.
+    `target` is the index of the class to explain, or PREDICTED. `names` are the outputs to compute,
+    by default all.
     """
     inputs = {"images": images, "target": np.full(len(images), target, np.int32)}
     names = list(names or [output.name for output in session.get_outputs()])

@@ -22,16 +22,13 @@ MAX_METRICS_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Variant:
-    """A shipped network. Accuracies are in [0, 1].
-
-    `macs` is the number of multiply-accumulate operations in convolutions and linear layers.
-    """
+    """A shipped network. Accuracies are in [0, 1]."""
 
     name: str
     accuracy: float  # validation accuracy; choose a variant by this, not by test accuracy
     test_accuracy: float
     parameters: int
-    macs: int
+    macs: int  # multiply-accumulate operations in convolutions and linear layers
     bytes: int  # size of the weights file
 
     @property
@@ -47,7 +44,6 @@ def variants_folder() -> Path:
 
 
 def shipped_folder(name: str) -> Path | None:
-    """Return the folder of the shipped variant with this name, or None."""
     return next((folder for folder in shipped_folders() if folder.name == name), None)
 
 

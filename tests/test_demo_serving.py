@@ -109,7 +109,7 @@ def test_old_files_are_deleted_and_those_of_the_page_are_kept(own):
 
 
 def test_the_oldest_go_when_there_is_too_much_and_never_for_another_kind(own, monkeypatch):
-    monkeypatch.setitem(folder.KEPT, "made", folder.Keep(seconds=300, megabytes=1))
+    monkeypatch.setitem(folder.KEPT, "made", (300, 1e6))
     for number in range(4):
         for kind in folder.KEPT:
             path = own / kind / str(number) / "a.png"
@@ -188,7 +188,7 @@ def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):
     assert "the disk is gone" in caplog.text
 
 
-def test_a_closed_terminal_does_not_prevent_the_end(monkeypatch):
+def test_a_closed_terminal_does_not_prevent_the_end(monkeypatch, tmp_path):
     def flush():
         raise BrokenPipeError
 
@@ -197,7 +197,7 @@ def test_a_closed_terminal_does_not_prevent_the_end(monkeypatch):
     monkeypatch.setattr(server, "threading", SimpleNamespace(Event=lambda: stop))
     monkeypatch.setattr(server.signal, "signal", lambda *_: None)
     monkeypatch.setattr(server, "launch_options", dict)
-    monkeypatch.setattr(server, "delete_own_folder", lambda: None)
+    monkeypatch.setattr(server, "own_folder", lambda: tmp_path)
     monkeypatch.setattr(os, "_exit", ended.append)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", SimpleNamespace(flush=flush))

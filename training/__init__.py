@@ -1,7 +1,4 @@
-"""This package fetches the data, and trains, measures and publishes the networks.
-
-If a package that the extra `training` installs is missing, every command ends with an error.
-"""
+"""This package fetches the data, and trains, measures and publishes the networks."""
 
 import importlib.util
 import sys

@@ -21,10 +21,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End a command with a one-line error, not a traceback, if the user can act on the error.
-
-    SIGINT and SIGTERM end the command with the exit status that shells report for these signals.
-    """
+    """End a command with a one-line error, not a traceback, if the user can act on the error."""
     # By default, SIGTERM kills the process. Raising SystemExit instead lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:

@@ -1,6 +1,8 @@
 """Fetch CIFAR-10, verify it and cache it for training.
 
-python -m training.data
+    python -m training.data
+
+Archives in the data folder are tried first, then the sources on the internet.
 """
 
 import io
@@ -21,10 +23,7 @@ DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, kept only if a 
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Write CIFAR-10 to a cache file in `data_dir` unless a valid one exists. Return its path.
-
-    Archives in `data_dir` are tried first, then the sources on the internet. All data is verified.
-    """
+    """Write CIFAR-10 to a cache file in `data_dir` unless a valid one exists. Return its path."""
     path = data_dir / CACHE
     if path.exists():
         try:
@@ -71,7 +70,7 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
 
 @one_line_errors()
 def main() -> None:
-    parser = command_parser("training.data", prepare.__doc__)
+    parser = command_parser("training.data", __doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     data_dir = parser.parse_args().data_dir
     print(f"{prepare(data_dir)}: 50,000 training and 10,000 test images, verified")

@@ -31,7 +31,7 @@ def dataset_split(name: str, folder: Path) -> str:
     """Return the split with which the network in `folder` was trained.
 
     A run's checkpoint contains the split. Otherwise, it is the split of the experiment that
-    metrics.json names. If this file is missing, the folder must have the experiment's name.
+    metrics.json names. If this file is missing, the last part of `name` must be an experiment.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")

@@ -1,7 +1,4 @@
-"""This module lists the experiments. Each is a network, a recipe and a number of epochs.
-
-In `ROWS`, the eight experiments of the report come first, then our controls, then our own networks.
-"""
+"""This module lists the experiments. Each is a network, a recipe and a number of epochs."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,8 +9,6 @@ from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
 from training.loop.optimizers import Muon, Sgd
 from training.recipe import Distillation, Recipe
-
-Kind = Literal["report", "control", "own"]
 
 
 class Reported(TypedDict):
@@ -35,7 +30,7 @@ class Experiment:
     model: dict[str, Any]  # keyword arguments of MobileNetV3Cifar
     epochs: int
     recipe: Recipe = REPORT
-    kind: Kind = "report"
+    kind: Literal["report", "control", "own"] = "report"
     section: str = ""  # the place in the report that describes the experiment
     claim: str = ""  # in our words: the report's conclusion, or what a control experiment asks
     report: Reported | None = None  # the metrics that the report prints, if it prints any
@@ -57,19 +52,15 @@ class Experiment:
 
     def is_prefix_of(self, other: "Experiment") -> bool:
         """Return whether a run of `other` begins with all the steps of a run of this experiment."""
-        return (
-            (self.model, self.recipe) == (other.model, other.recipe)
-            and not self.recipe.depends_on_length
-            and self.epochs < other.epochs
-        )
+        same = (self.model, self.recipe) == (other.model, other.recipe)
+        return same and not self.recipe.depends_on_length and self.epochs < other.epochs
 
 
 def cifar32_net(size: str) -> dict[str, Any]:
     return {"size": size, "blocks": "cifar32", "mean": CIFAR10_MEAN, "std": CIFAR10_STD}
 
 
-# This recipe is for a CPU. To save time, most epochs use small crops. Its augmentation is moderate,
-# and becomes weaker in the last epochs.
+# This recipe is for a CPU. To save time, most epochs use small crops.
 CPU32 = Recipe(
     optimizer=Muon(lr=0.1, weight_decay=3e-3, rest=Sgd(0.15)),
     schedule="linear",
@@ -90,8 +81,7 @@ CPU32_DISTILLED = replace(
     precision="bfloat16",
     distillation=Distillation("large-cifar32", weight=0.7, temperature=2.0),
 )
-# This recipe is for about two hundred epochs on a GPU. Its augmentation is strong, and becomes
-# weaker in the last tenth of the epochs.
+# This recipe is for about two hundred epochs on a GPU. It augments more than CPU32.
 GPU32 = Recipe(
     optimizer=Muon(lr=0.08, weight_decay=4e-3, rest=Sgd(0.2)),
     schedule="linear",

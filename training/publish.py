@@ -1,8 +1,6 @@
 """Push the model folder of a shipped variant to the Hugging Face Hub.
 
-    python -m training.publish small-dropout0.7-epochs4 --repo-id owner/name --dry-run
-
-The files need no conversion: a folder under `model_cards/` has the layout of a Hub repository.
+python -m training.publish small-dropout0.7-epochs4 --repo-id owner/name --dry-run
 """
 
 import sys

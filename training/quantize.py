@@ -1,11 +1,10 @@
-"""Write the float32 ONNX file of a shipped variant, and the 8-bit ONNX file if it is faster.
+"""Write `model.onnx` (float32) for a shipped variant, and `model-int8.onnx` if it is faster.
 
     python -m training.quantize small-dropout0.7-epochs4
 
-The command writes `model.onnx` and `model-int8.onnx` into the variant's folder. The accuracy and
-speed of the 8-bit file, and the latencies measured on this machine, go into `metrics.json` and the
-card. The 8-bit file is kept only if it is faster than the float32 file at batch size 1 and loses at
-most 0.3 points of validation accuracy.
+The 8-bit file is kept only if it is faster than the float32 file at batch size 1 and loses at most
+0.3 points of validation accuracy. Its accuracy and speed, and all latencies measured on this
+machine, go into `metrics.json` and the card.
 """
 
 import statistics
@@ -61,10 +60,7 @@ def quantize(folder: Path, data: Cifar10) -> str:
 def export_and_measure(
     model: MobileNetV3Cifar, metrics: Metrics, data: Cifar10, folder: Path
 ) -> str:
-    """Write the ONNX files to `folder`, and their measurements to `metrics`. Return a summary.
-
-    Speed and validation accuracy decide whether the 8-bit file is kept. Test accuracy does not.
-    """
+    """Write the ONNX files to `folder`, and their measurements to `metrics`. Return a summary."""
     exact, coarse = folder / ONNX_FILE, folder / INT8_FILE
     export_onnx(model, exact)
     export_onnx(model, coarse, int8_images=data.train.images[:CALIBRATION_IMAGES])
@@ -126,8 +122,7 @@ def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
             median = round(1000 * statistics.median(seconds), 3)
-            each = Latency(runtime=name, device=device, batch=batch, milliseconds=median)
-            latencies.append(each)
+            latencies.append(Latency(runtime=name, device=device, batch=batch, milliseconds=median))
     torch.set_num_threads(threads)
     return latencies
 

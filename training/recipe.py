@@ -1,13 +1,12 @@
 """A recipe holds all settings of a run except its network, its number of epochs and its seed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from training.loop.augmentation import Augmentation, EnlargeRotate, Flip, uses_progress
 from training.loop.optimizers import Adam, OptimizerRecipe
 
-Schedule = Literal["step", "cosine", "linear"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -15,8 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 class Distillation:
     """The settings for learning from a teacher network's predictions (Hinton et al. 2015).
 
-    The teacher sees the same augmented images as its student. The loss is (1 - weight) x cross
-    entropy + weight x temperature^2 x KL divergence.
+    The loss is (1 - weight) x cross entropy + weight x temperature^2 x KL divergence.
     """
 
     teacher: str  # a shipped variant, or an experiment whose run with seed 0 has ended
@@ -24,15 +22,12 @@ class Distillation:
     temperature: float
 
 
-ADAM = Adam(lr=1e-3)
-
-
 @dataclass(frozen=True)
 class Recipe:
     """The settings of a run. The defaults are those of the report (its listings 1 and 10)."""
 
-    optimizer: OptimizerRecipe = ADAM
-    schedule: Schedule = "step"
+    optimizer: OptimizerRecipe = field(default_factory=lambda: Adam(lr=1e-3))
+    schedule: Literal["step", "cosine", "linear"] = "step"
     warmup_epochs: int = 0  # number of initial epochs during which the learning rate rises linearly
     batch_size: int = 64
     augmentations: tuple[Augmentation, ...] = (Flip(), EnlargeRotate(degrees=10.0, size=224))
@@ -46,16 +41,15 @@ class Recipe:
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Return the learning rate at `step`, divided by its peak. Steps of a run count from 0.
 
-        After the warm-up, the schedules "cosine" and "linear" decrease to 0 at the end of the run.
         The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), called once per epoch, as
         in the report's listing 10.
         """
-        warmup, total = self.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
+        warmup = self.warmup_epochs * steps_per_epoch
         if step < warmup:
             return (step + 1) / (warmup + 1)
         if self.schedule == "step":
             return 0.03 ** (step // steps_per_epoch // 3)
-        progress = (step - warmup) / max(1, total - warmup)
+        progress = (step - warmup) / max(1, epochs * steps_per_epoch - warmup)
         if self.schedule == "linear":
             return 1 - progress
         return (1 + math.cos(math.pi * progress)) / 2
@@ -63,11 +57,8 @@ class Recipe:
     @property
     def depends_on_length(self) -> bool:
         """Whether a run with this recipe differs from the first epochs of a longer run."""
-        return (
-            self.schedule != "step"
-            or self.ema > 0  # averaging re-estimates batch-norm statistics at the end of a run
-            or any(map(uses_progress, self.augmentations))
-        )
+        averages = self.ema > 0  # if so, the run's end re-estimates the batch-norm statistics
+        return self.schedule != "step" or averages or any(map(uses_progress, self.augmentations))
 
     def settings(self) -> dict[str, str]:
         """Return {field: repr(value)}. JSON cannot store the values that are dataclasses."""

@@ -5,7 +5,6 @@
 
 From the results in `model_cards/`, the command then writes REPRODUCTION.md, docs/recipe.md, the
 README's table of variants, the demo's list of conclusions, and the card and curves of every model.
-If no run was missing, the contents of these files stay the same.
 """
 
 import itertools
@@ -36,8 +35,8 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     """Train the experiments' runs that have no results yet, one at a time per device.
 
     The device "" means the best available one. `options` are added to each `training.train`
-    command. Runs that differ only in length are trained one after another on one device, the
-    longest first. The longest run also saves its state at the end of each shorter one.
+    command. Runs that differ only in length are trained on one device, the longest first. It also
+    writes the results of each shorter run that is identical to its first epochs.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.

@@ -10,11 +10,7 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Time functions in turn. Return, for each function, the seconds per call in each round.
-
-    A round calls each function `repeats` times. Before the first round, each function is called
-    once without being timed.
-    """
+    """Return each function's seconds per call in each round, after one call that is not timed."""
     for side in sides:
         side()
     seconds: list[list[float]] = [[] for _ in sides]

@@ -8,8 +8,9 @@ as --epochs, change the experiment.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -25,29 +26,25 @@ MOST = 999_999  # a push sends seeds/SEED.json only if SEED has at most six digi
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse `argv`, by default the arguments of the command line."""
     parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--seed", type=partial(whole_number, 0), default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best here")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
-    trial.add_argument("--epochs", type=whole_number(1), help="train for this many epochs")
-    trial.add_argument("--limit", type=whole_number(1), help="images to use of each split")
+    trial.add_argument("--epochs", type=partial(whole_number, 1), help="train for this many epochs")
+    trial.add_argument("--limit", type=partial(whole_number, 1), help="images to use of each split")
     trial.add_argument("--precision", choices=get_args(Precision), help="default: the recipe's")
     return parser.parse_args(argv)
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= MOST:
-            wanted = f"a whole number from {least} to {MOST}"
-            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
-        return int(text)
-
-    return parse
+def whole_number(least: int, text: str) -> int:
+    if not text.isdecimal() or not least <= int(text) <= MOST:
+        wanted = f"a whole number from {least} to {MOST}"
+        raise argparse.ArgumentTypeError(f"must be {wanted}, not {text}")
+    return int(text)
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
@@ -61,7 +58,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    # With --epochs, there are none: a shorter run in a folder of that name could not be resumed.
+    # With --epochs N, save no shorter runs, because their folders would also be named epochsN.
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:

@@ -1,8 +1,7 @@
 """Open and downscale uploaded images in a separate process, and store them.
 
-Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all
-such images. Limits on the separate process's CPU time and memory stop the decoding of every such
-image, and the server keeps running.
+Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all of
+them. The process has limits on its CPU time and memory, so no image can stop the server.
 """
 
 import asyncio
@@ -34,7 +33,6 @@ ROOT = Path(__file__).parents[2]
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these, so the page shows the decoded pixels
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
-CANNOT_OPEN = "The server cannot open images: try again later."
 logger = logging.getLogger(__name__)
 
 
@@ -89,17 +87,17 @@ class Decoder:
             budgets.used["seconds", address] += seconds
         if reason == NO_ROOM:
             raise OSError("the process that opens images got an OSError")
-        if reason is None and format in NOT_SHOWN:
+        if reason is not None:
+            (folder / SENT).unlink()
+            (folder / REFUSAL).write_text(reason, encoding="utf-8")
+            shown = folder / f"{stem}.png"
+            Image.new("L", (1, 1), "white").save(shown)
+            return shown
+        if format in NOT_SHOWN:
             (folder / SENT).unlink()
             return (folder / PIXELS).rename(folder / f"{stem}.bmp")
-        if reason is None:
-            suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())
-            return (folder / SENT).rename(folder / f"{stem}.{suffix}")
-        (folder / SENT).unlink()
-        (folder / REFUSAL).write_text(reason, encoding="utf-8")
-        shown = folder / f"{stem}.png"
-        Image.new("L", (1, 1), "white").save(shown)
-        return shown
+        suffix = {"JPEG": "jpg", "MPO": "jpg"}.get(format, format.lower())
+        return (folder / SENT).rename(folder / f"{stem}.{suffix}")
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """Let the separate process open the upload in `folder`.
@@ -125,7 +123,7 @@ class Decoder:
                 break
             logger.warning("The process that opens images ended with %s", code)
             if code > 0:  # the process exited by itself; a signal gives a negative code
-                raise HTTPException(503, CANNOT_OPEN)
+                raise HTTPException(503, "The server cannot open images: try again later.")
         return "", decode.TOO_COSTLY, decode.CPU_SECONDS
 
     async def start(self) -> Process:

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 GONE = "the image was not found, or was deleted after half an hour: choose it again"
 MASK = "/files"  # visitors see this in place of the folder's path
@@ -26,16 +26,10 @@ WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's proces
 # Matches relative file paths in which no name starts with a dot, so ".." never matches.
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
-
-
-class Keep(NamedTuple):
-    seconds: float
-    megabytes: int  # maximum on disk; the oldest files are deleted first
-
-
-# Files made for a visitor are fetched within seconds, so they are deleted sooner than uploads. They
-# have a separate size limit, so that they do not take the space of uploads.
-KEPT = {"sent": Keep(seconds=1800, megabytes=2000), "made": Keep(seconds=300, megabytes=500)}
+# {kind: (maximum age in seconds, maximum size of all files in bytes)}. Files made for a visitor are
+# fetched within seconds, so they are deleted sooner than uploads. With a separate size limit, they
+# do not take the space of uploads.
+KEPT = {"sent": (1800, 2000e6), "made": (300, 500e6)}
 
 
 @cache
@@ -72,10 +66,6 @@ def delete_abandoned(base: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def delete_own_folder() -> None:
-    shutil.rmtree(own_folder(), ignore_errors=True)
-
-
 def new_folder(kind: str) -> Path:
     """Create a folder for one image of a `kind` in KEPT. Nobody can guess the folder's name."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
@@ -85,14 +75,14 @@ def new_folder(kind: str) -> Path:
 
 def delete_old() -> None:
     """Delete files that are older than KEPT allows, then the oldest until its size limits hold."""
-    for kind, keep in KEPT.items():
+    for kind, (seconds, size) in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):
             with suppress(FileNotFoundError):
                 found.append((path.stat(), path))
         total = sum(status.st_blocks * 512 for status, _ in found)
         for status, path in sorted(found, key=lambda entry: entry[0].st_mtime):
-            if status.st_mtime < time.time() - keep.seconds or total > keep.megabytes * 10**6:
+            if status.st_mtime < time.time() - seconds or total > size:
                 shutil.rmtree(path.parent, ignore_errors=True)
                 total -= status.st_blocks * 512
 

@@ -140,8 +140,8 @@ class Guard:
                     raise too_long(MAX_UPLOAD_BYTES)
                 budgets.check(address)  # the address may have sent other uploads meanwhile
                 kept = await self.decoder.keep(file.file, file.filename or "", address)
-        blocks = sum(file.stat().st_blocks for file in kept.parent.iterdir())
-        budgets.used["bytes", address] += 512 * blocks - size
+        on_disk = sum(512 * file.stat().st_blocks for file in kept.parent.iterdir())
+        budgets.used["bytes", address] += on_disk - size
         return f"{MASK}/sent/{kept.parent.name}/{kept.name}"
 
 

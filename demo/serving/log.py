@@ -3,8 +3,10 @@
 import logging
 from collections import Counter
 
+from mobilenetv3_cifar.errors import shorten
+
 MOST = 5  # the maximum number of log records that a line of code writes per `budgets.PERIOD`
-HALF = 2000  # characters kept at the start and at the end of a long text
+LONGEST = 4000  # characters; the middle of a longer text is cut out
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
 seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this period}
 
@@ -22,12 +24,8 @@ def is_rare(record: logging.LogRecord) -> bool:
     seen[place] += 1
     if seen[place] > MOST:
         return False
-    if len(text := record.getMessage()) > 2 * HALF:
-        record.msg, record.args = cut(text), ()
+    if len(text := record.getMessage()) > LONGEST:
+        record.msg, record.args = shorten(text, LONGEST), ()
     if record.exc_info:
-        record.exc_text = cut(logging.Formatter().formatException(record.exc_info))
+        record.exc_text = shorten(logging.Formatter().formatException(record.exc_info), LONGEST)
     return True
-
-
-def cut(text: str) -> str:
-    return text if len(text) <= 2 * HALF else f"{text[:HALF]} [...] {text[-HALF:]}"

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -18,7 +19,6 @@ import uvicorn.config
 from fastapi.exceptions import RequestValidationError
 from gradio.routes import App
 from gradio.themes import Default
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,13 +26,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from demo.sample import ASSETS
 from demo.serving import budgets, log
 from demo.serving.blocks import NoStates
-from demo.serving.folder import delete_old, delete_own_folder
+from demo.serving.folder import delete_old, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
 MAX_THREADS = 8  # few, because a thread that has run a network keeps the memory that the run used
 CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
-REQUEST_SECONDS = 15  # between two checks of whether a connection is in use; see Connection
+REQUEST_SECONDS = 15  # see Connection
 MAX_CONNECTIONS = 3000
 DESCRIPTORS = 8192  # limit for open files and sockets; asyncio may accept 2,048 connections at once
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
@@ -45,7 +45,9 @@ class GuardedApp(App):
     def __init__(self) -> None:
         super().__init__(openapi_url=None)
         self.state_holder = NoStates()
-        self.add_exception_handler(RequestValidationError, refuse_body)
+        # FastAPI's own response would quote the body, which fails if the body is not UTF-8.
+        refusal = {"detail": "A field of the body is missing or invalid."}
+        self.add_exception_handler(RequestValidationError, lambda *_: JSONResponse(refusal, 422))
 
     def build_middleware_stack(self) -> ASGIApp:
         self.guard = Guard(super().build_middleware_stack(), self.get_blocks())
@@ -71,11 +73,6 @@ def tried(job: Callable[[], None]) -> None:
         job()
     except Exception:
         logger.exception("A cleanup failed")
-
-
-def refuse_body(request: Request, error: Exception) -> JSONResponse:
-    """Refuse an invalid body. FastAPI would quote the body, which fails if it is not UTF-8."""
-    return JSONResponse({"detail": "A field of the body is missing or invalid."}, 422)
 
 
 @asynccontextmanager
@@ -167,7 +164,7 @@ def run(page: gr.Blocks) -> None:
         signal.signal(name, lambda *_: stop.set())
     page.launch(prevent_thread_lock=True, **launch_options())
     stop.wait()
-    delete_own_folder()
+    shutil.rmtree(own_folder(), ignore_errors=True)
     with suppress(OSError, ValueError):  # the terminal may be closed
         sys.stdout.flush()
     # sys.exit would make the interpreter abort if a thread were still running a network.

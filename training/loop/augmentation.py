@@ -1,7 +1,6 @@
 """Augment a whole batch of images at once, on the training device.
 
-An augmentation is a frozen dataclass that maps a `Batch` to a new `Batch`. A recipe lists its
-augmentations in the order in which they are applied. A new augmentation needs no registration.
+An augmentation is a frozen dataclass of settings that maps a `Batch` to a new `Batch`.
 """
 
 import math
@@ -54,8 +53,7 @@ class Flip:
     """Flip images horizontally.
 
     "random" flips each image with probability 1/2. "alternating" flips a pseudorandom half of the
-    images in one epoch and the other half in the next epoch, and so on (Jordan 2024, "94% on
-    CIFAR-10 in 3.29 Seconds on a Single GPU").
+    images in even epochs and the other half in odd epochs (Jordan 2024, arXiv:2404.00498).
     """
 
     how: Literal["random", "alternating"] = "random"
@@ -74,11 +72,10 @@ class Flip:
 class EnlargeRotate:
     """Resize to `size` x `size`, then rotate by a uniformly random angle.
 
-    The student report does this in two steps with torchvision (its listing 1). Here, one
-    `grid_sample` reads each output pixel directly from the small image. The results differ in two
-    ways. torchvision rounds the enlarged image to integers. It may also pick the neighbouring pixel
-    where a rotated coordinate falls on the edge between two pixels. Corners that the rotated image
-    does not cover are black.
+    Corners that the rotated image does not cover are black. The student report does this in two
+    steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel directly
+    from the small image. The results differ because torchvision rounds the enlarged image to
+    integers, and may pick the other pixel where a coordinate falls on the edge between two pixels.
     """
 
     degrees: float  # the largest angle in either direction
@@ -158,8 +155,7 @@ class CutMix:
 
     While the run's progress is in `during`, `probability` is the chance that a batch is mixed. In a
     mixed batch, the rectangle has the same place in all images. Its area is a uniformly random
-    fraction of the image, before the rectangle is clipped at the image's edges. The first image is
-    paired with the last, the second with the last but one, etc.
+    fraction of the image, before the rectangle is clipped at the image's edges.
     """
 
     probability: float
@@ -211,11 +207,7 @@ class AffineColour:
 
 
 def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Rotate (`kind` 0), shear (1) or scale (2) each image about its centre.
-
-    As `amount` goes from -1 to 1, the angle goes from -15 to 15 degrees, the shear from -0.2 to 0.2
-    and the scale from 0.8 to 1.25.
-    """
+    """Rotate (`kind` 0), shear (1) or scale (2) each image. `amount` is in [-1, 1]."""
     angle = torch.where(kind == 0, amount * math.radians(15), 0.0)
     shear = torch.where(kind == 1, amount * 0.2, 0.0)
     scale = torch.where(kind == 2, 1.25**amount, 1.0)
@@ -229,9 +221,8 @@ def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Change the brightness (`kind` 0), contrast (1), saturation (2) or sharpness (3) of images.
 
-    `pixels` are in [0, 1]. An image is mixed with black (kind 0), its mean grey (1), its grey
-    version (2) or its blurred version (3). As `amount` goes from -1 to 1, the weight of the image
-    in the mixture goes from 0.6 to 1.4 or, for kind 3, from 0 to 2.2.
+    `pixels` are in [0, 1], and `amount` is in [-1, 1]. An image is mixed with black (kind 0), its
+    mean grey (1), its grey version (2) or its blurred version (3).
     """
     red, green, blue = pixels.split(1, dim=1)
     grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (N, 1, h, w)

@@ -2,8 +2,7 @@
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
 written last, so a killed process leaves a whole checkpoint or none. It contains a SHA-256 of the
-tensor file and a SHA-256 of the rest of the JSON file, so damage is detected. The two newest
-checkpoints are kept. If the newer one is damaged, a warning is printed and the older one is used.
+tensor file and a SHA-256 of the rest of the JSON file, so damage is detected.
 """
 
 import dataclasses
@@ -19,8 +18,6 @@ from torch.optim import Optimizer
 
 from mobilenetv3_cifar.files import replace_files
 from training.errors import TrainingError
-
-KEPT = 2  # number of checkpoints to keep
 
 Tensors = dict[str, Tensor]
 
@@ -81,7 +78,7 @@ def final_weights(tensors: Tensors) -> Tensors:
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete all except the two newest, and also delete partial files."""
+    """Write a checkpoint. Delete all except the two newest, and what killed processes left."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -92,7 +89,7 @@ def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]
     name = f"step-{state.step:06d}"
     manifest = json.dumps(facts | {"manifest_sha256": digest(facts)}, indent=1).encode()
     replace_files(folder, {f"{name}.safetensors": content, f"{name}.json": manifest})
-    kept = {path.stem for path in manifests(folder)[:KEPT]}
+    kept = {path.stem for path in manifests(folder)[:2]}
     for pattern in ("step-*.json", "step-*.safetensors", ".step-*.partial"):
         for path in folder.glob(pattern):
             if path.stem not in kept:
@@ -104,9 +101,9 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
-    """Return tensors, state and settings of the newest undamaged checkpoint, and warnings.
+    """Return the newest undamaged checkpoint's tensors, state and settings, or None without one.
 
-    Each warning names a newer, damaged checkpoint. Return None if `folder` has no checkpoint.
+    The fourth value is a list of warnings, one for each newer, damaged checkpoint.
 
     Raises:
         TrainingError: all checkpoints in `folder` are damaged.
@@ -128,6 +125,5 @@ def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | Non
     return None
 
 
-def manifests(folder: Path) -> list[Path]:
-    """Return the JSON files of all checkpoints in `folder`, newest first."""
+def manifests(folder: Path) -> list[Path]:  # newest first
     return sorted(folder.glob("step-*.json"), reverse=True)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # number of calls before recording, in which compilers and cuDNN choose kernels
-
 
 class Replayed:
     """A callable that returns what `function` returns, but replays a CUDA graph after a few calls.
@@ -27,7 +25,7 @@ class Replayed:
 
     def __call__(self, *inputs: Tensor, **constants: float) -> Tensor:
         self.calls += 1
-        if self.calls <= WARM_UP:
+        if self.calls <= 3:  # in the first calls, compilers and cuDNN choose kernels
             return self.function(*inputs, **constants)
         if self.graph is None:
             self.inputs = [each.clone() for each in inputs]

@@ -1,8 +1,7 @@
 """This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
-For PyTorch 2.14, two gradients take many times as long as the forward pass: the input gradient of a
-strided convolution and the weight gradient of a 5x5 convolution. Here, the input gradient is
-computed as a forward convolution, and a 5x5 weight gradient is assembled from fast 3x3 ones.
+In PyTorch 2.14, two gradients take many times as long as the forward pass: the input gradient of a
+strided convolution and the weight gradient of a 5x5 convolution.
 """
 
 from typing import Any
@@ -26,30 +25,20 @@ class DepthwiseConvolution(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         images, weight = ctx.saved_tensors
-        return (
-            input_gradient(gradient, images, weight, ctx.stride),
-            weight_gradient(gradient, images, weight, ctx.stride),
-            None,
-        )
-
-
-def input_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Return the gradient of `images`, given the `gradient` of the convolution's output.
-
-    Insert stride - 1 zeros between the values of `gradient`, and convolve with the flipped kernel.
-    """
-    spread = torch.zeros_like(images)
-    spread[:, :, ::stride, ::stride] = gradient
-    return conv2d(spread, weight.flip(2, 3), padding=weight.shape[2] // 2, groups=len(weight))
+        # To get the gradient of `images`, insert stride - 1 zeros between the values of `gradient`,
+        # and convolve with the flipped kernel.
+        spread = torch.zeros_like(images)
+        spread[:, :, :: ctx.stride, :: ctx.stride] = gradient
+        flipped = weight.flip(2, 3)
+        of_images = conv2d(spread, flipped, padding=weight.shape[2] // 2, groups=len(weight))
+        return of_images, weight_gradient(gradient, images, weight, ctx.stride), None
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Compute the weight gradient in 3x3 parts: for a 5x5 kernel, its four overlapping corners."""
-    n, c, height, width = images.shape
-    kernel = weight.shape[2]
-    margin, corners = kernel // 2, sorted({0, kernel - 3})
-    padded = images.new_zeros(n, height + 2 * margin, width + 2 * margin, c).permute(0, 3, 1, 2)
-    padded[:, :, margin : margin + height, margin : margin + width] = images
+    kernel, channels = weight.shape[2], len(weight)
+    corners = sorted({0, kernel - 3})
+    padded = nn.functional.pad(images, (kernel // 2,) * 4)
     rows, columns = ((size - 1) * stride + 3 for size in gradient.shape[2:])
     result, part = torch.empty_like(weight), weight[:, :, :3, :3].contiguous()
     for y in corners:
@@ -57,7 +46,7 @@ def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: in
             window = padded[:, :, y : y + rows, x : x + columns]
             result[:, :, y : y + 3, x : x + 3] = torch.ops.aten.convolution_backward(
                 gradient, window.contiguous(memory_format=torch.channels_last), part, None,
-                [stride, stride], [0, 0], [1, 1], False, [0, 0], c, [False, True, False],
+                [stride, stride], [0, 0], [1, 1], False, [0, 0], channels, [False, True, False],
             )[1]  # fmt: skip
     return result
 
@@ -68,10 +57,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Replace the model's depthwise convolutions, which must have no bias, with faster ones.
-
-    A CPU uses `FastDepthwise`, and a CUDA GPU uses Triton. On other devices, nothing changes.
-    """
+    """Make the model's depthwise convolutions, which must have no bias, faster on a CPU or GPU."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

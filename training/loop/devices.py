@@ -76,7 +76,6 @@ def set_up_cuda(precision: Precision) -> None:
 
 
 def sum_over_processes(accelerator: Accelerator, values: Tensor) -> list[float]:
-    """Add up the vectors `values` of all processes, element by element."""
     if accelerator.num_processes == 1:
         return values.tolist()
     return accelerator.reduce(values.to(accelerator.device), "sum").tolist()

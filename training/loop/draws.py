@@ -46,8 +46,6 @@ class Draws:
 
 
 class Normalization:
-    """The mean and standard deviation for normalising images, as tensors on a device."""
-
     def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
         self.mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(std, device=device).view(3, 1, 1)

@@ -28,8 +28,8 @@ from training.loop.optimizers import MuonWithSgd
 class Learner:
     """A network in training, with its images, loss and optimizer.
 
-    The folder `runs` is searched for the run of a teacher, if the recipe has one. `average` is the
-    exponential moving average of the weights and batch-norm statistics, or None without averaging.
+    The folder `runs` is searched for the run of the recipe's teacher. `average` is the exponential
+    moving average of the weights and batch-norm statistics, or None without averaging.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Learner:
 
     @property
     def saved(self) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module | None]:
-        """The objects whose tensors a checkpoint contains."""
+        """The arguments for `checkpoint.pack`."""
         return self.bare_model, self.optimizer.optimizer, self.average
 
     @property
@@ -87,7 +87,6 @@ class Learner:
         return slice(self.accelerator.process_index, None, self.accelerator.num_processes)
 
     def draws(self, step: int, batch: Tensor, part: slice) -> Draws:
-        """Return the random numbers of a step for the images that `part` selects from `batch`."""
         epoch = step // self.steps_per_epoch
         progress = step / (self.steps_per_epoch * self.experiment.epochs)
         return Draws(self.seed, step, len(batch), batch[part], epoch, progress, part)
@@ -105,12 +104,10 @@ class Learner:
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
-        """Recompute the averaged network's batch-norm statistics from the batches of an epoch.
+        """Recompute the averaged network's batch-norm statistics from `batches` (step, indices).
 
-        `batches` yields the number of each step and the indices of its images. The statistics must
-        be recomputed because training made no forward pass with the averaged weights (Izmailov et
-        al. 2018). The images are augmented as in training: without augmentation, the validation
-        accuracy of the network large-cifar32 was lower.
+        Training made no forward pass with the averaged weights (Izmailov et al. 2018). The images
+        are augmented as in training: without it, large-cifar32 had a lower validation accuracy.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)
@@ -142,10 +139,7 @@ class Learner:
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """Update the weights once. Return a tensor [loss sum, correct predictions, image count].
-
-        The gradients are computed from the loss sum multiplied by `scale`.
-        """
+        """Update the weights once, and return the same tensor as `step`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)

@@ -62,10 +62,7 @@ def load_teacher(
 
 
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
-    """Build the network of the newest checkpoint in a run's folder, in evaluation mode.
-
-    If `ended` is true, refuse a run that has not finished.
-    """
+    """Build the network of the newest checkpoint in a run's folder, in evaluation mode."""
     newest = checkpoint.read(folder)
     row = EXPERIMENTS.get(folder.resolve().parent.name)
     if newest is None or row is None:
@@ -76,7 +73,6 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
 
 
 def build_network(row: Experiment, weights: dict[str, Tensor]) -> MobileNetV3Cifar:
-    """Build the network of experiment `row`, with the given weights and in evaluation mode."""
     model = MobileNetV3Cifar(**row.model)
     model.load_state_dict(weights, strict=True)
     return model.eval()

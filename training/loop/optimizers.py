@@ -1,32 +1,30 @@
 """Each optimizer recipe is a frozen dataclass of settings. Its method `build` makes the optimizer.
 
-`Sgd` and `Muon` update a parameter by its role (see `parameters_by_role`). Weight decay never
-applies to depthwise kernels, batch norm or biases. These parameters are few, and the batch norm
-after a depthwise kernel would undo the shrinking of the kernel.
+Weight decay never applies to depthwise kernels, batch norm or biases. These parameters are few, and
+the batch norm after a depthwise kernel would undo the shrinking of the kernel.
 """
 
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Role = Literal["pointwise", "decayed", "undecayed"]
 Parameters = list[nn.Parameter]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024, https://kellerjordan.github.io
 
 
-def parameters_by_role(model: nn.Module) -> dict[Role, Parameters]:
-    """Sort the parameters of `model` into three roles.
+def parameters_by_role(model: nn.Module) -> dict[str, Parameters]:
+    """Sort the parameters of `model` by role.
 
     1x1 kernels outside the head are "pointwise". All other weights of linear layers and ungrouped
-    convolutions are "decayed". All other parameters are "undecayed".
+    convolutions are "decayed". Depthwise kernels, batch norm and biases are "undecayed".
     """
-    roles: dict[Role, Parameters] = {"pointwise": [], "decayed": [], "undecayed": []}
+    roles: dict[str, Parameters] = {"pointwise": [], "decayed": [], "undecayed": []}
     for name, parameter in model.named_parameters():
-        role: Role = "decayed"
+        role = "decayed"
         if parameter.ndim == 1 or parameter.shape[1] == 1:  # a depthwise kernel is (C, 1, K, K)
             role = "undecayed"
         elif parameter.shape[2:] == (1, 1) and not name.startswith("head."):
@@ -55,7 +53,8 @@ class Sgd:
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         roles = parameters_by_role(model)
-        return MuonWithSgd(self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"]))
+        groups = self.groups(roles["pointwise"] + roles["decayed"], roles["undecayed"])
+        return MuonWithSgd(groups, defaults={})
 
     def groups(self, decayed: Parameters, undecayed: Parameters) -> list[dict[str, Any]]:
         common = {"lr": self.lr, "momentum": self.momentum}
@@ -69,8 +68,8 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
-    `MuonWithSgd` views the kernels' updates as matrices and orthogonalises them in batches. In
-    contrast, torch.optim.Muon accepts only matrices and processes them one by one. Weight decay is
+    Unlike torch.optim.Muon, which accepts only matrices and orthogonalises their updates one by
+    one, `MuonWithSgd` accepts kernels and orthogonalises their updates in batches. Weight decay is
     decoupled: every step multiplies the 1x1 kernels by 1 - lr * weight_decay.
     """
 
@@ -84,7 +83,7 @@ class Muon:
         roles = parameters_by_role(model)
         muon = {name: value for name, value in vars(self).items() if name != "rest"}
         rest = self.rest.groups(roles["decayed"], roles["undecayed"])
-        return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest])
+        return MuonWithSgd([{"params": roles["pointwise"]} | muon, *rest], defaults={})
 
 
 OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the schedule
@@ -96,9 +95,6 @@ class MuonWithSgd(torch.optim.Optimizer):
     A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
     learning rate. Both methods use Nesterov momentum.
     """
-
-    def __init__(self, groups: list[dict[str, Any]]) -> None:
-        super().__init__(groups, {})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

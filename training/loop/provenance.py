@@ -12,7 +12,6 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def environment(device: torch.device) -> dict[str, str | int]:
-    """Return the commit, device, PyTorch version and number of CPU threads of a measurement."""
     return {
         "commit": commit(),
         "device": device_name(device),
@@ -38,14 +37,13 @@ def commit() -> str:
 
 def git(*arguments: str) -> str:
     """Return the output of a git command in this checkout, or "" if it fails or takes too long."""
-    command = ["git", "--no-optional-locks", *arguments]
+    command = ["git", "-C", str(ROOT), "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return subprocess.check_output(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, timeout=30
+        ).strip()
+    except (FileNotFoundError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def device_name(device: torch.device) -> str:
@@ -61,7 +59,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """Return what the first group of `pattern` matches in the file `path`, or "" for no match."""
+    """Return the first group of the first match in the file `path`, or "" without a match."""
     try:
         found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -106,7 +106,6 @@ class Run:
             raise TrainingError(f"{what}: it must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
-        """Take the remaining steps of `epoch`."""
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
@@ -133,10 +132,9 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add the `sums` of the latest steps and their total duration in `seconds` to the state.
+        """Add `sums` and `seconds` of the latest steps to the state. `step` steps are done so far.
 
-        `step` is the number of steps taken so far. The sums of all processes are added up. Sums of
-        float32 values are exact in float64, so it does not matter how often this is called.
+        Sums of float32 values are exact in float64, so it does not matter how often this is called.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)

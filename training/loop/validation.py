@@ -1,7 +1,6 @@
 """Compute a model's logits, loss and accuracy on a dataset split, in evaluation mode and float32.
 
-Whole batches of images are resized at once, on the GPU if the model is on a CUDA device. The inputs
-of the model are bit for bit those of `predict`, which resizes with Pillow.
+The inputs of the model are bit for bit those of `predict`, which resizes with Pillow.
 """
 
 import numpy as np
@@ -20,8 +19,7 @@ def split_logits(
 ) -> Tensor:
     """Return the logits for all N images of `split` as a float32 tensor (N, C) on the CPU.
 
-    If `flip` is true, the images are mirrored. `what` is the title of the progress bar. Without a
-    title, no progress bar is shown.
+    `flip` mirrors the images. `what` is the title of a progress bar; with None, there is no bar.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")

@@ -1,8 +1,4 @@
-"""Write the model card of a model folder from a template.
-
-The template contains no results. Every result comes from the files of the model folder, such as
-`metrics.json`, `history.csv` and `config.json`.
-"""
+"""Write model cards. Their template contains no results of our networks."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +10,6 @@ from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
 from training.experiments import REPORT
 from training.reports import results
-from training.reports.results import test_accuracy
 from training.reports.schema import Metrics
 from training.reports.text import render
 
@@ -39,14 +34,13 @@ def write_card(folder: Path) -> None:
         test=one.metrics["test"],
         config=read_config(folder)[0],
         as_reported=dataclasses.replace(one.row.recipe, schedule="step") == REPORT,
-        accuracies=[test_accuracy(run) for run in one.runs],
+        accuracies=[results.test_accuracy(run) for run in one.runs],
         interval=interval,
     )
     replace_files(folder, {"README.md": text})
 
 
 def card_data(metrics: Metrics) -> ModelCardData:
-    """Return the metadata of a model card, including the test results."""
     return ModelCardData(
         model_name=metrics["name"],
         language="en",

@@ -1,8 +1,7 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
 A function that measures a quantity gets the results of all settings, and then the results of the
-settings that a claim names. It returns a value, the margin within which the value counts as 0, and
-a text with the numbers behind the value. The module `curves` measures training curves.
+settings that a claim names. The module `curves` measures training curves.
 """
 
 import math
@@ -40,15 +39,12 @@ UNDERFITTING = 0.05  # minimum by which dropout lowers an underfitting run's tra
 
 class Measured(NamedTuple):
     value: float
-    margin: float  # infinite if the variation between runs is unknown
-    figures: str
+    margin: float  # a value within it counts as 0; infinite if variation between runs is unknown
+    figures: str  # a text with the numbers behind the value
 
 
 def rises(measured: Measured) -> str:
-    """Return the verdict on a claim that the value is above 0.
-
-    A value within the margin is "not decidable". If the margin is 0, only the sign counts.
-    """
+    """Return the verdict on the claim that the value is above 0."""
     if abs(measured.value) <= measured.margin and measured.margin > 0:
         return "not decidable"
     return "confirmed" if measured.value > 0 else "not confirmed"
@@ -78,10 +74,9 @@ def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
     """Return how much higher `measure`, which is a key of NAMES, is for `one` than for `other`."""
-    both = f"{percent(one.mean_of(measure))} against {percent(other.mean_of(measure))}"
-    found = measured(
-        difference(one, other, results, measure), f"{NAMES[measure]}{both}, a difference of"
-    )
+    first, second = (percent(each.mean_of(measure)) for each in (one, other))
+    figures = f"{NAMES[measure]}{first} against {second}, a difference of"
+    found = measured(difference(one, other, results, measure), figures)
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
         found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
@@ -89,10 +84,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the lead of `one` in test accuracy over its closest rival among `others`.
-
-    The closest rival is the one for which the lead is smallest relative to the lead's margin.
-    """
+    """Return the lead of `one` in test accuracy that is the smallest relative to its margin."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -116,10 +108,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """Return the lead of `one` over `other` in test accuracy.
-
-    If the test accuracy of `one` is at most 80 %, return its difference from 80 % instead.
-    """
+    """Return test accuracy of `one` minus that of `other`, or minus 80 % if it is at most 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -152,8 +141,7 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
     """Return a value above 0 if `one` underfits compared with `full`, which has no dropout.
 
-    `one` underfits if its training accuracy is below that of `full` by more than UNDERFITTING, and
-    its training and validation losses are both higher than those of `full`.
+    That is, training accuracy is lower by more than UNDERFITTING, and both losses are higher.
     """
     behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
     figures = []
@@ -180,10 +168,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return the mean gain of `longer` and `other` in validation accuracy after `one` ends.
+    """Return the mean gain of `longer` and `other` in validation accuracy in the epoch after `one`.
 
-    The gains are those of the next epoch. A gain has the variance of two accuracies, and the mean
-    of two gains has half of that. So its standard deviation is that of one accuracy.
+    A gain has the variance of two accuracies, and the mean of two gains has half of that. So its
+    standard deviation is that of one accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

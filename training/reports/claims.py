@@ -1,9 +1,8 @@
-"""This module lists the claims of the student report, and tests them against our results.
+"""List the claims of the student report, and judge them by our results.
 
-Each claim has a quantity, and a function that turns the quantity into a verdict. The rules are
-explained in `reproduction_template.md`. `Claim.original` is the verdict of our first rules (commit
-827579a of 22 November 2026) on the results of 26 November, the day on which the rules were
-replaced. It is None if the first rules did not cover the claim.
+`reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
+(commit 827579a of 22 November 2026) on the results of 26 November, the day on which we replaced
+them. It is None if the first rules did not cover the claim.
 """
 
 import math
@@ -26,7 +25,7 @@ class Claim(NamedTuple):
     needs: tuple[str, ...]  # the compared experiments; the claim is about the first one
     says: str  # the claim, in our words
     quantity: Callable[..., Measured]
-    decide: Callable[[Measured], str]  # gives the verdict
+    decide: Callable[[Measured], str]  # turns the quantity into a verdict
     original: str | None = None
 
 
@@ -145,8 +144,7 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
     The verdict is "not decidable" if results are missing or the variation between runs is unknown.
     """
-    missing = [name for name in claim.needs if name not in results]
-    if missing:
+    if missing := [name for name in claim.needs if name not in results]:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
     found = claim.quantity(results, *(results[name] for name in claim.needs))
     verdict = "not decidable" if math.isinf(found.margin) else claim.decide(found)

@@ -1,8 +1,6 @@
 """Measure quantities (see `checks`) on the training curves of runs with seed 0.
 
-Training loss and accuracy are means over an epoch, so they describe the middle of the epoch.
-Validation loss and accuracy are measured at the end of an epoch. To compare the two losses,
-`loss_gap_change` estimates the validation loss in the middle of the epoch.
+Training loss and accuracy are means over an epoch. Those of validation are measured at its end.
 """
 
 import math
@@ -25,10 +23,9 @@ COLUMNS = {
 
 def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
     """Return how much `column` of the history changes between `epoch` and the last epoch."""
-    moved = noise(one, results, lambda row: row[column]).of(
-        one.history[-1][column] - one.at(epoch, column)
-    )
-    return measured(moved, f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}")
+    moved = one.history[-1][column] - one.at(epoch, column)
+    figures = f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}"
+    return measured(noise(one, results, lambda row: row[column]).of(moved), figures)
 
 
 def change_with_cosine(
@@ -36,8 +33,7 @@ def change_with_cosine(
 ) -> Measured:
     """Return how much validation accuracy changes after `epoch` with the cosine schedule.
 
-    With the step schedule, the learning rate after `epoch` is too low for the network to learn. So
-    only the cosine schedule shows whether the network can still improve.
+    With the step schedule, the learning rate after `epoch` is too low for the network to learn.
     """
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
@@ -103,8 +99,8 @@ def loss_gap_change(
 
     The loss gap is validation loss minus training loss. The validation loss in the middle of an
     epoch is not recorded. On a falling convex curve, it is between the loss at the end of the epoch
-    and the average of the losses at its beginning and end. Epoch 1 cannot be used, because the
-    validation loss at its beginning is not recorded either.
+    and the average of the losses at its beginning and end. `epoch` must be at least 2, because the
+    validation loss at the beginning of epoch 1 is not recorded either.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):
@@ -125,9 +121,8 @@ def loss_gap_change(
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     """Return how far the validation loss at the end is above the lowest one of earlier epochs.
 
-    The loss at the end is a mean over the epochs with a learning rate of at most STILL_LR: among
-    these, a single loss is the lowest or the last one by chance. If there are no such epochs, it is
-    the loss of the last epoch.
+    The loss at the end is a mean over the epochs with a learning rate of at most STILL_LR, or else
+    that of the last epoch. A single one of these epochs has the lowest loss only by chance.
     """
     end = [row["valid_loss"] for row in one.history if row["lr"] <= STILL_LR]
     end = end or [one.history[-1]["valid_loss"]]

@@ -3,7 +3,6 @@
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -21,13 +20,10 @@ from training.recipe import Recipe
 from training.reports import results
 from training.reports.results import Results
 
-matplotlib.use("Agg")  # write files, open no window
-
 BATCH_IMAGES = 16
 
 
 def draw_curves_and_matrices(folder: Path) -> None:
-    """Draw the training curves and confusion matrices from the results in a model folder."""
     one = results.read(folder)
     save(curves(one), folder / "curves.png")
     save(confusion_matrices(one), folder / "confusion_matrix.png")
@@ -45,14 +41,14 @@ def save(figure: Figure, path: Path) -> None:
 
 def curves(one: Results) -> Figure:
     """Plot the losses and accuracies of each epoch, as figures 4 to 11 of the student report do."""
-    how = ["augmented"] if one.row.recipe.augmentations else []
-    how += ["with dropout"] if one.row.dropout else []
+    training = "training, augmented" if one.row.recipe.augmentations else "training"
+    training += ", with dropout" if one.row.dropout else ""
     epochs = [row["epoch"] for row in one.history]
     ticks = epochs if len(epochs) <= 30 else epochs[4::5]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     names = {"loss": "cross entropy", "accuracy": "accuracy"}
     for axes, measure in zip(figure.subplots(1, 2), names, strict=True):
-        for split, label in (("train", ", ".join(["training", *how])), ("valid", "validation")):
+        for split, label in (("train", training), ("valid", "validation")):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in one.history], "o-", label=label)
         axes.set(xlabel="epoch", ylabel=names[measure], xticks=ticks)
         axes.grid(alpha=0.3)
@@ -62,7 +58,6 @@ def curves(one: Results) -> Figure:
 
 
 def confusion_matrices(one: Results) -> Figure:
-    """Draw the confusion matrices of the validation and test images, with true classes as rows."""
     figure = Figure(figsize=(12.8, 6), layout="constrained")
     splits = {"validation": one.metrics["validation"], "test": one.metrics["test"]}
     for axes, (split, measured) in zip(figure.subplots(1, 2), splits.items(), strict=True):
@@ -121,7 +116,7 @@ def activation_maps(
         explanation = explain(model, test.images[chosen])
         heatmap = Image.fromarray(explanation.heatmap).resize(image.size)
         original.imshow(image)
-        original.set_title(f"{labels[index]}", fontsize="small")
+        original.set_title(labels[index], fontsize="small")
         mapped.imshow(overlay(image, np.asarray(heatmap)))
         answer = "blank map" if explanation.blank else f"{explanation.probability:.2f}"
         mapped.set_title(f"→ {explanation.label}\n{answer}", fontsize="small")

@@ -33,11 +33,11 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
     flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
     probabilities = (logits / config.temperature).softmax(dim=-1)
-    classes = range(len(names))
+    classes = list(range(len(names)))
     per_class = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
     )
-    top5 = metrics.top_k_accuracy_score(labels, logits.numpy(), k=5, labels=list(classes))
+    top5 = metrics.top_k_accuracy_score(labels, logits.numpy(), k=5, labels=classes)
     return {
         **summarize(logits, labels),
         "precision_macro": float(per_class[0].mean()),
@@ -56,10 +56,7 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute the `schema.Counts` of predictions averaged over each image and its mirror image.
-
-    Probabilities are averaged, not logits. `mirrored` has the logits of the mirror images.
-    """
+    """Compute the `schema.Counts` of the mean probabilities of each image and its mirror image."""
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
@@ -79,10 +76,9 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
 
 @torch.no_grad()
 def count_macs(network: nn.Module, size: int) -> int:
-    """Count the multiply-accumulates of the convolution and linear layers for one image.
+    """Count the multiply-accumulates of the convolution and linear layers, without biases.
 
-    The image has `size` x `size` pixels. The count of a layer is the number of its output positions
-    times the number of its weights, without biases. Batch norm and activations are not counted.
+    The count is for one image of `size` x `size` pixels.
     """
     device = next(network.parameters()).device
     with FlopCounterMode(display=False) as counter:

@@ -43,8 +43,7 @@ def make_model_folder(
         twin.to(device)
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / row.name
-        final = checkpoint.final_weights(tensors)
-        weights = save_weights(folder, final, row, data, device, twin)
+        weights = save_weights(folder, checkpoint.final_weights(tensors), row, data, device, twin)
         values = json.loads((folder / CONFIG_FILE).read_bytes())
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
@@ -80,9 +79,9 @@ def make_model_folder(
 
 
 def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
-    """Load the twin of the network of `row` if it has one, from its run beside the folder `run`.
+    """Load the network of `row.validated_by`, if that is set, from its run with the same seed.
 
-    Unlike the network, its twin was not trained on the validation images.
+    Unlike the network of `row`, this twin was not trained on the validation images.
     """
     if not row.validated_by:
         return None
@@ -98,7 +97,7 @@ def measurements(
 ) -> dict[str, Any]:
     """Measure `twin` on the validation images, and `model` on the training and test images.
 
-    `twin` did not train on the validation images. `test` has `model`'s logits for the test images.
+    `test` has the logits of `model` for the test images.
     """
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
@@ -142,7 +141,7 @@ def install_folder(staged: Path, target: Path) -> None:
 
     If the weights and config stay the same, keep the target's ONNX files and their measurements.
     Otherwise delete these files first, so that none is taken for an export of the new network.
-    config.json is copied after the weights: while it has the old ones' hash, the new are refused.
+    config.json is copied after the weights: until then, its old hash makes loading them fail.
     metrics.json, which makes a folder a variant, is copied last.
     """
     files = {path.name: path.read_bytes() for path in staged.iterdir()}

@@ -1,8 +1,4 @@
-"""Write docs/recipe.md, which lists the published runs of our own networks.
-
-Each run has a JSON file in docs/runs/, which is written when the run is published. docs/recipe.md
-lists the runs in the order of their file names.
-"""
+"""Write docs/recipe.md, and the record in docs/runs/ of each published run that it lists."""
 
 import json
 from pathlib import Path
@@ -16,7 +12,6 @@ from training.reports.text import render, to_json
 def write_record(
     docs: Path, row: Experiment, metrics: dict[str, Any], history: list[dict[str, float]]
 ) -> None:
-    """Write the record of one run, the file `docs/runs/NAME-seed-SEED.json`."""
     record = {
         "name": row.name,
         "setting": {name: repr(value) for name, value in row.model.items()} | row.recipe.settings(),

@@ -27,9 +27,7 @@ def document(results: ResultsByName) -> bytes:
         claims=claims,
         of_report=of_report,
         verdicts=Counter(claim["verdict"] for claim in of_report),
-        refuted=[claim for claim in of_report if claim["verdict"] == "not confirmed"],
         runs=runs,
-        hours=sum(run["training"]["seconds"] for run in runs) / 3600,
         pairs=pairs,
         order=Counter(verdict for _, _, verdict, _ in pairs),
         comparison=comparison_table(results),
@@ -83,7 +81,7 @@ def comparison_table(results: ResultsByName) -> str:
     rows = []
     for name, each in results.items():
         cells = [name]
-        report: dict[str, Any] = {**(each.row.report or {})}
+        report: Any = each.row.report or {}
         for kind, key in keys.items():
             ours, theirs = measure("test", key)(each.metrics), report.get(kind)
             absent = "not printed" if each.row.section else "none"

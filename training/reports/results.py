@@ -30,7 +30,6 @@ class Results(NamedTuple):
 
     @property
     def runs(self) -> list[Metrics]:
-        """The metrics of all seeds. Seed 0, whose network is shipped, comes first."""
         return [self.metrics, *self.seeds]
 
     def mean_of(self, measure: Measure) -> float:
@@ -59,7 +58,6 @@ def gap(metrics: Metrics) -> float:
 
 
 def read(folder: Path) -> Results:
-    """Read the metrics of all seeds, and the history of seed 0, from a model folder."""
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     seeds = sorted((folder / "seeds").glob("*.json"))

@@ -34,8 +34,6 @@ class ClassScores(TypedDict):
 
 
 class SplitMetrics(Summary):
-    """The measurements that are made on both the validation and the test images."""
-
     precision_macro: float
     recall_macro: float
     f1_macro: float
@@ -124,14 +122,11 @@ def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
 
     `key` is the position of `value` in the file, such as "test.ece".
     """
+    if typing.get_origin(schema) is types.UnionType:  # X | None
+        schema = types.NoneType if value is None else typing.get_args(schema)[0]
     origin, arguments = typing.get_origin(schema), typing.get_args(schema)
-    if origin is types.UnionType:  # X | None
-        if value is not None:
-            yield from problems(value, arguments[0], key)
-        return
     plain = dict if typing.is_typeddict(schema) else origin or schema
-    # JSON may write 1.0 as 1, so accept an int where a float is due. In Python a bool is an int, so
-    # exclude it explicitly.
+    # JSON may write 1.0 as 1. In Python, a bool is an int.
     accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         yield f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"

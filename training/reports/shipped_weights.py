@@ -1,8 +1,4 @@
-"""Write the weights and the config of a model folder.
-
-Weights are rounded to half precision if this hardly changes validation accuracy. The config's
-temperature and out-of-distribution threshold are fitted on the validation images alone.
-"""
+"""Write the weights and the config of a model folder."""
 
 import dataclasses
 import math
@@ -13,7 +9,6 @@ import numpy as np
 import torch
 from scipy import optimize
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ood
 from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
@@ -37,9 +32,9 @@ def save_weights(
 ) -> dict[str, Any]:
     """Write `weights`, rounded to float16 if validation accuracy hardly changes, and their config.
 
-    The config's temperature and threshold are fitted to the network `twin` if it is given. Unlike
-    the network of `weights`, `twin` was not trained on the validation images. Accuracies are
-    computed in float32, even for rounded weights.
+    The config's temperature and threshold are fitted on the validation images, with the network
+    `twin` if it is given. Unlike the network of `weights`, `twin` was not trained on these images.
+    Accuracies are computed in float32, even for rounded weights.
     """
 
     def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:
@@ -65,7 +60,6 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
-    """Return the model's config with a fitted temperature and a fitted threshold for `score`."""
     logits = split_logits(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
     scores = ood.score(np, score, logits.numpy(), temperature).astype(np.float64)
@@ -80,10 +74,9 @@ def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:
 
     The search is bounded, because the best temperature for uninformative logits is infinite.
     """
-    truth = torch.from_numpy(labels.astype(np.int64))
 
     def loss(log_temperature: float) -> float:
-        return float(cross_entropy(logits.double() / math.exp(log_temperature), truth))
+        return summarize(logits.double() / math.exp(log_temperature), labels)["loss"]
 
     bounds = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
     fitted = optimize.minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-7}).x

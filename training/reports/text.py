@@ -30,9 +30,7 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
 
 
 TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    trim_blocks=True,
-    lstrip_blocks=True,
+    loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
 )
 TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
 

@@ -19,11 +19,9 @@ Column = Callable[[dict[str, float]], float]  # reads a value from a row of the 
 
 
 class Estimate(NamedTuple):
-    """A value, its standard deviation, and the degrees of freedom of this standard deviation."""
-
     value: float
-    deviation: float = math.inf  # infinite if unknown, for example if no setting has several seeds
-    df: int = 1
+    deviation: float = math.inf  # standard deviation; infinite if no setting has several seeds
+    df: int = 1  # degrees of freedom of the standard deviation
 
     @property
     def margin(self) -> float:
@@ -98,9 +96,8 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """Estimate by how much `column` differs between two epochs through noise alone.
 
     The Estimate's value is 0, and its standard deviation comes from the epochs whose learning rate
-    is at most STILL_LR. In these, the weights hardly move, so `column` varies only by noise. If
-    `one` has fewer than three such epochs, the student report's ten-epoch run with the same network
-    size is used.
+    is at most STILL_LR. If `one` has fewer than three of them, the student report's ten-epoch run
+    with the same network size is used.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):

@@ -29,10 +29,7 @@ async function showBlob(blob) {
   const choice = stopCamera();
   const bitmap = await createImageBitmap(blob).catch(() => null);
   if (choice !== choices) return;
-  if (!bitmap) {
-    refuse("This file is not an image that your browser can open.");
-    return;
-  }
+  if (!bitmap) return refuse("This file is not an image that your browser can open.");
   const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
   const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   draw(bitmap, 0, 0, bitmap.width, bitmap.height, ...size);
@@ -84,10 +81,7 @@ function bar(label, probability) {
 }
 
 async function startCamera() {
-  if (!navigator.mediaDevices) {
-    refuse("The camera needs a page that is served over HTTPS.");
-    return;
-  }
+  if (!navigator.mediaDevices) return refuse("The camera needs a page that is served over HTTPS.");
   const choice = stopCamera();
   const started = Object.assign(document.createElement("video"), { playsInline: true });
   const wanted = { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } };
@@ -98,10 +92,7 @@ async function startCamera() {
   } catch (error) {
     if (choice === choices) refuse(`The camera cannot be used: ${error.message}.`);
   }
-  if (video !== started) {
-    stopTracks(started);
-    return;
-  }
+  if (video !== started) return stopTracks(started);
   camera.textContent = "Stop camera";
   classifyFrames(video);
 }
