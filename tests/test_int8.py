@@ -72,6 +72,17 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
     assert between["QLinearMul"] == 6
 
 
+def test_weights_have_seven_bits(files):
+    """With eight, sums of products overflow on CPUs without VNNI, and the outputs are wrong."""
+    graph = onnx.load(files[1]).graph
+    weights = [onnx.numpy_helper.to_array(each) for each in graph.initializer]
+    highest = [
+        abs(each.astype(int)).max() for each in weights if each.dtype == np.int8 and each.ndim == 4
+    ]
+    assert len(highest) == 11
+    assert 60 <= max(highest) <= 64
+
+
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])
 @pytest.mark.parametrize("size", [(32, 32), (95, 60)])
 def test_the_documented_reader_reads_both(
