@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
-from training.reports.claims import COSINE, L3, S4, S5, S10
+from training.reports.claims import COSINE, L3, L4, S4, S5, S10
 from training.reports.reproduction import document
 from training.reports.text import to_json
 
@@ -84,7 +84,7 @@ def test_the_answer_comes_first(published, no_figures):
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
-    assert f"use seed 0, and also seeds 1 and 2 for `{S4}`; all others" in text
+    assert f"use several seeds for `{S4}` (3); all others" in text
 
 
 def test_the_gain_with_a_cosine_schedule_is_computed():
@@ -179,18 +179,18 @@ def test_what_is_missing_is_trained_and_the_longer_run_first(published, monkeypa
 def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
     training = FakeTraining(2)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
-    reproduce.train_missing([S5, S10, L3], [], ["cuda:0", "cuda:1"])
-    assert len(training.started) == 4  # two seeds of S5, and one seed each of S10 and L3
+    reproduce.train_missing([S5, L4, L3], [], ["cuda:0", "cuda:1"])
+    assert len(training.started) == 4  # two seeds of S5, and one seed each of L4 and L3
     devices = [command[-2:] for command in training.started]
     assert sorted(map(tuple, devices[:2])) == [("--device", "cuda:0"), ("--device", "cuda:1")]
 
 
 def test_a_run_that_fails_stops_the_others(published, monkeypatch):
-    training = FakeTraining(2, failing=S10)
+    training = FakeTraining(2, failing=L4)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
-    with pytest.raises(TrainingError, match=f"{S10} with seed 0 failed"):
-        reproduce.train_missing([S10, L3], [], ["cuda:0", "cuda:1"])
-    assert set(training.stopped) == {S10, L3}
+    with pytest.raises(TrainingError, match=f"{L4} with seed 0 failed"):
+        reproduce.train_missing([L4, L3], [], ["cuda:0", "cuda:1"])
+    assert set(training.stopped) == {L4, L3}
 
 
 def test_an_unknown_experiment_is_refused_by_name(monkeypatch, capsys):
