@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# RGB statistics in [0, 1]. The report's networks use ImageNet's, "cifar32" networks CIFAR-10's.
+# Means and standard deviations of RGB values in [0, 1]. The student report's networks use those of
+# ImageNet, and "cifar32" networks use those of CIFAR-10.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 

@@ -75,7 +75,8 @@ class Pretrained(nn.Module):
             settings: new values for dropout, image_size, mean, std, temperature or ood_threshold.
 
         Raises:
-            VariantError: `name` is none of these three; the message lists the variants.
+            VariantError: `name` is not a variant, folder or repository id; the message lists the
+                variants.
             ModelFolderError: a file is missing or damaged, or does not match the config.
             HubError: the Hub cannot be reached, refuses the request or has no such revision.
             ValueError: the device is unknown or unavailable, or a setting or label is not valid.

@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     kept: list[str]  # left as they are: not sent by the last push, or changed since then
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
-    head: str | None  # the newest commit; None if there is no repository
+    head: str | None  # the newest commit, or None if the repository does not exist yet
 
 
 def is_published(path: str) -> bool:
@@ -170,7 +170,7 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
         weights = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))["weights"]
         measured = weights["sha256"], weights.get("config_sha256", config_sha256)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # there are no metrics, or they do not say which weights were measured
+        return  # the metrics are missing, or do not say which weights were measured
     if measured != (sha256, config_sha256):
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured with other weights or settings: measure these, "

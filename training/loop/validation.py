@@ -19,7 +19,7 @@ def split_logits(
 ) -> Tensor:
     """Return the logits for all N images of `split` as a float32 tensor (N, C) on the CPU.
 
-    `flip` mirrors the images. `what` is the title of a progress bar; with None, there is no bar.
+    `flip` mirrors the images. `what` is the title of the progress bar. None disables it.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")
