@@ -38,8 +38,8 @@ CPU_TORCH = test "$$(uname)" = Linux && ! test -e /proc/driver/nvidia/version \
 	&& $(BIN)/python -m pip install --no-deps --index-url $(CPU_INDEX) \
 		$$(sed -n 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/p' requirements-torch.lock)
 
-# A separate lock pins torch and the packages that only torch needs, so that the CPU build can be
-# installed in place of these packages.
+# requirements-torch.lock pins torch and all its dependencies. requirements.lock omits torch,
+# torchvision and the CUDA packages, so that the CPU build can be installed in their place.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 

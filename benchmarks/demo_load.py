@@ -4,9 +4,9 @@
     python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
 
 The benchmark starts the demo and applies several loads of 1 to 200 visitors, one after another. For
-each load, it prints the numbers of answers with a prediction, of messages such as "the queue is
-full", and of failures, which are all other outcomes. It also prints the median and the 95th
-percentile of the answers' response times in seconds, and the server's memory. It needs Linux.
+each load, it prints how many requests ended in an answer (a prediction), a message (such as "the
+queue is full") or a failure (anything else). It also prints the median and the 95th percentile of
+the answers' response times in seconds, and the server's memory. It needs Linux.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ def main() -> None:
                 line = asyncio.run(visit(url, variant, *load))
                 print(f"{name:36}{line}{megabytes(server)}", flush=True)
             time.sleep(2 * CLEANUP_SECONDS)  # wait for a cleanup to free memory
-            print(f"{'nobody, for a while':36}{megabytes(server)}")
+            print(f"{'no visitors for a while':36}{megabytes(server)}")
         finally:
             neighbour.kill()
             server.terminate()

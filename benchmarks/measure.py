@@ -63,9 +63,9 @@ class Report:
         heads, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
         text = (
             "# Benchmarks\n\n"
-            "Written by `python -m benchmarks.run`. Medians over rounds in which both sides ran in "
-            "turn, and in parentheses the fastest and slowest round; the ratio is the median of "
-            "the rounds' ratios, above 1 where ours is faster or smaller.\n\n"
+            "Written by `python -m benchmarks.run`. Values are medians over rounds in which both "
+            "sides took turns, with the fastest and slowest round in parentheses. The ratio is the "
+            "median of the rounds' ratios. Above 1, ours is faster or smaller.\n\n"
             f"{environment()}\n\n{table(heads, self.rows)}\n\n{notes}"
         )
         replace_files(path.parent, {path.name: f"{text.rstrip()}\n".encode()})

@@ -77,8 +77,8 @@ class Photographs(NamedTuple):
         return {
             "accuracy": float(accuracy_score(self.labels, predicted)),
             "mean over classes": float(mean),
-            "of the classes: flagged as none": float(np.mean([p.probably_none for p in known])),
-            "of none: flagged as none": float(np.mean([p.probably_none for p in none])),
+            "wrongly flagged as none": float(np.mean([p.probably_none for p in known])),
+            "correctly flagged as none": float(np.mean([p.probably_none for p in none])),
             "AUROC": float(roc_auc_score(is_known, [p.ood_score for p in known + none])),
         }
 
@@ -89,7 +89,7 @@ def read(files: Iterable[tuple[Path, str]]) -> Photographs:
     labels = [label for _, label in opened if label in LABELS]
     none = [image for image, label in opened if label == "none"]
     if not known or not none:
-        raise DataError("there must be photographs in folders named by label and in none/")
+        raise DataError("there must be photographs in LABEL/ and in none/")
     return Photographs(known, labels, none)
 
 
@@ -104,14 +104,14 @@ def main() -> None:
     rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
     known, none = len(photographs.known), len(photographs.none)
     classes = len(set(photographs.labels))
-    head = ["variant, as `predict` answers", *rows[names[0]]]
+    head = ["variant", *rows[names[0]]]
     body = [[name, *(f"{value:.1%}" for value in row.values())] for name, row in rows.items()]
     command = f"python -m benchmarks.photographs{' FOLDER' * bool(folder)}"
     text = (
         f"# Photographs\n\nWritten by `{command}`. The set has {known} photographs of objects from "
         f"{classes} of the ten classes, and {none} photographs that show none of the ten. AUROC is "
-        "the probability that a photograph of a class has a higher score than a photograph that "
-        f"shows none.\n\n{table(head, body)}\n"
+        "the probability that a photograph of a class has a higher `ood_score` than a photograph "
+        f"that shows none.\n\n{table(head, body)}\n"
     )
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}

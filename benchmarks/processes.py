@@ -195,7 +195,9 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         what, against = f"folder of {images:,} images of 96x96", "torchvision and DataLoader"
         report.compare(what, f"{against}, 2 workers", sides, rounds, goal=2)
     few, many = (f"{value / 1e6:.0f} MB" for value in memory)
-    report.note(f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for all.")
+    report.note(
+        f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for {images:,}."
+    )
 
 
 def write_images(folder: Path, count: int) -> Path:

@@ -38,7 +38,7 @@ def measure_demo(report: Report, busy: bool) -> None:
     """Add the output of `benchmarks.demo_load` to `report`."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    report.note(f"\nThe demo's visitors{', beside a busy core' if busy else ''}:\n")
+    report.note(f"\nDemo response times in seconds{', beside a busy core' if busy else ''}:\n")
     report.note(f"```\n{done.stdout.strip()}\n```")
 
 

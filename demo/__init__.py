@@ -2,7 +2,7 @@
 
 import os
 
-# Disable telemetry, and limit gradio's usage statistics, which the demo does not use.
+# Disable telemetry, and limit gradio's monitoring data, which the demo does not use.
 # huggingface_hub reads its variable when it is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")

@@ -42,7 +42,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """Return the maps, with None for blank ones. If all show one layer, they share a scale."""
+        """Return the maps, None for blank ones. If all show the same layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [

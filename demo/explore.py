@@ -104,7 +104,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """Show the answer for the sample image `key`. If it is wrong, also map the true class."""
+    """Show the answer for the sample image `key`. If it is wrong, add the true class's map."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -34,7 +34,7 @@ def describe_photographs(variant: str) -> str:
     row = measured["variants"].get(variant)
     if row is None:
         return words
-    known, none = row["of the classes: flagged as none"], row["of none: flagged as none"]
+    known, none = row["wrongly flagged as none"], row["correctly flagged as none"]
     return (
         f"{words} Of {measured['photographs']} photographs that show one of the classes, it "
         f"classified {percent(row['accuracy'], 0)} correctly, and said “probably none” for "

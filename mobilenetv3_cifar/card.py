@@ -19,8 +19,8 @@ PLAIN = """---
 
 # {size} MobileNetV3, {num_classes} classes
 
-Made with the Python package mobilenetv3-cifar{origin}. It states no accuracy: none was measured
-when these weights were pushed.
+Made with the Python package mobilenetv3-cifar{origin}. This card states no accuracy: none was
+measured when these weights were pushed.
 
 ```python
 from mobilenetv3_cifar import MobileNetV3Cifar

@@ -142,7 +142,7 @@ class Classifier:
             )
         if not np.isfinite(logits).all():
             raise ValueError(
-                "the network's logits are not finite: its weights are damaged or diverged"
+                "the logits are not finite: the weights are damaged or the training diverged"
             )
         powers = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(config.temperature))
         probabilities = powers / powers.sum(1, keepdims=True)

@@ -84,13 +84,14 @@ def predict(arguments: Namespace) -> int:
     """Classify files, folders and standard input. Return 1 if a path or image is unreadable."""
     refused = Refused()
     files = [file for path in arguments.paths for file in files_of(path, refused)]
-    answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused)
+    bar = not sys.stdout.isatty()  # on a terminal, the predictions already show the progress
+    answers = classify(load(arguments), files, arguments.top_k, arguments.batch_size, refused, bar)
     FORMATS[arguments.format]((str(path), prediction) for path, prediction in answers)
     return refused.status
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """Return all image files in `path` if it is a folder, otherwise only `path` itself."""
+    """Return what `find_images` finds in `path` if it is a folder, else only `path` itself."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -104,12 +105,14 @@ def source_of(path: Path) -> ImageInput:
 
 
 def classify(
-    model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused
+    model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused, bar: bool
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield the path and the prediction of each readable image. Report the others to `refused`."""
+    """Yield the path and the prediction of each readable image. Report the others to `refused`.
+
+    If `bar` is true, a progress bar is shown for many images if stderr is a terminal.
+    """
     results = model.predict_each(map(source_of, files), top_k, batch_size)
-    # No progress bar is needed if predictions appear on a terminal, as they show the progress.
-    hidden = len(files) < LONG_WORK or sys.stdout.isatty() or not sys.stderr.isatty()
+    hidden = not bar or len(files) < LONG_WORK or not sys.stderr.isatty()
     for file, result in zip(files, tqdm(results, total=len(files), disable=hidden), strict=True):
         if isinstance(result, ImageError):
             refused(file, result)
@@ -130,7 +133,7 @@ def evaluate(arguments: Namespace) -> int:
             f"the labels are: {', '.join(labels)}"
         )
     files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
-    answers = classify(model, list(files), 1, arguments.batch_size, refused)
+    answers = classify(model, list(files), 1, arguments.batch_size, refused, bar=True)
     results = [(files[file], prediction) for file, prediction in answers]
     if not results:
         raise MobileNetV3CifarError(f"{arguments.folder} has no image that can be read")
@@ -198,7 +201,7 @@ def image_format(output: Path) -> str:
     """Return Pillow's name for the image format that the extension of `output` selects."""
     found = Image.registered_extensions().get(output.suffix.lower())
     if found not in Image.SAVE:
-        raise ImageError(f"{output} must end in an image format that can be written, such as .png")
+        raise ImageError(f"{output} must end in the extension of a writable format, such as .png")
     return found
 
 

@@ -201,7 +201,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of all values but `config_sha256`, as compact JSON with sorted keys."""
+    """Return the SHA-256 of the compact, key-sorted JSON of all values but `config_sha256`."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

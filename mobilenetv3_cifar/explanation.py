@@ -107,7 +107,7 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Project the activations on their first principal component, ignoring the gradients.
+    """Project the activations onto their first principal component, ignoring the gradients.
 
     A component's sign is arbitrary. Choose the one for which the map correlates positively with the
     sum of the channels.

@@ -12,7 +12,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
     FIFOs and devices are refused, because reading from them might never end.
     """
-    flag = getattr(os, "O_NONBLOCK", 0)  # a FIFO opens without waiting for a writer; not on Windows
+    flag = getattr(os, "O_NONBLOCK", 0)  # opens a FIFO without waiting; Windows lacks the flag
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | flag)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -43,7 +43,7 @@ ADVICE = {
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }
-SERVER_ERROR = "the Hub returned a server error; retry: it is safe even if a push went through"
+SERVER_ERROR = "the Hub returned a server error: retry, which is safe even if a push went through"
 TOO_SLOW = "the Hub sent no complete answer in time"
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ The design follows onnxruntime's profile of single nodes at batch size 1:
   bottleneck stay in float, and so do the last pooling and the head.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
   hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1]. The
-  division takes no operation, because it only changes the scale of the 8-bit numbers.
+  division needs no operation, because it only changes the scale of the 8-bit numbers.
 """
 
 import tempfile
@@ -110,7 +110,7 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
     """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first wide bottleneck are left alone. Return their number of convolutions.
+    Modules before the first wide bottleneck are left alone. Return how many convolutions they have.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())

@@ -17,7 +17,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
-    """Return the name of each part of `features` whose next part has a strided convolution."""
+    """Return the name of each part of `features` just before a part with a strided convolution."""
     pairs = pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 

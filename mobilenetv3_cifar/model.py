@@ -114,7 +114,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         Args:
             resize: "via_32" first resizes the image to 32x32, so that it is as sharp as the
                 training images. "direct" resizes the image to S x S in one step.
-            view: deprecated name of `resize`. "cifar" means "via_32", and "report" "direct".
+            view: deprecated name of `resize`. "cifar" means "via_32", and "report" means "direct".
 
         Raises:
             ImageError: the image cannot be opened.

@@ -50,7 +50,7 @@ def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
 
 
 def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
-    """Return a network's settings as the bytes that its ONNX file, a protobuf message, contains."""
+    """Return the bytes of each setting as encoded in an ONNX file, which is a protobuf message."""
     return [
         name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
         for name, value in metadata(config, weights_sha256).items()

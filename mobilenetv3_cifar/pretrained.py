@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and log a warning if the network has other classes than these."""
+        """Replace the last layer and log a warning if these classes differ from the network's."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -199,7 +199,7 @@ class Pretrained(nn.Module):
         If the network is from the Hub, return a copy of its repository in the new folder `spare`.
         """
         folder = self.folder
-        gone = folder is not None and not folder.is_dir()  # it was temporary, or a deleted cache
+        gone = folder is not None and not folder.is_dir()  # it was temporary, or in a deleted cache
         if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:

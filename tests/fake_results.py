@@ -1,4 +1,4 @@
-"""This module makes up results of experiments to test tables, cards and verdicts with."""
+"""This module makes up experimental results for tests of tables, cards and verdicts."""
 
 import dataclasses
 
@@ -95,7 +95,7 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Return invented results. A value in `seeds` is another run's test and validation accuracy."""
+    """Return invented results. Each of `seeds` is another run's accuracy in test and validation."""
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

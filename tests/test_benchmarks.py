@@ -99,7 +99,7 @@ def test_photographs_are_told_apart_by_label(tmp_path):
     assert photographs.measure(model) == {
         "accuracy": 0.5,
         "mean over classes": 0.5,
-        "of the classes: flagged as none": 0.5,
-        "of none: flagged as none": 0.0,
+        "wrongly flagged as none": 0.5,
+        "correctly flagged as none": 0.0,
         "AUROC": 0.5,
     }

@@ -58,7 +58,7 @@ def test_a_report_card_compares_with_the_report(tmp_path):
 
 def test_a_control_is_described_by_its_question(tmp_path):
     text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
-    assert "by Maguire and Ashtar. It asks: with small-" in text
+    assert "by Maguire and Ashtar. It asks: with another schedule, does" in text
     assert "decreasing to 0 along a cosine" in text
 
 
@@ -82,7 +82,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     content["training"]["images"] = 2_000_000
     settings = {"ood_score": "energy", "ood_threshold": -4.5}
     text = card_of(write(tmp_path / own, content, settings))
-    assert "It is one of this project's own networks. The best of all." in text
+    assert "Its layout and training recipe are this project's own. The best of all." in text
     assert "probabilities averaged with those of the mirror images | 97.00 %" in text
     assert "| gaussian noise | 90.00 % | 80.00 % | 70.00 % |" in text
     assert "not CIFAR-10-C" in text

@@ -212,7 +212,7 @@ def test_statements_about_the_method_are_computed():
         (L10, "fluctuate", NO, {}),
         (L10, "consistently high", YES, {"train_accuracy": [0.5] * 5 + [0.702, *STILL]}),
         (L10, "consistently high", NO, {"train_accuracy": [0.5] * 5 + [0.710, *STILL]}),
-        # The noise of the mean of four losses minus one loss is 0.0029.
+        # The margin of the mean of four losses minus one loss is 0.0029.
         (S10, "it overfits", YES, {"valid_loss": [1, 0.8, 0.6965, 0.7, 0.7, 0.7, *STILL]}),
         (S10, "it overfits", NO, {"valid_loss": [1, 0.8, 0.704, 0.704, 0.704, 0.704, *STILL]}),
         (S10, "it overfits", OPEN, {"valid_loss": [1, 0.8, 0.7, 0.7, 0.7, 0.7, *STILL[:3], 0.701]}),

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -220,18 +221,13 @@ def test_streams_that_are_closed_or_full_and_missing_folders_are_one_line(
     assert len(done.stderr.splitlines()) == (1 if words else 0)
 
 
-def test_on_a_terminal_the_bar_does_not_share_a_line_with_predictions(
-    model_folder, tmp_path, sample
-):
-    for index in range(100):
-        Image.fromarray(sample[0][index]).save(tmp_path / f"{index}.png")
-    command = [sys.executable, "-m", "mobilenetv3_cifar", "predict", tmp_path]
+def shown_on_a_terminal(command, model_folder, folder):
+    """Run a command on a folder, and return what it shows if its output goes to a terminal."""
+    line = [sys.executable, "-m", "mobilenetv3_cifar", command, str(folder)]
     main_end, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))  # a bar has no text on a terminal without columns
     with subprocess.Popen(
-        [*map(str, command), "--variant", str(model_folder)],
-        cwd=ROOT,
-        stdout=terminal,
-        stderr=terminal,
+        [*line, "--variant", str(model_folder)], cwd=ROOT, stdout=terminal, stderr=terminal
     ):
         os.close(terminal)
         shown = b""
@@ -239,6 +235,18 @@ def test_on_a_terminal_the_bar_does_not_share_a_line_with_predictions(
             while data := os.read(main_end, 10_000):
                 shown += data
     os.close(main_end)
-    lines = shown.decode().splitlines()
+    return shown.decode()
+
+
+def test_on_a_terminal_only_evaluate_has_a_bar_as_predict_shows_predictions(
+    model_folder, tmp_path, sample
+):
+    (tmp_path / "cat").mkdir()
+    for index in range(100):
+        Image.fromarray(sample[0][index]).save(tmp_path / "cat" / f"{index}.png")
+    lines = shown_on_a_terminal("predict", model_folder, tmp_path).splitlines()
     assert len(lines) == 100
     assert all(line.startswith(str(tmp_path)) for line in lines)
+    shown = shown_on_a_terminal("evaluate", model_folder, tmp_path)
+    assert "100/100 [" in shown
+    assert "flagged as probably none" in shown

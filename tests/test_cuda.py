@@ -1,4 +1,4 @@
-"""These tests check on a GPU that runs resume, gradients are right and no step waits for the GPU.
+"""On a GPU, these tests check that runs resume, gradients are right and no step waits for it.
 
 Only float32 runs must resume bit for bit. In bfloat16, each process chooses the fastest
 convolutions anew, so its results differ slightly.

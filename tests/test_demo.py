@@ -80,7 +80,7 @@ def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
     assert html.count("<details>") == len(rows) - 2
     of_report = sum(row["where"].startswith("section") for row in rows[2:])
     assert f"Of the report's {of_report} conclusions: " in html
-    # Only small-best is in `shipped`, so only its two charts are shown.
+    # Only the first row's network is in `shipped`, so only its two charts are shown.
     assert html.count('<svg class="chart"') == 2
 
 

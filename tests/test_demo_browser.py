@@ -213,7 +213,7 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
     expect(row).to_contain_text("70.00 %")
     expect(row).to_contain_text("74.65 %")
     expect(page.locator("#details polyline.n1")).to_have_count(6)
-    expect(page.locator("#epoch input[type=number]")).to_be_hidden()  # it could be emptied
+    expect(page.locator("#epoch input[type=number]")).to_be_hidden()  # a visitor could empty it
     page.get_by_label("range slider for Epoch").fill("50")
     expect(page.locator("#details")).to_contain_text("training 40.0 %, validation 50.0 %")
     page.locator("#calibration svg").wait_for()

@@ -84,8 +84,8 @@ def test_an_image_that_is_probably_of_no_class_is_called_so(shipped, monkeypatch
 def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monkeypatch, tmp_path):
     row = {
         "accuracy": 0.66,
-        "of the classes: flagged as none": 0.3,
-        "of none: flagged as none": 0.4,
+        "wrongly flagged as none": 0.3,
+        "correctly flagged as none": 0.4,
     }
     measured = {"photographs": 30, "none": 86, "variants": {"small-best": row}}
     monkeypatch.setattr(text, "PHOTOGRAPHS_FILE", tmp_path / "photographs.json")

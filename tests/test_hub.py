@@ -126,7 +126,7 @@ def test_a_private_repository_needs_the_token(loopback, folder):
 def test_a_hub_in_trouble_is_said_in_one_line(pushed, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     pushed.faults["busy"] = 99
-    with pytest.raises(HubError, match=r"returned a server error; retry.* \(status 503\)$"):
+    with pytest.raises(HubError, match=r"returned a server error: retry.* \(status 503\)$"):
         load()
 
 

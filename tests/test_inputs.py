@@ -54,7 +54,7 @@ def test_every_kind_of_input_gives_the_same_answer_alone_and_in_a_list(model, sa
         lambda: PurePath(path),
         lambda: Path_(path),
         lambda: pixels,
-        lambda: pixels[:, ::-1][:, ::-1],  # not contiguous
+        lambda: pixels[:, ::-1].copy()[:, ::-1],  # not contiguous
         lambda: torch.from_numpy(pixels).permute(2, 0, 1),
     ]
     for make in makers:

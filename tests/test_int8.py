@@ -68,7 +68,7 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "Transpose",
     }
     assert between["QLinearConv"] == 10  # there are 11, but the slice excludes the last one
-    # Each of four hardswishes and two SE gates multiplies once. Their divisions by 6 take no node.
+    # Each of four hardswishes and two SE gates multiplies once. Their divisions by 6 add no node.
     assert between["QLinearMul"] == 6
 
 

@@ -78,7 +78,7 @@ def onnx_file(config, sha256):
 
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):
     config, sha256 = read_config(folder)
-    other = dataclasses.replace(config, temperature=1.05)  # its text begins with that of 1.0
+    other = dataclasses.replace(config, temperature=1.05)  # as text, 1.05 begins with 1.0
     for found in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
         (folder / "metrics.json").write_text(json.dumps({"weights": found}))
         with pytest.raises(ModelFolderError, match=r"metrics\.json was measured with other"):
@@ -111,7 +111,7 @@ def test_files_added_or_edited_after_a_push_of_ours_stay(pushed):
     MobileNetV3Cifar().push_to_hub(REPO_ID, token=TOKEN)
     after = tree(pushed)
     assert {name: after[name] for name in mine} == mine
-    assert "seeds/1.json" not in after  # part of the former push, so this push deleted it
+    assert "seeds/1.json" not in after  # part of the previous push, so this push deleted it
 
 
 def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):
@@ -185,7 +185,7 @@ def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):
 @pytest.mark.parametrize(("fault", "commits"), [("commit_500", 1), ("commit_lost", 2)])
 def test_a_commit_without_an_answer_can_be_pushed_again(loopback, folder, fault, commits):
     loopback.faults[fault] = 1
-    with pytest.raises(HubError, match="retry: it is safe even if a push went through"):
+    with pytest.raises(HubError, match="retry, which is safe even if a push went through"):
         send(folder)
     assert len(loopback.repos[REPO_ID].commits) == commits
     send(folder)

@@ -116,7 +116,7 @@ def test_networks_of_our_own_are_in_no_table_of_the_report(published, no_figures
     shutil.copytree(cards / S4 / "seeds", folder / "seeds", dirs_exist_ok=True)
     reproduce.write_tables(cards, published)
     assert (published / "REPRODUCTION.md").read_bytes() == before
-    assert "one of this project's own networks" in (cards / "ours" / "README.md").read_text()
+    assert "training recipe are this project's own" in (cards / "ours" / "README.md").read_text()
 
 
 def test_wrong_metrics_end_in_one_line(published, monkeypatch):

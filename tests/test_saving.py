@@ -1,4 +1,4 @@
-"""These tests kill saving processes, fake a full disk and save concurrently. They need strace."""
+"""These tests interrupt saves, fake a full disk and save concurrently. They need strace."""
 
 import dataclasses
 import os
@@ -35,8 +35,8 @@ def equal(tensors: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> 
 def start_save(folder: Path) -> tuple[int, int]:
     """Fork a child that saves NEW when a byte is written to a pipe. Return (process ID, pipe).
 
-    The child exits with status 0, or with 3 after a ModelFolderError. Saving the small NEW
-    does not use torch's threads, which do not survive a fork.
+    The child exits with status 0, or with 3 after a ModelFolderError. NEW is so small that
+    saving it does not use torch's threads, which do not survive a fork.
     """
     wait, tell = os.pipe()
     pid = os.fork()

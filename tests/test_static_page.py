@@ -53,7 +53,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
     def end_headers(self):
-        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages sends
+        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages does
         super().end_headers()
 
 

@@ -42,7 +42,7 @@ def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, e
     for row in (EXPERIMENT, shorter):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)  # keep what was saved after each epoch
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)  # more saves would delete a shorter run's
     words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
     train.train_and_publish(train.parse_arguments([*words, "--epochs", str(epochs)]))
     saved = [json.loads(path.read_text())["settings"] for path in tmp_path.rglob("step-*.json")]

@@ -107,7 +107,7 @@ ROWS = [
                report=Reported(precision=0.7458877999762664, recall=0.7465, accuracy=0.7465)),
     Experiment("small-dropout0.7-epochs5", {"size": "small", "dropout": 0.7}, 5,
                section="section 9, figure 5",
-               claim="it is slightly better than four epochs, and begins to overfit",
+               claim="it is slightly better than after four epochs, and begins to overfit",
                seeds=(0, 1, 2)),
     Experiment("small-dropout0-epochs10", {"size": "small", "dropout": 0.0}, 10,
                section="section 10, figure 6",
@@ -135,11 +135,11 @@ ROWS = [
                report=Reported(precision=0.7105702294239662, recall=0.7094, accuracy=0.7094)),
     Experiment("small-dropout0-epochs10-cosine", {"size": "small", "dropout": 0.0}, 10, COSINE,
                "control",
-               claim="with small-dropout0-epochs10's settings and another schedule, does it pass "
-                     "80 %?"),
+               claim="with another schedule, does small-dropout0-epochs10 pass 80 % test "
+                     "accuracy?"),
     Experiment("small-overfit", cifar32_net("small"), 60, OVERFIT, "control",
-               claim="what does it look like when a network overfits, with 1,000 images, no "
-                     "augmentation and a training accuracy of about 100 %?"),
+               claim="what does overfitting look like, with 1,000 images, no augmentation and "
+                     "a training accuracy of about 100 %?"),
     Experiment("large-overfit", cifar32_net("large"), 20, OVERFIT, "control",
                claim="does the larger network overfit the same 1,000 images in a third of the "
                      "epochs?"),

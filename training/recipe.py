@@ -57,7 +57,7 @@ class Recipe:
     @property
     def depends_on_length(self) -> bool:
         """Whether a run with this recipe differs from the first epochs of a longer run."""
-        averages = self.ema > 0  # if so, the run's end re-estimates the batch-norm statistics
+        averages = self.ema > 0  # if so, batch-norm statistics are re-estimated at the run's end
         return self.schedule != "step" or averages or any(map(uses_progress, self.augmentations))
 
     def settings(self) -> dict[str, str]:

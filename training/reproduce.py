@@ -35,8 +35,8 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     """Train the experiments' runs that have no results yet, one at a time per device.
 
     The device "" means the best available one. `options` are added to each `training.train`
-    command. Runs that differ only in length are trained on one device, the longest first. It also
-    writes the results of each shorter run that is identical to its first epochs.
+    command. Runs that differ only in length are trained on one device, the longest first. A
+    longer run also writes the results of each shorter run that is identical to its first epochs.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.

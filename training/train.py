@@ -22,7 +22,7 @@ from training.loop.run import Run
 from training.recipe import Precision
 from training.reports.model_folder import load_twin, make_model_folder
 
-MOST = 999_999  # a push sends seeds/SEED.json only if SEED has at most six digits
+MOST = 999_999  # push_to_hub sends seeds/SEED.json only if SEED has at most six digits
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -62,7 +62,7 @@ class NoStates(StateHolder):
     """Give each request an empty state, since the page uses no `gr.State` and no gradio deep links.
 
     Gradio's own state would build the configs of all components for each session. This would add
-    12 ms to each API call (31 ms for /classify on one core) and keep 150 kB per session.
+    12 ms to each API call and keep 150 kB per session.
     """
 
     def __getitem__(self, session_id: str) -> SessionState:

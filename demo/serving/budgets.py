@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# {kind: (limit for all visitors together, limit per address)}, both for the number at one time.
+# {kind: (limit for all visitors together, limit per address)} at any one time.
 # Streams are limited per session instead of per address.
 SHARES = {
     "connections": (2500, 400),

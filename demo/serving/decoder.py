@@ -62,7 +62,7 @@ class Decoder:
         The CPU time for this counts towards the limit of `address`, the client's address.
 
         Raises:
-            HTTPException: the client has exceeded a limit, or the image cannot be opened or kept.
+            HTTPException: the client exceeded a limit, or the server cannot open or keep images.
         """
         stem = UNSAFE.sub("_", Path(name).stem)[-80:] or "image"
         folder = new_folder("sent")

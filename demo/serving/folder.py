@@ -74,7 +74,7 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are older than KEPT allows, then the oldest until its size limits hold."""
+    """Delete files that are older than KEPT allows, then the oldest until the size limits hold."""
     for kind, (seconds, size) in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):

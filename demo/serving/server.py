@@ -62,7 +62,7 @@ async def clean_up(queue: FairQueue) -> None:
         if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
             budgets.used.clear()
             log.seen.clear()
-        with suppress(AttributeError):  # other C libraries than glibc have no malloc_trim
+        with suppress(AttributeError):  # C libraries other than glibc have no malloc_trim
             ctypes.CDLL(None).malloc_trim(0)  # otherwise, glibc keeps 100 MB of freed memory
         await asyncio.sleep(CLEANUP_SECONDS)
 

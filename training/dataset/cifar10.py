@@ -43,7 +43,7 @@ class Split(NamedTuple):
 
 
 class Cifar10(NamedTuple):
-    """The verified dataset, held in memory so that later changes of the cache have no effect."""
+    """The verified dataset, held in memory so that later changes to the cache have no effect."""
 
     train: Split
     validation: Split

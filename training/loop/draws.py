@@ -29,7 +29,7 @@ class Draws:
         self.host_generator = self.generator = torch.Generator().manual_seed(seed)
         if self.device.type != "cpu":
             self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.batch_generator = np.random.default_rng((self.seed, self.step))  # per batch
+        self.batch_generator = np.random.default_rng((self.seed, self.step))  # not per image
 
     def uniform(self) -> Tensor:
         """Draw a random number in [0, 1) for each of the N images, as float32 (N,)."""

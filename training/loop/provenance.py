@@ -21,7 +21,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """Return the checked-out commit, or "unknown" if git fails or ROOT is not the whole checkout.
+    """Return the checked-out commit, or "unknown" if git fails or ROOT is not a checkout's root.
 
     "+changes" is appended if a loaded Python file of this project differs from the commit.
     """

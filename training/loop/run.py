@@ -134,7 +134,7 @@ class Run:
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add `sums` and `seconds` of the latest steps to the state. `step` steps are done so far.
 
-        Sums of float32 values are exact in float64, so it does not matter how often this is called.
+        float64 holds these sums exactly, so it does not matter how often this is called.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)

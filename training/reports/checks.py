@@ -34,7 +34,7 @@ NAMES = {
     validation_accuracy: "validation accuracy ",
     gap: "gap ",
 }
-UNDERFITTING = 0.05  # minimum by which dropout lowers an underfitting run's training accuracy
+UNDERFITTING = 0.05  # a run underfits only if its training accuracy is lower by more than this
 
 
 class Measured(NamedTuple):
@@ -84,7 +84,7 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the lead of `one` in test accuracy that is the smallest relative to its margin."""
+    """Of the leads of `one` in test accuracy, return the smallest relative to its margin."""
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
@@ -108,7 +108,7 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """Return test accuracy of `one` minus that of `other`, or minus 80 % if it is at most 80 %."""
+    """Subtract `other` from `one` in test accuracy, or subtract 80 % if `one` has at most 80 %."""
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
@@ -157,7 +157,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Subtract the final validation accuracy of `one` from that of `full` after as many epochs."""
+    """Return validation accuracy of `full` minus that of `one` after the last epoch of `one`."""
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
@@ -168,9 +168,9 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return the mean gain of `longer` and `other` in validation accuracy in the epoch after `one`.
+    """Return `longer` and `other`'s mean gain in validation accuracy in the epoch after `one` ends.
 
-    A gain has the variance of two accuracies, and the mean of two gains has half of that. So its
+    A gain has twice the variance of an accuracy, and the mean of two gains has half of that. So its
     standard deviation is that of one accuracy.
     """
     last, runs = len(one.history), (longer, other)

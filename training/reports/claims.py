@@ -2,7 +2,7 @@
 
 `reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
 (commit 827579a of 22 November 2026) on the results of 26 November, the day on which we replaced
-them. It is None if the first rules did not cover the claim.
+these rules. It is None if the first rules did not cover the claim.
 """
 
 import math
@@ -82,7 +82,7 @@ CLAIMS = (
     Claim("section 10, figure 7", (S3, S10), "the dropout rate hinders its learning",
           checks.lost_to_dropout, rises),
     Claim("section 10, figure 7", (S3, S4, S10),
-          "stopping after three epochs keeps it from its potential accuracy",
+          "stopping after three epochs keeps it from reaching its potential",
           checks.next_epoch, rises),
     Claim("section 11, figure 8", (L4,), "accuracies rise and losses fall in every epoch",
           curves.smallest_improvement, rises, "confirmed"),
@@ -106,7 +106,7 @@ CLAIMS = (
           "at first training loss falls more sharply than validation loss",
           partial(curves.loss_gap_change, epoch=2, last=5), rises, "confirmed"),
     Claim("section 12, figure 10", (L10,),
-          "from epoch 5 validation gains are marginal, training accuracy rises on",
+          "from epoch 5 validation gains are marginal, training accuracy still rises",
           partial(curves.training_gain_past_marginal, epoch=5), rises, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
           "validation accuracy and loss fluctuate slightly in the later epochs",

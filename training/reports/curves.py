@@ -122,7 +122,7 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     """Return how far the validation loss at the end is above the lowest one of earlier epochs.
 
     The loss at the end is a mean over the epochs with a learning rate of at most STILL_LR, or else
-    that of the last epoch. A single one of these epochs has the lowest loss only by chance.
+    that of the last epoch. Which of these epochs has the lowest loss is a matter of chance.
     """
     end = [row["valid_loss"] for row in one.history if row["lr"] <= STILL_LR]
     end = end or [one.history[-1]["valid_loss"]]

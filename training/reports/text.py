@@ -24,6 +24,11 @@ def spread(values: list[float]) -> str:
     return f"{100 * mean(values):.2f}{deviation} %"
 
 
+def hardware(device: str) -> str:
+    """Format `device`, which names several devices if a run was resumed on another machine."""
+    return device.replace(" 1 threads", " 1 thread").replace(", cpu: ", " and cpu: ")
+
+
 def table(heads: list[str], rows: Iterable[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -32,7 +37,7 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
 )
-TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
+TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread, "hardware": hardware}
 
 
 def render(template: str, **values: Any) -> bytes:

@@ -87,7 +87,7 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """Return the pairs (longer, shorter) of settings in which a longer run extends a shorter."""
+    """Return the pairs (longer, shorter) of settings whose longer runs extend the shorter ones."""
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 

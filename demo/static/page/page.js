@@ -11,7 +11,7 @@ const mapContext = map.getContext("2d");
 
 let network;
 let video = null; // the video element while the camera runs
-let choices = 0; // number of the visitor's latest choice of an image or of the camera
+let choices = 0; // counts the visitor's choices of an image or of the camera
 
 async function start() {
   network = await Network.load();

@@ -5,7 +5,7 @@ const CACHE = "mobilenetv3-cifar-VERSION";
 const FILES = [];
 
 self.addEventListener("install", (event) => {
-  // Without "no-cache", the browser's HTTP cache could give files of the former version.
+  // Without "no-cache", the browser's HTTP cache could return files of the previous version.
   const requests = FILES.map((name) => new Request(name, { cache: "no-cache" }));
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(requests)));
   self.skipWaiting();
