@@ -1,5 +1,6 @@
 """`pip install .` must install the package with its shipped variants, and nothing else."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,18 @@ def test_the_wheel_holds_the_package_and_every_shipped_variant(wheel):
             assert f"mobilenetv3_cifar/model_cards/{variant}/{file}" in names
     assert not [name for name in names if name.endswith(".png")]  # figures
     assert wheel.stat().st_size <= MAX_BYTES
+
+
+def test_pypi_shows_the_readme_with_absolute_links_that_exist_in_the_repository(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    links = re.findall(r"\]\((.*?)\)", text)
+    own = [link for link in links if "/mobilenetv3-cifar/mobilenetv3-cifar/" in link]
+    assert [link for link in links if not link.startswith("https://")] == []
+    paths = [re.sub(r"https://.*?/(blob/)?main/", "", link) for link in own]
+    assert {"docs/demo.png", "LICENSE", "model_cards/large-cifar32"} <= {*paths}
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_an_installed_package_predicts_with_a_shipped_variant_away_from_the_checkout(
