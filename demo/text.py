@@ -7,6 +7,7 @@ from html import escape
 from demo.answers import Answer
 from demo.markup import Map, maps, message, percent
 from demo.sample import ASSETS
+from mobilenetv3_cifar.explanation import METHODS
 
 PHOTOGRAPHS_FILE = ASSETS / "photographs.json"  # written by `python -m benchmarks.photographs`
 
@@ -61,7 +62,7 @@ def maps_of(answer: Answer) -> Iterator[Map]:
         label = escape(explained.label)
         caption = f"<b>{label}</b> {percent(explained.probability)}"
         shows = f"a region is evidence for {label}"
-        if answer.method == "eigencam":
+        if not METHODS[answer.method].uses_class:
             caption = "The strongest pattern, independent of the class"
             shows = "a region is part of the strongest pattern"
         if len(set(answer.layers)) > 1:

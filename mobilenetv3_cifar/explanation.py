@@ -126,6 +126,7 @@ class CamMethod(NamedTuple):
     title: str
     compute: Callable[[np.ndarray, np.ndarray], np.ndarray]
     paper: str
+    uses_class: bool = True  # whether the map depends on the class
 
 
 METHODS: dict[Method, CamMethod] = {
@@ -133,7 +134,7 @@ METHODS: dict[Method, CamMethod] = {
     "gradcam++": CamMethod("Grad-CAM++", grad_cam_plus_plus, "Chattopadhay et al., WACV 2018"),
     "layercam": CamMethod("LayerCAM", layer_cam, "Jiang et al., IEEE TIP 2021"),
     "hirescam": CamMethod("HiResCAM", hires_cam, "Draelos and Carin, arXiv 2020"),
-    "eigencam": CamMethod("EigenCAM", eigen_cam, "Muhammad and Yeasin, IJCNN 2020"),
+    "eigencam": CamMethod("EigenCAM", eigen_cam, "Muhammad and Yeasin, IJCNN 2020", False),
 }
 
 

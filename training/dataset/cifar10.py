@@ -75,11 +75,12 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")
     order = np.random.RandomState(SPLIT_SEED).permutation(50_000).astype("<i8")
-    if split == "35k/15k":
-        train, validation = order[:35_000], order[35_000:]
-    else:
-        validation = order[35_000:40_000]
-        train = np.sort(order if split == "50k" else np.delete(order, np.s_[35_000:40_000]))
+    small = np.s_[35_000:40_000]
+    train, validation = {
+        "35k/15k": (order[:35_000], order[35_000:]),
+        "45k/5k": (np.sort(np.delete(order, small)), order[small]),
+        "50k": (np.sort(order), order[small]),
+    }[split]
     sha256 = hashlib.sha256(train.tobytes() + validation.tobytes()).hexdigest()
     if sha256 != SPLITS[split]:
         raise DataError(f"split {split} is not the pinned one: SHA-256 {sha256}")
