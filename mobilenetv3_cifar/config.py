@@ -125,8 +125,9 @@ class Settings:
 class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
-    transformers' Trainer sets `config.use_cache`, and its loggers call both methods. A plain
-    subclass of a frozen dataclass accepts new attributes, but its fields stay frozen.
+    transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
+    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but its fields
+    stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:

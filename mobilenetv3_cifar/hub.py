@@ -77,7 +77,7 @@ def ask_plainly(request: Any) -> None:
 
 
 def check_answer(response: Any) -> None:
-    """Check the headers of a response, and make reads of its body spend the current `BUDGET`."""
+    """Check a response's headers, and count what is read of its body against `BUDGET`."""
     budget = BUDGET.get()
     if budget is None:  # the request was made outside `hub_errors`
         return

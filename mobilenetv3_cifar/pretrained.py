@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """Replace the last layer and log a warning if these classes differ from the network's."""
+        """If these classes differ from the network's, replace the last layer and log a warning."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -109,7 +109,7 @@ class Pretrained(nn.Module):
             return
         self.reset_classifier(count, labels)
         logger.warning(
-            "the last layer, head.%d, is new and untrained, for %d classes: train it before use",
+            "the last layer, head.%d, was replaced by an untrained one for %d classes: train it",
             len(self.head) - 1,
             count,
         )

@@ -50,7 +50,7 @@ def test_a_trained_head_is_kept_where_the_classes_are_the_trained_ones(tmp_path,
     assert caplog.text == ""
     model = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=list("abcdefghiX"))
     assert not torch.equal(model.head[3].weight, trained.head[3].weight)
-    assert "the last layer, head.3, is new and untrained, for 10 classes" in caplog.text
+    assert "the last layer, head.3, was replaced by an untrained one for 10 classes" in caplog.text
     assert (model.config.temperature, model.config.ood_threshold) == (1.0, None)
 
 

@@ -10,7 +10,7 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Return each function's seconds per call in each round, after one call that is not timed."""
+    """Call each function once, and then return its seconds per call in each round."""
     for side in sides:
         side()
     seconds: list[list[float]] = [[] for _ in sides]

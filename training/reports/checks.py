@@ -108,7 +108,10 @@ def above_70(results: ResultsByName, one: Results) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """Subtract `other` from `one` in test accuracy, or subtract 80 % if `one` has at most 80 %."""
+    """Return the test accuracy of `one` minus that of `other`.
+
+    If `one` has at most 80 %, return its test accuracy minus 80 % instead.
+    """
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 

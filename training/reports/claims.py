@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from training.reports import checks, curves
-from training.reports.checks import Measured, falls, measured, rises, still
+from training.reports.checks import Measured, falls, rises, still
 from training.reports.results import ResultsByName, gap, test_precision, validation_accuracy
 from training.reports.text import points
 from training.reports.variation import difference, variation
@@ -163,7 +163,8 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     for (higher, one), (lower, other) in combinations(printed, 2):
         reported = variation(one, results).of(higher).minus(variation(other, results).of(lower))
         if reported.value > reported.margin:
-            figures = f"{points(reported.value)} in the report, in ours"
-            ours = measured(difference(one, other, results), figures)
-            pairs.append((one.name, other.name, rises(ours), ours.figures))
+            ours = difference(one, other, results)
+            figures = f"{points(reported.value)} in the report and {checks.show(ours)} in ours"
+            verdict = rises(Measured(ours.value, ours.margin, figures))
+            pairs.append((one.name, other.name, verdict, figures))
     return pairs

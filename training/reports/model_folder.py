@@ -32,7 +32,7 @@ def make_model_folder(
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
     NAME is `row.name`. If the seed is not 0, only `seeds/SEED.json` and the card are written there.
-    `command` is the command that started this run, or a longer run that begins with this one.
+    `command` is the command that started this run or the longer run whose first epochs it is.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:

@@ -1,4 +1,4 @@
-"""Write docs/recipe.md, and the record in docs/runs/ of each published run that it lists."""
+"""Write a record of each published run to docs/runs/, and docs/recipe.md from these records."""
 
 import json
 from pathlib import Path
