@@ -30,16 +30,16 @@ check: .venv/ready
 	$(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock
 	touch .venv/ready
 
-# On Linux without an NVIDIA driver, install torch's CPU build, which takes 0.2 GB instead of 5 GB. The
-# lock has no hash of the CPU build, since PyPI does not have this build. If the index of the CPU build
-# does not answer within ten seconds, install PyPI's build.
+# On Linux without an NVIDIA driver, install torch's CPU build, which takes 0.2 GB instead of 5 GB. Its
+# hash is not checked: the lock file has hashes only for PyPI's build. If the CPU build's index does not
+# answer within ten seconds, this command fails, and .venv/ready installs PyPI's build instead.
 CPU_TORCH = test "$$(uname)" = Linux && ! test -e /proc/driver/nvidia/version \
 	&& timeout 10 $(BIN)/python -c "import urllib.request; urllib.request.urlopen('$(CPU_INDEX)/')" 2> /dev/null \
 	&& $(BIN)/python -m pip install --no-deps --index-url $(CPU_INDEX) \
 		$$(sed -n 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/p' requirements-torch.lock)
 
 # requirements-torch.lock pins torch and all its dependencies. requirements.lock omits torch,
-# torchvision and the CUDA packages, so that the CPU build can be installed in their place.
+# torchvision and the CUDA packages, so that installing it does not replace the CPU build.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 

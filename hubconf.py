@@ -1,4 +1,4 @@
-"""This module makes `torch.hub.load("owner/repository", "mobilenetv3_cifar")` possible."""
+"""Define what `torch.hub.load("owner/repository", "mobilenetv3_cifar")` loads."""
 
 from typing import Any as _Any
 
@@ -14,13 +14,13 @@ def mobilenetv3_cifar(
     """Load the shipped variant `variant`, by default the one with the best validation accuracy.
 
     Args:
-        pretrained: False gives an untrained network of the variant's architecture.
+        pretrained: if False, return an untrained network with the variant's architecture.
         options: arguments of `MobileNetV3Cifar.from_pretrained`, such as device, labels or dropout.
     """
     model = _MobileNetV3Cifar.from_pretrained(variant or _get_variant().name, **options)
     if pretrained:
         return model
-    # These values were fitted to the trained weights, unless the caller gave them.
+    # Drop the values that were fitted to the trained weights, unless the caller set them.
     fitted = {"temperature", "ood_threshold"} - options.keys()
     config = model.config.to_dict()
     untrained = _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})

@@ -40,7 +40,8 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
 async def classify(client: httpx.AsyncClient, variant: str, image: bytes) -> str:
     """Upload an image to the demo and ask for its prediction.
 
-    Return "answer" for a prediction, "message" for a refusal with a reason, or the error's text.
+    Return "answer" for a prediction, "message" for a refusal with a reason, else a description of
+    the failure.
     """
     try:
         answer = await client.post("/gradio_api/upload", files={"files": ("a.png", image)})
@@ -102,7 +103,7 @@ def megabytes(server: subprocess.Popen[bytes]) -> str:
 def main() -> None:
     parser = command_parser("benchmarks.demo_load", __doc__)
     parser.add_argument("--port", default="7899")
-    parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
+    parser.add_argument("--busy", action="store_true", help="also keep one core busy")
     arguments = parser.parse_args()
     variant, url = list_variants()[0].name, f"http://127.0.0.1:{arguments.port}"
     os.environ["GRADIO_SERVER_PORT"] = arguments.port

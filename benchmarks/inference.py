@@ -22,13 +22,13 @@ from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
 
 # {batch size: (onnxruntime's threads, calls per round, required speed-up over torchvision,
-# required speed-up of the 8-bit file over the float file)}. 0 threads means one per core.
+# required speed-up of the 8-bit file over the float file)}. 0 threads means one thread per core.
 BATCHES: dict[int, tuple[int, int, float, float | None]] = {1: (1, 20, 4, 1.3), 64: (0, 1, 3, None)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time our float file against other libraries, and our 8-bit file against the float file."""
+    """Compare the speed of our float ONNX file with other libraries, and with our 8-bit file."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     others = other_libraries(model)
     for count, (threads, repeats, goal, integer_goal) in BATCHES.items():
@@ -45,7 +45,7 @@ def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds
     what = f"{name}: prediction + Grad-CAM"
     ours = partial(explain, exported(model), images[0])
     sides = [ours, partial(explain, model, images[0])]
-    report.compare(what, "our own torch path", sides, rounds, 5)
+    report.compare(what, "our network in PyTorch", sides, rounds, 5)
     sides = [ours, partial(ordinary_grad_cam, model, images[0])]
     report.compare(what, "grad-cam on torchvision's network", sides, rounds, 5, 8)
 
@@ -67,11 +67,11 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 
 
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
-    """Return {name: prediction function} for `model` in PyTorch and networks of other libraries.
+    """Return {name: prediction function} for `model` in PyTorch and for other libraries' networks.
 
     The networks of other libraries are untrained. Their input has the same size as `model`'s input.
     """
-    sides: dict[str, Predict] = {"our own torch path": model.predict}
+    sides: dict[str, Predict] = {"our network in PyTorch": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}
     if version("timm"):
         import timm

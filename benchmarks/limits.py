@@ -20,12 +20,12 @@ from training.reports.metrics import count_macs
 from training.timing import interleave
 
 RUNS = 30
-PRODUCTS = {"Conv", "FusedConv", "FusedGemm", "Gemm", "MatMul"}  # operators that compute the MACs
+PRODUCTS = {"Conv", "FusedConv", "FusedGemm", "Gemm", "MatMul"}  # operators that compute MACs
 SIDE = 1024  # side of the square matrices that `matrix_product_speed` multiplies
 
 
 def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
-    """Note the speed of `model`'s convolutions and matrix products, and their share of the time."""
+    """Add a note: the share of time that convolutions and matrix products take, and their speed."""
     networks, size = (model, torchvision_network(model.config.size)), model.config.image_size
     macs, theirs = (count_macs(network, size) for network in networks)
     parts = []
@@ -36,15 +36,16 @@ def note_limits(report: Report, name: str, model: MobileNetV3Cifar) -> None:
             seconds = operator_seconds(file, batch)
             products = sum(seconds[name] for name in PRODUCTS & seconds.keys())
             parts.append(
-                f"at batch {batch}, convolutions and matrix products take "
-                f"{products / sum(seconds.values()):.0%} of the time, at "
-                f"{batch * macs / products / 1e9:.0f} billion MACs/s"
+                f"with batch size {batch}, convolutions and matrix products take "
+                f"{products / sum(seconds.values()):.0%} of the time and "
+                f"compute {batch * macs / products / 1e9:.0f} billion MACs/s"
             )
     report.note(
-        f"- What limits {name} in onnxruntime, on one thread: {'; '.join(parts)}. A product of two "
-        f"{SIDE}x{SIDE} matrices in float32 reaches {matrix_product_speed() / 1e9:.0f} billion "
-        f"here. For an image of {size}x{size}, our network "
-        f"computes {macs / 1e6:.1f} million MACs and torchvision's {theirs / 1e6:.1f} million."
+        f"- What limits {name} in onnxruntime, on one thread: {'; '.join(parts)}. On this machine, "
+        f"a product of two {SIDE}x{SIDE} matrices in float32 reaches "
+        f"{matrix_product_speed() / 1e9:.0f} billion MACs/s. For an image of {size}x{size}, our "
+        f"network computes {macs / 1e6:.1f} million MACs, and torchvision's network computes "
+        f"{theirs / 1e6:.1f} million."
     )
 
 

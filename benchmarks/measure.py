@@ -63,9 +63,10 @@ class Report:
         heads, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
         text = (
             "# Benchmarks\n\n"
-            "Written by `python -m benchmarks.run`. Values are medians over rounds in which both "
-            "sides took turns, with the fastest and slowest round in parentheses. The ratio is the "
-            "median of the rounds' ratios. Above 1, ours is faster or smaller.\n\n"
+            "Written by `python -m benchmarks.run`. Values are medians over rounds, with the "
+            "fastest and slowest round in parentheses. In each round, ours and theirs took turns. "
+            "The ratio is the median of theirs / ours over the rounds. If it is above 1, ours is "
+            "faster or smaller.\n\n"
             f"{environment()}\n\n{table(heads, self.rows)}\n\n{notes}"
         )
         replace_files(path.parent, {path.name: f"{text.rstrip()}\n".encode()})

@@ -6,8 +6,8 @@
                                                 FOLDER/none/; only prints the table
 
 The photographs are demo and test files from packages on npm and PyPI. benchmarks/photographs.json
-lists them with their labels. Most of them show birds, so the table also has the mean accuracy over
-the classes.
+lists them with their labels. Most photographs of the ten classes show birds, so the table also has
+the mean accuracy over the classes.
 
 photographs-development.md has the results for a separate set of photographs. We used that set to
 decide that images are not cropped, and to choose the score by which images are flagged.
@@ -96,7 +96,7 @@ def read(files: Iterable[tuple[Path, str]]) -> Photographs:
 @one_line_errors()
 def main() -> None:
     parser = command_parser("benchmarks.photographs", __doc__)
-    parser.add_argument("folder", type=Path, nargs="?", help="of photographs, by folders of labels")
+    parser.add_argument("folder", type=Path, nargs="?", help="photographs in LABEL/ and none/")
     folder = parser.parse_args().folder
     local = sorted(folder.glob("*/*")) if folder else []
     photographs = read([(path, path.parent.name) for path in local] if folder else fetch())
@@ -111,7 +111,7 @@ def main() -> None:
         f"# Photographs\n\nWritten by `{command}`. The set has {known} photographs of objects from "
         f"{classes} of the ten classes, and {none} photographs that show none of the ten. AUROC is "
         "the probability that a photograph of a class has a higher `ood_score` than a photograph "
-        f"that shows none.\n\n{table(head, body)}\n"
+        f"that shows none of the ten classes.\n\n{table(head, body)}\n"
     )
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}

@@ -145,8 +145,8 @@ def measure_sizes(report: Report) -> None:
     sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in parts if size > 5e5)
     report.note(f"- Our installed size, by package: {sizes}.")
     report.note(
-        f"- As docs/onnx.md installs them, they take {smallest_installation() / 1e6:.0f} MB. The "
-        "goal is at most 150 MB."
+        f"- Installed as in docs/onnx.md, these packages take {smallest_installation() / 1e6:.0f} "
+        "MB. The goal is at most 150 MB."
     )
 
 
@@ -177,7 +177,7 @@ def installed_bytes(names: tuple[str, ...]) -> dict[str, int]:
 
 
 def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds: int) -> None:
-    """Compare our command line with torchvision on a folder of PNG files of 96x96 pixels."""
+    """Compare the speed of our command line and torchvision on PNG files of 96x96 pixels."""
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary, "network")
         model.save_pretrained(network)
@@ -196,7 +196,7 @@ def measure_folder(report: Report, model: MobileNetV3Cifar, images: int, rounds:
         report.compare(what, f"{against}, 2 workers", sides, rounds, goal=2)
     few, many = (f"{value / 1e6:.0f} MB" for value in memory)
     report.note(
-        f"- Peak memory of our side: {few} for {images // 10:,} images, {many} for {images:,}."
+        f"- Peak memory of our command: {few} for {images // 10:,} images, {many} for {images:,}."
     )
 
 

@@ -4,7 +4,7 @@
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
 Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
-too. To measure the smallest installation, pip downloads packages into a temporary folder.
+too. To measure the installation in docs/onnx.md, pip downloads packages into a temporary folder.
 """
 
 import subprocess
@@ -22,10 +22,10 @@ from training.dataset.cifar10 import load_sample
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Compare the variant `native`, which has 32x32 inputs, with `enlarged`, which has 224x224.
+    """Compare the variant `native`, with 32x32 inputs, and the variant `enlarged`, with 224x224.
 
-    `native` runs with ONNX. `enlarged` runs first with PyTorch, because earlier versions of this
-    package had neither ONNX files nor 32x32 networks, and then with ONNX.
+    `native` runs with ONNX. `enlarged` runs first with PyTorch and then with ONNX. Earlier versions
+    of this package had only 224x224 networks in PyTorch.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"
@@ -38,7 +38,7 @@ def measure_demo(report: Report, busy: bool) -> None:
     """Add the output of `benchmarks.demo_load` to `report`."""
     command = [sys.executable, "-m", "benchmarks.demo_load", *(["--busy"] if busy else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    report.note(f"\nDemo response times in seconds{', beside a busy core' if busy else ''}:\n")
+    report.note(f"\nDemo response times in seconds{', with one core kept busy' if busy else ''}:\n")
     report.note(f"```\n{done.stdout.strip()}\n```")
 
 

@@ -39,7 +39,7 @@ COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the netwo
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with our own recipe if `pixels` is 32, else with the student report's."""
+    """Make a learner with our own recipe if `pixels` is 32, else with the report's recipe."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -114,7 +114,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """Report the largest gradient error relative to TOLERANCE, and all errors above TOLERANCE."""
+    """Return a text with the largest gradient error and all errors that exceed TOLERANCE."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

@@ -3,13 +3,13 @@
 import os
 
 # Disable telemetry, and limit gradio's monitoring data, which the demo does not use.
-# huggingface_hub reads its variable when it is imported.
+# HF_HUB_DISABLE_TELEMETRY must be set before huggingface_hub is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Torch reads these variables when it is imported. With more threads than free cores, threads would
-# wait for each other, and a prediction could take ten times as long.
+# Torch reads the next two variables when it is imported. With more threads than free cores, threads
+# would wait for each other, and a prediction could take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -63,11 +63,11 @@ def classify(
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
     """Classify an image. Return all probabilities, the image under an activation map, and details.
 
-    `method` computes the map, for example "gradcam". The error for an unknown method lists all
-    methods. `target` is a class or "predicted". `opacity` is that of the map, in [0, 1]. The
-    details are the map's `layer`, `blank` (whether the map is blank), `ood_score` (a low score
-    suggests that the image shows none of the classes) and `probably_none` (whether the score is
-    below the network's threshold).
+    `method` is the method that computes the map, for example "gradcam". The error for an unknown
+    method lists all methods. `target` is a class or "predicted". `opacity` is the map's opacity
+    from 0 to 1. The details are `layer` (the layer that the map shows), `blank` (whether the map is
+    blank), `ood_score` (a low score suggests that the image shows none of the classes) and
+    `probably_none` (whether the score is below the network's threshold).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):

@@ -70,8 +70,8 @@ def curves(
 ) -> str:
     """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    An `epoch` other than 0 is marked in the charts, and a text states each network's accuracies at
-    that epoch, or at the network's last epoch if that is earlier.
+    If `epoch` is not 0, the charts mark it, and a text states each network's accuracies at this
+    epoch, or at the network's last epoch if its training was shorter.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []

@@ -1,8 +1,8 @@
 """Show the student report's conclusions and our verdicts on them in the demo's fifth tab.
 
-`python -m training.reproduce` writes assets/conclusions.json together with REPRODUCTION.md, which
-explains the rules for `verdict` and the former rules for `original_verdict`. In each entry, `where`
-is the place in the report, `says` the conclusion, and `figures` our numbers.
+`python -m training.reproduce` writes assets/conclusions.json. In each entry, `where` is the place
+in the report, `says` is the conclusion, and `figures` are our numbers. REPRODUCTION.md explains the
+rules that decide `verdict`, and our original rules, which decided `original_verdict`.
 """
 
 import json

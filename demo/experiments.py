@@ -12,11 +12,11 @@ from demo.sample import sample
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "Every network was trained on training images of CIFAR-10. We chose our own settings with "
-    "validation images, never with test images. Most names state a network's size, dropout rate "
-    "and number of epochs. *Report's test* is the test accuracy in the student report, *Images* "
-    "the number of training images, *Input* the side in pixels to which an image is resized, and "
-    "*MACs* the number of multiply-add operations for one image."
+    "Every network was trained on training images of CIFAR-10. Settings that are not from the "
+    "student report were chosen with validation images, never with test images. Most names state a "
+    "network's size, dropout rate and number of epochs. *Report's test* is the test accuracy in "
+    "the report. *Images* is the number of training images. *Input* is the width and height of the "
+    "network's input in pixels. *MACs* is the number of multiply-add operations for one image."
 )
 NONE = "none"
 
@@ -58,7 +58,7 @@ def overview() -> str:
 def draw(first: str, second: str, progress: float) -> str:
     """Draw the curves of one or two networks, and state their accuracies at one epoch.
 
-    `progress` gives this epoch as a percentage of the longer training run.
+    `progress` is this epoch as a percentage of the longer training run.
     """
     names = [first] if second in (NONE, first) else [first, second]
     epoch = max(1, round(progress / 100 * max(len(read_history(name)) for name in names)))
@@ -70,10 +70,11 @@ def describe_calibration(name: str) -> str:
     rows = [(value, label == sample()[key].label) for key, (label, value) in found]
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
-        "<h2>Can its probabilities be trusted?</h2><p>Points on the diagonal mean yes: of the "
-        "predictions with a probability of 80 %, 80 % are right. Points below the diagonal mean "
-        "that the network is overconfident. Over all 10,000 test images, probability and accuracy "
-        f"differ by {error:.1f} points on average (expected calibration error). The diagram shows "
-        f'the {len(rows)} images of the tab "Test images" in five groups of equal size.</p>'
+        "<h2>Can the network's probabilities be trusted?</h2><p>Points on the diagonal mean yes: "
+        "of the predictions with a probability of 80 %, 80 % are right. Points below the diagonal "
+        "mean that the network is overconfident. Over all 10,000 test images, probability and "
+        f"accuracy differ by {error:.1f} points on average (expected calibration error). The "
+        f'diagram shows the {len(rows)} images of the tab "Test images" in five groups of equal '
+        "size.</p>"
         f"{reliability(rows)}"
     )

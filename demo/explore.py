@@ -26,7 +26,10 @@ SCROLL = "() => document.getElementById('%s').scrollIntoView({ block: 'nearest' 
 
 
 def build(tab: gr.Tab) -> dict[str, Any]:
-    """Fill `tab`. Its images are classified when it is opened, because this takes seconds."""
+    """Fill `tab`.
+
+    Classifying the images takes seconds, so it happens only when a visitor opens the tab.
+    """
     gr.Markdown(INTRODUCTION)
     with gr.Row():
         variant = variant_input("explorer")
@@ -104,7 +107,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """Show the answer for the sample image `key`. If it is wrong, add the true class's map."""
+    """Explain the sample image `key`. If its prediction is wrong, add the true class's map."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -16,7 +16,7 @@ from PIL import Image
 from mobilenetv3_cifar.explanation import COLOURS, colour
 
 PHOTO_SIDE = 360  # pixels; the longer side of an image under a map is at most this long
-MAP_SIDE = 96  # pixels per side of a map; since maps are smooth, the browser can enlarge them
+MAP_SIDE = 96  # the same limit for a map; maps are smooth, so the browser can enlarge them
 
 
 class Map(NamedTuple):
@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """Return HTML with a headline, unless it is empty, and a text. Screen readers announce it."""
+    """Return HTML that screen readers announce: a headline, which may be empty, and a text."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 
@@ -64,7 +64,7 @@ def maps(image: Image.Image, drawn: Iterable[Map]) -> str:
 
 
 def legend() -> str:
-    """Return HTML with a key to the maps' colours, and a slider for the maps' opacity."""
+    """Return HTML with a legend of the maps' colours, and a slider for the maps' opacity."""
     gradient = ",".join(f"rgb({red} {green} {blue})" for red, green, blue in COLOURS)
     return (
         '<div class="legend"><span>no evidence</span>'
@@ -85,7 +85,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """Return a button whose click sends `key`. Screen readers read `words` or, if empty, `key`."""
+    """Return a button that sends `key`. Screen readers read `words`, or `key` if it is empty."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
@@ -96,7 +96,7 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
-    """Return an HTML table. `label` is for screen readers, and `style` a CSS class."""
+    """Return an HTML table. `label` is for screen readers. `style` is a CSS class."""
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'

@@ -12,7 +12,7 @@ from mobilenetv3_cifar.variants import list_variants
 INTRODUCTION = (
     "A network **underfits** if it has learned too little: its accuracy is low even on its own "
     "training images. A network **overfits** if its accuracy is much lower on new images: the "
-    "training and validation curves diverge. If a network does neither, both curves rise together. "
+    "training and validation curves diverge. A network **fits** if both curves rise together. "
     f"{NOTE}"
 )
 # This tab says that a network overfits if its training accuracy exceeds its validation accuracy by
@@ -27,10 +27,10 @@ def gap(name: str) -> float:
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """Map "Underfits", "Fits" and "Overfits" to the best example of this size, or to None.
+    """Map "Underfits", "Fits" and "Overfits" to the best example of each, or to None.
 
-    Networks with our own settings are left out, because they were trained for accuracy and not to
-    show the effect of one setting.
+    The examples are networks of `size`. Networks with our own settings are left out, because they
+    were trained for accuracy and not to show the effect of one setting.
     """
     names = [
         variant.name

@@ -29,8 +29,8 @@ TABS = {
 
 def build_demo() -> gr.Blocks:
     """Build the demo's page, and load all networks. Raise VariantError if no variant is shipped."""
-    # Pillow warns about damaged images, which the page refuses anyway, and gradio about its own use
-    # of pandas.
+    # Hide Pillow's warnings about damaged images, which the page refuses anyway, and gradio's
+    # warnings about its own use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
     # Run every network once, so that the first visitors do not wait and memory hardly grows later.
     answers.compare(open_image(example_files()[0]))
@@ -76,7 +76,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """Convert the text `value` from the URL to a value of `component`, or to None if not valid."""
+    """Convert the text `value` from the URL to a value of `component`, or to None if invalid."""
     if key == "image":
         return file_of(value)
     if key == "tab":

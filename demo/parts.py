@@ -23,7 +23,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-# The arguments of events that run no network.
+# Arguments of events: LOCAL for events that run no network, ASK for events that run one.
 LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
@@ -61,8 +61,8 @@ def safe_image(**options: Any) -> gr.Image:
 def open_sent(payload: ImageData | None) -> Opened:
     """Open an uploaded image, which `Decoder` has already decoded. Without an upload, return None.
 
-    If the image cannot be opened, return an ImageError. If it were raised, gradio would put a red
-    "Error" over the whole page.
+    If the image cannot be opened, return an ImageError. If this function raised the error, gradio
+    would put a red "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

@@ -1,8 +1,8 @@
 """Read the test images that ship with the demo: ten examples, and a sample of 300 images.
 
-The examples were chosen by eye because they are easy to recognise, without regard to predictions.
-In the order of the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and
-11. The sample contains the first thirty test images of each class.
+We chose examples that are easy to recognise by eye, without regard to predictions. In the order of
+the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The sample
+contains the first thirty test images of each class.
 """
 
 import json

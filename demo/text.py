@@ -37,8 +37,8 @@ def describe_photographs(variant: str) -> str:
         return words
     known, none = row["wrongly flagged as none"], row["correctly flagged as none"]
     return (
-        f"{words} Of {measured['photographs']} photographs that show one of the classes, it "
-        f"classified {percent(row['accuracy'], 0)} correctly, and said “probably none” for "
+        f"{words} Of {measured['photographs']} photographs that show one of the classes, the "
+        f"network classified {percent(row['accuracy'], 0)} correctly, and said “probably none” for "
         f"{percent(known, 0)}. Of {measured['none']} photographs of other things, it said "
         f"“probably none” for {percent(none, 0)}."
     )
@@ -61,14 +61,14 @@ def maps_of(answer: Answer) -> Iterator[Map]:
     for number, (explained, heatmap) in enumerate(drawn, 1):
         label = escape(explained.label)
         caption = f"<b>{label}</b> {percent(explained.probability)}"
-        shows = f"a region is evidence for {label}"
+        meaning = f"evidence for {label}"
         if not METHODS[answer.method].uses_class:
             caption = "The strongest pattern, independent of the class"
-            shows = "a region is part of the strongest pattern"
+            meaning = "part of the strongest pattern"
         if len(set(answer.layers)) > 1:
             caption += f"<br>layer {number} of {len(answer.layers)}"
-        alt = f"The image under a map, bright where {shows}"
+        alt = f"The image under a map, bright where a region is {meaning}"
         if heatmap is None:
             caption += "<br>no evidence"
-            alt = f"The image without a map: nowhere {shows}"
+            alt = f"The image without a map: no region is {meaning}"
         yield Map(heatmap, caption, alt)

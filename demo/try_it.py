@@ -1,4 +1,4 @@
-"""Let visitors classify an image with one or all networks, or edit it, in the demo's first tab."""
+"""Let visitors classify an image, and edit it to fool a network, in the demo's first tab."""
 
 import math
 from collections import Counter
@@ -32,7 +32,7 @@ CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of a
     "Hide: across": (0, 1, 0.01, 0.5),
     "Hide: down": (0, 1, 0.01, 0.5),
 }
-HIDDEN_SIZE = 0.3  # diameter of the part that a click hides, as a fraction of the longest side
+HIDDEN_SIZE = 0.3  # diameter of the part that a click hides, as a fraction of the longer side
 GREY = (127, 127, 127)  # colour of hidden parts, and of the area outside the image
 EMPTY = message("", f"Choose an image or an example. The ten classes: {', '.join(LABELS)}.")
 
@@ -96,7 +96,7 @@ def open_view(view: str) -> list[gr.Component | gr.blocks.BlockContext]:
 
 
 def hide(view: str, event: gr.EventData) -> Any:
-    """Return the values of the three "Hide" sliders that hide the clicked part of the image."""
+    """Set the three "Hide" sliders so that they hide the clicked part of the image."""
     match event.id:
         case [int() | float() as across, int() | float() as down]:
             if view == CHANGE and 0 <= across <= 1 and 0 <= down <= 1:
@@ -117,7 +117,7 @@ def ask(
         except ValueError as error:
             return describe_refusal(error)
         answer = answers.answer(changed, variant)
-        likely = bars(sorted(answer.probabilities.items()))  # by label, so bars keep their places
+        likely = bars(sorted(answer.probabilities.items()))  # by label, so that no bar moves
         return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
 
@@ -132,11 +132,11 @@ def ask_one(image: Image.Image, variant: str, shown: str, target: str, method: M
 def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it.
 
-    `changes` are values for CHANGES, in its order. A value that is not finite raises a ValueError,
-    because it would make Pillow crash the process.
+    `changes` has one value for each entry of CHANGES, in the same order. A value that is not finite
+    raises a ValueError, because Pillow would crash the process.
     """
     if not all(map(math.isfinite, changes)):
-        raise ValueError("its changes must be finite numbers")
+        raise ValueError("all changes must be finite numbers")
     rotate, zoom, across, down, blur, size, x, y = changes
     image = answers.reduce(image)
     width, height = image.size

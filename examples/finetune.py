@@ -2,8 +2,8 @@
 
     python examples/finetune.py IMAGES --output my-model
 
-IMAGES holds one folder per class, such as IMAGES/cat/1.png. Every fifth image is held out, and
-the accuracy on these images is printed. The result is a model folder, which
+IMAGES contains one subfolder of images per class, for example IMAGES/cat/1.png. Every fifth image
+is held out. The script prints the accuracy on the held-out images and writes a model folder, which
 `MobileNetV3Cifar.from_pretrained("my-model")` loads.
 """
 
@@ -23,23 +23,23 @@ PEAK_LR = 1e-3  # AdamW's highest learning rate; small, because only the last la
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=Path, help="one folder per class")
+    parser.add_argument("images", type=Path, help="a folder with one subfolder per class")
     parser.add_argument("--output", type=Path, required=True, help="the model folder to write")
-    parser.add_argument("--variant", help="what to start from; the best shipped one by default")
+    parser.add_argument("--variant", help="the network to start from; default: the best shipped")
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 
     images = arguments.images
     labels = [folder.name for folder in class_folders(images)] if images.is_dir() else []
     if not labels:
-        parser.error(f"{images} is not a folder with one folder per class")
+        parser.error(f"{images} is not a folder with one subfolder per class")
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"{arguments.output} cannot be written: it is not a folder")
-    torch.manual_seed(0)  # for the new head and the order of the images
+    torch.manual_seed(0)  # for the new last layer and the order of the images
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_images(model, images, labels)
-    if len(targets) < 2:  # the first image is held out
+    if len(targets) < 2:  # image 0 is held out, so a second one is needed for training
         parser.error(f"{images} has fewer than two images that can be read")
     held_out = torch.arange(len(targets)) % 5 == 0
 
@@ -48,12 +48,12 @@ def main() -> None:
     with torch.inference_mode():
         predicted = torch.cat([model(batch).argmax(1) for batch in inputs[held_out].split(BATCH)])
     accuracy = (predicted == targets[held_out]).double().mean()
-    print(f"accuracy on those held out: {accuracy:.1%}")
+    print(f"accuracy on the held-out images: {accuracy:.1%}")
     model.save_pretrained(arguments.output)
 
 
 def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
-    """Read the images in `folder`, which has a subfolder per label. Report invalid ones.
+    """Read the images in `folder`, which has a subfolder per label. Skip unreadable images.
 
     Return inputs (N, 3, S, S), with S = model.config.image_size, and their label indices (N,).
     """

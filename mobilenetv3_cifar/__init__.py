@@ -1,4 +1,4 @@
-"""Classify images with trained and evaluated MobileNetV3 networks for CIFAR-10.
+"""Classify images with MobileNetV3 networks that were trained on CIFAR-10.
 
 >>> from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 >>> model = MobileNetV3Cifar.from_pretrained(list_variants()[0].name)
@@ -42,8 +42,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# These names are imported on first use, because importing numpy and Pillow takes 0.1 s, and
-# importing torch takes a second or more.
+# {name: module}. A name is imported on first use, because importing numpy and Pillow takes 0.1 s,
+# and importing torch takes a second or more.
 _MODULES = {
     "Explanation": "explanation",
     "ImageTransform": "preprocessing",

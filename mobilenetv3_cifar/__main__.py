@@ -1,4 +1,4 @@
-"""Run the command-line interface, which reports an expected error in one line, not a traceback.
+"""Run the command-line interface. For an expected error, print one line instead of a traceback.
 
 python -m mobilenetv3_cifar predict photos/ --top-k 3
 """
@@ -13,13 +13,16 @@ from typing import Any
 from mobilenetv3_cifar import __version__
 from mobilenetv3_cifar.errors import MobileNetV3CifarError, escape
 
-DESCRIPTION = "List the shipped variants, classify images, show activation maps, export."
-VARIANT = "a shipped variant, a folder, or owner/name on the Hub; default: the best shipped"
-OUTPUT = "the file to write, or a folder if PATH is one; default: overlay.png, or overlays"
+DESCRIPTION = "Classify images, measure accuracy, draw activation maps, and export to ONNX."
+VARIANT = "a shipped variant, a folder, or owner/name on the Hub; default: the best variant"
+OUTPUT = (
+    "the image to write (default: overlay.png), or if PATH is a folder, the folder to write to "
+    "(default: overlays)"
+)
 
 
 def main() -> None:
-    if sys.stderr is None:  # stderr is closed, and print(file=None) would write to stdout
+    if sys.stderr is None:  # stderr is closed; print(file=sys.stderr) would write to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -40,7 +43,7 @@ def main() -> None:
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         status = 1
     except (MobileNetV3CifarError, ValueError, RuntimeError) as error:
-        # torch raises a RuntimeError of several lines, for example if a GPU is out of memory.
+        # torch's error messages can have several lines, for example if a GPU is out of memory.
         print(f"error: {error}".splitlines()[0], file=sys.stderr)
         status = 1
     sys.exit(status)
@@ -72,11 +75,13 @@ def make_parser() -> argparse.ArgumentParser:
     option("--variant", metavar="NAME", help=VARIANT)
     option("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
     option("--revision", help="a branch, tag or commit of the Hub repository")
-    option("--token", help="access token; default: the one of `hf auth login`")
-    option("--local-files-only", action="store_true", help="use only the cache, never go online")
+    option("--token", help="the Hub's access token; default: the token of `hf auth login`")
+    option(
+        "--local-files-only", action="store_true", help="use only cached downloads, never go online"
+    )
 
     batches, as_json = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    size_help = "images in one pass of the network; default: 64"
+    size_help = "images per pass through the network; default: 64"
     batches.add_argument("--batch-size", type=int, default=64, help=size_help)
     as_json.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -92,20 +97,22 @@ def make_parser() -> argparse.ArgumentParser:
     option("--top-k", type=int, default=3, help="labels per image; default: 3")
     option("--format", choices=FORMATS, default="table")
 
-    option = add("evaluate", "accuracy on folders named after labels", network, batches, as_json)
-    option("folder", type=Path, metavar="FOLDER", help="such as FOLDER/cat/1.png")
+    option = add(
+        "evaluate", "measure accuracy on images in one folder per label", network, batches, as_json
+    )
+    option("folder", type=Path, metavar="FOLDER", help="with images such as FOLDER/cat/1.png")
 
-    option = add("explain", "write images under their activation maps", network)
+    option = add("explain", "draw activation maps over images", network)
     option("path", type=Path, metavar="PATH", help="an image or a folder of images")
     option("--method", choices=METHODS, default="gradcam")
-    option("--target", help="a label, or its index; default: the predicted one")
-    option("--layer", help="a feature map, such as features (the default)")
+    option("--target", help="a label or its index; default: the predicted label")
+    option("--layer", help="layer of the activation map; default: features, the last layer")
     option("--output", type=Path, help=OUTPUT)
 
-    option = add("export", "write the network as ONNX", network)
+    option = add("export", "write the network as an ONNX file", network)
     option("--output", type=Path, required=True, metavar="MODEL.onnx")
-    images = "8-bit integers, calibrated on this folder of a few hundred images"
-    option("--int8", type=Path, metavar="FOLDER", help=images)
+    int8_help = "use 8-bit integers, calibrated on this folder of a few hundred images"
+    option("--int8", type=Path, metavar="FOLDER", help=int8_help)
     return parser
 
 

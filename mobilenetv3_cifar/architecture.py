@@ -1,9 +1,11 @@
-"""The layouts and block styles of MobileNetV3, and the modules that are built from them.
+"""Define layouts and styles of MobileNetV3, and build the network's modules from them.
 
-The "report" style follows the student report that this project reproduces (listings 5-9 and figure
-1). The "paper" style follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
-https://arxiv.org/abs/1905.02244), as implemented in torchvision. The "cifar32" style is this
-project's adaptation of "paper" to images of 32x32 pixels.
+A layout lists the blocks of a network. A style says how each block is built. There are three kinds
+of layouts and styles:
+- "report" follows the student report that this project reproduces (listings 5-9 and figure 1).
+- "paper" follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
+  https://arxiv.org/abs/1905.02244), as implemented in torchvision.
+- "cifar32" is this project's adaptation of "paper" to images of 32x32 pixels.
 """
 
 from collections import OrderedDict
@@ -65,22 +67,23 @@ class Layout(NamedTuple):
     rows: list[Row]
     last: int  # output channels of the last convolution before pooling
     last_se: bool = False  # whether squeeze-and-excite follows the last convolution
-    hidden: int | None = None  # width of the head's hidden layer, if there is one
+    hidden: int | None = None  # width of the head's hidden layer; None for no such layer
     stem_stride: int = 2
 
 
 def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
-    """Replace the strides of some rows, given as {index of the row: stride}."""
+    """Return `rows` with the strides of some rows replaced. `strides` is {row index: stride}."""
     return [row._replace(stride=strides.get(i, row.stride)) for i, row in enumerate(rows)]
 
 
 LAYOUTS = {
-    # NOTE: These two strides are 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
+    # NOTE: Rows 12 and 13 have strides 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
     ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
-    # No listing has the small network. The report's figure 1 has SE after the last convolution.
+    # The report has no listing of the small network. Figure 1 has SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
-    # NOTE: The paper's table 2 has SE after the last convolution. Its code and torchvision do not.
+    # NOTE: There is no SE after the last convolution, as in the paper's code and torchvision. Table
+    # 2 of the paper has SE there.
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
     # Unlike in the paper, the stem and one row have stride 1, so 32x32 images become 4x4 maps.
     ("large", "cifar32"): Layout(with_strides(LARGE, {3: 1}), last=960, stem_stride=1),
@@ -102,7 +105,7 @@ class Style(NamedTuple):
 
 STYLES = {
     "report": Style(
-        stem_bias=True,  # NOTE: as in listing 7, unlike the paper (batch norm cancels a bias)
+        stem_bias=True,  # NOTE: as in listing 7, unlike the paper; batch norm cancels the bias
         expand_always=True,  # NOTE: as in listing 6, unlike torchvision
         activate_depthwise=False,  # NOTE: as in listing 6, unlike the paper
         activate_projection=True,  # NOTE: as in listing 6, unlike the paper
@@ -122,7 +125,7 @@ STYLES = {
         bn_momentum=0.01,
     ),
 }
-# Shorter training needs batch-norm statistics that update faster.
+# We train for fewer steps than the paper, so batch-norm statistics must update faster.
 STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
@@ -153,9 +156,9 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """Expansion, depthwise convolution, optional squeeze-and-excite and projection.
+    """Expansion, depthwise convolution, squeeze-and-excite (if `row.se`) and projection.
 
-    The input is added to the result if the stride is 1 and the channel counts are equal.
+    The input is added to the result if the stride is 1 and both have the same number of channels.
     """
 
     def __init__(self, row: Row, style: Style) -> None:
@@ -193,7 +196,7 @@ def round_to_multiple(value: int, multiple: int) -> int:
 def build_features(layout: Layout, style: Style) -> nn.Sequential:
     """Build the layers that map images (N, 3, H, W) to features (N, layout.last, H', W').
 
-    H' and W' are H and W divided by 8 in "cifar32" layouts, or by 32 in others, and rounded up.
+    H' and W' are H and W divided by 8 (in "cifar32" layouts) or 32 (in others), and rounded up.
     """
     stem = layout.rows[0].inputs
     features = OrderedDict[str, nn.Module](
@@ -211,7 +214,7 @@ def build_features(layout: Layout, style: Style) -> nn.Sequential:
 
 
 def build_head(layout: Layout, dropout: float, num_classes: int) -> nn.Sequential:
-    """Build the layers after pooling: (N, layout.last, 1, 1) to (N, num_classes, 1, 1)."""
+    """Build the layers after pooling. They map (N, layout.last, 1, 1) to (N, num_classes, 1, 1)."""
     hidden = [] if layout.hidden is None else [conv(layout.last, layout.hidden, 1, bias=True), HS()]
     last = conv(layout.hidden or layout.last, num_classes, 1, bias=True)
     return nn.Sequential(*hidden, nn.Dropout(dropout), last)

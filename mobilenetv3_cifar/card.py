@@ -19,8 +19,8 @@ PLAIN = """---
 
 # {size} MobileNetV3, {num_classes} classes
 
-Made with the Python package mobilenetv3-cifar{origin}. This card states no accuracy: none was
-measured when these weights were pushed.
+This network was made with the Python package mobilenetv3-cifar{origin}. This card states no
+accuracy, because these weights were pushed without measurements.
 
 ```python
 from mobilenetv3_cifar import MobileNetV3Cifar
@@ -48,21 +48,21 @@ def read_card(folder: Path) -> str:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, YAMLError) as error:
         cause = printable(str(error), 300)
-        raise ModelFolderError(f"{path} is refused, its metadata is invalid: {cause}") from error
+        raise ModelFolderError(f"{path} is refused: its metadata is invalid: {cause}") from error
     return text
 
 
 def is_generated(card: str) -> bool:
-    """Return whether `card` has a section for notes, as every card made by this project has."""
+    """Return whether this project generated `card`: every generated card has a notes section."""
     return NOTES.search(card) is not None
 
 
 def merge_cards(local: str, remote: str) -> str:
-    """Merge a model folder's card `local` and a Hub repository's card `remote`, which may be "".
+    """Merge `local`, a model folder's card, with `remote`, a Hub repository's card.
 
-    If `remote` was generated, `local` replaces it, except for its section for notes. A hand-written
-    `remote` is kept, and the metadata keys and tags that only `local` has are added to it, except
-    for `model-index`.
+    - If `remote` is "", return `local`.
+    - If `remote` was generated, return `local` with the notes of `remote`, if there are any.
+    - If `remote` was written by hand, return `add_metadata(remote, local)`.
     """
     notes = NOTES.search(remote)
     if notes is None:
@@ -73,14 +73,17 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """Return the card `remote` plus the metadata keys and tags that only the card `local` has."""
+    """Return the card `remote` plus the metadata keys and tags that only the card `local` has.
+
+    The key `model-index` is not added. If a card has invalid metadata, return `remote` unchanged.
+    """
     try:
         card, new = ModelCard(remote), ModelCard(local).data
     except (ValueError, TypeError, YAMLError):
         return remote
     before = card.data.to_dict()
     for key, value in new.to_dict().items():
-        # The measurements in `model-index` are left out, as no later push would replace them.
+        # `model-index` is left out, because no later push would update its measurements.
         if key != "model-index" and card.data.get(key) is None:
             card.data[key] = value
     if isinstance(before.get("tags"), list):
@@ -93,7 +96,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the card of `origin`, whose licence is copied, or "".
+        base: the text of the card of `origin`, or "". The licence is copied from it.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",
@@ -106,7 +109,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
         metadata=data.to_yaml(),
         size=config.size.capitalize(),
         num_classes=config.num_classes,
-        origin=f", from `{origin}`" if origin else "",
+        origin=f", starting from `{origin}`" if origin else "",
         labels=", ".join(config.labels),
         repo_id=repo_id,
     )

@@ -65,7 +65,7 @@ class Classifier:
 
     @abstractmethod
     def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        """Return the evidence in `layer` for the class `target`, by default the predicted class."""
+        """Return the `Evidence` of `layer` for the class `target` (None: the predicted class)."""
 
     def layers(self) -> list[str]:
         """Return the names of the layers that `explain` accepts, finest resolution first."""
@@ -94,7 +94,7 @@ class Classifier:
     def predict(
         self, images: Any, top_k: int | None = 3, batch_size: int = 64
     ) -> Prediction | list[Prediction]:
-        """Return {label: probability}, most probable first, or a list of such dicts for a list.
+        """Return {label: probability}, most probable first. For several images, return a list.
 
         Every image is first resized to 32x32 pixels. The aspect ratio is not preserved.
 
@@ -108,8 +108,10 @@ class Classifier:
         Raises:
             ImageError: an image cannot be opened. For a list, the error's `index` is the position
                 of the image, and `predictions` has the predictions for the images before it.
-            ImageTypeError: an object is not an image. The error is also a TypeError.
-            ValueError: `top_k` or `batch_size` is below 1, or the network's logits are unusable.
+            ImageTypeError: the type, dtype or shape of an image is not supported. The error is also
+                a TypeError.
+            ValueError: `top_k` or `batch_size` is below 1, or the network's logits are not finite
+                or not one per class.
         """
         several = is_batch(images)
         predictions: list[Prediction] = []
@@ -121,9 +123,9 @@ class Classifier:
     def predict_each(
         self, images: Iterable[ImageInput], top_k: int | None = 3, batch_size: int = 64
     ) -> Iterator[Prediction | ImageError]:
-        """Yield for each image its prediction, or the ImageError that says why it cannot be opened.
+        """For each image, yield its prediction, or an ImageError if the image cannot be opened.
 
-        At most one batch of images is in memory at a time. The arguments are those of `predict`.
+        At most one batch of images is in memory at a time. The arguments are as in `predict`.
         """
         check_counts(top_k, batch_size)
         for group in batches(open_squares(images, self.square_size), batch_size):
@@ -138,7 +140,7 @@ class Classifier:
         if logits.shape[1] != config.num_classes:
             raise ValueError(
                 f"the network gives {logits.shape[1]} logits, but its config has "
-                f"{config.num_classes} classes: change the classes with reset_classifier"
+                f"{config.num_classes} classes; to change the classes, call reset_classifier"
             )
         if not np.isfinite(logits).all():
             raise ValueError(
@@ -161,7 +163,7 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
 
 
 def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image | ImageError]:
-    """Yield each image, resized to `size` x `size` pixels, or its error if it cannot be opened."""
+    """Yield each image at `size` x `size` pixels, or an ImageError if it cannot be opened."""
     for image in images:
         try:
             yield to_square(open_image(image, limits=None), size)
@@ -172,9 +174,9 @@ def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Imag
 def raise_errors(
     results: Iterable[Item | ImageError], several: bool, predictions: Sequence[Prediction] = ()
 ) -> Iterator[Item]:
-    """Yield the results up to the first ImageError, and raise that error.
+    """Yield the results before the first ImageError, then raise that error.
 
-    If there are `several` images, the error gets its image's position, and `predictions`.
+    If `several` is true, the image's position and `predictions` are first stored in the error.
     """
     for index, result in enumerate(results):
         if isinstance(result, ImageError):

@@ -41,10 +41,10 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the chosen network. If `onnx` is true, prefer onnxruntime, which loads faster."""
+    """Load the chosen network. If `onnx` is true, prefer onnxruntime to torch: it loads faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
-    # Only torch supports GPUs, revisions on the Hub, and maps of layers other than "features".
+    # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
     if onnx and (folder / ONNX_FILE).is_file():
@@ -53,7 +53,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx is damaged or of another model
+            pass  # onnxruntime is missing, or model.onnx is damaged or made from another network
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     options = ("revision", "token", "local_files_only", "device")
@@ -91,7 +91,7 @@ def predict(arguments: Namespace) -> int:
 
 
 def files_of(path: Path, refused: Refused) -> list[Path]:
-    """Return what `find_images` finds in `path` if it is a folder, else only `path` itself."""
+    """If `path` is a folder, return the files that `find_images` finds in it, else [path]."""
     if not path.is_dir():
         return [path]
     files = find_images(path, on_error=lambda error: refused(error.filename, error.strerror))
@@ -107,9 +107,9 @@ def source_of(path: Path) -> ImageInput:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused, bar: bool
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield the path and the prediction of each readable image. Report the others to `refused`.
+    """Yield the path and the prediction of each readable image. Report other images to `refused`.
 
-    If `bar` is true, a progress bar is shown for many images if stderr is a terminal.
+    Show a progress bar if `bar` is true, stderr is a terminal and there are many images.
     """
     results = model.predict_each(map(source_of, files), top_k, batch_size)
     hidden = not bar or len(files) < LONG_WORK or not sys.stderr.isatty()
@@ -129,7 +129,7 @@ def evaluate(arguments: Namespace) -> int:
     if unknown or not folders:
         has = f"the folder {unknown[0]!r}, which is not a label" if unknown else "no folders"
         raise MobileNetV3CifarError(
-            f"{arguments.folder} must have a folder per label and has {has}; "
+            f"{arguments.folder} must have one folder per label, but has {has}; "
             f"the labels are: {', '.join(labels)}"
         )
     files = {file: folder.name for folder in folders for file in files_of(folder, refused)}
@@ -153,7 +153,7 @@ def evaluate(arguments: Namespace) -> int:
             {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
             for label, row in {**per_class, "all": overall}.items()
         )
-        print(f"{flagged} of {len(results)} flagged as probably none of the classes")
+        print(f"{flagged} of {len(results)} images flagged as probably none of the classes")
     return refused.status
 
 

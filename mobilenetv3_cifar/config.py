@@ -1,4 +1,4 @@
-"""Read, check and write `config.json`, which has every argument that a model was built with.
+"""Read, check and write `config.json`, which contains all arguments that a network was built with.
 
 The file also contains the SHA-256 of the weights file, and a SHA-256 of the rest of config.json.
 """
@@ -43,7 +43,7 @@ def are_channels(value: Any, low: float) -> bool:
 
 
 def are_labels(value: Any) -> bool:
-    # Control characters are not printable. Nor are lone surrogates, which UTF-8 cannot encode.
+    # `isprintable` refuses control characters, and lone surrogates, which UTF-8 cannot encode.
     return (
         isinstance(value, tuple)
         and all(isinstance(v, str) and v.isprintable() and 0 < len(v) <= MAX_LABEL for v in value)
@@ -79,7 +79,7 @@ def require(name: str, value: Any) -> None:
     """Raise a ValueError if `value` is not valid for the setting `name`."""
     rule, holds = RULES[name]
     if not holds(value):
-        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")  # shortens the value
+        raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")  # reprlib shortens it
 
 
 def plain(value: Any) -> Any:
@@ -111,7 +111,7 @@ class Settings:
             require(name, value)
             object.__setattr__(self, name, value)
         if len(self.labels) != self.num_classes:
-            raise ValueError(f"labels must be {self.num_classes}, not {len(self.labels)}")
+            raise ValueError(f"labels must have {self.num_classes} entries, not {len(self.labels)}")
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -126,8 +126,8 @@ class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
     transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
-    `to_json_string`. A plain subclass of a frozen dataclass accepts new attributes, but its fields
-    stay frozen.
+    `to_json_string`. A frozen dataclass refuses new attributes. This subclass accepts them, because
+    it is not decorated as a dataclass itself. Its fields stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,13 +151,13 @@ def read_content(path: Path, limit: int) -> bytes:
     try:
         return read_file(path, limit)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise ModelFolderError(f"{path} is missing; every model folder has it") from error
+        raise ModelFolderError(f"{path} is missing; every model folder needs it") from error
     except OSError as error:
         raise ModelFolderError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_config(folder: Path) -> tuple[Config, str]:
-    """Return the config in `folder` and the hexadecimal SHA-256 of the weights file."""
+    """Return the config in `folder`, and the SHA-256 (hexadecimal) that the weights must have."""
     return decode_config(folder, read_content(folder / CONFIG_FILE, MAX_CONFIG_BYTES))
 
 
@@ -170,10 +170,10 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
         if "unsure_below" in values:  # the former name of ood_threshold
             values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
-        if values.get("config_sha256", sha256) != sha256:  # older folders have no such key
+        if values.get("config_sha256", sha256) != sha256:  # older files have no config_sha256
             raise ValueError(
-                "damaged or edited, it does not match its config_sha256; to change a setting, "
-                "load with from_pretrained(..., NAME=VALUE) and save again"
+                "it does not match its config_sha256, so it was damaged or edited; to change a "
+                "setting, load the folder with from_pretrained(..., NAME=VALUE) and save again"
             )
         return config, values["weights_sha256"]
     except (ValueError, RecursionError) as error:
@@ -191,18 +191,18 @@ def check_keys(values: Any) -> None:
         raise ValueError("it is not a JSON object")
     version = values.get("config_version", CONFIG_VERSION)
     if version != CONFIG_VERSION or isinstance(version, bool):
-        raise ValueError(f"config_version {quote(version)} is not the {CONFIG_VERSION} read here")
+        raise ValueError(f"config_version must be {CONFIG_VERSION}, not {quote(version)}")
     if missing := (REQUIRED | {"weights_sha256"}) - values.keys():
         raise ValueError(f"missing keys: {', '.join(sorted(missing))}")
     if unknown := values.keys() - RULES.keys() - OTHER_KEYS:
         names = printable(", ".join(sorted(unknown)))
-        raise ValueError(f"unknown keys: {names}; a newer mobilenetv3-cifar may read it")
+        raise ValueError(f"unknown keys: {names}; a newer mobilenetv3-cifar may know them")
     if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of the compact, key-sorted JSON of all values but `config_sha256`."""
+    """Return the SHA-256 of all values except `config_sha256`, as compact JSON with sorted keys."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,7 +1,8 @@
 """Read and check the model of a shipped variant, a folder or a Hub repository.
 
-Downloads are kept in the cache of the Hub's client. Each load checks the files against the hashes
-in config.json. If a cached file is damaged and the Hub may be used, the model is downloaded again.
+Downloads are kept in huggingface_hub's cache. Each load checks the files against the hashes in
+config.json. If a cached file is damaged, the model is downloaded again, unless only the cache may
+be used.
 """
 
 import logging
@@ -20,7 +21,7 @@ from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import ModelFolder, read_folder
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE, get_variant, shipped_folder
 
-SECONDS_TO_ANSWER_IF_CACHED = 0.4
+SECONDS_TO_ANSWER_IF_CACHED = 0.4  # if the Hub takes longer, the cached model is loaded
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,10 @@ def open_model(
     folder = shipped_folder(os.fspath(name)) or (Path(name) if os.path.isdir(name) else None)
     if folder is not None:
         if revision is not None:
-            raise ValueError(f"revision is for repositories on the Hub; {folder} has none")
+            raise ValueError(f"revision is for repositories on the Hub, but {folder} is a folder")
         return read_folder(folder)
     if not isinstance(name, str) or not hub.is_repo_id(name):
-        return read_folder(get_variant(os.fspath(name)).folder)  # always raises VariantError
+        return read_folder(get_variant(os.fspath(name)).folder)  # get_variant always raises here
     if revision is not None:
         hub.check_revision(revision)
     hub.check_token(token)
@@ -78,17 +79,19 @@ def load(
             return fetch(cache) if local else hub.in_time(lambda: fetch(cache))
         except RemoteEntryNotFoundError as error:
             raise ModelFolderError(
-                f"{CONFIG_FILE} or {WEIGHTS_FILE} is missing in {name}; every model has both"
+                f"{CONFIG_FILE} or {WEIGHTS_FILE} is missing in {name}; every model needs both"
             ) from error
         except ModelFolderError as error:
             if local:
                 raise
-            logger.warning("%s; it is downloaded again", error)
+            logger.warning("%s; the model is downloaded again", error)
             return hub.in_time(lambda: fetch(cache, force=True))
         except OSError as error:
             if error.errno is None:  # the error is from the HTTP client, not from the disk
                 raise
-            logger.warning("%s cannot be written (%s): not cached", cache, error.strerror)
+            logger.warning(
+                "%s cannot be written (%s), so the model is not cached", cache, error.strerror
+            )
             with tempfile.TemporaryDirectory() as temporary:
                 return hub.in_time(lambda: fetch(Path(temporary)))
 
@@ -96,7 +99,7 @@ def load(
 def fetch_files(
     repo_id: str, commit: str, token: str | bool | None, wanted: Callable[[str], bool], folder: Path
 ) -> None:
-    """Download to `folder` all files of a commit whose paths `wanted` accepts."""
+    """Download to `folder` each file of a commit for which `wanted(path)` is true."""
 
     def fetch() -> None:
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):

@@ -16,10 +16,10 @@ class MobileNetV3CifarError(Exception):
 
 
 class ImageError(MobileNetV3CifarError, ValueError):
-    """Raised when an image cannot be opened or exceeds a limit.
+    """Raised when an image cannot be opened or written, or exceeds a limit.
 
-    If `predict` or `extract_features` was given a list, `index` is the image's position in it, and
-    `predictions` are the predictions of `predict` for the images before that position.
+    If `predict` or `extract_features` was given a list, `index` is the image's position in the
+    list. `predict` also sets `predictions`: the predictions for the images before that position.
     """
 
     index: int | None = None
@@ -39,7 +39,7 @@ class ModelFolderError(MobileNetV3CifarError, ValueError):
 
 
 class HubError(MobileNetV3CifarError):
-    """Raised when a request to the Hub is not valid or fails, or when its response is refused."""
+    """Raised when a request to the Hub is not valid or fails, or when the response is refused."""
 
 
 def quote(value: object) -> str:
@@ -48,7 +48,7 @@ def quote(value: object) -> str:
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
-    """Mask URL passwords, escape unprintable characters, shorten to about `limit` characters."""
+    """Mask URL passwords, escape unprintable characters, and cut to about `limit` characters."""
     return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
 
 

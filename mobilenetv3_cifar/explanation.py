@@ -38,7 +38,7 @@ def explain(
     Args:
         method: a key of `METHODS`.
         target: a label or its index; by default, the predicted class.
-        layer: one of `model.layers()`; by default, the last layer, which is most class-specific.
+        layer: one of `model.layers()`; by default the last, which depends most on the class.
 
     Raises:
         ImageError: the image cannot be opened.
@@ -75,8 +75,9 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
     raise ValueError(f"target must be one of {', '.join(labels)} or its index, not {target!r}")
 
 
-# Each method takes a layer's activations and the gradients of a class's logit with respect to them,
-# both (K, h, w), and returns a map (h, w). `explain` then sets its negative values to 0.
+# Each method takes the activations (K, h, w) of a layer, and the gradients (K, h, w) of a class's
+# logit with respect to these activations. It returns a map (h, w), in which `explain` then sets the
+# negative values to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -90,8 +91,8 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
     Each gradient is first scaled according to equation 19 of the Grad-CAM++ paper.
     """
     sums = activations.sum(axis=(1, 2), keepdims=True)
-    below = 2 * gradients**2 + sums * gradients**3 + 1e-6
-    shares = np.where(gradients != 0, gradients**2 / below, 0)
+    denominator = 2 * gradients**2 + sums * gradients**3 + 1e-6
+    shares = np.where(gradients != 0, gradients**2 / denominator, 0)
     weights = (gradients.clip(min=0) * shares).sum(axis=(1, 2))
     return np.einsum("khw,k->hw", activations, weights)
 
@@ -109,8 +110,8 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Project the activations onto their first principal component, ignoring the gradients.
 
-    A component's sign is arbitrary. Choose the one for which the map correlates positively with the
-    sum of the channels.
+    A component's sign is arbitrary. Choose the sign that makes the map correlate positively with
+    the sum of the channels.
     """
     channels, height, width = activations.shape
     places = activations.reshape(channels, -1).T
@@ -138,8 +139,8 @@ METHODS: dict[Method, CamMethod] = {
 }
 
 
-# Colours of matplotlib's "inferno" map at equal steps from 0 to 1. The lightness rises evenly, so
-# the peak is the brightest point even in greyscale and for colour-blind readers.
+# Colours of matplotlib's colour map "inferno" at equal steps from 0 to 1. Their lightness rises
+# evenly, so the peak is the brightest point, also in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 
@@ -155,6 +156,6 @@ def colour(heatmap: np.ndarray) -> np.ndarray:
 def overlay(image: ImageInput, heatmap: np.ndarray, opacity: float = 0.5) -> Image.Image:
     """Colour a heatmap (H, W) in [0, 1], and blend it with an image of H x W pixels.
 
-    `opacity` is the heatmap's, in [0, 1].
+    `opacity` is the opacity of the heatmap, in [0, 1].
     """
     return Image.blend(open_image(image, limits=None), Image.fromarray(colour(heatmap)), opacity)

@@ -28,7 +28,7 @@ TOLERANCE = 1e-4  # the largest accepted result of `compare` for a float32 file
 
 
 class ExportError(MobileNetV3CifarError):
-    """Raised when an ONNX file cannot be written, or its logits are too far from the network's."""
+    """Raised when an ONNX file cannot be written, or its logits would be too inaccurate."""
 
 
 def export_onnx(
@@ -43,22 +43,22 @@ def export_onnx(
             activations become 8-bit integers. The activations' ranges are measured on these images.
 
     Returns:
-        The largest difference between the file's and the network's logits on four random images,
-        divided by the largest absolute logit if that is above 1.
+        The largest absolute difference between the file's and the network's logits on four random
+        images. If the network's largest absolute logit is above 1, the difference is divided by it.
 
     Raises:
         ExportError: the file cannot be written, or `int8_images` is None and the returned
             difference would be above 1e-4.
     """
     target = Path(path)
-    if target.is_dir() or not target.parent.is_dir():  # check first, as an export takes a minute
+    if target.is_dir() or not target.parent.is_dir():  # check this first: an export takes a minute
         why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
         raise ExportError(f"{path} cannot be written: {why}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
         proto = trace(network)
     else:
-        from mobilenetv3_cifar.int8 import quantize  # at the top, it would be circular
+        from mobilenetv3_cifar.int8 import quantize  # circular if imported at the top
 
         proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
@@ -99,7 +99,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Return what `export_onnx` returns, measured with batches of one and three images."""
+    """Return the difference that `export_onnx` returns, from batches of one and three images."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]
@@ -125,7 +125,7 @@ class ExportedNetwork(nn.Module):
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs in the order of `DESCRIPTION`, which has their shapes and meanings."""
+        """Return the outputs in the order of `DESCRIPTION`, which explains each output."""
         config = self.config
         pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size).float()
         feature_map = self.network.forward_features(pixels * self.scale + self.shift)
@@ -143,7 +143,7 @@ class ExportedNetwork(nn.Module):
         )
 
     def head_gradient(self, features: Tensor, target: Tensor) -> Tensor:
-        """Return the gradient (N, K) of the logits of `target` (N,) with respect to `features`."""
+        """Return the gradient (N, K) of the target classes' logits with respect to `features`."""
         *hidden, last = (part for part in self.network.head if isinstance(part, nn.Conv2d))
         gradient = last.weight.flatten(1)[target]
         for layer in hidden:
@@ -156,8 +156,8 @@ class ExportedNetwork(nn.Module):
         """Return Grad-CAM maps (N, S, S) (Selvaraju et al. 2017), with S = `config.image_size`.
 
         Each map is scaled to [0, 1] before and after resizing, as in pytorch_grad_cam. `gradient`
-        is with respect to the pooled features, so at each position of the feature map (N, K, h, w),
-        the gradient is `gradient` / (h * w).
+        (N, K) is with respect to the pooled features, which are means of h * w positions. So at
+        each position of the feature map (N, K, h, w), the gradient is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

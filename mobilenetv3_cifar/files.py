@@ -12,7 +12,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
     FIFOs and devices are refused, because reading from them might never end.
     """
-    flag = getattr(os, "O_NONBLOCK", 0)  # opens a FIFO without waiting; Windows lacks the flag
+    flag = getattr(os, "O_NONBLOCK", 0)  # so that opening a FIFO does not wait; 0 on Windows
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | flag)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -23,7 +23,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write `files`, {name: content}, to temporary files in `folder`, then rename them.
+    """Write `files`, {name: content}, to `folder` under temporary names, then rename all of them.
 
     If the disk is full, no existing file changes. A symbolic link is replaced, not followed,
     because it may point into a shared cache.
@@ -31,7 +31,7 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():
-            with open(partial, "xb") as file:  # unlike tempfile's, its permissions follow the umask
+            with open(partial, "xb") as file:  # tempfile would ignore the umask
                 file.write(files[path.name])
                 file.flush()
                 os.fsync(file.fileno())
@@ -44,5 +44,5 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
 
 def partial_of(path: Path) -> Path:
     """Return a unique path beside `path` for a temporary file or folder."""
-    # `path.name` is shortened, so that the new name is at most 255 bytes long.
+    # Many file systems limit a name to 255 bytes, so `path.name` is shortened.
     return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.partial")

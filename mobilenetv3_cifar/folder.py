@@ -1,12 +1,13 @@
 """Read and write model folders, which contain `config.json` and `model.safetensors`.
 
-The config contains the SHA-256 of the weights and is written last. After an interrupted save, the
-folder contains the old model, the new model, or new weights with the old config. Such a mixture is
-refused, because its weights do not match the hash. A new folder is created by one atomic rename.
+The config contains the SHA-256 of the weights file and is written last. After an interrupted save,
+the folder contains the old model, the new model, or new weights with the old config. `read_folder`
+refuses new weights with an old config, because the hash differs. A new folder is created by one
+atomic rename.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
-read as float32. Reading a folder and writing it again gives the same bytes. Headers over 1 MiB and
-values that are not finite are refused.
+read as float32. Saving a model again after loading it gives the same bytes. A weights file is
+refused if its header is over 1 MiB or a value is not finite.
 """
 
 import os
@@ -33,9 +34,10 @@ from mobilenetv3_cifar.errors import ModelFolderError, printable, quote
 from mobilenetv3_cifar.files import partial_of, replace_files
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE
 
-# The limit for weights is generous: the largest network's file is 17 MB.
+# The limit for weights is generous: with 10 classes, the largest network's file is 17 MB.
 MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: 64 * 2**20}
 MAX_HEADER_BYTES = 2**20
+# {first bytes of a file that is not a weights file: error message}. Every file begins with b"".
 NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
     b"<": "an HTML page, not weights",
@@ -48,8 +50,8 @@ NOT_WEIGHTS = {
 class ModelFolder(NamedTuple):
     path: Path
     config: Config
-    tensors: dict[str, Tensor]  # on the CPU; batch-norm counters are int64, all others float32
-    repository: str | None = None  # "owner/name" if the folder is a cached Hub snapshot
+    tensors: dict[str, Tensor]  # on the CPU; batch-norm counters are int64, other tensors float32
+    repository: str | None = None  # "owner/name" if the model is from the Hub
 
 
 def read_folder(folder: Path) -> ModelFolder:
@@ -59,16 +61,17 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check {file name: bytes} as if these were the files in `folder`."""
+    """Decode and check `contents`, {file name: bytes}. Error messages name `folder`."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
-        # Check the first 8 bytes, the header's length, before the hash, for more specific errors.
+        # The first 8 bytes are the header's length. The error for a wrong length is more specific
+        # than the error for a wrong hash, so the length is checked first.
         if int.from_bytes(content[:8], "little") > MAX_HEADER_BYTES:
             start = next(start for start in NOT_WEIGHTS if content.startswith(start))
             raise ValueError(NOT_WEIGHTS[start])
         if digest(content) != sha256:
-            raise ValueError(f"not the file that {CONFIG_FILE} names by its SHA-256")
+            raise ValueError(f"its SHA-256 is not the one in {CONFIG_FILE}")
         return ModelFolder(folder, config, decode_weights(content))
     except ValueError as error:
         raise ModelFolderError(f"{folder / WEIGHTS_FILE} is refused: {error}") from error
@@ -130,9 +133,10 @@ def encode_weights(tensors: dict[str, Tensor]) -> bytes:
 def pack(name: str, tensor: Tensor) -> Tensor:
     """Convert a floating-point tensor to float16 if that is lossless, else to float32."""
     if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.int64):
-        raise ValueError(f"{quote(name)} is {tensor.dtype}; weights are float32, counters int64")
+        kinds = "float16, bfloat16, float32 or int64"
+        raise ValueError(f"{quote(name)} is {tensor.dtype}, not {kinds}")
     if tensor.is_meta:
-        raise ValueError(f"{quote(name)} is on the device meta and has no values")
+        raise ValueError(f"{quote(name)} is on the meta device and has no values")
     tensor = tensor.detach().cpu().contiguous()
     if not tensor.is_floating_point():
         return tensor
@@ -169,6 +173,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
     """Raise ModelFolderError if names, shapes or dtypes of `tensors` differ from `expected`.
 
     All floating-point dtypes count as equal, because the network may be in half precision.
+    The error message begins with `refused`.
     """
     given, wanted = (
         {name: describe(tensor) for name, tensor in each.items()} for each in (tensors, expected)
@@ -177,7 +182,7 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
-    """Raise ModelFolderError unless two dicts {name: description} are equal."""
+    """Raise ModelFolderError unless two dicts {name: description of the tensor or layer} agree."""
     for name in sorted(wanted.keys() | given.keys()):
         found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
         if found != expected:
@@ -185,7 +190,7 @@ def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused
 
 
 def describe(tensor: Tensor) -> str:
-    if not isinstance(tensor, Tensor):  # quantized layers also have entries of other types
+    if not isinstance(tensor, Tensor):  # a quantized layer's state_dict has other types too
         return type(tensor).__name__
     kind = "float" if tensor.is_floating_point() else str(tensor.dtype)
     return f"{kind} {tuple(tensor.shape)}"

@@ -1,8 +1,9 @@
 """Limit the responses of the Hugging Face Hub, explain its errors, and check repository ids.
 
-The Hub's own client sends the requests and stores the files. Within `hub_errors`, all responses
-share one budget of bytes and time, and headers that the client uses as file names must be hashes.
-Error messages contain neither tokens nor the password in HF_ENDPOINT.
+The Hub's own client, huggingface_hub, sends the requests and stores the files. All responses in a
+`with hub_errors(...)` block share one budget of bytes and time. The client uses some headers as
+file names, so these headers must be hashes. Error messages never contain a token or the password
+in HF_ENDPOINT.
 """
 
 import math
@@ -26,10 +27,10 @@ from mobilenetv3_cifar.errors import (
     quote,
 )
 
-MAX_BYTES = 128 * 2**20  # for all responses of one load or push; a model folder has at most 40 MB
+MAX_BYTES = 128 * 2**20  # the limit for one load or push; a model folder takes at most 40 MB
 SECONDS = 600.0  # the time limit for one load or push
-SECONDS_OF_RATE = 30.0  # a minimum rate, if any, applies only after this time
-SECONDS_TO_ANSWER = 5.0  # else the client would retry for 23 s, or wait forever for a silent server
+SECONDS_OF_RATE = 30.0  # a budget's minimum rate is checked only after this time
+SECONDS_TO_ANSWER = 5.0  # without this limit, the client might retry for 23 s or wait forever
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ETAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')  # a git hash or a SHA-256
@@ -43,21 +44,22 @@ ADVICE = {
     412: "the repository changed meanwhile: push again",
     429: "too many requests: wait a little",
 }
-SERVER_ERROR = "the Hub returned a server error: retry, which is safe even if a push went through"
+SERVER_ERROR = "the Hub returned a server error: retry (repeating a push that succeeded is safe)"
 TOO_SLOW = "the Hub sent no complete answer in time"
 T = TypeVar("T")
 
 
 class Budget:
-    """Limits for loading, pushing or downloading. A `size` or `seconds` of 0 means the default."""
+    """Limits for one load, push or download. If `size` or `seconds` is 0, its default applies."""
 
     def __init__(self, size: int = 0, seconds: float = 0.0, rate: float = 0.0) -> None:
-        self.limit = self.bytes = size or MAX_BYTES
+        self.limit = self.bytes = size or MAX_BYTES  # `bytes` counts down from `limit`
         self.seconds = seconds or SECONDS
         self.rate = rate  # the minimum transfer rate in bytes per second; 0 for none
         self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
+        """Count `size` received bytes. Raise a HubError if a limit is exceeded."""
         self.bytes -= size
         if self.bytes < 0:
             raise HubError(f"the Hub sends more than {self.limit} bytes: refused")
@@ -77,30 +79,33 @@ def ask_plainly(request: Any) -> None:
 
 
 def check_answer(response: Any) -> None:
-    """Check a response's headers, and count what is read of its body against `BUDGET`."""
+    """Check a response's headers, and count the bytes of its body against the budget."""
     budget = BUDGET.get()
     if budget is None:  # the request was made outside `hub_errors`
         return
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    headers.pop("x-xet-hash", None)  # without it, the client uses HTTP: xet would bypass the hooks
+    # Without this header, the client downloads over HTTP. With it, the client would use Xet, which
+    # bypasses these checks.
+    headers.pop("x-xet-hash", None)
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:
         raise HubError(
             f"the Hub sends {printable(size)} bytes: more than {budget.limit} are refused"
         )
-    if (commit := headers.get("x-repo-commit")) is not None:  # the client uses it as a file name
+    # The client names folders in its cache after the commit, and files after the ETag.
+    if (commit := headers.get("x-repo-commit")) is not None:
         etag = headers.get("x-linked-etag") or headers.get("etag") or commit
         if not (COMMIT.fullmatch(commit) and ETAG.fullmatch(etag)):
-            raise HubError("the answer has no valid commit and hash; is the server a Hub?")
+            raise HubError("the answer has no valid commit and hash: is the server really a Hub?")
     response.stream = limited(response.stream, budget)
 
 
 def limited(stream: Any, budget: Budget) -> Any:
-    """Wrap `stream` so that reads spend `budget`."""
+    """Wrap `stream` so that the bytes read from it are counted against `budget`."""
 
-    # This is a subclass because the HTTP client checks the type.
+    # The HTTP client checks the stream's type, so `Limited` is a subclass of that type.
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
@@ -117,6 +122,7 @@ def limited(stream: Any, budget: Budget) -> Any:
 
 
 def watch_client() -> None:
+    """Add the hooks to the client's current HTTP session if it lacks them."""
     hooks = get_session().event_hooks
     if check_answer not in hooks["response"]:
         hooks["request"].append(ask_plainly)
@@ -125,10 +131,11 @@ def watch_client() -> None:
 
 @contextmanager
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
-    """Apply `budget` to requests in the `with` block, and turn errors in it into HubErrors.
+    """Apply `budget` to the requests in a `with` block, and turn the block's errors into HubErrors.
 
-    `doing` names the operation in messages. Errors of this package pass unchanged. All others are
-    caught, because a malformed response makes the Hub's client raise KeyError, TypeError and more.
+    `doing` names the operation in messages. Errors of this package pass unchanged. All other errors
+    are converted, because a malformed response can make the client raise KeyError, TypeError and
+    more.
     """
     before = BUDGET.set(budget or Budget())
     try:
@@ -136,7 +143,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     except MobileNetV3CifarError:
         raise
     except Exception as error:
-        # A traceback also shows the error's cause, whose message may contain the URL's password.
+        # A traceback would show the cause, whose message may contain the password in HF_ENDPOINT.
         cause = None if PASSWORD_IN_URL.search(constants.ENDPOINT) else error
         raise HubError(f"{doing} failed: {explain_error(error)}") from cause
     finally:
@@ -147,7 +154,7 @@ def in_time(work: Callable[[], T]) -> T:
     """Run `work` in a thread with a time limit, because DNS lookups and header reads can hang."""
     future: Future[T] = Future()
     budget = BUDGET.get() or Budget()
-    # Once the deadline has passed, `spend` raises, which ends the thread.
+    # After the deadline, `spend` raises an error, which ends the thread.
     budget.deadline = time.monotonic() + budget.seconds
 
     def run() -> None:
@@ -212,7 +219,7 @@ def one_line(error: BaseException) -> str:
 
 
 def is_repo_id(name: str) -> bool:
-    """Return whether `name` is an ASCII repository id owner/name that the Hub's client accepts."""
+    """Return whether `name` is ASCII, has the form owner/name and is accepted by the client."""
     try:
         validate_repo_id(name)
     except errors.HFValidationError:
@@ -226,13 +233,16 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """Refuse a revision that is not a safe path, because the cache names a file after it."""
+    """Refuse a revision that is not a safe path, because it becomes a file name in the cache."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 
 
 def check_token(token: str | bool | None) -> None:
-    """Refuse a token that an HTTP header cannot hold: the client's error would show the token."""
+    """Refuse a token that is not valid in an HTTP header.
+
+    The client would refuse it too, but its error message would contain the token.
+    """
     used = get_token() if token in (None, True) else token
     if isinstance(used, str) and not TOKEN.fullmatch(used):
         raise HubError("the token contains invalid characters, perhaps a line break")

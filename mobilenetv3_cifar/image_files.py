@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+# Names of system files and folders, in lower case.
 STRAY = frozenset({"__macosx", "@eadir", "desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"})
 
 
@@ -14,7 +15,7 @@ def is_stray(name: str) -> bool:
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
     """Return the sorted files of a folder and its subfolders, without hidden and system files.
 
-    All these files count as images, so that the caller can report a file that cannot be opened.
+    Files of all types are returned, so that the caller can report each file that is not an image.
     Links to folders are not followed. `on_error` is called for each folder that cannot be read.
     """
     found = []

@@ -1,7 +1,7 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
-The size of the file, and the width and height that it states, are checked against `Limits` before
-any pixel is decoded. A malicious file can still take long or much memory to decode, so a server
+The file size, and the width and height in the file's header, are checked against `Limits` before
+any pixel is decoded. Decoding a malicious file can still take much time or memory, so a server
 should open uploads in a process with resource limits. Colour profiles are not applied, because
 CIFAR-10 images have none.
 """
@@ -23,7 +23,7 @@ from mobilenetv3_cifar.errors import ImageError, ImageTypeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The types that an image may have. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or
+# The types that `open_image` accepts. Arrays and tensors are uint8 of shape (H, W), (H, W, 1) or
 # (H, W, 3). Tensors may also have the shape (1, H, W) or (3, H, W).
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
@@ -32,7 +32,7 @@ ImageInput: TypeAlias = (
 
 
 class Limits(NamedTuple):
-    megabytes: int  # of the file
+    megabytes: int  # size of the file
     megapixels: int
     aspect: int  # the longer side divided by the shorter side
 
@@ -40,12 +40,13 @@ class Limits(NamedTuple):
 UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
-# Errors that Pillow's decoders raise on damaged files. Other errors have other causes, such as a
-# caller's signal handler that stops a slow call.
+# Errors that Pillow's decoders raise on damaged files. No other errors are caught, because they
+# have other causes: for example, a caller's signal handler may raise one to stop a slow call.
 DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
 )
+# {EXIF orientation: the operation that turns the image upright}
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,7 +64,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: use None for trusted images only: then only `PIL.Image.MAX_IMAGE_PIXELS` applies.
+        limits: None is for trusted images. The only limit is then `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Raises:
         ImageError: the image cannot be opened or exceeds `limits`.
@@ -124,7 +125,7 @@ def from_array(source: "np.ndarray | Tensor") -> Image.Image:
             array = array.transpose(1, 2, 0)
     if not is_uint8 or array.ndim < 2 or array.shape[2:] not in ((), (1,), (3,)):
         raise ImageTypeError(
-            "an array must be uint8 of shape (H, W, 3) or (H, W), a tensor uint8 of shape "
+            "arrays must be uint8 of shape (H, W, 3) or (H, W), and tensors must be uint8 of shape "
             f"(3, H, W), not {source.dtype} of shape {tuple(source.shape)}"
         )
     if 0 in array.shape:
@@ -211,10 +212,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Convert grey values to uint8. The image modes "I" and "F" do not define a white value.
+    """Convert grey values to uint8, for the image modes "I" and "F", which do not define white.
 
-    White is the smallest of 1, 255 and 65,535 that no value exceeds. If all three are exceeded, it
-    is the largest value.
+    White is taken to be the smallest of 1, 255 and 65,535 that no grey value exceeds. If a grey
+    value exceeds 65,535, white is the largest grey value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     largest = float(grey.max())

@@ -1,13 +1,14 @@
-"""Quantize those layers of an exported network that onnxruntime runs faster in 8-bit integers.
+"""Quantize the layers of an exported network that onnxruntime runs faster with 8-bit integers.
 
-The design follows onnxruntime's profile of single nodes at batch size 1:
+The choice of layers is based on each node's time in onnxruntime's profiler, at batch size 1:
 - With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
-  16x16 maps are slower. A float convolution and the hardswish after it are fused into one
-  operation, but an integer hardswish takes several operations. So all layers before the first wide
-  bottleneck stay in float, and so do the last pooling and the head.
+  16x16 maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an
+  integer hardswish takes several operations. Therefore, all layers before the first bottleneck with
+  at least `WIDE` expanded channels stay in float. The last pooling and the head stay in float too.
 - Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
-  hardsigmoid, so x / 6 + 1/2 is computed instead. The 8-bit range clips the result to [0, 1]. The
-  division needs no operation, because it only changes the scale of the 8-bit numbers.
+  hardsigmoid, so x / 6 + 1/2 is computed instead and clipped to [0, 1]. The clipping needs no
+  operation, because the 8-bit numbers can only represent this range. The division needs no
+  operation either, because it only changes the scale of the 8-bit numbers.
 """
 
 import tempfile
@@ -43,13 +44,13 @@ class Calibration(CalibrationDataReader):
 
 
 def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
-    """Convert a network to an 8-bit ONNX model without metadata.
+    """Convert a network to an ONNX model with 8-bit layers and without metadata.
 
     Args:
         network: the network in evaluation mode. Some of its modules are replaced in place.
         images: N images, uint8 (N, 32, 32, 3), on which the ranges of the activations are measured.
     """
-    first = use_integer_operations(network)
+    float_convolutions = use_integer_operations(network)
     proto = trace(network)
     graph = proto.graph
     for node in graph.node:
@@ -58,7 +59,8 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
     add_pre_process_metadata(proto)  # suppresses onnxruntime's advice to optimise the graph first
-    begin = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"][first]
+    convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
+    begin = convolutions[float_convolutions]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
     nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
     with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +72,8 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             quant_format=QuantFormat.QDQ,
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
-            # Weights have 7 bits. Products of 8-bit numbers, added in pairs, would overflow on x86
-            # CPUs without VNNI, where onnxruntime adds them as 16-bit integers.
+            # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime adds two products of weight
+            # and activation in a 16-bit integer. With 8-bit weights, the sum could overflow.
             reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
@@ -110,7 +112,8 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
     """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first wide bottleneck are left alone. Return how many convolutions they have.
+    Modules before the first bottleneck with at least `WIDE` expanded channels are not changed.
+    Return the number of convolutions in these unchanged modules.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())

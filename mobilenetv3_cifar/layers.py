@@ -1,4 +1,4 @@
-"""Choose the layers that have activation maps, and split a feature extractor after a layer."""
+"""Choose layers for activation maps, and split a feature extractor after a given layer."""
 
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
-    """Return the name of each part of `features` just before a part with a strided convolution."""
+    """Return the name of each part of `features` whose next part has a strided convolution."""
     pairs = pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 
@@ -27,7 +27,7 @@ def strided(stage: nn.Module) -> bool:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split `features` into two modules after the part named `layer`; "features" means the last."""
+    """Split `features` in two after the part named `layer`. "features" names the last part."""
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

@@ -1,7 +1,8 @@
 """The network class `MobileNetV3Cifar`.
 
-Predicting and explaining ignore the caller's settings (autocast, gradient modes, default dtype or
-device, training mode) and do not change the network, so threads can share it.
+Predictions and explanations do not depend on torch's settings (autocast, gradient modes, default
+dtype and device) or on the network's training mode. They do not change the network, so threads can
+share it.
 """
 
 import copy
@@ -35,20 +36,21 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
     Args:
         size: "small" or "large", the two sizes of the MobileNetV3 paper (Howard et al. 2019).
-        blocks: "paper" has the paper's bottlenecks, and "report" has those of the student report
-            that this project reproduces. "cifar32" adapts "paper" to 32x32 images and has a head of
-            one linear layer.
+        blocks: the kind of bottlenecks. "paper" follows the paper. "report" follows the student
+            report that this project reproduces. "cifar32" adapts "paper" to 32x32 images and has a
+            head of one linear layer.
         dropout: probability, in [0, 1), of dropping an input of the head's last layer.
         num_classes: number of classes.
         labels: one name per class. The default is CIFAR-10's labels if `num_classes` is 10, else
             "class 0", "class 1" and so on.
         image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
-        mean: means of red, green and blue in [0, 1], which are subtracted from the image.
-        std: standard deviations of red, green and blue, by which the image is then divided.
+        mean: the means of red, green and blue. They are subtracted from the image, whose values are
+            in [0, 1].
+        std: the standard deviations of red, green and blue. The image is then divided by them.
         temperature: the number by which `predict` divides the logits before the softmax.
-        ood_score: the score that is compared with `ood_threshold`: "confidence" (the top
-            probability) or "energy" (see `ood.score`).
+        ood_score: the score that is compared with `ood_threshold`: "confidence" (the
+            highest probability) or "energy" (see `ood.score`).
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
             none of the classes. With None, no image is flagged.
 
@@ -90,7 +92,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
             ood_threshold=ood_threshold,
         )
         layout = LAYOUTS[size, blocks]
-        self.num_features = layout.last  # channels of forward_features
+        self.num_features = layout.last  # channels of the last feature map
         self.features = build_features(layout, STYLES[blocks])
         self.head = build_head(layout, self.config.dropout, self.config.num_classes)
 
@@ -150,7 +152,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self) -> list[str]:
-        # At most four, because maps of earlier layers show edges, and EigenCAM is slow for them.
+        # The last four: maps of earlier layers show edges, and EigenCAM is slow for earlier layers.
         return [*last_of_each_resolution(self.features), "features"][-4:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
@@ -174,10 +176,10 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """The keys of timm's `pretrained_cfg` that apply to this network.
+        """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
-        timm's `resolve_data_config` and `create_transform` turn this dictionary into the transform
-        of `preprocess(image, "direct")`. `transform()` returns the transform of `predict`.
+        From this dictionary, timm's `resolve_data_config` and `create_transform` make a transform
+        that is equivalent to `transform("direct")`. `predict` uses `transform()` instead.
         """
         config = self.config
         return {
@@ -211,8 +213,8 @@ def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
 def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) -> MobileNetV3Cifar:
     """Return `model` if all its modules are in evaluation mode, else a copy in evaluation mode.
 
-    If `differentiable` is true, also copy a model whose weights are not float32 or were created
-    in inference mode. The weights of the copy are then float32 and work with autograd.
+    If `differentiable` is true, also return a copy if the weights have another dtype than float32
+    or were created in inference mode. The copy's weights are then float32 and work with autograd.
     """
     weight = next(model.parameters())
     usable = not any(part.training for part in model.modules())

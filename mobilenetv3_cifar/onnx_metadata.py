@@ -1,7 +1,7 @@
-"""The metadata of an exported ONNX file, which tells a program in any language how to use it.
+"""The metadata of an exported ONNX file, which tells programs in any language how to use the file.
 
-Each value is JSON. Those in `DESCRIPTION` are the same for all networks. The others are the
-config's settings and the SHA-256 of the weights file.
+Each value is JSON. The values in `DESCRIPTION` are the same for all networks. The other values are
+the config's settings and the SHA-256 of the weights file.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 
 PREDICTED = -1  # a target with this value means the predicted class
-FORMAT = 2  # version of inputs, outputs and metadata; version 1 took a normalised `image`
+FORMAT = 2  # version of inputs, outputs and metadata; the input of version 1 was a normalised image
 DESCRIPTION: dict[str, Any] = {
     "format": FORMAT,
     "inputs": {
@@ -20,24 +20,25 @@ DESCRIPTION: dict[str, Any] = {
         "target": {"type": "int32", "shape": ["N"]},
     },
     "outputs": {
-        "probabilities": "(N, C): softmax of logits / temperature; columns as in labels",
+        "probabilities": "(N, C): softmax of logits / temperature, in the order of labels",
         "logits": "(N, C)",
-        "ood_score": "(N): below ood_threshold, the image probably shows none of the classes",
-        "activation_map": "(N, S, S), 0 to 1: Grad-CAM of the target; S = image_size",
-        "features": "(N, K): feature_map averaged over h and w",
-        "feature_map": "(N, K, h, w): the last one",
-        "gradient": "(N, K): of the target's logit with respect to features",
+        "ood_score": "(N): if below ood_threshold, the image probably shows none of the classes",
+        "activation_map": "(N, S, S): Grad-CAM of the target, from 0 to 1; S is image_size",
+        "features": "(N, K): feature_map, averaged over h and w",
+        "feature_map": "(N, K, h, w): the last feature map, with K channels",
+        "gradient": "(N, K): gradient of the target's logit with respect to features",
     },
     "preprocessing": (
-        "The file takes RGB images of 32x32 pixels, 0 to 255, and the index of the class that "
-        "activation_map is for (negative: the predicted class). It enlarges images to image_size "
-        "(bilinear), divides by 255, subtracts mean and divides by std. Reduce larger images to "
-        "32x32 with an antialiasing bilinear filter, with rounding to uint8: Pillow's BILINEAR."
+        "images are RGB, 32x32 pixels, with values from 0 to 255. target is the index of the class "
+        "to explain in activation_map; a negative target means the predicted class. The network "
+        "enlarges images to image_size (bilinear), divides by 255, subtracts mean and divides by "
+        "std. First resize other images to 32x32 with Pillow's BILINEAR, or with another bilinear "
+        "filter that has antialiasing and rounds to uint8."
     ),
     "interpolation": "bilinear",
     "native_size": NATIVE_SIZE,
     "ood_formulas": {
-        "confidence": "the largest probability",
+        "confidence": "the highest probability",
         "energy": "log(sum(exp(logits)))",
     },
 }
@@ -50,7 +51,7 @@ def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
 
 
 def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
-    """Return the bytes of each setting as encoded in an ONNX file, which is a protobuf message."""
+    """Return, for each setting, the bytes that encode it in an ONNX file (a protobuf message)."""
     return [
         name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
         for name, value in metadata(config, weights_sha256).items()

@@ -4,10 +4,11 @@ from typing import Any
 
 
 def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
-    """Return N scores. A higher score means that the image more likely shows one of the classes.
+    """Return N scores. The higher a score, the more likely the image shows one of the classes.
 
     Args:
-        xp: the module of `logits`: numpy in `predict`, torch in the export to ONNX.
+        xp: the module numpy if `logits` is an array (as in `predict`), or torch if it is a tensor
+            (as in the export to ONNX).
         name: "confidence" is the highest probability (Hendrycks and Gimpel, ICLR 2017). "energy" is
             the log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020).
         logits: an array or tensor (N, C), for N images and C classes.

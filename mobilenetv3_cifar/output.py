@@ -1,4 +1,4 @@
-"""Print predictions for the command line, safely for any file name.
+"""Print predictions on the command line, and make any file name safe to print.
 
 File names may contain line breaks, terminal escape codes, spreadsheet formulas, bytes that
 are not UTF-8, and characters that standard output cannot encode.
@@ -15,9 +15,10 @@ from typing import Any
 from mobilenetv3_cifar.classifier import Prediction
 from mobilenetv3_cifar.errors import escape
 
-Answers = Iterable[tuple[str, Prediction]]  # the path as given, and the prediction for that image
+Answers = Iterable[tuple[str, Prediction]]  # (path of an image, its prediction)
 
-FORMULA = ("=", "+", "-", "@")  # a cell that starts with one of these is a formula in a spreadsheet
+# A spreadsheet reads a cell that starts with one of these characters as a formula.
+FORMULA = ("=", "+", "-", "@")
 
 
 def make_encodable() -> None:
@@ -68,7 +69,7 @@ FORMATS = {"table": print_table, "csv": print_csv, "jsonl": print_jsonl}
 
 
 def print_rows(rows: Iterable[dict[str, Any]]) -> None:
-    """Print `rows` as a table with their keys as headings. Right-align all but the first column."""
+    """Print `rows` as a table with the keys as headings. Right-align all but the first column."""
     rows = list(rows)
     texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]

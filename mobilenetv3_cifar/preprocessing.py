@@ -1,7 +1,7 @@
 """Convert images to the network's input: resize them, scale them to [0, 1] and normalise them.
 
-By default, larger images are first reduced to 32x32 pixels, so that they are as sharp as the
-training images. Without this step, the conversion is that of listing 11 of the student report that
+By default, images are first resized to 32x32 pixels, so that they are as sharp as the training
+images. Without this step, the conversion is the same as in listing 11 of the student report, which
 this project reproduces. Importing this module does not import torch.
 """
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# Means and standard deviations of RGB values in [0, 1]. The student report's networks use those of
-# ImageNet, and "cifar32" networks use those of CIFAR-10.
+# Means and standard deviations of red, green and blue, with values in [0, 1]. The networks of the
+# student report use ImageNet's numbers. The shipped "cifar32" networks use CIFAR-10's numbers.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -51,7 +51,7 @@ def normalize(pixels: "Tensor", mean: Sequence[float], std: Sequence[float]) -> 
 
 
 def pillow_resize(images: "Tensor", size: int) -> "Tensor":
-    """Enlarge uint8 images (N, 3, h, h) to `size` x `size` exactly like Pillow's bilinear filter.
+    """Enlarge uint8 images (N, 3, h, h) to `size` x `size` bilinearly, exactly as Pillow does.
 
     Pillow rounds after resizing along x, and again after resizing along y. Its weights are
     multiples of 2**-22, so the weighted sums of pixels are exact in float64.
@@ -81,11 +81,12 @@ def to_input(
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """A callable that converts an image to the network's input. Torchvision's datasets accept it.
+    """A callable that converts an image to the network's input.
 
-    The image may be any that `MobileNetV3Cifar.predict` accepts. The result is a normalised float32
-    tensor (3, image_size, image_size). Resizing is bilinear and antialiased. With "via_32" as
-    `resize`, images are first resized to 32x32. With "direct", they are resized only once.
+    It can be the `transform` of torchvision's datasets. It accepts every image that
+    `MobileNetV3Cifar.predict` accepts, and returns a normalised float32 tensor (3, image_size,
+    image_size). Resizing is bilinear and antialiased. If `resize` is "via_32", images are first
+    resized to 32x32. If it is "direct", images are resized only once.
 
     Raises:
         ImageError: the image cannot be opened.

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Overrides(TypedDict, total=False):
-    """The config settings that keyword arguments of `from_pretrained` can replace."""
+    """The config settings that can be replaced by keyword arguments of `from_pretrained`."""
 
     dropout: float
     image_size: int
@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
                 raise ValueError(f"device {str(device)!r} cannot be used here: {error}") from error
 
     def fit_classes(self, num_classes: int | None, labels: Sequence[str] | None) -> None:
-        """If these classes differ from the network's, replace the last layer and log a warning."""
+        """If the given classes differ from the current ones, replace the last layer and warn."""
         if labels is not None:
             labels = plain(labels)
             require("labels", labels)
@@ -142,14 +142,14 @@ class Pretrained(nn.Module):
         model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
 
         Raises:
-            ModelFolderError: the folder cannot be written, a weight is not finite, or the layers
-                are not those that `from_pretrained` would build from the config.
+            ModelFolderError: the folder cannot be written, a weight is not finite, or the network's
+                layers differ from its config.
         """
         self.check_layers()
         write_folder(Path(folder), self.config, self.state_dict())
 
     def check_layers(self) -> None:
-        """Raise ModelFolderError if the layers differ from those built from the config."""
+        """Raise ModelFolderError if the network's layers differ from its config."""
         with torch.device("meta"):
             original = type(self)(**dataclasses.asdict(self.config))
         refused = (
@@ -194,12 +194,14 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None, spare: Path) -> Path | None:
-        """Return `self.folder` if it has a card and the network is unchanged since loading.
+        """Return the folder to push if the network is unchanged since loading, else None.
 
-        If the network is from the Hub, return a copy of its repository in the new folder `spare`.
+        For a network from the Hub, it is the new folder `spare`, to which the repository's files
+        are downloaded. For other networks, it is `self.folder`. If the folder has no card, return
+        None.
         """
         folder = self.folder
-        gone = folder is not None and not folder.is_dir()  # it was temporary, or in a deleted cache
+        gone = folder is not None and not folder.is_dir()  # a temporary folder or a deleted cache
         if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:
@@ -228,10 +230,10 @@ class Pretrained(nn.Module):
 
 
 def describe_layers(module: nn.Module) -> dict[str, str]:
-    """Return {name: class and settings} of each layer without sublayers.
+    """Return {name: class and settings} for all layers that have no sublayers.
 
-    This leaves out what does not affect predictions: dropout, identity layers, in-place activation,
-    and the momentum and synchronisation of batch norm.
+    Layers and settings that do not affect predictions are left out: dropout, identity layers,
+    in-place activation, and the momentum and synchronisation of batch norm.
     """
     ignored = re.compile(r", momentum=[^,]*|inplace=True|Sync(?=BatchNorm)|(?<=BatchNorm)2d")
     return {

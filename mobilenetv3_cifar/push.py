@@ -1,8 +1,9 @@
 """Push the allowed files of a model folder to a Hugging Face Hub repository, in one commit.
 
-A push always replaces the config and the weights. It replaces or deletes any other file only if
-the last push sent the file and nobody has changed it since. A commit's description lists the
-files that it sent, so that the next push knows them. `merge_cards` says what happens to the card.
+A push always replaces the config and the weights, and adds files that the repository lacks. It
+replaces or deletes another file only if the last push sent that file and nobody has changed it
+since. Each push lists its files in the description of the commit, so that the next push knows them.
+The model card is treated separately: see `merge_cards`.
 """
 
 import json
@@ -52,7 +53,7 @@ class Plan(NamedTuple):
 
 
 def is_published(path: str) -> bool:
-    """Return whether the file `path` of a model may be pushed or downloaded."""
+    """Return whether a file may be pushed or downloaded. `path` is relative to the model folder."""
     return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
 
 
@@ -72,7 +73,7 @@ def push_folder(
 ) -> str:
     """Push the allowed files of a model folder in one commit. If no file differs, make no commit.
 
-    Arguments, result and errors are those of `MobileNetV3Cifar.push_to_hub`.
+    The arguments, result and errors are as in `MobileNetV3Cifar.push_to_hub`.
     """
     check(folder, repo_id, token)
     api = HfApi(token=token)
@@ -81,7 +82,8 @@ def push_folder(
         api.create_repo(repo_id, private=private, exist_ok=True)
         plan = make_plan(api, folder, repo_id)
         for path in plan.kept:
-            logger.warning("%s in %s is kept: no push put it there", path, repo_id)
+            why = "the last push did not send it, or it was changed since"
+            logger.warning("%s in %s is kept: %s", path, repo_id, why)
         contents = {name: folder / name for name in plan.sent} | {CARD_FILE: plan.card.encode()}
         added = [CommitOperationAdd(name, contents[name]) for name in plan.sent]
         commit = api.create_commit(
@@ -90,7 +92,7 @@ def push_folder(
             commit_message=commit_message,
             commit_description=SENT + ", ".join(plan.sent),
             create_pr=create_pr,
-            parent_commit=plan.head,  # the Hub refuses the commit after a concurrent change
+            parent_commit=plan.head,  # if there is a newer commit, the Hub refuses this one
         )
         return commit.pr_url or commit.commit_url
 
@@ -146,13 +148,13 @@ def files_of_last_push(
 
 
 def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
-    """Return {path: Git's hash} for all files in a commit, by default the newest."""
+    """Return {path: Git hash} for all files in a commit, by default the newest."""
     entries = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Check the arguments of a push. Refuse metrics and ONNX files of other weights or settings."""
+    """Check the arguments of a push. Refuse metrics or ONNX files of other weights or settings."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)
@@ -173,6 +175,6 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
         return  # the metrics are missing, or do not say which weights were measured
     if measured != (sha256, config_sha256):
         raise ModelFolderError(
-            f"{folder / METRICS_FILE} was measured with other weights or settings: measure these, "
-            "or delete it"
+            f"{folder / METRICS_FILE} was measured with other weights or settings: measure "
+            "again, or delete the file"
         )

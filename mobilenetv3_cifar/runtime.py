@@ -1,4 +1,4 @@
-"""Compute predictions and activation maps from ONNX files, with onnxruntime instead of torch.
+"""Compute predictions and activation maps with ONNX files and onnxruntime, without torch.
 
 >>> from mobilenetv3_cifar import OnnxClassifier, explain
 >>> model = OnnxClassifier.from_pretrained("small-cifar32")
@@ -29,16 +29,16 @@ MAX_BYTES = 2**27
 class OnnxClassifier(Classifier):
     """A classifier that predicts and explains like MobileNetV3Cifar, but needs no torch.
 
-    With float32 files, its results differ by at most 1e-4 from those of MobileNetV3Cifar. `explain`
-    supports every method, but only the last layer, "features".
+    With a float32 file, probabilities and heatmaps differ by at most 1e-4 from the results of
+    MobileNetV3Cifar. `explain` supports every method, but only the last layer, "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
         """Load an ONNX file that `export_onnx` wrote.
 
         Args:
-            threads: the number of threads for onnxruntime; 0 means one per core. Several threads
-                are slower on a busy machine.
+            threads: the number of threads for onnxruntime; 0 means one per core. On a busy
+                machine, several threads are slower than one.
 
         Raises:
             ModelFolderError: the file is missing or damaged, or `export_onnx` did not write it.

@@ -37,7 +37,7 @@ class Variant:
 
 
 def variants_folder() -> Path:
-    """Return the folder `model_cards`, which is in the installed package or in the checkout."""
+    """Return the folder `model_cards` of the installed package, or else of the checkout."""
     package = Path(__file__).parent
     installed = package / "model_cards"
     return installed if installed.is_dir() else package.parent / "model_cards"
@@ -70,7 +70,7 @@ def get_variant(name: str | None = None) -> Variant:
     """Return the shipped variant `name`, by default the one with the best validation accuracy.
 
     Raises:
-        VariantError: the name is unknown. The message lists the shipped variants.
+        VariantError: the name is unknown; the message lists the shipped variants.
     """
     variants = list_variants()
     for variant in variants:

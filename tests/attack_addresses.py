@@ -66,7 +66,10 @@ def ask(host, method, path):
 
 
 def probe(host, port):
-    """Request files and another server's URL from the demo at `host`. Yield any not refused."""
+    """Request files, and a URL of the server at `port`, from the demo at `host`.
+
+    Yield the requests that the demo does not refuse.
+    """
     address = f"http://127.0.0.1:{port}/x.png"
     forms = [address, quote(address, safe=""), quote(quote(address, safe=""), safe="")]
     forms += [address.upper(), f"%20{address}", address.replace("//", "/"), f"//127.0.0.1:{port}/x"]
@@ -80,7 +83,7 @@ def probe(host, port):
 
 
 def send(host, port):
-    """Send URLs and paths as images to the demo at `host`. Yield calls that get a wrong answer."""
+    """Send URLs and paths in place of images to the demo at `host`. Yield unexpected responses."""
     address = f"http://127.0.0.1:{port}/x.png"
     meta = {"meta": {"_type": "gradio.FileData"}}
     values = [{"path": address}, {"url": address}, {"path": None, "url": address}, address]

@@ -39,7 +39,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def cli(monkeypatch, capsysbinary):
-    """Return a function that runs the command line in this process, to import torch only once."""
+    """Return a function that runs the command line in this process, so torch loads only once."""
 
     def call(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "argv", ["mobilenetv3-cifar", *map(str, arguments)])

@@ -4,8 +4,8 @@ import os
 import socket
 from pathlib import Path
 
-# This must be set before torch is imported. If there are more threads than free processors, as in a
-# container with a CPU limit, the threads wait for each other and training is several times slower.
+# Set this before importing torch. With more threads than free processors, as in a container with a
+# CPU limit, the threads wait for each other, and training is several times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -96,7 +96,7 @@ EXPORTED = {
 
 @pytest.fixture(scope="session", params=EXPORTED)
 def exported(request, sample, tmp_path_factory):
-    """Export each network of EXPORTED once per session, and return its folder with `model.onnx`."""
+    """For each network of EXPORTED, return a model folder that also contains `model.onnx`."""
     from mobilenetv3_cifar.export import export_onnx
 
     network = untrained(sample[0][:64], **EXPORTED[request.param])
@@ -114,7 +114,7 @@ def sample():
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
-    """Return the folder of a finished tiny run."""
+    """Finish the tiny run of `tests.tiny` without an interruption, and return its folder."""
     from tests.tiny import tiny_run  # imported here because it loads accelerate, which is slow
 
     folder = tmp_path_factory.mktemp("uninterrupted")
@@ -124,6 +124,6 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photograph():
-    """Return an image of 150 x 96 pixels with blurred colours."""
+    """Return an image of 150 x 96 pixels with blurred random colours."""
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     return Image.fromarray(noise).resize((150, 96), Image.Resampling.BICUBIC)

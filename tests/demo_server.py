@@ -1,4 +1,4 @@
-"""Serve a demo of three untrained networks with invented metrics on a free port."""
+"""Serve, on a free port, a demo of three untrained networks with invented metrics."""
 
 import json
 import socket
@@ -13,7 +13,8 @@ from mobilenetv3_cifar import MobileNetV3Cifar, variants
 from mobilenetv3_cifar.preprocessing import LABELS
 
 CAT = Path("demo/assets/cat.png")
-NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}  # validation accuracies
+# The accuracy of each network: NAMES for validation and test images, TRAINING for training images.
+NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}
 TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}
 HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,seconds
 1,0.1,1.5,0.4,1.4,0.5,9
@@ -69,7 +70,7 @@ def cat():
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """Replace the shipped variants with three untrained networks. Yield their folder."""
+    """Replace the shipped variants with three untrained networks. Yield the new variants folder."""
     from demo import answers, charts
 
     root = tmp_path_factory.mktemp("model_cards")
@@ -90,7 +91,7 @@ def shipped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lookups():
-    """Yield a list to which each host name is added when any thread looks it up."""
+    """Yield a list of the host names that have been looked up so far, by any thread."""
     names = []
     real = socket.getaddrinfo
 

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 EXPECTED_CONSOLE = {"Method not implemented."}  # gradio logs this on every page
 PERMISSIONS = ["camera", "clipboard-read", "clipboard-write"]
-SLOW = 30_000  # milliseconds, for a busy machine
+SLOW = 30_000  # timeout in milliseconds, long enough for a busy machine
 expect.set_options(timeout=SLOW)
 
 
@@ -30,7 +30,7 @@ def visit(browser, url):
         page.on("pageerror", lambda error: console.append(str(error)))
         page.goto(f"{url}/{address}")
         page.locator("#image input[type=file]").wait_for(state="attached")
-        page.wait_for_function("window.demo")  # page.js has run
+        page.wait_for_function("window.demo")  # page.js defines window.demo
         return page
 
     yield open_page

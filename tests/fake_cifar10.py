@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from training.dataset import sources
 
-PER_BATCH = 4  # images; the real batches have 10,000
+PER_BATCH = 4  # images in a batch; a real batch has 10,000
 
 
 def tar(path, files):
@@ -44,7 +44,7 @@ def png(pixels):
 
 
 def hub_tables(folder, rows, order=(3, 2, 1, 4, 0)):
-    """Write parquet files like the Hub's. `order` lists the indices of the training batches."""
+    """Write parquet files like the Hub's, with the training batches in the given `order`."""
     (folder / "plain_text").mkdir(exist_ok=True)
     blocks = rows.reshape(6, PER_BATCH, -1)
     for name, indices in zip(sources.HUB_FILES, (order, (5,)), strict=True):

@@ -95,7 +95,10 @@ def history(epochs, **columns):
 
 
 def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
-    """Return invented results. Each of `seeds` is another run's accuracy in test and validation."""
+    """Return invented results. Each value in `seeds` adds a run with this accuracy.
+
+    The value is both the run's test accuracy and its validation accuracy.
+    """
     others = [
         metrics(name, other, train, other, seed=seed) for seed, other in enumerate(seeds, start=1)
     ]

@@ -86,7 +86,7 @@ def finetune_with_transformers(folder: Path) -> MobileNetV3Cifar:
         max_steps=STEPS,
         per_device_train_batch_size=BATCH,
         learning_rate=1e-3,
-        save_steps=STEPS // 2,  # writes the safetensors checkpoint that is resumed below
+        save_steps=STEPS // 2,  # saves a checkpoint, from which training resumes below
         eval_strategy="steps",
         eval_steps=STEPS // 2,
         remove_unused_columns=False,
@@ -183,7 +183,7 @@ def main() -> None:
         ("lightning", finetune_with_lightning),
     ):
         accuracy = check(finetune)
-        print(f"{package} {version(package)}: {STEPS} steps, {accuracy:.1%} of the training images")
+        print(f"{package} {version(package)}: {STEPS} steps, training accuracy {accuracy:.1%}")
     with tempfile.TemporaryDirectory() as temporary:
         difference = pipeline_difference(Path(temporary))
     print(f"timm {version('timm')}, pipeline: probabilities differ by at most {difference:.1g}")

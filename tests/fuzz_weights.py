@@ -1,9 +1,10 @@
-"""Mutate files of a model folder. Check that each is refused or read exactly as written.
+"""Mutate the files of a model folder. Check that each mutant is refused or read correctly.
 
     python -m tests.fuzz_weights --weights 100000 --configs 5000
 
-The config gets the hash of each mutated weights file, because otherwise the hash check alone would
-refuse every mutant. Accepted weights are compared bit for bit with those of an independent reader.
+The hash of each mutated weights file is written to config.json, because otherwise the hash check
+alone would refuse every mutant. Weights that are accepted must be bit for bit the same as the
+output of an independent reader.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_header(content: bytes, chance: random.Random) -> bytes:
-    """Change an entry in the header of a weights file, and update the length stored before it."""
+    """Change an entry in the header of a weights file, and update the header's stored length."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     name = chance.choice(list(header))
@@ -127,7 +128,7 @@ def mutate_config(content: bytes, chance: random.Random) -> bytes:
 
 
 def reference(content: bytes) -> dict[str, np.ndarray]:
-    """Read a weights file with code written only from the description of the safetensors format."""
+    """Read a weights file with independent code, based on the specification of safetensors."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data = content[8 + length :]
@@ -152,7 +153,7 @@ def read_weights(folder: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
     (folder / "config.json").write_bytes(encode_config(CONFIG, digest(content)))
     if not same(read_folder(folder).tensors, reference(content)):
-        raise AssertionError(f"read otherwise than written: {content!r}")
+        raise AssertionError(f"the loaded values differ from the file: {content!r}")
 
 
 def read_config(folder: Path, content: bytes) -> None:
@@ -160,7 +161,7 @@ def read_config(folder: Path, content: bytes) -> None:
     config = dataclasses.asdict(read_folder(folder).config)
     said = json.loads(content)
     if any(said[name] != (list(v) if isinstance(v, tuple) else v) for name, v in config.items()):
-        raise AssertionError(f"read otherwise than written: {content!r}")
+        raise AssertionError(f"the loaded values differ from the file: {content!r}")
 
 
 def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
@@ -193,8 +194,10 @@ def peak_megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz_weights", description=__doc__)
-    parser.add_argument("--weights", type=int, default=100_000, help="mutants of a weights file")
-    parser.add_argument("--configs", type=int, default=5_000, help="mutants of a config")
+    parser.add_argument(
+        "--weights", type=int, default=100_000, help="number of mutated weights files"
+    )
+    parser.add_argument("--configs", type=int, default=5_000, help="number of mutated configs")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     for kind in ("weights", "configs"):

@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def loopback(server, monkeypatch, tmp_path):
-    """Return an empty local Hub, and make this process's client use it with an empty cache."""
+    """Return an empty local Hub, and make this process's Hub client use it with an empty cache."""
     for value in (server.repos, server.blobs, server.faults, server.requests, server.tokens_at_cdn):
         value.clear()
     server.headers, server.malformed = {}, None
@@ -87,7 +87,7 @@ def serve() -> Iterator[LoopbackHub]:
 
 
 def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Make this process's client use `hub` as the Hub, and keep its cache and token in `home`."""
+    """Make this process's Hub client send requests to `hub`. Keep its cache and token in `home`."""
     for name, value in {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",

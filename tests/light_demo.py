@@ -1,7 +1,8 @@
-"""Run the demo's server with a simple page. It starts fast, because the page has no networks.
+"""Run the demo's server with a simple page, which has no networks and therefore starts fast.
 
-`python -m tests.light_demo` reads lines from standard input. Each line contains a folder for
-temporary files and a port. For each line, a server is forked and its process id is printed.
+`python -m tests.light_demo` reads lines from standard input. Each line contains the path of a
+folder for temporary files, and a port. For each line, the program forks a server and prints the
+server's process id.
 """
 
 import io

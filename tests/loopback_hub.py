@@ -234,7 +234,7 @@ class LoopbackHub:
 
 
 async def forever(seconds: float) -> AsyncIterator[bytes]:
-    """Yield bytes forever: one every `seconds`, or large chunks without pause if `seconds` is 0."""
+    """Yield one byte every `seconds` seconds, forever. If `seconds` is 0, yield large chunks."""
     while True:
         yield b"x" * (1 if seconds else 65536)
         await asyncio.sleep(seconds)

@@ -11,8 +11,8 @@ LARGE = (".safetensors", ".onnx", ".png")  # stored with git-lfs, as on the real
 class Repo:
     """A Hub repository in memory.
 
-    `refs` maps each branch and pull request to the hash of its newest commit. `commits` maps the
-    hash of a commit to the contents of all its files by path, not only of the changed ones.
+    `refs` maps each branch and pull request to the hash of its newest commit. `commits` maps each
+    commit hash to {path: content} of all files in the commit, including unchanged files.
     """
 
     private: bool = False

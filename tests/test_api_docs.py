@@ -48,7 +48,7 @@ def test_every_snippet_of_the_api_page_runs(loopback, tmp_path, monkeypatch, sam
     assert "'resnet'" in capsys.readouterr().out
 
 
-def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
+def test_the_fine_tuning_example_learns_and_saves(tmp_path, sample):
     """A shipped network for ten classes is fine-tuned to tell vehicles from animals."""
     images, labels = sample
     vehicles = np.isin(labels, [0, 1, 8, 9])
@@ -71,7 +71,7 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
     )
     assert done.returncode == 0, done.stderr
     assert "for animal, vehicle: 80 training images" in done.stdout
-    accuracy = re.search(r"held out: ([\d.]+)%", done.stdout)
+    accuracy = re.search(r"held-out images: ([\d.]+)%", done.stdout)
     assert float(accuracy[1]) >= 80
     tuned = MobileNetV3Cifar.from_pretrained(tmp_path / "tuned")
     assert tuned.config.labels == ("animal", "vehicle")
@@ -80,8 +80,8 @@ def test_the_finetuning_example_learns_and_saves(tmp_path, sample):
 @pytest.mark.parametrize(
     ("images", "output", "message"),
     [
-        ("missing", "tuned", "missing is not a folder with one folder per class"),
-        ("images/empty", "tuned", "empty is not a folder with one folder per class"),
+        ("missing", "tuned", "missing is not a folder with one subfolder per class"),
+        ("images/empty", "tuned", "empty is not a folder with one subfolder per class"),
         ("images", "tuned", "images has fewer than two images that can be read"),
         ("images", "file", "file cannot be written: it is not a folder"),
     ],

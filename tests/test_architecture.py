@@ -40,7 +40,7 @@ def test_paper_network_gives_torchvisions_outputs_with_torchvisions_weights(size
     # where one network has a linear layer and the other has a 1x1 convolution.
     weights = zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True)
     ours.load_state_dict({name: value.reshape(own.shape) for (name, own), value in weights})
-    # The outputs would hardly show a different eps or momentum.
+    # The outputs hardly depend on eps, and not at all on momentum, so check both values directly.
     for module in [*ours.modules(), *theirs.modules()]:
         if isinstance(module, torch.nn.BatchNorm2d):
             assert (module.eps, module.momentum) == (1e-3, 0.01)

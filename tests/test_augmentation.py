@@ -148,7 +148,7 @@ def test_cutmix_pastes_a_rectangle_and_mixes_the_labels_by_its_area(images):
 
 
 @pytest.mark.parametrize("augmentation", [CutMix, AffineColour])
-def test_what_is_limited_to_a_part_of_the_run_changes_nothing_outside(images, augmentation):
+def test_an_augmentation_for_a_part_of_the_run_does_nothing_in_the_rest(images, augmentation):
     limited = augmentation(1.0, during=(0.1, 0.8))
     for progress in (0.05, 0.8, 0.95):
         assert torch.equal(run(limited, images, progress=progress)[0], images)

@@ -1,4 +1,4 @@
-"""These tests check the benchmarks' arithmetic and report. The benchmarks are run by hand."""
+"""These tests check the arithmetic and report of the benchmarks, which are run by hand."""
 
 import shutil
 import sys

@@ -51,8 +51,8 @@ def test_a_report_card_compares_with_the_report(tmp_path):
     assert "**75.00 %** (74.14 to 75.84 %)" in text
     assert "| validation images | 3.00 % | 1.00 % |" in text
     assert "below 0.4 is flagged as probably showing none of the ten classes" in text
-    assert "140,000 images (counted once per epoch) in 0.02 hours" in text
-    for absent in ("8-bit ONNX file", "severity", "median time", "mirror images", "White-Box"):
+    assert "140,000 images (each counted once per epoch) in 0.02 hours" in text
+    for absent in ("8-bit ONNX file", "severity", "median time", "mirror image", "White-Box"):
         assert absent not in text
 
 
@@ -83,14 +83,15 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     settings = {"ood_score": "energy", "ood_threshold": -4.5}
     text = card_of(write(tmp_path / own, content, settings))
     assert "Its layout and training recipe are this project's own. The best of all." in text
-    assert "probabilities averaged with those of the mirror images | 97.00 %" in text
+    assert "the probabilities of each image and its mirror image | 97.00 %" in text
     assert "| gaussian noise | 90.00 % | 80.00 % | 70.00 % |" in text
     assert "not CIFAR-10-C" in text
     assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text
-    assert "a test accuracy of **95.50 %** (-0.50 points) and is 1.20 times as fast" in text
+    assert "a test accuracy of **95.50 %** (-0.50 points compared with" in text
+    assert "it is 1.20 times as fast as the float32 ONNX file" in text
     assert "| MobileNetV2 pruned, zyxxmu/White-Box | 95.28 % | 64.5 M |" in text
     assert "| **large-ours** | **96.00 %** | 59.0 M |" in text
-    assert "the validation results are those of the run `large-ours-45k`" in text
+    assert "the validation results are from the run `large-ours-45k`" in text
     assert "2,000,000 images" in text
     assert "| `ema` | `0.998` |" in text
     assert "An image with an energy score below -4.5 is flagged" in text
@@ -117,8 +118,9 @@ def test_the_metadata_is_that_of_the_metrics(tmp_path):
 def test_the_card_says_which_run_made_it_and_where_it_was_resumed(tmp_path):
     content = metrics(S4, 0.75)
     text = card_of(write(tmp_path / "a" / S4, content))
-    assert f"Made by `python -m training.train {S4}`, at commit c0ffee, with PyTorch 2 on" in text
+    assert f"This network is the result of `python -m training.train {S4}`. Training" in text
+    assert "Training started at commit c0ffee. It used PyTorch 2 on" in text
     content["training"] |= {"commit": "c0ffee, decade", "command": "python -m longer"}
     text = card_of(write(tmp_path / "b" / S4, content))
-    assert "An intermediate checkpoint of `python -m longer`, at commit c0ffee, resumed at" in text
-    assert "resumed at decade, with PyTorch" in text
+    assert "an intermediate checkpoint of `python -m longer`" in text
+    assert "at commit c0ffee and was resumed at commit decade. It used PyTorch 2 on" in text

@@ -6,14 +6,15 @@ from tests.fake_results import by_name, results
 from training.reports import checks
 from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, L10, OVERFIT, S3, S4, S5, S10, judge
 
-# Many curves in these tests end with these four values, at learning rates up to
-# `variation.STILL_LR`. From them, `noise` gets a margin of 0.0037 for a change between epochs.
+# Many curves in these tests end with these four values, in epochs with learning rates up to
+# `variation.STILL_LR`. From their spread, `variation.noise` computes a margin of 0.0037 for the
+# difference between two epochs.
 STILL = [0.700, 0.701, 0.699, 0.700]
 YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
 
 
 def decide(name, says, *several):
-    """Judge, by the results `several`, the only claim about `name` whose text contains `says`."""
+    """Find the only claim about `name` with `says` in its text. Judge it by the given results."""
     (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
     return judge(claim, by_name(*several))
 
@@ -105,7 +106,7 @@ def test_a_contrast_of_two_gaps_has_its_own_variation():
     small = five_epochs(0.80, 0.75)  # the gap widens by 3 points
     for train, expected in ((0.77, YES), (0.8, OPEN), (0.86, NO)):
         large = results(L4, train=0.77, valid=0.74), results(L5, train=train, valid=0.74)
-        assert decide(L5, "unlike the Small", *small, *large)[0] == expected
+        assert decide(L5, "widens less than in the Small", *small, *large)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_underfitting_is_5_points_of_training_accuracy_and_higher_losses(train, 
     full, one = results(S10, train=0.80), results(S3, train=train)
     for split in ("train", "validation"):
         one.metrics[split]["loss"] = loss
-    verdict, figures = decide(S3, "it underfits", one, full)
+    verdict, figures = decide(S3, "the network underfits", one, full)
     assert verdict == expected
     assert f"training accuracy {100 * train:.2f} % against 80.00 %, loss {loss:.3f}" in figures
 
@@ -197,7 +198,7 @@ def test_statements_about_the_method_are_computed():
         (
             S10,
             "begins to widen",
-            OPEN,  # validation loss falls during epoch 6, so the gap in mid-epoch is uncertain
+            OPEN,  # validation loss falls during epoch 6, so the loss gap in mid-epoch is uncertain
             {"valid_loss": [1.0] * 5 + [0.9] * 5, "train_loss": [0.74] * 6 + STILL},
         ),
         (
@@ -212,10 +213,10 @@ def test_statements_about_the_method_are_computed():
         (L10, "fluctuate", NO, {}),
         (L10, "consistently high", YES, {"train_accuracy": [0.5] * 5 + [0.702, *STILL]}),
         (L10, "consistently high", NO, {"train_accuracy": [0.5] * 5 + [0.710, *STILL]}),
-        # The margin of the mean of four losses minus one loss is 0.0029.
-        (S10, "it overfits", YES, {"valid_loss": [1, 0.8, 0.6965, 0.7, 0.7, 0.7, *STILL]}),
-        (S10, "it overfits", NO, {"valid_loss": [1, 0.8, 0.704, 0.704, 0.704, 0.704, *STILL]}),
-        (S10, "it overfits", OPEN, {"valid_loss": [1, 0.8, 0.7, 0.7, 0.7, 0.7, *STILL[:3], 0.701]}),
+        # 0.0029 is the margin for the difference between the mean of four losses and a single loss.
+        (S10, "overfits", YES, {"valid_loss": [1, 0.8, 0.6965, 0.7, 0.7, 0.7, *STILL]}),
+        (S10, "overfits", NO, {"valid_loss": [1, 0.8, 0.704, 0.704, 0.704, 0.704, *STILL]}),
+        (S10, "overfits", OPEN, {"valid_loss": [1, 0.8, 0.7, 0.7, 0.7, 0.7, *STILL[:3], 0.701]}),
     ],
 )
 def test_a_claim_about_a_curve(name, says, expected, columns):

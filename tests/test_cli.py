@@ -79,7 +79,7 @@ def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_fo
     assert "a.png: " in done.stdout
 
 
-def test_variants_lists_every_shipped_one_best_first(cli):
+def test_variants_lists_every_shipped_variant_best_first(cli):
     done = cli("variants")
     assert done.returncode == 0
     shipped = {path.parent.name for path in (ROOT / "model_cards").glob("*/metrics.json")}
@@ -177,7 +177,7 @@ def test_the_hub_options_reach_the_loader(cli, monkeypatch, images):
 
     monkeypatch.setattr(MobileNetV3Cifar, "from_pretrained", from_pretrained)
     monkeypatch.setattr(
-        OnnxClassifier, "from_pretrained", lambda *_: pytest.fail("has no revision")
+        OnnxClassifier, "from_pretrained", lambda *_: pytest.fail("takes no revision")
     )
     options = ["--revision", "v1", "--token", "t", "--local-files-only", "--batch-size", 2]
     assert cli("predict", images / "a.png", "--variant", "owner/name", *options)[0] == 0
@@ -222,10 +222,10 @@ def test_streams_that_are_closed_or_full_and_missing_folders_are_one_line(
 
 
 def shown_on_a_terminal(command, model_folder, folder):
-    """Run a command on a folder, and return what it shows if its output goes to a terminal."""
+    """Run a command on a folder, and return the output that it shows on a terminal."""
     line = [sys.executable, "-m", "mobilenetv3_cifar", command, str(folder)]
     main_end, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 80))  # a bar has no text on a terminal without columns
+    termios.tcsetwinsize(terminal, (24, 80))  # on a terminal with 0 columns, a bar would be empty
     with subprocess.Popen(
         [*line, "--variant", str(model_folder)], cwd=ROOT, stdout=terminal, stderr=terminal
     ):
@@ -238,7 +238,7 @@ def shown_on_a_terminal(command, model_folder, folder):
     return shown.decode()
 
 
-def test_on_a_terminal_only_evaluate_has_a_bar_as_predict_shows_predictions(
+def test_on_a_terminal_evaluate_shows_a_bar_and_predict_only_predictions(
     model_folder, tmp_path, sample
 ):
     (tmp_path / "cat").mkdir()

@@ -26,7 +26,7 @@ def labelled(tmp_path, sample):
     return folder
 
 
-def test_evaluate_counts_the_right_ones_of_a_labelled_folder(cli, labelled):
+def test_evaluate_counts_the_right_predictions_for_a_labelled_folder(cli, labelled):
     variant = list_variants()[0].name
     model = MobileNetV3Cifar.from_pretrained(variant)
     right = {
@@ -74,7 +74,7 @@ def test_explain_skips_its_own_output_and_goes_on_after_an_overlay_that_cannot_b
 ):
     monkeypatch.chdir(images)
     image = Path("a.png").read_bytes()
-    writable, too_long = "b" * 247 + ".png", "c" * 251 + ".png"  # overlays: 255 and 259 bytes
+    writable, too_long = "b" * 247 + ".png", "c" * 251 + ".png"  # overlay names: 255 and 259 bytes
     for name in (writable, too_long):
         Path(name).write_bytes(image)
     for _ in range(2):

@@ -39,7 +39,7 @@ def folder(tmp_path):
         ({"temperature": float("nan")}, "temperature must be a number .* not nan"),
         ({"ood_threshold": float("inf")}, "ood_threshold must be a finite number"),
         ({"ood_threshold": "0"}, "ood_threshold must be a finite number"),
-        ({"config_version": 2}, "config_version 2 is not the 1 read here"),
+        ({"config_version": 2}, "config_version must be 1, not 2"),
         ({"weights_sha256": "0" * 63}, "weights_sha256 must be 64 hexadecimal digits"),
         ({"weights_sha256": None}, "weights_sha256 must be 64 hexadecimal digits"),
         ({"auto_map": {}, "width": 2}, "unknown keys: auto_map, width"),
@@ -88,7 +88,7 @@ def test_a_setting_edited_in_the_file_is_refused_with_advice(folder):
         read_folder(folder)
 
 
-def test_training_frameworks_may_note_things_on_a_config_but_fields_stay_frozen():
+def test_training_frameworks_may_add_attributes_to_a_config_but_fields_stay_frozen():
     config = MobileNetV3Cifar(dropout=0.25).config
     config.use_cache = False  # as transformers' Trainer does
     assert json.loads(config.to_json_string())["dropout"] == config.to_dict()["dropout"] == 0.25
@@ -102,7 +102,7 @@ def test_training_frameworks_may_note_things_on_a_config_but_fields_stay_frozen(
     [
         ({"num_classes": "3"}, "num_classes must be a whole number"),
         ({"num_classes": 0}, "num_classes must be a whole number"),
-        ({"num_classes": 3, "labels": ["a"]}, "labels must be 3, not 1"),
+        ({"num_classes": 3, "labels": ["a"]}, "labels must have 3 entries, not 1"),
         ({"labels": "abcdefghij"}, "labels must be different printable texts"),
         ({"labels": 5}, "labels must be different printable texts"),
         ({"size": {}}, "size must be small or large"),

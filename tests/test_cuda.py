@@ -1,7 +1,8 @@
-"""On a GPU, these tests check that runs resume, gradients are right and no step waits for it.
+"""These GPU tests check that runs resume, gradients are right and no step waits for the GPU.
 
-Only float32 runs must resume bit for bit. In bfloat16, each process chooses the fastest
-convolutions anew, so its results differ slightly.
+Only a float32 run must have bit for bit the same result if it is interrupted and resumed. In
+bfloat16, each process measures anew which convolution algorithms are fastest, so the results of two
+processes differ slightly.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batc
 
 
 def interrupted_run(folder, experiment, monkeypatch):
-    """Interrupt a run in its second epoch, resume it as a new process would, and return it."""
+    """Interrupt a run in its second epoch. Return a new `Run` that has resumed and finished it."""
     run = tiny_run(folder, experiment, device="cuda")
     steps, step = run.learner.steps_per_epoch, run.learner.step
 
@@ -64,7 +65,7 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_replayed_steps_are_those_of_the_function(tmp_path):
+def test_replayed_steps_give_nearly_the_same_losses(tmp_path):
     """Two learners take the same steps and must have nearly equal losses.
 
     Only the first learner replays a recorded CUDA graph. The learning rate changes at each step, so

@@ -30,9 +30,10 @@ from training.errors import DataError
 
 @pytest.fixture
 def fake(monkeypatch, sample):
-    """Return a fake CIFAR-10 of 24 rows. Each row is a label and the pixels of an image.
+    """Return a fake CIFAR-10 of 24 rows. Each row contains a label and the pixels of an image.
 
-    The expected sizes and hashes are replaced with those of the fake's six batches of 4 rows.
+    The fake has six batches of 4 rows. In the tested code, replace CIFAR-10's sizes and hashes with
+    the sizes and hashes of the fake.
     """
     rows = np.concatenate([sample[1][:24, None], sample[0][:24].reshape(24, -1)], axis=1)
     blocks = rows.reshape(6, PER_BATCH, -1)
@@ -60,7 +61,7 @@ def test_every_source_gives_the_rows_in_the_official_order(fake, tmp_path, sourc
 def test_one_changed_byte_in_any_batch_is_refused_by_name(fake, tmp_path, batch, column):
     fake[batch * PER_BATCH + 1, column] ^= 1
     official_archive(tmp_path, fake)
-    with pytest.raises(DataError, match=rf"{BATCHES[batch]}\.bin does not hold CIFAR-10's"):
+    with pytest.raises(DataError, match=rf"{BATCHES[batch]}\.bin does not contain CIFAR-10's"):
         read(OFFICIAL, tmp_path)
 
 
@@ -71,7 +72,7 @@ def test_sparse_members_which_may_claim_any_size_are_not_read(tmp_path):
 
 def test_a_missing_batch_is_noticed(fake, tmp_path):
     official_archive(tmp_path, np.concatenate([fake[:4], fake[:4], fake[8:]]))
-    with pytest.raises(DataError, match="it has 5 of the 6 batches"):
+    with pytest.raises(DataError, match="it has only 5 of the 6 batches"):
         read(OFFICIAL, tmp_path)
 
 
@@ -127,7 +128,7 @@ def test_a_download_that_is_not_cifar10_is_not_kept(fake, tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_the_hub_is_not_asked_where_its_client_is_told_not_to(tmp_path, monkeypatch):
+def test_the_hub_is_not_asked_if_its_client_is_offline(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(data, "SOURCES", (HUB,))
     assert "the Hugging Face Hub cannot be used: " in prepare(tmp_path)

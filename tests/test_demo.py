@@ -64,7 +64,7 @@ def test_curves_are_read_out_at_an_epoch(shipped):
     assert "small-best, epoch 2:" in experiments.draw("small-best", experiments.NONE, 100)
 
 
-def test_calibration_is_said_to_be_measured_where_it_is(shipped):
+def test_calibration_is_described_and_drawn(shipped):
     assert "Over all 10,000 test images, probability and accuracy differ by 1.2 points" in (
         experiments.describe_calibration("small-best")
     )
@@ -80,7 +80,7 @@ def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
     assert html.count("<details>") == len(rows) - 2
     of_report = sum(row["where"].startswith("section") for row in rows[2:])
     assert f"Of the report's {of_report} conclusions: " in html
-    # Only the first row's network is in `shipped`, so only its two charts are shown.
+    # Only the first row's network is in `shipped`, so only the two charts of this row are shown.
     assert html.count('<svg class="chart"') == 2
 
 

@@ -52,7 +52,7 @@ def test_classify_uses_the_best_variant_and_the_predicted_class_by_default(clien
     np.testing.assert_array_equal(Image.open(overlay), Image.open(same))
 
 
-def test_opacity_0_gives_the_image_and_another_target_another_map(client, cat):
+def test_opacity_0_gives_the_image_and_the_target_changes_the_map(client, cat):
     image = handle_file(str(CAT))
     plain = client.predict(image=image, opacity=0, api_name="/classify")[1]
     enlarged = cat.resize((256, 256), Image.Resampling.BICUBIC)
@@ -75,7 +75,7 @@ def test_opacity_0_gives_the_image_and_another_target_another_map(client, cat):
         ({"opacity": "half"}, "Opacity must be a number from 0 to 1, not 'half'"),
     ],
 )
-def test_a_wrong_argument_is_refused_with_what_would_be_right(client, change, message, capfd):
+def test_the_refusal_of_a_wrong_argument_says_what_is_allowed(client, change, message, capfd):
     with pytest.raises(Exception, match=message):  # the client's own error class is private
         client.predict(image=handle_file(str(CAT)), **change, api_name="/classify")
     assert "Traceback" not in capfd.readouterr().err

@@ -131,7 +131,7 @@ def test_a_file_that_is_not_an_image_is_refused_in_the_page(visit, tmp_path):
     broken.write_bytes(EXAMPLE.read_bytes()[:200])
     show(page, broken)
     expect(page.locator("#answer .answer")).to_contain_text("is damaged or cut short.")
-    expect(page).to_have_url(re.compile(r"\?image=own$"))  # "?image=cat" shows an example
+    expect(page).to_have_url(re.compile(r"\?image=own$"))  # not "?image=cat", an example
     assert page.evaluate("sessionStorage.getItem('own-image')") == ""
     assert page.get_by_text("Error", exact=True).count() == 0
     page.get_by_role("button", name="cat", exact=True).click()
@@ -194,7 +194,7 @@ def test_a_visitors_own_image_outlives_a_reload(visit, tmp_path):
 
 def test_a_click_on_a_test_image_survives_restoring_an_address(visit):
     page = visit(address="?tab=explore&truth=cat&predicted=any")
-    page.locator("#images button").first.click()  # as soon as a button appears
+    page.locator("#images button").first.click()  # the click comes as soon as a button appears
     expect(page.locator("#explained")).to_contain_text("Test image")
     expect(page.locator("#images button")).to_have_count(30)
     page.locator("#images button").nth(3).click()
@@ -213,7 +213,7 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
     expect(row).to_contain_text("70.00 %")
     expect(row).to_contain_text("74.65 %")
     expect(page.locator("#details polyline.n1")).to_have_count(6)
-    expect(page.locator("#epoch input[type=number]")).to_be_hidden()  # a visitor could empty it
+    expect(page.locator("#epoch input[type=number]")).to_be_hidden()  # so that nobody can empty it
     page.get_by_label("range slider for Epoch").fill("50")
     expect(page.locator("#details")).to_contain_text("training 40.0 %, validation 50.0 %")
     page.locator("#calibration svg").wait_for()

@@ -134,7 +134,7 @@ def surprise(data):
         (surprise, "the image is damaged or cut short"),
     ],
 )
-def test_what_is_said_of_an_image(own, monkeypatch, capsys, platform, raises, reason):
+def test_the_reason_why_an_image_is_refused(own, monkeypatch, capsys, platform, raises, reason):
     limits = []
     monkeypatch.setattr(decode.resource, "setrlimit", lambda kind, _: limits.append(kind))
     monkeypatch.setattr(decode.os, "dup2", lambda *_: None)
@@ -162,7 +162,7 @@ def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(own, monkeypatch, ful
     assert not list((own / "sent").iterdir())
 
 
-def test_an_address_that_has_used_its_time_is_refused_when_its_turn_comes(own):
+def test_an_address_that_has_used_up_its_time_is_refused_when_its_turn_comes(own):
     async def use_up(started):
         budgets.used["seconds", "a"] = 61
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
         ("POST", "/gradio_api/run/predict"),
     ],
 )
-def test_a_path_beside_the_list_has_no_route(method, path):
+def test_a_path_that_is_not_in_the_list_has_no_route(method, path):
     with pytest.raises(HTTPException) as error:
         find_route(method, path)
     assert error.value.status_code == 404
@@ -59,7 +59,7 @@ def test_a_route_names_its_parts():
         ({"origin": "https://a.hf.space", "host": "x", "x-forwarded-host": "a.hf.space"}, False),
     ],
 )
-def test_another_site_is_told_by_what_browsers_send(sent, expected):
+def test_a_request_from_another_site_is_recognised_by_its_headers(sent, expected):
     assert is_cross_site(Headers(sent)) == expected
 
 
@@ -108,7 +108,7 @@ def test_old_files_are_deleted_and_those_of_the_page_are_kept(own):
     assert [path.parent.exists() for path in paths] == [True, False, False, True]
 
 
-def test_the_oldest_go_when_there_is_too_much_and_never_for_another_kind(own, monkeypatch):
+def test_the_oldest_files_of_a_kind_are_deleted_when_it_takes_too_much_space(own, monkeypatch):
     monkeypatch.setitem(folder.KEPT, "made", (300, 1e6))
     for number in range(4):
         for kind in folder.KEPT:
@@ -151,7 +151,7 @@ def test_the_folder_is_hidden_in_what_is_answered(own):
     assert folder.mask(answer) == [masked, 2]
 
 
-def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
+def test_no_line_of_code_floods_the_log(caplog, monkeypatch):
     monkeypatch.setattr(log, "seen", log.Counter())
     log.limit()
     for name in ("demo.serving.blocks", "gradio.route_utils", "asyncio"):
@@ -165,7 +165,7 @@ def test_no_place_in_the_code_floods_the_log(caplog, monkeypatch):
     # Of 60 warnings from one line of code, only MOST are logged. Another line logs 3 errors.
     assert len(caplog.messages) == log.MOST + 3
     assert len(caplog.text) < (log.MOST + 3) * 5000
-    # When uvicorn starts, it replaces the handlers of its loggers, but keeps their filters.
+    # When uvicorn starts, it replaces its loggers' handlers, but keeps the loggers' filters.
     assert log.is_rare in logging.getLogger("uvicorn.error").filters
 
 
@@ -188,7 +188,7 @@ def test_a_failed_cleanup_does_not_end_the_others(monkeypatch, caplog):
     assert "the disk is gone" in caplog.text
 
 
-def test_a_closed_terminal_does_not_prevent_the_end(monkeypatch, tmp_path):
+def test_a_closed_terminal_does_not_prevent_the_exit(monkeypatch, tmp_path):
     def flush():
         raise BrokenPipeError
 

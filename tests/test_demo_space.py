@@ -19,7 +19,7 @@ def pins(path):
     return set(re.findall(r"^[\w-]+==\S+", path.read_text(), re.MULTILINE))
 
 
-def test_a_space_holds_all_that_the_demo_imports_and_nothing_of_training(tmp_path):
+def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path):
     for place, path in files().items():
         copy = tmp_path / place
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def test_a_space_gets_only_files_that_git_tracks(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/nowhere", os.environ["PATH"]])
-def test_without_git_or_its_files_the_command_ends_with_a_line(tmp_path, monkeypatch, path):
+def test_without_git_or_tracked_files_the_command_ends_with_one_line(tmp_path, monkeypatch, path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
     monkeypatch.setenv("PATH", path)
@@ -104,7 +104,7 @@ def test_a_space_keeps_only_what_lies_outside_our_folders(fake):
         ("a/b/c", "error: 'a/b/c' is not a repository id: it must be owner/name"),
     ],
 )
-def test_a_space_that_cannot_be_deployed_is_a_line(fake, monkeypatch, repo_id, line):
+def test_a_failed_deployment_is_reported_in_one_line(fake, monkeypatch, repo_id, line):
     monkeypatch.setattr("sys.argv", ["deploy", repo_id])
     with pytest.raises(SystemExit) as end:
         deploy.main()

@@ -15,8 +15,8 @@ pytest_plugins = ["tests.light_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 
 
-def test_no_spelling_of_an_address_leaves_a_network_without_others(tmp_path):
-    """The attack runs with loopback as the only interface, and prints the demo's failures."""
+def test_no_spelling_of_an_address_makes_the_demo_fetch_it(tmp_path):
+    """The attack runs with only a loopback network interface, and prints the demo's failures."""
     command = ["unshare", "-rn", sys.executable, "-m", "tests.attack_addresses"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
     found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
 UNCHANGED = [start for *_, start in try_it.CHANGES.values()]
 
 
-def test_no_file_that_was_served_is_written_again(shipped, cat):
+def test_a_file_that_was_served_is_never_overwritten(shipped, cat):
     assert write_png(cat, "same.png") != write_png(cat, "same.png")
     html = text.draw(answers.answer(cat, "small-best"))
     assert "/file=" not in html
@@ -63,7 +63,7 @@ def test_a_blank_map_is_called_blank_and_not_drawn(cat):
     np.testing.assert_array_equal(api.blend(found, 0.9), plain)
 
 
-def test_a_map_that_no_class_changes_is_not_called_evidence_for_one(shipped, cat):
+def test_a_map_that_is_the_same_for_all_classes_is_not_called_evidence(shipped, cat):
     for method, said in (("gradcam", True), ("eigencam", False)):
         html = text.draw(answers.answer(cat, "small-best", method, ["ship"]))
         assert ("evidence for ship" in html) == said

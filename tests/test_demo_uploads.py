@@ -111,18 +111,18 @@ def test_an_upload_that_is_not_one_whole_file_is_refused_and_leaves_nothing(http
     assert visitors_files() == before
 
 
-def test_an_upload_in_a_charset_that_is_none_is_refused(http):
+def test_an_upload_with_an_invalid_charset_is_refused(http):
     headers = {"content-type": f"{MULTIPART['content-type']}; charset=undefined"}
     body = PART + b"\r\n--x--\r\n"
     assert http.post("/gradio_api/upload", content=body, headers=headers).status_code == 400
 
 
-def test_the_longest_name_of_a_file_is_no_failure(http):
+def test_a_very_long_file_name_is_accepted(http):
     path = upload(http, CAT.read_bytes(), "\U0001d538" * 80)
     assert http.get(f"/gradio_api/file={path}").content == CAT.read_bytes()
 
 
-def test_a_body_that_does_not_arrive_is_given_up(http, monkeypatch):
+def test_a_body_that_does_not_arrive_in_time_is_refused(http, monkeypatch):
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
 
     def drip():
@@ -144,11 +144,11 @@ def test_an_address_that_has_sent_too_much_is_refused_alone(http, url, monkeypat
         assert other.post("/gradio_api/upload", files={"files": b"x" * 20}).status_code == 503
     assert visitors_files() == before
     before = budgets.used["bytes", "127.0.0.1"]
-    upload(http, encode(Image.new("RGB", (512, 512))))  # the server also keeps its decoded pixels
+    upload(http, encode(Image.new("RGB", (512, 512))))  # the server also keeps the decoded pixels
     assert budgets.used["bytes", "127.0.0.1"] - before > 3 * 512 * 512
 
 
-def test_an_image_that_was_deleted_is_said_to_be(http):
+def test_a_deleted_image_is_reported_as_deleted(http):
     path = upload(http, CAT.read_bytes())
     folder.find_file(path).unlink()
     status, answer = call(http, "describe", file_at(path), 0)

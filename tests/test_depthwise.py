@@ -1,3 +1,5 @@
+"""These tests compare the fast depthwise convolutions with PyTorch's convolutions."""
+
 import copy
 import os
 import subprocess
@@ -57,8 +59,8 @@ import torch
 from torch import nn
 from training.loop import depthwise_cuda
 
-depthwise_cuda.wrap_triton = lambda kernel: kernel  # the interpreter's kernels need no wrapping
-depthwise_cuda.TILES = 2  # the interpreter is slow
+depthwise_cuda.wrap_triton = lambda kernel: kernel  # interpreted kernels need no wrapping
+depthwise_cuda.TILES = 2  # few, because the interpreter is slow
 for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 12, 3, 1)]:
     x = torch.randn(n, c, side, side).contiguous(memory_format=torch.channels_last)
     plain = nn.Conv2d(c, c, kernel, stride, kernel // 2, groups=c, bias=False)
@@ -72,7 +74,7 @@ for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 1
 """
 
 
-@pytest.mark.skipif(torch.version.cuda is None, reason="torch's CPU build brings no Triton")
+@pytest.mark.skipif(torch.version.cuda is None, reason="torch's CPU build does not include Triton")
 def test_the_triton_kernels_compute_the_convolution_and_its_gradients():
     """A new process imports Triton with TRITON_INTERPRET set, so that the kernels need no GPU."""
     environment = os.environ | {"TRITON_INTERPRET": "1"}

@@ -31,12 +31,12 @@ from training.reports.metrics import (
 )
 from training.reports.shipped_weights import fit_decisions, fit_temperature
 
-THREE = ("a", "b", "c", "d", "e", "f")
+LETTERS = ("a", "b", "c", "d", "e", "f")
 
 
 @pytest.fixture(scope="module")
 def model():
-    return MobileNetV3Cifar(num_classes=6, labels=THREE).eval()
+    return MobileNetV3Cifar(num_classes=6, labels=LETTERS).eval()
 
 
 def logits_for(predicted, classes=6):
@@ -44,7 +44,7 @@ def logits_for(predicted, classes=6):
     return torch.nn.functional.one_hot(torch.tensor(predicted), classes).float() * 10
 
 
-def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
+def test_precision_recall_and_confusion_match_values_worked_out_by_hand(model):
     truth = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 5], np.uint8)
     predicted = [0, 0, 1, 1, 2, 2, 3, 4, 5, 0]
     found = measure(model.config, logits_for(predicted), truth)
@@ -58,7 +58,7 @@ def test_precision_recall_and_confusion_are_those_worked_out_by_hand(model):
     precisions, recalls = [2 / 3, 1 / 2, 1 / 2, 1, 1, 1], [2 / 3, 1 / 2, 1, 1, 1, 1 / 2]
     assert found["precision_macro"] == pytest.approx(sum(precisions) / 6)
     assert found["recall_macro"] == pytest.approx(sum(recalls) / 6)
-    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # two a's predicted as a, one as b
+    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # of three a's, one is predicted as b
     assert found["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
 
 
@@ -74,9 +74,9 @@ def test_loss_is_the_mean_over_images():
     assert correct_and_loss(logits, np.array([0, 1], np.uint8))[0] == 2
 
 
-def test_calibration_error_is_the_gap_of_confidence_and_accuracy_in_each_bin():
-    # Of four answers with confidence 0.9, three are right. Of two answers with confidence 0.6, one
-    # is right. So confidence and accuracy differ by 0.15 and by 0.1.
+def test_calibration_error_is_the_mean_gap_between_confidence_and_accuracy():
+    # Three of the four predictions with confidence 0.9 are right, so confidence and accuracy differ
+    # by 0.15. One of the two predictions with confidence 0.6 is right: the difference is 0.1.
     probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     labels = np.array([0, 0, 0, 1, 0, 1], np.uint8)
     expected = (4 * 0.15 + 2 * 0.1) / 6
@@ -112,7 +112,7 @@ def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
     assert 3 <= sum(flagged) <= 7
 
 
-def test_flip_averaging_takes_the_mean_of_both_probabilities():
+def test_flip_averaging_uses_the_mean_of_both_probabilities():
     one, mirrored = torch.tensor([[2.0, 1, 0], [0, 1, 0]]), torch.tensor([[0.0, 2, 0], [0, 2, 0]])
     assert flip_averaged(one, mirrored, np.array([1, 1], np.uint8))["accuracy"] == 1.0
     assert flip_averaged(one, one, np.array([1, 1], np.uint8))["accuracy"] == 0.5
@@ -147,16 +147,16 @@ def test_logits_of_a_split_come_in_its_order(sample):
 @pytest.mark.parametrize(
     ("path", "split"),
     [
-        # The split 35k/15k would validate this network on 10,000 of its training images.
+        # 35k/15k would be wrong: 10,000 of its validation images are training images of 45k/5k.
         ("owner/small-cifar32", "45k/5k"),
         ("elsewhere/small-dropout0.7-epochs4", "35k/15k"),
     ],
 )
-def test_the_innermost_experiment_in_the_path_tells_the_split(path, split):
+def test_the_last_part_of_the_path_determines_the_split(path, split):
     assert evaluate.dataset_split(path, Path(path)) == split
 
 
-def test_a_run_and_a_renamed_folder_tell_their_split_themselves(tmp_path, monkeypatch):
+def test_the_split_is_read_from_a_checkpoint_or_metrics_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint.write(tmp_path, {}, State(), {"split": "'50k'"})
     assert evaluate.dataset_split(".", Path()) == "50k"
@@ -173,5 +173,5 @@ def test_validation_is_refused_if_the_training_images_are_unknown(tmp_path, monk
     evaluate.main()
     assert json.loads(capsys.readouterr().out)["total"] == 100
     monkeypatch.setattr("sys.argv", [*sys.argv, "--split", "validation"])
-    with pytest.raises(SystemExit, match=r"^error: which images .*/mine was trained on is unknown"):
+    with pytest.raises(SystemExit, match=r"^error: it is unknown on which images .*/mine was"):
         evaluate.main()

@@ -1,4 +1,4 @@
-"""These tests check activation maps, and that making a map leaves the network unchanged."""
+"""These tests compare activation maps with expected ones and check that networks stay unchanged."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def bright_corner():
 
 
 class Brightness(MobileNetV3Cifar):
-    """A model whose only feature is brightness, which is evidence only for class 3."""
+    """A model with one feature, brightness. It is evidence for class 3 and for no other class."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ def test_the_default_target_is_the_predicted_class(model, image):
     assert found.probability == pytest.approx(probability, abs=1e-5)
 
 
-def test_the_probabilities_of_all_classes_are_those_that_predict_gives(model, image):
+def test_explain_and_predict_give_the_same_probabilities(model, image):
     assert explain(model, image).probabilities == model.predict(image, top_k=None)
 
 
@@ -118,7 +118,7 @@ def test_layers_run_from_fine_to_coarse_and_all_can_be_explained(size, image):
         ({"layer": "features.last"}, "features"),
     ],
 )
-def test_an_unknown_choice_is_refused_with_the_choices_there_are(model, image, arguments, word):
+def test_an_unknown_choice_is_refused_with_the_valid_choices(model, image, arguments, word):
     with pytest.raises(ValueError, match=word):
         explain(model, image, **arguments)
 
@@ -133,7 +133,7 @@ def test_the_network_is_left_as_it_was_found(image):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_maps_made_at_once_are_those_made_one_by_one(model, image):
+def test_maps_made_concurrently_equal_maps_made_one_by_one(model, image):
     jobs = [(model, image, "gradcam", target) for target in range(6)]
     expected = [explain(*job).heatmap for job in jobs]
     with ThreadPoolExecutor(3) as pool:
@@ -182,7 +182,7 @@ LIBRARY = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layer", ["features", "features.blocks.7"])
-def test_maps_are_those_of_pytorch_grad_cam(model, sample, method, layer):
+def test_maps_match_pytorch_grad_cam(model, sample, method, layer):
     square = Image.fromarray(sample[0][0]).resize((224, 224))
     found = model.evidence(square, 3, layer)
     ours = METHODS[method].compute(found.activations, found.gradients)

@@ -1,4 +1,4 @@
-"""These tests check that an exported ONNX file has all metadata and the network's outputs."""
+"""These tests compare the outputs and metadata of exported ONNX files with the network."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def inputs_of(model, images):
 def test_any_batch_size_gives_the_networks_answers(model, session, images):
     with torch.no_grad():
         expected = model(inputs_of(model, images)).numpy()
-    assert np.ptp(expected) > 0.5  # if all logits were alike, wrong answers would pass
+    assert np.ptp(expected) > 0.5  # if all logits were about equal, wrong logits could pass
     for size in (1, 2, 6):
         for part, rows in zip(
             np.split(images, 6 // size), np.split(expected, 6 // size), strict=True
@@ -54,16 +54,16 @@ def test_any_batch_size_gives_the_networks_answers(model, session, images):
                 )
 
 
-def test_the_score_is_that_of_predict(model, session, images):
+def test_onnxruntime_and_predict_give_similar_ood_scores(model, session, images):
     scores = run_onnx(session, images)["ood_score"]
     expected = [prediction.ood_score for prediction in model.predict(images)]
     spread = np.ptp(expected)
     assert spread > 0
-    # The tolerance is a quarter of the difference between the highest and lowest expected score.
+    # With this tolerance, equal scores for all images would fail.
     np.testing.assert_allclose(scores, expected, rtol=0, atol=spread / 4)
 
 
-def test_the_maps_are_those_of_pytorch_grad_cam(model, session, images):
+def test_the_maps_match_pytorch_grad_cam(model, session, images):
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

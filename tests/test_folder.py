@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, value):
 def test_weights_on_the_device_meta_are_not_saved(tmp_path):
     with torch.device("meta"):
         model = MobileNetV3Cifar(size="small", blocks="cifar32")
-    with pytest.raises(ModelFolderError, match="is on the device meta and has no values"):
+    with pytest.raises(ModelFolderError, match="is on the meta device and has no values"):
         model.save_pretrained(tmp_path / "model")
 
 
@@ -149,7 +149,7 @@ def test_a_folder_that_lacks_a_file_is_refused_by_name(folder, name):
 def test_weights_of_another_model_are_refused(folder, tmp_path):
     write_folder(tmp_path / "other", CONFIG, {"other": torch.ones(2)})
     (tmp_path / "other" / WEIGHTS).replace(folder / WEIGHTS)
-    with pytest.raises(ModelFolderError, match=r"not the file that config\.json names"):
+    with pytest.raises(ModelFolderError, match=r"its SHA-256 is not the one in config\.json"):
         read_folder(folder)
 
 
@@ -244,5 +244,5 @@ def test_loading_does_not_depend_on_the_callers_defaults(tmp_path, dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    # This fails if the loaded parameters are tensors made in inference mode.
+    # Training would fail if the parameters had been created in inference mode.
     loaded.train()(torch.randn(2, 3, 64, 64)).sum().backward()

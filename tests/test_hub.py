@@ -1,4 +1,4 @@
-"""These tests use huggingface_hub to load models from the local Hub of `loopback_hub`."""
+"""These tests load models with huggingface_hub from a local server, a `LoopbackHub`."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ def load(name=REPO_ID, **options):
     return MobileNetV3Cifar.from_pretrained(name, **options)
 
 
-def test_config_and_weights_alone_are_downloaded_into_the_cache_of_the_hubs_client(pushed, folder):
+def test_only_config_and_weights_are_downloaded_into_the_hub_clients_cache(pushed, folder):
     loaded, original = load(), load(folder)
     assert loaded.config == original.config
     inputs = torch.randn(1, 3, 64, 64)
@@ -47,7 +47,7 @@ def test_a_download_damaged_on_its_way_is_repeated(pushed, fault, caplog):
         with pytest.raises(HubError, match="loading someone/small from the Hub failed"):
             load()
     assert load().config.dropout == 0.3
-    assert fault == "short" or "it is downloaded again" in caplog.text
+    assert fault == "short" or "the model is downloaded again" in caplog.text
 
 
 @pytest.mark.parametrize("revision", [None, "its commit"])
@@ -103,7 +103,7 @@ def test_a_repository_with_a_pickle_only_is_refused(pushed):
 @pytest.mark.parametrize(
     "revision", ["../main", "/etc/passwd", "a/../b", "", "a b", "x\0", "refs/"]
 )
-def test_a_revision_that_is_not_one_is_refused_before_it_names_a_file(loopback, revision):
+def test_an_invalid_revision_is_refused_before_any_request(loopback, revision):
     with pytest.raises(HubError, match="is not a branch, tag or commit"):
         load(revision=revision)
     assert loopback.requests == []
@@ -123,7 +123,7 @@ def test_a_private_repository_needs_the_token(loopback, folder):
     assert loopback.tokens_at_cdn == []
 
 
-def test_a_hub_in_trouble_is_said_in_one_line(pushed, monkeypatch):
+def test_a_server_error_is_explained_in_one_line(pushed, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     pushed.faults["busy"] = 99
     with pytest.raises(HubError, match=r"returned a server error: retry.* \(status 503\)$"):
@@ -157,7 +157,7 @@ def test_local_files_only_asks_nothing_of_the_hub(pushed):
     assert pushed.requests == []
 
 
-def test_a_token_of_the_environment_that_is_none_is_not_printed(loopback, folder, monkeypatch):
+def test_an_invalid_token_in_the_environment_is_not_printed(loopback, folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_broken\x0bsecret")
     for use in (lambda: push.push_folder(folder, REPO_ID), lambda: open_model(REPO_ID)):
         with pytest.raises(HubError, match="invalid characters") as refusal:
@@ -173,18 +173,18 @@ def test_a_bare_unknown_name_never_goes_online(loopback):
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
 def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
-    """A cached model loads fast and any other fails fast if the Hub's port is closed or silent."""
+    """If the Hub's port is closed or silent, cached models load fast and other loads fail fast."""
     load()
     monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if kind == "silent" else 9
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
         seconds = []
-        for _ in range(3):  # only the fastest counts, as the machine may be busy
+        for _ in range(3):  # only the fastest load counts, because the machine may be busy
             begin = time.perf_counter()
             assert open_model(REPO_ID).config.dropout == 0.3
             seconds.append(time.perf_counter() - begin)
-        assert min(seconds) < 0.6  # at most 0.4 s of this is spent waiting for the Hub
+        assert min(seconds) < 0.6  # the wait for the Hub ends after 0.4 s
         assert "someone/small is loaded from the cache" in caplog.text
         begin = time.perf_counter()
         with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
@@ -204,7 +204,7 @@ def test_eight_processes_share_one_cold_cache(loopback, folder):
             try:
                 assert open_model(REPO_ID).tensors["few"].tolist() == [0, 1, 2, 3, 4]
                 os._exit(0)
-            finally:  # otherwise, the child would go on with pytest's other tests
+            finally:  # otherwise, the forked process would go on with pytest's other tests
                 traceback.print_exc()
                 os._exit(1)
         pids.append(pid)

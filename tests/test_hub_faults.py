@@ -1,6 +1,6 @@
-"""These tests give the Hub's client answers that are malformed, endless or slow.
+"""In these tests, the Hub sends malformed, endless or slow answers.
 
-The user must get a one-line error, and no file of a model may be left behind.
+The user must get a one-line error, and no weights file may be left behind.
 """
 
 import time
@@ -37,9 +37,7 @@ def files_below(folder):
         {"Content-Encoding": "gzip"},
     ],
 )
-def test_an_answer_that_is_not_the_hubs_is_a_hub_error_and_leaves_no_file(
-    pushed, tmp_path, headers
-):
+def test_an_invalid_answer_raises_a_hub_error_and_leaves_no_weights(pushed, tmp_path, headers):
     before = files_below(tmp_path)
     pushed.headers = headers
     with pytest.raises(HubError):
@@ -78,7 +76,7 @@ def test_bytes_and_time_of_every_exchange_are_limited(
 
 
 def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
-    load()  # adds the response hook to the client
+    load()  # from now on, the client has the hooks that limit responses
     monkeypatch.setattr(hub, "MAX_BYTES", 0)
     assert snapshot_download(REPO_ID)
 
@@ -88,7 +86,7 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 
     def work():
         close_session()
-        time.sleep(0.5)  # meanwhile, `in_time` adds its limits to the new session
+        time.sleep(0.5)  # meanwhile, `in_time` adds the hooks to the new session
         get_session().get(f"{pushed.endpoint}/{REPO_ID}/resolve/main/config.json")
 
     with pytest.raises(HubError, match="more than 9"), hub.hub_errors("asking"):
@@ -97,7 +95,7 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 
 def test_a_slow_server_is_given_up(monkeypatch):
     budget = hub.Budget(rate=1000)
-    budget.spend(1)  # a slow rate is allowed during the first seconds
+    budget.spend(1)  # a slow rate is allowed for the first 30 seconds
     budget.begun -= 60
     budget.spend(70_000)
     budget.begun -= 60

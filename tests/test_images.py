@@ -66,7 +66,7 @@ def test_every_allowed_format_is_read(format):
 
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "EPS", "PDF", "JPEG2000"])
-def test_other_formats_are_refused_with_the_list_of_those_that_are_read(format):
+def test_other_formats_are_refused_with_the_list_of_allowed_formats(format):
     with pytest.raises(ImageError, match="not an image in one of these formats: PNG, JPEG"):
         open_image(encode(Image.new("RGB", (32, 32)), format))
 
@@ -127,7 +127,7 @@ def test_an_animation_gives_its_first_frame(format):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, *images.UPRIGHT])
-def test_an_image_is_turned_the_way_up_that_the_camera_noted(format, orientation):
+def test_an_image_is_turned_upright_as_its_orientation_tag_says(format, orientation):
     back = dict.fromkeys(images.UPRIGHT)
     back |= {turn: turn for turn in images.UPRIGHT} | {6: 8, 8: 6}
     turned = small_image()
@@ -230,7 +230,7 @@ def test_hundreds_of_damaged_files_give_an_image_or_an_image_error():
     outcomes = {"opened": 0, "refused": 0}
     for seed in seeds * 100:
         data = np.frombuffer(seed, np.uint8).copy()
-        # Change four bytes. In about half of the files, they are among the first 80.
+        # Change four bytes. In about half of the files, change only bytes among the first 80.
         reach = len(data) if chance.random() < 0.5 else 80
         data[chance.integers(0, reach, 4)] = chance.integers(0, 256, 4)
         try:

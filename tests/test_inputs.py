@@ -1,4 +1,4 @@
-"""These tests use images of every allowed type, alone and in lists, and objects of wrong types."""
+"""These tests give networks images of every allowed type, alone and in lists, and other objects."""
 
 import io
 import os
@@ -84,7 +84,7 @@ def test_what_is_neither_an_image_nor_a_list_is_a_type_error(model, images):
 
 
 @pytest.mark.parametrize("image", [None, [b""], 7])
-def test_a_list_with_something_else_than_images_says_where(model, samples, image):
+def test_the_error_for_a_list_says_which_item_is_not_an_image(model, samples, image):
     with pytest.raises(TypeError, match=r"^images\[1\]: an image must be"):
         model.predict([samples[0], image])
 
@@ -132,7 +132,7 @@ def test_a_tensor_has_its_channels_first():
 
 
 @pytest.mark.parametrize("source", [None, 3, {"image": b""}, io.StringIO("text"), object()])
-def test_something_else_than_an_image_is_a_type_error_and_an_image_error(source):
+def test_what_is_not_an_image_raises_a_type_error_that_is_an_image_error(source):
     for kind in (TypeError, ImageError):
         with pytest.raises(kind):
             open_image(source)

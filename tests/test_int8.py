@@ -16,7 +16,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
-# Test only the network with `cifar32` blocks, because only such networks are shipped in 8 bits.
+# "native" is the network with `cifar32` blocks. Only such networks are shipped in 8 bits.
 pytestmark = pytest.mark.parametrize("exported", ["native"], indirect=True)
 READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
 
@@ -28,7 +28,7 @@ def network(exported):
 
 @pytest.fixture(scope="module")
 def files(exported, network, sample, tmp_path_factory):
-    """Return the paths of the network's float file and 8-bit file."""
+    """Return the paths of the network's float and 8-bit ONNX files."""
     coarse = tmp_path_factory.mktemp("int8") / "model-int8.onnx"
     export_onnx(network, coarse, int8_images=sample[0][:64])
     return exported / "model.onnx", coarse
@@ -46,7 +46,7 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
         assert np.corrcoef(*pair)[0, 1] > least, name
 
 
-def test_the_metadata_is_that_of_the_float_file_and_json(files):
+def test_the_metadata_is_json_and_equals_the_float_files_metadata(files):
     exact, coarse = ({p.key: p.value for p in onnx.load(path).metadata_props} for path in files)
     assert exact == coarse
     assert all(json.loads(value) is not ... for value in coarse.values())
@@ -68,12 +68,12 @@ def test_nothing_between_two_integer_convolutions_is_float(files, tmp_path):
         "Transpose",
     }
     assert between["QLinearConv"] == 10  # there are 11, but the slice excludes the last one
-    # Each of four hardswishes and two SE gates multiplies once. Their divisions by 6 add no node.
+    # The four hardswishes and two SE gates have one multiplication each. Divisions by 6 add none.
     assert between["QLinearMul"] == 6
 
 
 def test_weights_have_seven_bits(files):
-    """With eight, sums of products overflow on CPUs without VNNI, and the outputs are wrong."""
+    """With eight bits, sums of products overflow on CPUs without VNNI, so outputs are wrong."""
     graph = onnx.load(files[1]).graph
     weights = [onnx.numpy_helper.to_array(each) for each in graph.initializer]
     highest = [
@@ -85,7 +85,7 @@ def test_weights_have_seven_bits(files):
 
 @pytest.mark.parametrize(("index", "tolerance"), [(0, 1e-5), (1, 0.02)])
 @pytest.mark.parametrize("size", [(32, 32), (95, 60)])
-def test_the_documented_reader_reads_both(
+def test_the_documented_reader_reads_both_files(
     files, network, sample, tmp_path, monkeypatch, index, tolerance, size
 ):
     (reader,) = READER.findall(Path("docs/onnx.md").read_text(encoding="utf-8"))

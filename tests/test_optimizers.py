@@ -55,7 +55,7 @@ def plain_newton_schulz(matrix, iterations):
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def test_batched_and_padded_orthogonalization_is_that_of_each_matrix():
+def test_batches_and_padding_do_not_change_orthogonalization():
     shapes = [(16, 72), (72, 24), (24, 96), (40, 240), (5, 5), (576, 96)]
     matrices = [torch.randn(shape) for shape in shapes]
     for matrix, result in zip(matrices, orthogonalize(matrices, 5), strict=True):
@@ -117,7 +117,7 @@ def test_a_checkpoint_restores_any_optimizer_by_parameter_name(name):
         assert torch.equal(mine, theirs)
 
 
-def test_groups_in_another_order_than_the_model_restore_too():
+def test_optimizer_groups_in_another_order_than_the_model_are_restored():
     model, other = nn.Linear(3, 2), nn.Linear(3, 2)
 
     def build(net):

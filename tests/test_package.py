@@ -56,13 +56,13 @@ folder = Path(sys.argv[1])
 MobileNetV3Cifar.from_pretrained(folder / "model").predict(np.zeros((32, 32, 3), np.uint8))
 tiny_run(folder / "run", images=64).train()
 resumed = tiny_run(folder / "run", images=64)
-resumed.train()
-assert resumed.state.step == 2  # as many as the run had, all from its checkpoint
+resumed.resume()
+assert resumed.state.step == 2  # both steps were loaded from the checkpoint
 print("open" in {event for event, _ in events})
 print([arguments for event, arguments in events if event == "pickle.find_class"])
 """
     said = run_script(WATCH + script, tmp_path)
-    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, but nothing unpickled
+    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, but nothing was unpickled
 
 
 def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
@@ -89,7 +89,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
     assert said == "True set()\n"
 
 
-def test_no_source_calls_what_unpickles():
+def test_no_source_calls_a_function_that_unpickles():
     forbidden = {"torch.load", "pickle.load", "pickle.loads", "joblib.load", "marshal.loads"}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -99,7 +99,7 @@ def test_no_source_calls_what_unpickles():
             assert "allow_pickle=True" not in map(ast.unparse, node.keywords), path
 
 
-def test_a_shipped_folder_that_is_not_whole_stops_no_other_load(tmp_path, monkeypatch):
+def test_an_incomplete_shipped_folder_stops_no_other_load(tmp_path, monkeypatch):
     broken = tmp_path / "cards" / "broken"
     broken.mkdir(parents=True)
     (broken / "metrics.json").write_text("{}")
@@ -149,7 +149,7 @@ def test_pretrained_cfg_is_timms_dictionary():
     assert said["label_names"] == list(model.config.labels)
 
 
-def test_a_name_that_is_nearly_a_variants_is_answered_with_that():
+def test_a_misspelt_variant_is_refused_with_the_right_name():
     name = list_variants()[0].name
     with pytest.raises(VariantError, match=f"did you mean {name}[?] Shipped: "):
         MobileNetV3Cifar.from_pretrained(name[:-1])
@@ -172,7 +172,7 @@ def test_a_package_inside_a_zip_says_so(tmp_path):
     assert "not inside a zip file" in done.stdout, done.stderr
 
 
-def test_torch_hub_takes_the_keywords_of_zoos(tmp_path):
+def test_torch_hub_accepts_the_usual_keywords(tmp_path):
     MobileNetV3Cifar(dropout=0.4, temperature=2.0).save_pretrained(tmp_path / "model")
 
     def load(**keywords):

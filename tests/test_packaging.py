@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MAX_BYTES = 100_000_000  # of the wheel
+MAX_BYTES = 100_000_000  # the largest allowed size of the wheel
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_wheel_holds_the_package_and_every_shipped_variant(wheel):
     for variant in shipped:
         for file in ("config.json", "model.safetensors", "metrics.json", "README.md"):
             assert f"mobilenetv3_cifar/model_cards/{variant}/{file}" in names
-    assert not [name for name in names if name.endswith(".png")]  # figures
+    assert not [name for name in names if name.endswith(".png")]  # the cards' figures
     assert wheel.stat().st_size <= MAX_BYTES
 
 

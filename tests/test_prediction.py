@@ -1,4 +1,4 @@
-"""These tests check predictions, and that predicting leaves the network unchanged."""
+"""These tests compare predictions with expected ones and check that networks stay unchanged."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +43,7 @@ def test_answers_do_not_depend_on_the_batch(model, samples):
             assert among == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_photograph_is_answered_as_the_whole_image_of_32_pixels(photograph):
+def test_a_photograph_is_predicted_from_its_32_pixel_version(photograph):
     model = MobileNetV3Cifar.from_pretrained("small-dropout0.7-epochs4")
     small = photograph.resize((32, 32), Image.Resampling.BILINEAR)
     expected = model.predict(small, top_k=None)
@@ -60,7 +60,7 @@ def test_photographs_and_small_samples_may_be_mixed(model, samples, photograph):
             assert among == pytest.approx(alone, abs=1e-5)
 
 
-def test_prediction_is_by_evaluation_mode_and_leaves_a_training_network_training(samples):
+def test_prediction_uses_evaluation_mode_and_then_restores_training_mode(samples):
     training = MobileNetV3Cifar(dropout=0.9)
     before = {name: value.clone() for name, value in training.state_dict().items()}
     assert training.predict(samples[0]) == training.predict(samples[0])
@@ -88,7 +88,7 @@ def test_a_network_in_half_precision_predicts_and_explains(samples, dtype):
     assert explain(model, samples[0]).heatmap.shape == (32, 32)
 
 
-def test_threads_get_the_answers_that_one_gets(model, samples):
+def test_several_threads_get_the_same_predictions_as_one(model, samples):
     expected = [model.predict(image) for image in samples]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(model.predict, samples)) == expected
@@ -216,7 +216,7 @@ def test_the_former_names_of_resize_still_work(model, photograph):
         assert torch.equal(model.preprocess(photograph, view=former), expected)
 
 
-def test_features_of_a_list_are_those_of_each(model, samples, photograph):
+def test_features_of_a_list_equal_the_features_of_each_image(model, samples, photograph):
     features = model.extract_features([*samples[:3], photograph])
     assert features.shape == (4, model.num_features)
     assert features.dtype == torch.float32

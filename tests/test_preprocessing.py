@@ -1,4 +1,4 @@
-"""These tests compare the network's inputs with those that the student report's code makes."""
+"""These tests compare the network's inputs with the inputs that the report's code makes."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_a_photograph_resized_directly_is_listing_11(model):
     assert torch.equal(model.preprocess(image, "direct")[0], LISTING_11(image))
 
 
-def test_by_default_a_photograph_is_answered_by_its_32_pixel_version(model):
+def test_by_default_a_photograph_is_first_resized_to_32_pixels(model):
     image = photograph()
     small = image.resize((32, 32), Image.Resampling.BILINEAR)
     assert torch.equal(model.preprocess(image), model.preprocess(small, "direct"))

@@ -31,16 +31,16 @@ def test_a_fresh_head_keeps_the_trained_body(tmp_path):
         ({"num_classes": np.float64(2)}, "num_classes must be a whole number"),
         ({"labels": 5}, "labels must be different printable texts"),
         ({"labels": "ab"}, "labels must be different printable texts"),
-        ({"labels": ["a"], "num_classes": 2}, "labels must be 2, not 1"),
+        ({"labels": ["a"], "num_classes": 2}, "labels must have 2 entries, not 1"),
     ],
 )
-def test_classes_that_cannot_be_are_refused_by_name(tmp_path, arguments, rule):
+def test_invalid_classes_are_refused_with_the_rule(tmp_path, arguments, rule):
     MobileNetV3Cifar().save_pretrained(tmp_path / "model")
     with pytest.raises(ValueError, match=rule):
         MobileNetV3Cifar.from_pretrained(tmp_path / "model", **arguments)
 
 
-def test_a_trained_head_is_kept_where_the_classes_are_the_trained_ones(tmp_path, caplog):
+def test_a_trained_head_is_kept_only_for_the_same_classes(tmp_path, caplog):
     trained = MobileNetV3Cifar(labels=list("abcdefghij"), temperature=2.0, ood_threshold=0.5)
     trained.save_pretrained(tmp_path / "model")
     for arguments in ({"num_classes": 10}, {"labels": list("abcdefghij")}):
@@ -70,7 +70,7 @@ def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
     assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config == model.config
 
 
-def test_numbers_of_numpy_and_torch_are_taken_as_pythons(tmp_path):
+def test_numbers_from_numpy_and_torch_are_accepted(tmp_path):
     model = MobileNetV3Cifar(num_classes=np.int64(2), dropout=np.float32(0.5))
     model.save_pretrained(tmp_path / "model")
     mean, labels = torch.full((3,), 0.5), np.array(["a", "b", "c"])

@@ -66,7 +66,7 @@ def test_the_folder_holds_exactly_the_promised_files(folder):
     assert [path.name for path in (folder / "seeds").iterdir()] == ["1.json"]
 
 
-def test_the_metrics_are_those_of_the_weights_as_shipped(folder):
+def test_the_metrics_are_measured_with_the_shipped_weights(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     model, test = MobileNetV3Cifar.from_pretrained(folder), tiny_dataset().test
     again = measure(model.config, split_logits(model, test), test.labels)
@@ -110,7 +110,7 @@ def test_the_cards_metadata_says_what_the_metrics_say(folder):
     assert data.datasets == ["uoft-cs/cifar10"]
 
 
-def test_the_card_sets_the_report_beside_ours_and_says_the_spread(folder):
+def test_the_card_compares_with_the_report_and_states_the_deviation(folder):
     card.write_card(folder)
     text = (folder / "README.md").read_text()
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -165,7 +165,7 @@ def test_a_retrained_folder_loses_the_onnx_files_of_its_old_weights(folder, tmp_
 
 
 def test_an_interrupted_publication_leaves_no_incomplete_variant(folder, tmp_path, monkeypatch):
-    """A folder is a variant once it has metrics.json, and the other files are there by then."""
+    """A folder is a variant once it has metrics.json, so this file must be written last."""
     staged = shutil.copytree(folder, tmp_path / NAME, ignore=shutil.ignore_patterns("seeds"))
     written = []
     monkeypatch.setattr(model_folder, "replace_files", lambda folder, files: written.extend(files))
@@ -179,7 +179,7 @@ def json_of(folder, name="metrics.json"):
     return json.loads((folder / name).read_text())
 
 
-def test_what_a_run_was_made_with_is_told_whole():
+def test_the_provenance_names_every_device_that_a_run_used():
     machine = {"device": "cpu: old", "torch": "2.14.1", "commit": "c0ffee", "threads": 2}
     state = State(environments=[machine, machine | {"device": "cpu: new"}])
     told = model_folder.provenance_of(
@@ -229,7 +229,7 @@ def run_publish(monkeypatch, *words):
     publish.main()
 
 
-def test_a_dry_run_lists_what_would_go(folder, monkeypatch, capsys):
+def test_a_dry_run_lists_the_files_that_would_be_pushed(folder, monkeypatch, capsys):
     monkeypatch.setattr("mobilenetv3_cifar.variants.variants_folder", lambda: folder.parent)
     run_publish(monkeypatch, "--repo-id", "owner/name", "--dry-run")
     first, *files = capsys.readouterr().out.splitlines()

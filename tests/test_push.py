@@ -1,4 +1,4 @@
-"""These tests push model folders with the Hub's own client to a local server, a `LoopbackHub`."""
+"""These tests push model folders with huggingface_hub to a local server, a `LoopbackHub`."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ def test_a_shipped_variant_is_pushed_whole_and_loads_back(loopback):
     assert torch.equal(MobileNetV3Cifar.from_pretrained(REPO_ID)(inputs), shipped(inputs))
 
 
-def test_the_listed_files_alone_are_pushed_and_again_without_a_commit(loopback, folder):
+def test_only_allowed_files_are_pushed_and_a_second_push_makes_no_commit(loopback, folder):
     first = send(folder)
     pushed = tree(loopback)
     pushed = {path: content for path, content in pushed.items() if path != ".gitattributes"}
@@ -40,10 +40,10 @@ def test_the_listed_files_alone_are_pushed_and_again_without_a_commit(loopback, 
     assert sorted(pushed) == names == push.files_to_push(folder)
     assert pushed == {name: (folder / name).read_bytes() for name in pushed}
     assert send(folder) == first
-    assert len(loopback.repos[REPO_ID].commits) == 2  # the repository's initial commit and the push
+    assert len(loopback.repos[REPO_ID].commits) == 2  # the initial commit and the first push
 
 
-def test_a_network_as_loaded_takes_its_card_and_measurements_along(pushed, folder):
+def test_an_unchanged_network_is_pushed_with_its_card_and_measurements(pushed, folder):
     before = tree(pushed)
     loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
     loaded.push_to_hub(REPO_ID, token=TOKEN)
@@ -78,7 +78,7 @@ def onnx_file(config, sha256):
 
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):
     config, sha256 = read_config(folder)
-    other = dataclasses.replace(config, temperature=1.05)  # as text, 1.05 begins with 1.0
+    other = dataclasses.replace(config, temperature=1.05)  # the text "1.05" begins with "1.0"
     for found in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
         (folder / "metrics.json").write_text(json.dumps({"weights": found}))
         with pytest.raises(ModelFolderError, match=r"metrics\.json was measured with other"):
@@ -114,7 +114,7 @@ def test_files_added_or_edited_after_a_push_of_ours_stay(pushed):
     assert "seeds/1.json" not in after  # part of the previous push, so this push deleted it
 
 
-def test_a_plan_of_a_push_sends_nothing(loopback, folder, tmp_path):
+def test_planning_a_push_sends_nothing(loopback, folder, tmp_path):
     plan = push.plan_push(folder, REPO_ID, TOKEN)
     assert plan.sent == push.files_to_push(folder)
     assert (plan.kept, plan.deleted, plan.card_is_merged) == ([], [], False)
@@ -134,7 +134,7 @@ def test_a_network_or_folder_that_would_not_load_is_not_pushed(loopback, folder)
         model.push_to_hub(REPO_ID, token=TOKEN)
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(ModelFolderError, match=r"not the file that config\.json names"):
+    with pytest.raises(ModelFolderError, match=r"its SHA-256 is not the one in config\.json"):
         send(folder)
     assert loopback.requests == []
 
@@ -185,14 +185,14 @@ def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):
 @pytest.mark.parametrize(("fault", "commits"), [("commit_500", 1), ("commit_lost", 2)])
 def test_a_commit_without_an_answer_can_be_pushed_again(loopback, folder, fault, commits):
     loopback.faults[fault] = 1
-    with pytest.raises(HubError, match="retry, which is safe even if a push went through"):
+    with pytest.raises(HubError, match="repeating a push that succeeded is safe"):
         send(folder)
     assert len(loopback.repos[REPO_ID].commits) == commits
     send(folder)
     assert len(loopback.repos[REPO_ID].commits) == 2
 
 
-def test_a_push_beside_another_is_refused(pushed, folder, monkeypatch):
+def test_a_push_is_refused_if_the_repository_changes_meanwhile(pushed, folder, monkeypatch):
     (folder / "metrics.json").write_text("{}")
     real = push.merge_cards
 

@@ -29,7 +29,7 @@ def no_figures(monkeypatch):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """Make a folder with a README and the metrics of two experiments. One has three seeds."""
+    """Make a folder with a README and the metrics of two experiments. S4 has three seeds."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
         folder = cards / name
@@ -56,7 +56,7 @@ def written(root):
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_table_sets_ours_beside_the_reports(published, no_figures):
+def test_the_table_compares_our_results_with_the_reports(published, no_figures):
     comparison = reproduce.write_tables(published / "model_cards", published)
     (row,) = [line for line in comparison.splitlines() if line.startswith(f"| {S4} ")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
@@ -73,14 +73,14 @@ def test_the_table_sets_ours_beside_the_reports(published, no_figures):
 def test_the_answer_comes_first(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
     text = (published / "REPRODUCTION.md").read_text()
-    # Over three seeds, the standard deviation is 0.2 points. For the difference between our mean
-    # and the report's single run, it is 0.2 * sqrt(4/3) = 0.23 points.
+    # The standard deviation of one run is 0.2 points. For the mean of three runs minus the report's
+    # single run, it is 0.2 * sqrt(4/3) = 0.23 points.
     row = f"| {S4} | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |"
     assert row in text
     assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
-    # The four-epoch run with seed 0 is part of the five-epoch run, so these two count as one. The
-    # four-epoch runs with seeds 1 and 2 are separate.
+    # The four-epoch run with seed 0 is the start of the five-epoch run, so the two count as one.
+    # The four-epoch runs with seeds 1 and 2 were trained separately.
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
@@ -149,7 +149,7 @@ def test_everything_is_written_and_writing_again_changes_nothing(published):
 
 
 class FakeTraining:
-    """A fake `Popen`. No process ends until as many processes are running as there are devices."""
+    """A fake `Popen`. A process ends only when one process per device is running."""
 
     def __init__(self, devices, failing=""):
         self.started, self.stopped, self.failing = [], [], failing
@@ -166,7 +166,7 @@ class FakeTraining:
         return int(command[3] == self.failing)
 
 
-def test_what_is_missing_is_trained_and_the_longer_run_first(published, monkeypatch):
+def test_missing_runs_are_trained_longest_first(published, monkeypatch):
     (published / "model_cards" / S4 / "metrics.json").unlink()
     training = FakeTraining(1)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)

@@ -1,4 +1,4 @@
-"""These tests check from which checkpoint a run resumes, and which settings a run refuses."""
+"""These tests check which checkpoint a run resumes from, and which settings are refused."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ def test_resuming_with_other_settings_is_refused_by_name(uninterrupted, tmp_path
         tiny_run(tmp_path, other).train()
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(uninterrupted, tmp_path):
+def test_a_damaged_checkpoint_is_skipped_and_the_previous_one_used(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     newest = max(tmp_path.glob("step-*.safetensors"))
     content = bytearray(newest.read_bytes())
@@ -48,18 +48,18 @@ def test_a_run_with_no_whole_checkpoint_says_so(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("step-*.json"):
         path.write_text("{")
-    with pytest.raises(checkpoint.TrainingError, match="no whole checkpoint"):
+    with pytest.raises(checkpoint.TrainingError, match="no undamaged checkpoint"):
         checkpoint.read(tmp_path)
 
 
-def test_checkpoints_hold_tensors_and_json_alone(uninterrupted):
+def test_checkpoints_contain_only_tensors_and_json(uninterrupted):
     endings = {path.suffix for path in uninterrupted.iterdir()} - {""}
     assert endings == {".safetensors", ".json", ".csv"}
     names = load_file(max(uninterrupted.glob("*.safetensors")))
     assert {name.split(".")[0] for name in names} == {"model", "optimizer"}
 
 
-def test_the_step_schedule_is_that_of_listing_10():
+def test_the_step_schedule_matches_listing_10():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([parameter], lr=0.001)
     scheduler = StepLR(optimizer, step_size=3, gamma=0.03)
@@ -143,7 +143,7 @@ def test_a_device_that_is_not_here_is_named(tmp_path, device):
 
 
 @pytest.mark.parametrize(
-    ("supported", "advice"), [(False, "no bfloat16"), (True, "needs Triton: pip install triton")]
+    ("supported", "advice"), [(False, "bfloat16;"), (True, "needs Triton: pip install triton")]
 )
 def test_bfloat16_that_a_gpu_cannot_run_is_refused(monkeypatch, supported, advice):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: supported)

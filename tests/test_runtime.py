@@ -1,4 +1,4 @@
-"""These tests check that onnxruntime with `model.onnx` gives the same answers as PyTorch."""
+"""These tests check that onnxruntime with `model.onnx` gives the same results as PyTorch."""
 
 import shutil
 import subprocess
@@ -50,7 +50,7 @@ def test_it_works_where_torch_cannot_be_imported(exported, tmp_path, images):
     program = f"""
 import sys
 for name in ("torch", "onnx", "safetensors", "huggingface_hub", "matplotlib", "cv2"):
-    sys.modules[name] = None  # importing it raises ModuleNotFoundError
+    sys.modules[name] = None  # makes importing it raise ModuleNotFoundError
 from mobilenetv3_cifar import OnnxClassifier, explain, overlay
 model = OnnxClassifier.from_pretrained({str(exported)!r})
 print(len(model.predict({str(tmp_path / "cat.png")!r})))

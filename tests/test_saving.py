@@ -115,13 +115,13 @@ def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls
 
 
 def state(folder: Path) -> str:
-    """Return "absent", "refused", "old", "new", "a mixture", or an error message."""
+    """Describe `folder`: "absent", "old", "new", "refused", "a mixture" or an error message."""
     if not folder.exists():
         return "absent"
     try:
         _, config, tensors, _ = read_folder(folder)
     except ModelFolderError as error:
-        return "refused" if "not the file that config.json names" in str(error) else f"{error}"
+        return "refused" if "SHA-256 is not the one in config.json" in str(error) else f"{error}"
     if (config, equal(tensors, NEW)) == (NEW_CONFIG, True):
         return "new"
     return "old" if (config, equal(tensors, TENSORS)) == (CONFIG, True) else "a mixture"
@@ -148,7 +148,7 @@ def test_a_disk_that_fills_up_changes_nothing(tmp_path, percent, existing):
     assert len(list(tmp_path.rglob("*"))) == (6 if existing else 3)  # no partial files are left
 
 
-def test_readers_beside_a_saver_never_see_a_mixture(folder):
+def test_readers_never_see_a_mixture_during_a_save(folder):
     seen = set()
     for _ in range(20):
         pid, tell = start_save(folder)
@@ -162,7 +162,7 @@ def test_readers_beside_a_saver_never_see_a_mixture(folder):
     assert "new" in seen
 
 
-def test_savers_beside_each_other_leave_a_model_or_one_that_the_next_save_repairs(folder):
+def test_concurrent_saves_leave_a_model_that_loads_or_that_the_next_save_repairs(folder):
     for _ in range(10):
         savers = [start_save(folder) for _ in range(4)]
         for _, tell in savers:

@@ -77,7 +77,7 @@ def test_a_wrong_file_gives_one_line_with_the_key(tmp_path):
     ("content", "problem"),
     [("[]", "the file must be dict, not []"), ("{", "is not valid JSON")],
 )
-def test_what_is_no_object_is_refused(tmp_path, content, problem):
+def test_a_file_that_is_not_a_json_object_is_refused(tmp_path, content, problem):
     with pytest.raises(ResultsError, match=r"metrics\.json") as caught:
         read_metrics(write(tmp_path, content))
     assert problem in str(caught.value)

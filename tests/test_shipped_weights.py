@@ -1,4 +1,4 @@
-"""These tests check that weights are shipped in half precision unless it costs accuracy."""
+"""These tests check that weights are shipped in half precision unless rounding changes accuracy."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_rounding_to_half_keeps_statistics_and_counters():
 
 
 @pytest.mark.parametrize(("spoils", "precision"), [(False, "float16"), (True, "float32")])
-def test_weights_that_half_precision_hurts_are_shipped_in_single(
+def test_weights_that_rounding_hurts_are_shipped_in_single_precision(
     tmp_path, monkeypatch, spoils, precision
 ):
     run = tiny_run(tmp_path / "run")

@@ -27,7 +27,7 @@ def test_the_own_splits_validate_on_the_same_part_of_the_reports_validation_imag
 @pytest.mark.parametrize("split", cifar10.SPLITS)
 def test_another_split_would_be_noticed(monkeypatch, split):
     monkeypatch.setattr(cifar10, "SPLIT_SEED", 1)
-    with pytest.raises(DataError, match="is not the pinned one"):
+    with pytest.raises(DataError, match="have changed: their SHA-256 is"):
         cifar10.split_indices(split)
 
 

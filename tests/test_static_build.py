@@ -16,22 +16,22 @@ def test_an_existing_folder_is_not_overwritten(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_below_a_file_is_a_line(tmp_path, monkeypatch):
+def test_a_path_below_a_file_is_refused_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(sys, "argv", ["build", str(tmp_path / "file" / "page")])
     with pytest.raises(SystemExit, match=f"^error: .*{tmp_path / 'file'}"):
         building.main()
 
 
-def test_npm_s_reason_is_said(tmp_path, monkeypatch):
-    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")  # no server is at this port
+def test_the_error_contains_npms_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")  # no server listens there
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     with pytest.raises(MobileNetV3CifarError, match=r"^npm pack .* failed: code E.*:9"):
         building.fetch_runtime(tmp_path)
 
 
-def test_a_shipped_name_is_preferred_over_a_folder_of_this_name(tmp_path, monkeypatch):
+def test_a_shipped_name_is_preferred_over_a_folder_of_the_same_name(tmp_path, monkeypatch):
     variant, folders = get_variant(), []
     (tmp_path / variant.name).mkdir()
     monkeypatch.chdir(tmp_path)

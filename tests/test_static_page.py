@@ -92,14 +92,14 @@ def shown(page):
 
 
 def answers_soon(page):
-    """Return whether `page` answered soon after it was loaded. Reload it for the next attempt."""
+    """Return whether `page` showed its first prediction soon after loading. Then reload `page`."""
     seconds = page.evaluate("performance.getEntriesByName('first answer')[0].startTime / 1000")
     page.reload()
     page.wait_for_selector("#bars li")
     return seconds < SLOW_MACHINE * FIRST_ANSWER_SECONDS
 
 
-def test_the_first_answer_comes_soon_and_is_that_of_predict(page, model):
+def test_the_first_prediction_comes_soon_and_equals_pythons(page, model):
     assert any(answers_soon(page) for _ in range(4))  # other work may slow some loads down
     assert shown(page) == pytest.approx(model.predict(building.EXAMPLE), abs=1e-4)
 
@@ -141,7 +141,7 @@ def test_the_camera_is_classified_live(page):
     assert page.inner_text("#camera") == "Start camera"
 
 
-# Opens the camera half a second late, and an image one millisecond late per pixel of its width.
+# This script delays the camera by half a second, and an image by a millisecond per pixel of width.
 LATE = """() => {
     const late = (opened, time) => new Promise((done) => setTimeout(() => done(opened), time));
     const devices = navigator.mediaDevices;

@@ -61,9 +61,7 @@ def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(uninterrupt
     assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
-def test_a_kill_between_its_last_two_saves_costs_neither_run_its_end(
-    uninterrupted, tmp_path, monkeypatch
-):
+def test_a_kill_between_the_saves_of_two_runs_loses_neither(uninterrupted, tmp_path, monkeypatch):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     run = tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT])
 
@@ -212,7 +210,8 @@ def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statisti
 def test_a_teachers_own_run_comes_before_the_shipped_variant(tmp_path):
     teacher = Distillation("small-cifar32", 0.5, 2.0)
     config = MobileNetV3Cifar.from_pretrained("small-cifar32").config
-    assert load_teacher(teacher, tmp_path, config) is not None  # the shipped network
+    # No run of the teacher exists yet, so the shipped network is loaded.
+    assert load_teacher(teacher, tmp_path, config) is not None
     (tmp_path / "small-cifar32" / "seed-0").mkdir(parents=True)
     with pytest.raises(TrainingError, match=r"small-cifar32/seed-0 is not the folder of a run"):
         load_teacher(teacher, tmp_path, config)

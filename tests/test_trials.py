@@ -1,4 +1,4 @@
-"""These tests check what trial runs save, what is refused before a run, and what runs record."""
+"""These tests check trial runs, refusals before training, and which commit a run records."""
 
 import dataclasses
 import json
@@ -29,9 +29,8 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
     (trial,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
-    assert trial.name.startswith(
-        "seed-0-"
-    )  # a full run is in `seed-0`, so it never resumes a trial
+    # The folder of a full run is `seed-0`, so a full run never resumes a trial.
+    assert trial.name.startswith("seed-0-")
     state = checkpoint.read(trial)[1]
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 
@@ -42,7 +41,8 @@ def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, e
     for row in (EXPERIMENT, shorter):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)  # more saves would delete a shorter run's
+    # Save only at the end, because more saves would delete the checkpoint of a shorter run.
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
     words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
     train.train_and_publish(train.parse_arguments([*words, "--epochs", str(epochs)]))
     saved = [json.loads(path.read_text())["settings"] for path in tmp_path.rglob("step-*.json")]

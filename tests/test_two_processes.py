@@ -38,7 +38,7 @@ def both(root):
     return results(root / "one"), results(root / "two", *TORCHRUN)
 
 
-def test_gradients_of_two_processes_are_those_of_one(both):
+def test_two_processes_give_the_same_gradients_as_one(both):
     one, two = both
     names = [name for name in one if name.startswith("gradient.")]
     assert len(names) > 100

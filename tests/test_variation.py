@@ -16,8 +16,8 @@ def test_two_settings_differ_by_their_means():
     large = results(L4, 0.78)  # one seed, so it is assumed to vary like the Small network
     gain = difference(large, small, by_name(small, large))
     assert gain.value == pytest.approx(0.03)
-    # The standard deviation is 0.2 points for one run, so it is 0.2 * sqrt(1 + 1/3) points for one
-    # run minus the mean of three.
+    # The standard deviation of one run is 0.2 points. For one run minus the mean of three runs, it
+    # is 0.2 * sqrt(1 + 1/3) points.
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
     assert gain.margin == pytest.approx(4.303 * 0.002 * math.sqrt(4 / 3), rel=1e-3)
 
@@ -29,11 +29,12 @@ def test_a_run_and_its_prefix_are_compared_seed_by_seed():
     assert (gain.value, gain.df) == (pytest.approx(0.005), 2)
     assert gain.deviation == pytest.approx(0.001 / math.sqrt(3))
     large = by_name(four, five, results(L4, 0.77), results(L5, 0.7715))
-    gain = difference(large[L5], large[L4], large)  # one seed each, so S5 - S4 gives the deviation
+    # L5 and L4 have one seed each, so the standard deviation comes from S5 minus S4.
+    gain = difference(large[L5], large[L4], large)
     assert (gain.value, gain.deviation) == (pytest.approx(0.0015), pytest.approx(0.001))
 
 
-def test_a_setting_varies_as_the_nearest_in_epochs_that_has_several_seeds():
+def test_one_seed_takes_the_deviation_of_the_setting_nearest_in_epochs():
     three, five = results(S3, 0.7, seeds=(0.72, 0.68)), results(S5, 0.76, seeds=(0.761, 0.759))
     ten = results(S10, 0.77)
     every = by_name(three, five, ten)
@@ -63,7 +64,7 @@ def test_the_report_is_one_run():
     assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
 
 
-def test_the_noise_of_a_curve_is_that_of_its_still_epochs():
+def test_the_noise_of_a_curve_comes_from_its_still_epochs():
     accuracies = [0.4, 0.5, 0.6, 0.7, 0.71, 0.72, 0.721, 0.719, 0.720, 0.720]
     ten = results(S10, valid_accuracy=accuracies)
     deviation = 0.001 * math.sqrt(2 / 3)  # the standard deviation of 0.721, 0.719, 0.720 and 0.720

@@ -29,7 +29,7 @@ PATIENCE = 120  # seconds that a process may take to import torch, or to end
 
 
 def tiny_dataset(train_images: int = 192) -> Cifar10:
-    """Return the first `train_images` sample images to train, the last 100 to validate and test."""
+    """Return `train_images` sample images for training and the last 100 for validation and test."""
     sample = load_sample()
     held_out = sample.take(slice(-100, None))
     return Cifar10(sample.take(slice(train_images)), held_out, held_out, "tiny")
@@ -46,9 +46,9 @@ def tiny_run(
 
 
 def final_state(folder: Path) -> tuple[dict[str, bytes], list[dict[str, float]], dict[str, Any]]:
-    """Return the tensors, history and settings of a finished run, without the epochs' durations.
+    """Return the tensors, the history without durations, and the settings of a finished run.
 
-    They must be the same whether or not the run was interrupted.
+    An interruption of the run must change none of these values.
     """
     tensors, state, settings, _ = checkpoint.read(folder)
     history = [{k: v for k, v in row.items() if k != "seconds"} for row in state.history]
@@ -74,7 +74,7 @@ class Child:
 
 @contextmanager
 def started(folder: Path, epochs: int = EXPERIMENT.epochs) -> Iterator[Child]:
-    """Start the tiny run in a process, yield when it is ready, and kill it when the block ends."""
+    """Start the tiny run in a process, wait until it is ready, and kill it when the block ends."""
     log = folder.with_name(f"{folder.name}.log")
     with open(log, "w") as file:
         command = [sys.executable, "-m", "tests.tiny", str(folder), str(epochs)]

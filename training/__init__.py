@@ -1,4 +1,4 @@
-"""This package fetches the data, and trains, measures and publishes the networks."""
+"""This package downloads CIFAR-10, and trains, measures and publishes the networks."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""This module has what the training commands share: a parser, and error and signal handling."""
+"""This module parses arguments and handles errors and signals for the training commands."""
 
 import argparse
 import signal
@@ -11,7 +11,7 @@ from mobilenetv3_cifar import MobileNetV3CifarError
 
 
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser for `python -m MODULE`. Its help keeps the description's line breaks."""
+    """Return a parser for `python -m MODULE`. The help keeps the description's line breaks."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,

@@ -2,7 +2,7 @@
 
     python -m training.data
 
-Archives in the data folder are tried first, then the sources on the internet.
+Files that are already in the data folder are tried first, then the sources on the internet.
 """
 
 import io
@@ -23,7 +23,7 @@ DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, kept only if a 
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Write CIFAR-10 to a cache file in `data_dir` unless a valid one exists. Return its path."""
+    """Write CIFAR-10 to a cache file in `data_dir` unless a valid cache exists. Return its path."""
     path = data_dir / CACHE
     if path.exists():
         try:
@@ -61,7 +61,7 @@ def find_rows(data_dir: Path, say: Callable[[str], None]) -> np.ndarray:
             return rows
         except Exception as error:  # a hostile server can provoke any error
             say(f"  {DataError(f'{source.name} cannot be used: {error or type(error).__name__}')}")
-            shutil.rmtree(downloads, ignore_errors=True)  # Ctrl-C skips this, so a retry can resume
+            shutil.rmtree(downloads, ignore_errors=True)  # skipped on Ctrl-C, so a retry can resume
     raise DataError(
         "CIFAR-10 could not be fetched from any source; put cifar-10-binary.tar.gz "
         f"(from {OFFICIAL_PAGE}) into {data_dir} and try again"

@@ -1,10 +1,10 @@
-"""This module defines the errors of the training commands. A message says what failed and why."""
+"""Define the errors of the training commands. Each message says what failed and why."""
 
 from mobilenetv3_cifar import MobileNetV3CifarError
 
 
 class DataError(MobileNetV3CifarError):
-    """CIFAR-10 is missing, damaged or cannot be fetched."""
+    """CIFAR-10 or its split cannot be used, for example because a file is missing or damaged."""
 
 
 class TrainingError(MobileNetV3CifarError):
@@ -12,4 +12,4 @@ class TrainingError(MobileNetV3CifarError):
 
 
 class ResultsError(MobileNetV3CifarError):
-    """A results file is missing or invalid. The message names the file and the invalid key."""
+    """A results file is missing or invalid. The message names the file and any invalid key."""

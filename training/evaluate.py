@@ -4,9 +4,9 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
-prints JSON. For a shipped variant, the output is the `test` or `validation` object of its
-`metrics.json`. The last digits can differ between devices. Use the validation images to choose
-between networks, and the test images only for a finished network.
+prints JSON. For a shipped variant, it prints the same measurements as the `test` or `validation`
+object in the variant's `metrics.json`. The last digits can differ between devices. Use the
+validation images to choose between networks, and the test images only for a finished network.
 """
 
 import json
@@ -30,8 +30,8 @@ from training.reports.schema import read_metrics
 def dataset_split(name: str, folder: Path) -> str:
     """Return the split with which the network in `folder` was trained.
 
-    A run's checkpoint contains the split. Otherwise, it is the split of the experiment that
-    metrics.json names. If this file is missing, the last part of `name` must be an experiment.
+    If `folder` is a run, its checkpoint contains the split. Otherwise, metrics.json names the
+    experiment. Without metrics.json, the last part of `name` must be the name of an experiment.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")
@@ -39,7 +39,7 @@ def dataset_split(name: str, folder: Path) -> str:
     trained = read_metrics(metrics)["name"] if metrics.exists() else Path(name).name
     if trained in EXPERIMENTS:
         return EXPERIMENTS[trained].recipe.split
-    what = f"which images {name} was trained on is unknown"
+    what = f"it is unknown on which images {name} was trained"
     raise DataError(f"{what}: give a run, a variant or its folder, or use --split test")
 
 

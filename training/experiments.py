@@ -1,4 +1,4 @@
-"""This module lists the experiments. Each is a network, a recipe and a number of epochs."""
+"""This module lists the experiments. Each has a network, a recipe and a number of epochs."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from training.recipe import Distillation, Recipe
 
 
 class Reported(TypedDict):
-    """The test metrics, from 0 to 1, that the report prints for one experiment."""
+    """The test metrics, from 0 to 1, that the student report prints for one experiment."""
 
     precision: float
     recall: float
@@ -32,11 +32,11 @@ class Experiment:
     recipe: Recipe = REPORT
     kind: Literal["report", "control", "own"] = "report"
     section: str = ""  # the place in the report that describes the experiment
-    claim: str = ""  # in our words: the report's conclusion, or what a control experiment asks
+    claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     ood_score: OodScore = "confidence"  # the out-of-distribution score of the shipped network
-    seeds: tuple[int, ...] = (0,)  # the first is shipped, and the others show how much runs vary
+    seeds: tuple[int, ...] = (0,)  # seed 0 is shipped; other seeds show how much runs vary
 
     @property
     def size(self) -> str:

@@ -18,7 +18,7 @@ def print_plan(folder: Path, repo_id: str) -> None:
     try:
         plan = push.plan_push(folder, repo_id)
     except HubError as error:
-        print(f"as if the repository were empty: {error}", file=sys.stderr)
+        print(f"assuming that the repository is empty: {error}", file=sys.stderr)
         plan = push.Plan("", push.files_to_push(folder), [], [], False, None)
     print(f"to {repo_id}, in one commit:")
     for name in plan.sent:
@@ -26,9 +26,9 @@ def print_plan(folder: Path, repo_id: str) -> None:
     if plan.card_is_merged:
         print("  README.md  kept: it is hand-written; only missing metadata is added")
     for name in plan.deleted:
-        print(f"  {name}  deleted: an earlier push sent it")
+        print(f"  {name}  deleted: sent by the last push, but no longer in the folder")
     for name in plan.kept:
-        print(f"  {name}  kept: no push sent it")
+        print(f"  {name}  kept: not sent by the last push, or changed since")
 
 
 @one_line_errors()

@@ -44,7 +44,7 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 def quantize(folder: Path, data: Cifar10) -> str:
     """Write and measure a model folder's float32 and 8-bit ONNX files. Return a summary.
 
-    The folder does not change before the measurements have ended.
+    The folder changes only after all measurements.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     with tempfile.TemporaryDirectory() as temporary:
@@ -72,7 +72,7 @@ def export_and_measure(
         for path in (exact, coarse)
     )
     change = after - before
-    outcome = f"{ratio:.2f} times as fast as float, {points(change)} points on validation images"
+    outcome = f"{ratio:.2f} times as fast as float32, validation accuracy {points(change)} points"
     if ratio > 1 and change >= -MAX_LOSS:
         metrics["int8"] = Int8(
             **summarize(onnx_logits(coarse, data.test), data.test.labels),
@@ -94,7 +94,7 @@ def export_and_measure(
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
-    """Return the logits that an ONNX file computes for a split, float32 (images, classes)."""
+    """Return an ONNX file's logits for all images of a split, as float32 (images, classes)."""
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)

@@ -1,4 +1,4 @@
-"""A recipe holds all settings of a run except its network, its number of epochs and its seed."""
+"""A recipe is all settings of a run except the network, the number of epochs and the seed."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run. The defaults are those of the report (its listings 1 and 10)."""
+    """The settings of a run. The defaults are those of the student report (listings 1 and 10)."""
 
     optimizer: OptimizerRecipe = field(default_factory=lambda: Adam(lr=1e-3))
     schedule: Literal["step", "cosine", "linear"] = "step"
@@ -36,10 +36,10 @@ class Recipe:
     distillation: Distillation | None = None
     precision: Precision = "float32"  # used for activations in training; weights are always float32
     split: str = "35k/15k"  # a key of training.dataset.cifar10.SPLITS
-    train_images: int | None = None  # how many training images of the split to use; None: all
+    train_images: int | None = None  # number of training images to use; None means all
 
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
-        """Return the learning rate at `step`, divided by its peak. Steps of a run count from 0.
+        """Return the learning rate at `step` (counted from 0), divided by the peak learning rate.
 
         The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), called once per epoch, as
         in the report's listing 10.

@@ -65,7 +65,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
             for worker in as_completed([pool.submit(train_on, device) for device in devices]):
                 worker.result()
         except BaseException:
-            list(waiting)  # leave no group to the other threads
+            list(waiting)  # so that no thread starts another group
             for process in processes:
                 process.terminate()
             raise
@@ -108,12 +108,12 @@ def insert_variants(readme: str) -> str:
 @one_line_errors()
 def main() -> None:
     parser = command_parser("training.reproduce", __doc__)
-    default = "default: the report's experiments and the controls"
+    default = "default: the report's experiments and the control experiments"
     parser.add_argument("names", nargs="*", metavar="NAME", help=default)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs-dir", default="runs")
-    parser.add_argument("--devices", nargs="+", default=[""], help="such as cuda:0 cuda:1")
-    parser.add_argument("--tables-only", action="store_true", help="train nothing")
+    parser.add_argument("--devices", nargs="+", default=[""], help="for example cuda:0 cuda:1")
+    parser.add_argument("--tables-only", action="store_true", help="only write the documents")
     arguments = parser.parse_args()
     for name in set(arguments.names) - EXPERIMENTS.keys():
         parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")

@@ -3,8 +3,8 @@
     python -m training.train small-dropout0.7-epochs4
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
-A finished run becomes a folder under `model_cards/`. A trial run never does: its options, such
-as --epochs, change the experiment.
+The results of a finished run go into a folder under `model_cards/`. A trial run writes nothing
+there: its options, such as --epochs, change the experiment.
 """
 
 import argparse
@@ -29,14 +29,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("training.train", __doc__)
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--seed", type=partial(whole_number, 0), default=0)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best here")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best available")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--log-dir", type=Path, help="write TensorBoard logs there")
+    parser.add_argument("--log-dir", type=Path, help="folder for TensorBoard logs")
     trial = parser.add_argument_group("trials, which never write under model_cards/")
     trial.add_argument("--epochs", type=partial(whole_number, 1), help="train for this many epochs")
-    trial.add_argument("--limit", type=partial(whole_number, 1), help="images to use of each split")
-    trial.add_argument("--precision", choices=get_args(Precision), help="default: the recipe's")
+    limit = "train on this many images, and validate on as many"
+    trial.add_argument("--limit", type=partial(whole_number, 1), help=limit)
+    precisions, default = get_args(Precision), "default: the recipe's precision"
+    trial.add_argument("--precision", choices=precisions, help=default)
     return parser.parse_args(argv)
 
 
@@ -58,11 +60,12 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    # With --epochs N, save no shorter runs, because their folders would also be named epochsN.
+    # With --epochs N, save no shorter runs: the names of their folders would also end in epochsN.
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
-        load_twin(path, experiment)  # if it is missing, fail before the training, not after it
+        # If the run of `validated_by` is missing, fail before the training, not after it.
+        load_twin(path, experiment)
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:
@@ -71,7 +74,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     for row in [experiment, *shorter]:
         ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
-        if ended.exists():  # a shorter run may have been deleted since
+        if ended.exists():  # a shorter run's folder may have been deleted
             print(make_model_folder(ended, row, run.data, cards, command, run.device))
 
 

@@ -34,12 +34,12 @@ class ServedBlocks(gr.Blocks):
         return self
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
-        """Preprocess inputs as gradio does, but log no traceback if a client sent invalid ones."""
+        """Preprocess inputs as gradio does, but log no traceback if the inputs are invalid."""
         try:
             values = await super().preprocess_data(block_fn, *args, **options)
             for block, value in zip(block_fn.inputs, values, strict=True):
                 if isinstance(block, gr.Dropdown) and not isinstance(value, str):
-                    raise TypeError("a list of choices passes gradio's own check")
+                    raise TypeError("gradio allows a list of choices here, but the page does not")
             return values
         except gr.Error:
             raise
@@ -62,7 +62,7 @@ class NoStates(StateHolder):
     """Give each request an empty state, since the page uses no `gr.State` and no gradio deep links.
 
     Gradio's own state would build the configs of all components for each session. This would add
-    12 ms to each API call and keep 150 kB per session.
+    12 ms to each API call and use 150 kB of memory per session.
     """
 
     def __getitem__(self, session_id: str) -> SessionState:

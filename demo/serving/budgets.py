@@ -1,4 +1,4 @@
-"""Limit what each visitor (an IPv4 address or IPv6 /64 network) uses, to protect the others."""
+"""Limit what each visitor (an IPv4 address or IPv6 /64 network) uses, to protect other visitors."""
 
 import ipaddress
 from collections import Counter, defaultdict
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# {kind: (limit for all visitors together, limit per address)} at any one time.
-# Streams are limited per session instead of per address.
+# {kind: (limit for all visitors together, limit per address)}, for what is open at the same time.
+# The second limit of "streams" is not per address, but per session or API call.
 SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),
@@ -18,7 +18,7 @@ SHARES = {
 PERIOD = 300  # seconds; at the end of each period, `used` is cleared
 MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    # Images are kept for half an hour. The limit keeps an address from filling the disk meanwhile.
+    # Images are kept for half an hour. In this time, no address may fill the disk.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
@@ -39,10 +39,12 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """During a `with` block, count one more of a kind: "connections", "uploads" or "streams".
+    """Count one more connection, upload or stream of `visitor` during a `with` block.
+
+    `kind` is a key of SHARES. For a stream, `visitor` is the ID of a session or an API call.
 
     Raises:
-        HTTPException: the limit in SHARES for all visitors or for `visitor` is reached.
+        HTTPException: a limit in SHARES is reached, either for all visitors or for `visitor`.
     """
     counts, (most, most_of_one) = under_way[kind], SHARES[kind]
     if counts.total() >= most or counts[visitor] >= most_of_one:

@@ -21,7 +21,7 @@ from mobilenetv3_cifar.images import FORMATS, damaged, open_image
 MAX_SIDE = 512  # pixels; an image with a longer side is reduced
 CPU_SECONDS = 3  # limit per image; the largest accepted image takes about one second
 MEMORY = 1_500_000_000  # bytes of address space; the largest accepted image needs less than half
-SENT, PIXELS = ".upload", ".pixels"  # file names of the upload and of its pixels, saved as BMP
+SENT, PIXELS = ".upload", ".pixels"  # names of two files: the upload, and its pixels as BMP
 TOO_COSTLY = "the image takes too long or too much memory to open"
 NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """For each folder named on stdin, open its upload and print [format, error, CPU seconds]."""
+    """For each folder named on stdin, save the pixels and print [format, error, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -28,16 +28,16 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-# In file names, "_" replaces sequences of these characters. The other characters are ASCII, so a
-# name of 80 characters has 80 bytes. File systems limit a name's bytes, not its characters.
+# In file names, "_" replaces each sequence of these characters. All other characters are ASCII, so
+# a name of 80 characters takes 80 bytes. File systems limit a name's bytes, not its characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
-NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these, so the page shows the decoded pixels
+NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these formats, so the page shows PIXELS
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 logger = logging.getLogger(__name__)
 
 
 def open_kept(path: Path) -> Image.Image:
-    """Open the image at `path`: one that a visitor sent, or one of the page's own PNG files.
+    """Open the image at `path`, which is a visitor's upload or one of the page's own PNG files.
 
     Raises:
         ImageError: the upload was refused. The message states the reason.
@@ -49,7 +49,7 @@ def open_kept(path: Path) -> Image.Image:
 
 
 class Decoder:
-    """The process that opens visitors' images. When it has ended, a new process replaces it."""
+    """The process that opens visitors' images. If the process ends, a new one replaces it."""
 
     def __init__(self) -> None:
         self.process: Process | None = None
@@ -59,7 +59,7 @@ class Decoder:
     async def keep(self, sent: BinaryIO, name: str, address: str) -> Path:
         """Open the upload `sent`, and keep it for `open_kept`. Return the file that the page shows.
 
-        The CPU time for this counts towards the limit of `address`, the client's address.
+        The CPU time for opening it counts towards the limit of `address`, the client's address.
 
         Raises:
             HTTPException: the client exceeded a limit, or the server cannot open or keep images.
@@ -102,7 +102,7 @@ class Decoder:
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """Let the separate process open the upload in `folder`.
 
-        Return the image's format, the reason for a refusal or None, and the CPU seconds used.
+        Return the image's format, the reason if it is refused (else None), and the CPU seconds.
         """
         for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()

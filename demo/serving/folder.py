@@ -1,4 +1,4 @@
-"""Manage this process's folder, for files that visitors send and files made for visitors.
+"""Manage this process's folder, which has visitors' uploads and files made for visitors.
 
 Each process creates a new folder, so files of an earlier process are never served. A process
 deletes its folder when it stops. If the process is killed, a watcher deletes the folder. If the
@@ -74,7 +74,10 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are older than KEPT allows, then the oldest until the size limits hold."""
+    """Delete files that are older than KEPT allows.
+
+    If the files of a kind still exceed its size limit, delete the oldest of them too.
+    """
     for kind, (seconds, size) in KEPT.items():
         found = []
         for path in (own_folder() / kind).glob("*/*"):

@@ -55,7 +55,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-NOT_ONE_FILE = "The upload is not one file, or is cut short."
+NOT_ONE_FILE = "The upload is incomplete, or is not exactly one file."
 LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_found":true}'
 
 
@@ -78,16 +78,16 @@ class Guard:
             await self.inner(scope, receive, send)
             return
 
-        async def send_headers_too(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         try:
-            await self.answer(scope, receive, send_headers_too)
+            await self.answer(scope, receive, send_with_headers)
         except HTTPException as error:
             response = JSONResponse({"detail": error.detail}, error.status_code)
-            await response(scope, receive, send_headers_too)
+            await response(scope, receive, send_with_headers)
         except TimeoutError:
             pass  # the client did not read the response: close the connection
 
@@ -96,7 +96,7 @@ class Guard:
         headers = MutableHeaders(scope=scope)
         if scope["method"] == "POST" and is_cross_site(headers):
             raise HTTPException(403, "Other sites may not use this page.")
-        del headers["origin"]  # gradio would allow this origin in its CORS headers
+        del headers["origin"]  # otherwise gradio's CORS headers would allow this origin
         if "name" in parts and parts["name"] not in self.public:
             raise HTTPException(404, "Unknown function.")
         response: ASGIApp = self.inner
@@ -121,7 +121,10 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store the uploaded image, or a blank one if it is refused. Return its public path."""
+        """Store the uploaded image, or a blank image if the upload is refused.
+
+        Return the public path of the stored image.
+        """
         address = address_of(scope)
         budgets.check(address)
         with one_more("uploads", address):
@@ -194,7 +197,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Respond with the image at a `path` below MASK. Refuse paths of other files."""
+    """Return a response with the image at the masked path `path`. Refuse all other paths."""
     if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")

@@ -5,7 +5,7 @@ from collections import Counter
 
 from mobilenetv3_cifar.errors import shorten
 
-MOST = 5  # the maximum number of log records that a line of code writes per `budgets.PERIOD`
+MOST = 5  # a line of code writes at most this many log records per `budgets.PERIOD`
 LONGEST = 4000  # characters; the middle of a longer text is cut out
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
 seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this period}
@@ -19,7 +19,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Cut long texts, and drop all but the first MOST records of a line of code in each period."""
+    """Keep only the first MOST records of a line of code in each period, and cut long texts."""
     place = record.pathname, record.lineno
     seen[place] += 1
     if seen[place] > MOST:

@@ -17,7 +17,7 @@ from demo.serving.folder import GONE, find_file
 MAX_WAITING = 256  # maximum number of waiting events, over all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
-UNHEARD_SECONDS = 10  # an event that waits longer is dropped if its visitor has gone
+UNHEARD_SECONDS = 10  # an event that waits longer is dropped if its visitor has left
 FORGET_SECONDS = 120  # an answer that nobody fetched is dropped after this time
 WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of a function
 
@@ -25,8 +25,8 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of
 class FairQueue(Queue):
     """A queue in which client addresses take turns, as do the sessions of each address.
 
-    The next turn goes to the address whose last turn was longest ago. Its session is chosen by the
-    same rule. If several have had no turn yet, the one with the oldest event is next.
+    The next turn goes to the address whose last turn was longest ago and, within this address, to
+    the session whose last turn was longest ago. If that leaves several events, the oldest is next.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -41,7 +41,7 @@ class FairQueue(Queue):
         if function is None or not function.queue:
             raise HTTPException(404, "Unknown function.")
         if body.session_hash is not None and not re.fullmatch(WORD, body.session_hash):
-            raise HTTPException(400, "The session hash must be at most 64 letters and digits.")
+            raise HTTPException(400, f"The session hash must match {WORD}.")
         replace_paths(body.data)
         data = body.event_data if isinstance(body.event_data, dict) else {}
         body.event_data = {"id": data.get("id")}  # the only event data that functions use
@@ -53,7 +53,10 @@ class FairQueue(Queue):
         return await super().push(body, request, username)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
-        """Take the next event. The list has only this event, as no function takes batches."""
+        """Remove the next event from its queue, and return it in a list.
+
+        The list never has more events, because no function takes batches.
+        """
         ready: list[Event] = []
         for queue in self.event_queue_per_concurrency_id.values():
             self.drop_unheard(queue.queue)
@@ -102,7 +105,7 @@ def keys_of(event: Event) -> tuple[str, str]:
 
 
 def replace_paths(data: list[Any]) -> None:
-    """Replace the masked file paths in an event's values with real paths, and remove their URLs.
+    """Replace the masked file paths in an event's values with real paths, and remove file URLs.
 
     Otherwise, gradio would fetch any URL and read any file.
 

@@ -55,7 +55,7 @@ class GuardedApp(App):
 
 
 async def clean_up(queue: FairQueue) -> None:
-    """Periodically reset limits, and delete old files and unclaimed answers, until cancelled."""
+    """Until cancelled, periodically reset limits and delete old files and unfetched answers."""
     for turn in itertools.count():
         await asyncio.to_thread(tried, delete_old)
         tried(queue.forget_unheard)
@@ -109,7 +109,10 @@ class Connection(H11Protocol):
         self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
 
     def close_if_silent(self, newest: object) -> None:
-        """Close the connection if no request is pending and none has arrived after `newest`."""
+        """Close the connection if no request is pending and none has arrived since the last check.
+
+        `newest` is the newest request at the last check.
+        """
         if self.cycle is newest and self.is_silent():
             self.transport.abort()
         else:
@@ -132,7 +135,7 @@ def launch_options() -> dict[str, Any]:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     log.limit()
-    if "SPACE_ID" in os.environ:  # on a Space, only the proxy's headers hold a visitor's address
+    if "SPACE_ID" in os.environ:  # on a Space, only the proxy's headers give a visitor's address
         os.environ.setdefault("FORWARDED_ALLOW_IPS", PRIVATE)
     return {
         "ssr_mode": False,

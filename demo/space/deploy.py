@@ -24,8 +24,8 @@ AT_THE_ROOT = ("README.md", "requirements.txt")  # files of demo/space/ for the 
 def files() -> dict[str, Path]:
     """Return the files to send, as {path in the Space: local path}.
 
-    These are only files that git tracks, because the Space is public. If git cannot list them,
-    raise a HubError.
+    Only files that git tracks are sent, because the Space is public. If git cannot list them, raise
+    a HubError.
     """
     command = ["git", "ls-files", "-z", "--error-unmatch", "--", *SENT]
     try:
@@ -41,7 +41,7 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    Create the Space if it does not exist. In the Space's copies of the sent folders, delete files
+    Create the Space if it does not exist. In the folders that are sent, delete the Space's files
     that are no longer sent. If the Hub cannot be used or refuses the commit, raise a HubError.
     """
     api, sent = HfApi(), files()

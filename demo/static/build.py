@@ -62,7 +62,7 @@ def write_network(folder: Path, page: Path) -> None:
     """Write the files `model.onnx` and `network.json` of the page.
 
     `model.onnx` is a copy of the 8-bit ONNX file in `folder` if there is one, else of the float
-    file. `network.json` has the ONNX metadata, the network's name and the heatmaps' colours.
+    file. `network.json` has the ONNX file's metadata, the network's name and the maps' colours.
     """
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
@@ -71,7 +71,7 @@ def write_network(folder: Path, page: Path) -> None:
         )
     shutil.copyfile(files[0], page / ONNX_FILE)
     facts = OnnxClassifier(files[0]).metadata
-    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the colour scale of heatmaps
+    colours = colour(np.linspace(0, 1, 256)[None])[0].tolist()  # the colour scale of the maps
     content = json.dumps(facts | {"name": folder.name, "colours": colours})
     (page / "network.json").write_text(content, encoding="utf-8")
 
@@ -108,7 +108,7 @@ def finish_service_worker(page: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.static.build")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
-    parser.add_argument("--variant", help="its name, or a model folder; default: the best shipped")
+    parser.add_argument("--variant", help="a name or a model folder; default: the best variant")
     arguments = parser.parse_args()
     try:
         build(arguments.out, arguments.variant)

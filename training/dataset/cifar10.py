@@ -16,10 +16,10 @@ from training.errors import DataError
 
 CACHE = "cifar10.npy"
 CACHE_SHAPE = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 test images
-DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # over all rows
+DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # of all rows
 
-# {split: SHA-256 of its training and validation indices}. The student report uses "35k/15k". "50k"
-# also trains on its validation images, so choose settings with "45k/5k".
+# {split: SHA-256 of its training and validation indices}. The student report uses "35k/15k". The
+# training images of "50k" include its validation images, so choose settings with "45k/5k".
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",
@@ -52,7 +52,7 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Load the test images and those of `split`, a key of SPLITS, from the cache in `data_dir`."""
+    """Load the images of `split`, a key of SPLITS, and the test images from the data folder."""
     train, validation = split_indices(split)
     every = split_rows(read_cache(data_dir))
     return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256)
@@ -68,7 +68,7 @@ def split_rows(rows: np.ndarray) -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices, from 0 to 49,999, of the training and of the validation images.
+    """Return the indices of the training images and of the validation images, from 0 to 49,999.
 
     NumPy guarantees that a seed of RandomState always gives the same permutation.
     """
@@ -83,7 +83,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     }[split]
     sha256 = hashlib.sha256(train.tobytes() + validation.tobytes()).hexdigest()
     if sha256 != SPLITS[split]:
-        raise DataError(f"split {split} is not the pinned one: SHA-256 {sha256}")
+        raise DataError(f"the indices of split {split} have changed: their SHA-256 is {sha256}")
     return train, validation
 
 

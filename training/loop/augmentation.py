@@ -1,6 +1,7 @@
 """Augment a whole batch of images at once, on the training device.
 
-An augmentation is a frozen dataclass of settings that maps a `Batch` to a new `Batch`.
+An augmentation is a frozen dataclass. Its fields are settings, and calling it maps a `Batch` to a
+new `Batch`.
 """
 
 import math
@@ -37,9 +38,9 @@ def augment(
     draws: Draws,
     norm: Normalization,
 ) -> tuple[Tensor, Tensor]:
-    """Normalise and augment uint8 images (N, h, w, 3) and their targets (N, C).
+    """Normalise uint8 images (N, h, w, 3), and augment them and their targets (N, C).
 
-    Return the network's inputs, in channels-last memory format, and their targets.
+    Return the network's inputs, in channels-last memory format, and the new targets.
     """
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - norm.mean) / norm.std  # (N, 3, h, w)
     batch = Batch(pixels, targets, draws, norm)
@@ -72,10 +73,11 @@ class Flip:
 class EnlargeRotate:
     """Resize to `size` x `size`, then rotate by a uniformly random angle.
 
-    Corners that the rotated image does not cover are black. The student report does this in two
-    steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel directly
-    from the small image. The results differ because torchvision rounds the enlarged image to
-    integers, and may pick the other pixel where a coordinate falls on the edge between two pixels.
+    Corners that the rotated image does not cover are black. The student report resizes and rotates
+    in two steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel
+    directly from the small image. The results differ for two reasons. Torchvision rounds the
+    enlarged image to integers. For a coordinate on the edge between two pixels, torchvision and
+    this class may pick different pixels.
     """
 
     degrees: float  # the largest angle in either direction
@@ -88,8 +90,8 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
-        # grid_sample returns 0 outside the image, so shift black to 0. Interpolation at the edge
-        # of the image needs another pixel beyond it, so repeat the outermost pixels.
+        # grid_sample returns 0 outside the image, so subtract the value of black. At the edges,
+        # interpolation needs one more pixel, so repeat the outermost pixels.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
         # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
         # grid_sample, the enlarged image spans [-1, 1].
@@ -108,9 +110,9 @@ class EnlargeRotate:
 class Crop:
     """Pad each image with `padding` reflected pixels per side, and crop it at a random position.
 
-    Each pair (progress, size) in `sizes` sets the crop size for the part of the run before
-    `progress`. After the last pair, crops are as large as the image. Smaller crops early in
-    training save time and cost little accuracy.
+    Each pair (progress, size) in `sizes` sets the crop size until the run reaches this progress.
+    After the last pair's progress, crops are as large as the image. Smaller crops early in training
+    save time and cost little accuracy.
     """
 
     padding: int
@@ -154,7 +156,7 @@ class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
     While the run's progress is in `during`, `probability` is the chance that a batch is mixed. In a
-    mixed batch, the rectangle has the same place in all images. Its area is a uniformly random
+    mixed batch, the rectangle has the same position in all images. Its area is a uniformly random
     fraction of the image, before the rectangle is clipped at the image's edges.
     """
 
@@ -181,12 +183,12 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """Change the geometry of some images of a batch, and the colours of as many others.
+    """Change the geometry of some images in a batch, and the colours of the same number of others.
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
-    are changed, half in each way. They are the first ones of the batch, whose order is random.
+    are changed. A batch is in random order, so its first images are changed.
     """
 
     probability: float

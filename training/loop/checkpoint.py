@@ -1,8 +1,8 @@
 """Write and read checkpoints of a training run, as safetensors and JSON, without pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
-written last, so a killed process leaves a whole checkpoint or none. It contains a SHA-256 of the
-tensor file and a SHA-256 of the rest of the JSON file, so damage is detected.
+written last, so a killed process leaves a whole checkpoint or none. To detect damage, the
+JSON file contains two SHA-256 hashes: of the tensor file, and of its own other content.
 """
 
 import dataclasses
@@ -67,18 +67,18 @@ def unpack(
 
 
 def part_of(tensors: Tensors, part: str) -> Tensors:
-    """Return the tensors whose names start with `part` and a dot, without this prefix."""
+    """Return {NAME: tensor} for all tensors whose key is `part`, a dot and NAME."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def final_weights(tensors: Tensors) -> Tensors:
-    """Return the moving average of the weights if `tensors` has it, else the model's weights."""
+    """Return the moving average of the weights. If there is none, return the model's weights."""
     return part_of(tensors, "average") or part_of(tensors, "model")
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete what killed processes left, and all but the two newest."""
+    """Write a checkpoint. Delete all but the two newest checkpoints, and leftover partial files."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {
@@ -103,7 +103,8 @@ def digest(facts: dict[str, Any]) -> str:
 def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
     """Return the tensors, state and settings of the newest undamaged checkpoint, and warnings.
 
-    There is one warning for each newer, damaged checkpoint. Without checkpoints, return None.
+    There is one warning for each damaged checkpoint that is newer than the returned one. Without
+    checkpoints, return None.
 
     Raises:
         TrainingError: all checkpoints in `folder` are damaged.
@@ -116,12 +117,12 @@ def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | Non
                 raise ValueError("its content does not match its SHA-256")
             content = manifest.with_suffix(".safetensors").read_bytes()
             if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-                raise ValueError("its tensors do not match its SHA-256")
+                raise ValueError("the tensor file does not match its SHA-256")
             return load(content), State(**facts["state"]), facts["settings"], damaged
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged.append(f"{manifest.name} is damaged and skipped: {error}")
     if damaged:
-        raise TrainingError(f"no whole checkpoint in {folder}: {'; '.join(damaged)}")
+        raise TrainingError(f"no undamaged checkpoint in {folder}: {'; '.join(damaged)}")
     return None
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class Replayed:
-    """A callable that returns what `function` returns, but replays a CUDA graph after a few calls.
+    """A callable that replaces `function`, and replays it as a CUDA graph after a few calls.
 
-    What the function does and returns must depend only on its inputs and on memory with fixed
-    addresses. The graph keeps the `constants` of the recorded call, so constants must depend only
-    on the shapes of the inputs. For inputs of other shapes, the function itself runs.
+    The function may depend only on its inputs and on tensors whose addresses in memory are fixed.
+    The graph contains the `constants` of the recorded call, so constants may depend only on the
+    shapes of the inputs. If the shapes differ from the recorded call, the function itself runs.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

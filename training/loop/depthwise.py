@@ -1,7 +1,7 @@
 """This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
-In PyTorch 2.14, two gradients take many times as long as the forward pass: the input gradient of a
-strided convolution and the weight gradient of a 5x5 convolution.
+With the convolutions of PyTorch 2.14, two gradients take many times as long as the forward pass:
+the input gradient of a strided convolution and the weight gradient of a 5x5 convolution.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """A convolution of images (N, C, H, W) with weights (C, 1, K, K), K odd, and padding K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K). K is 3 or 5, padding is K // 2."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -35,7 +35,7 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the weight gradient in 3x3 parts: for a 5x5 kernel, its four overlapping corners."""
+    """Compute the gradient of a 3x3 kernel, or of a 5x5 kernel as four overlapping 3x3 corners."""
     kernel, channels = weight.shape[2], len(weight)
     corners = sorted({0, kernel - 3})
     padded = nn.functional.pad(images, (kernel // 2,) * 4)
@@ -57,7 +57,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Make the model's depthwise convolutions, which must have no bias, faster on a CPU or GPU."""
+    """Speed up the model's depthwise convolutions (without bias) on a CPU or a CUDA GPU."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

@@ -1,7 +1,7 @@
 """Compute depthwise convolutions of channels-last images on a GPU, with Triton kernels.
 
-The network large-cifar32 was trained with these kernels. Their speed has not been compared with
-that of cuDNN's kernels in a CUDA graph.
+The network large-cifar32 was trained with these kernels. We have not measured whether they are
+faster than cuDNN's kernels in a CUDA graph.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor, nn
 from torch.library import triton_op, wrap_triton
 
-PIXELS, CHANNELS = 32, 32  # of a tile
+PIXELS, CHANNELS = 32, 32  # size of a tile, the part of a tensor that is processed at once
 TILES = 32  # the number of tiles that each program of `correlate` adds up
 
 
@@ -60,7 +60,7 @@ def correlate(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr, tiles: tl.constexpr,
 ):  # fmt: skip
-    """Sum the weight gradient of one filter row over `tiles` tiles, and store it in `partial`.
+    """Sum the gradient of one row of the weights over `tiles` tiles. Store the sum in `partial`.
 
     `partial` has the shape (number of programs, k * k, c).
     """

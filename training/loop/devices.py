@@ -13,8 +13,8 @@ from torch import Tensor
 from training.errors import TrainingError
 from training.recipe import Precision
 
-# Environment variables of `accelerate launch` that can silently change a recipe, each with the
-# values that change nothing.
+# {environment variable: allowed values}. `accelerate launch` sets these variables. Other values
+# could silently change the recipe.
 UNSUPPORTED = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
     "ACCELERATE_DYNAMO_BACKEND": ("no",),
@@ -28,7 +28,7 @@ UNSUPPORTED = {
 def make_accelerator(
     device: str | None, precision: Precision = "float32", log_dir: Path | None = None
 ) -> Accelerator:
-    """Make an `Accelerator` for `device`: None for the best one, "cuda:1" for the second GPU."""
+    """Make an `Accelerator` for `device`, such as "cuda:1". None means the best device."""
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
@@ -49,9 +49,9 @@ def make_accelerator(
     )
     processes, found = accelerator.num_processes, accelerator.device.type
     if index and processes > 1:
-        raise TrainingError(f"{device} is one device, but {processes} processes run")
+        raise TrainingError(f"{device} is one device, but {processes} processes are running")
     if kind not in ("", found):
-        raise TrainingError(f"device {device} is not available; the best here is {found}")
+        raise TrainingError(f"device {device} is not available; the best available one is {found}")
     if found == "cpu" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory, because returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)
@@ -65,7 +65,7 @@ def make_accelerator(
 def set_up_cuda(precision: Precision) -> None:
     """Turn off TF32, which rounds float32 values. Check that this GPU can train in `precision`."""
     if precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise TrainingError("this GPU has no bfloat16; train with --precision float32")
+        raise TrainingError("this GPU does not support bfloat16; train with --precision float32")
     if precision == "bfloat16" and not importlib.util.find_spec("triton"):
         what = "training in bfloat16 on a GPU needs Triton"
         raise TrainingError(f"{what}: pip install triton, or train with --precision float32")

@@ -1,4 +1,4 @@
-"""Draw the random numbers of a training step from the seed, the step and the device alone."""
+"""Draw a training step's random numbers, which depend only on the seed, step and device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from torch import Tensor
 class Draws:
     """The random numbers of one training step.
 
-    Every training process draws numbers for all images of the batch and uses those of its own N
-    images. These numbers are drawn on the training device, to avoid a copy from the host.
+    Every training process draws the numbers for all images of the batch, but uses only the numbers
+    for its own N images. It draws them on the training device, to avoid a copy from the host.
     """
 
     seed: int
@@ -29,7 +29,7 @@ class Draws:
         self.host_generator = self.generator = torch.Generator().manual_seed(seed)
         if self.device.type != "cpu":
             self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.batch_generator = np.random.default_rng((self.seed, self.step))  # not per image
+        self.batch_generator = np.random.default_rng((self.seed, self.step))  # for the whole batch
 
     def uniform(self) -> Tensor:
         """Draw a random number in [0, 1) for each of the N images, as float32 (N,)."""

@@ -28,8 +28,8 @@ from training.loop.optimizers import MuonWithSgd
 class Learner:
     """A network in training, with its images, loss and optimizer.
 
-    The folder `runs` is searched for the run of the recipe's teacher. `average` is the exponential
-    moving average of the weights and batch-norm statistics, or None without averaging.
+    If the recipe has a teacher, its run is looked up in the folder `runs`. `average` is the
+    exponential moving average of the weights and batch-norm statistics, or None without averaging.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Learner:
         """Return augmented images, their labels and the loss's targets, for N images and C classes.
 
         The targets are class probabilities (N, C) if images were mixed or if steps are replayed
-        from a CUDA graph, which needs inputs of constant shape. Else they are the labels (N,).
+        from a CUDA graph, which needs inputs of constant shape. Otherwise they are the labels (N,).
         """
         labels, images = self.labels[draws.indices], self.images[draws.indices]
         whole = nn.functional.one_hot(labels, self.bare_model.config.num_classes).float()
@@ -106,8 +106,9 @@ class Learner:
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
         """Recompute the averaged network's batch-norm statistics from `batches` (step, indices).
 
-        Training made no forward pass with the averaged weights (Izmailov et al. 2018). The images
-        are augmented as in training: unaugmented ones lowered large-cifar32's validation accuracy.
+        Training made no forward pass with the averaged weights, so these statistics do not fit them
+        (Izmailov et al. 2018). The images are augmented as in training, because statistics of
+        unaugmented images gave large-cifar32 a lower validation accuracy.
         """
         if self.average is not None:
             every = (self.draws(step, batch, slice(None)) for step, batch in batches)
@@ -116,8 +117,8 @@ class Learner:
     def step(self, step: int, batch: Tensor) -> Tensor:
         """Take an optimizer step. Return a tensor [loss sum, correct predictions, image count].
 
-        `batch` has the indices of the images of all processes. Each process uses and counts only
-        its part of them. The gradients of the processes are averaged.
+        `batch` contains the image indices for all processes. Each process uses and counts only its
+        own part of the batch. The gradients are averaged over the processes.
         """
         draws = self.draws(step, batch, self.part)
         inputs, labels, targets = self.augmented(draws)

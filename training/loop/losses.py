@@ -19,7 +19,7 @@ from training.recipe import Distillation, Recipe
 class Loss:
     """The loss of logits (N, C), summed over a batch of N images with C classes.
 
-    The targets are class indices (N,) or class probabilities (N, C). Only a teacher uses `inputs`.
+    Targets are class indices (N,) or class probabilities (N, C). Only the teacher uses `inputs`.
     """
 
     def __init__(self, recipe: Recipe, teacher: MobileNetV3Cifar | None) -> None:
@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher from its run in `runs`. If it has no run, load the shipped variant."""
+    """Load the teacher from its run in `runs`. If there is no run, load the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher

@@ -68,9 +68,9 @@ class Sgd:
 class Muon:
     """Muon (Jordan et al. 2024) for the 1x1 kernels outside the head, SGD for all other parameters.
 
-    Unlike torch.optim.Muon, which accepts only matrices and orthogonalises their updates one by
-    one, `MuonWithSgd` accepts kernels and orthogonalises their updates in batches. Weight decay is
-    decoupled: every step multiplies the 1x1 kernels by 1 - lr * weight_decay.
+    torch.optim.Muon is not used, because it accepts no convolution kernels, and orthogonalises
+    updates one by one instead of in batches. Weight decay is decoupled: every step multiplies the
+    1x1 kernels by 1 - lr * weight_decay.
     """
 
     lr: float
@@ -90,10 +90,10 @@ OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the 
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """An optimizer that uses Muon for parameter groups with the key `iterations`, SGD for others.
+    """An optimizer that uses Muon for groups with the key `iterations`, and SGD for other groups.
 
-    A learning rate may be a tensor, so that a CUDA graph of the step can be replayed with a new
-    learning rate. Both methods use Nesterov momentum.
+    Muon and SGD both use Nesterov momentum. A learning rate may be a tensor, so that a CUDA graph
+    of the step can be replayed with a new learning rate.
     """
 
     @torch.no_grad()
@@ -127,10 +127,10 @@ class MuonWithSgd(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
-    """Return, for each matrix, approximately the nearest matrix whose singular values are all 1.
+    """Approximate, for each matrix, the nearest matrix whose singular values are all 1.
 
     Matrices of similar shape are padded with zeros and processed as one batch. The zeros do not
-    change the result. On a GPU, the batch is bfloat16, as in the code of Muon's authors.
+    change the result. On a GPU, the computation is in bfloat16, as in the code of Muon's authors.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -25,7 +25,7 @@ def commit() -> str:
 
     "+changes" is appended if a loaded Python file of this project differs from the commit.
     """
-    # A copy without .git may lie inside a checkout of something else.
+    # A copy of this project without .git may be inside the checkout of another project.
     if Path(git("rev-parse", "--show-toplevel")) != ROOT.resolve():
         return "unknown"
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]

@@ -1,8 +1,8 @@
 """Train one experiment with one seed, and save the state from which the run can be resumed.
 
 The seed and the step determine every random draw: the initial weights, the order of the images,
-augmentation and dropout. A resumed run therefore continues bit for bit without a saved random
-state, and runs with the same settings and seed take the same steps.
+augmentation and dropout. A resumed run therefore needs no saved random state to take exactly the
+same steps as an uninterrupted run. Runs with the same settings and seed also take the same steps.
 """
 
 import contextlib
@@ -40,7 +40,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    This run begins with all steps of each experiment in `shorter`, and also saves their runs.
+    The first epochs of this run are the whole run of each experiment in `shorter`. These shorter
+    runs are saved too.
     """
 
     def __init__(
@@ -109,11 +110,11 @@ class Run:
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
         begun = time.monotonic()
-        sums: list[Tensor] = []  # results of `Learner.step` since the last collection
+        sums: list[Tensor] = []  # results of `Learner.step` since the last call of `collect`
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # With several processes, each check for signals makes all wait, so they check rarely.
+            # With several processes, a check for signals makes all of them wait, so check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -132,9 +133,9 @@ class Run:
         yield from enumerate(batches[begin - first :], begin)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
-        """Add `sums` and `seconds` of the latest steps to the state. `step` steps are done so far.
+        """Add the latest `sums` and `seconds` to the state. `step` is the number of steps so far.
 
-        float64 holds these sums exactly, so it does not matter how often this is called.
+        The sums are exact in float64, so their values do not depend on the number of calls.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
@@ -181,7 +182,7 @@ class Run:
         """Validate with all processes, and return [correct predictions, sum of losses]."""
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
-                # Each process has its own batch-norm statistics. Validate with those of process 0.
+                # The processes' batch-norm statistics can differ. Use the statistics of process 0.
                 for buffer in network.buffers():
                     torch.distributed.broadcast(buffer, 0)
         mine = self.data.validation.take(self.learner.part)
@@ -189,7 +190,7 @@ class Run:
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
-        """Save the state every two minutes and if training `ended`. On a signal, save and exit."""
+        """Save the state every two minutes and when training ends. On a signal, save and exit."""
         late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
         asked = torch.tensor([float(bool(signals)), float(ended or late)])
         stopping, due = sum_over_processes(self.accelerator, asked)
@@ -199,7 +200,7 @@ class Run:
             number = signals[0] if signals else signal.SIGTERM
             if self.accelerator.is_main_process:
                 name = signal.Signals(number).name
-                print(f"stopped by {name}; the same command resumes", file=sys.stderr)
+                print(f"stopped by {name}; the same command resumes the run", file=sys.stderr)
             sys.exit(128 + number)  # the status that shells report for a process ended by a signal
 
     def save(self) -> None:
@@ -208,7 +209,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_shorter_runs(self) -> None:
-        """Also save the state as the run of each shorter experiment that ends at this epoch."""
+        """Save the state as the finished run of each shorter experiment that ends at this epoch."""
         for row in self.shorter:
             if row.epochs == len(self.state.history):
                 path = self.folder.parent.parent / row.name / self.folder.name
@@ -221,4 +222,4 @@ class Run:
             checkpoint.write(folder, checkpoint.pack(*self.learner.saved), self.state, settings)
         except OSError as error:
             what = f"cannot write a checkpoint in {folder}: {error}"
-            raise TrainingError(f"{what}; the previous one is intact") from error
+            raise TrainingError(f"{what}; the previous checkpoint is intact") from error

@@ -47,8 +47,8 @@ def newest(
         if began.get(key) != settings.get(key)
     ]
     if differing:
-        what = f"{folder} began with other settings: {'; '.join(differing)}"
-        raise TrainingError(f"{what}. Use these again, or delete the folder to start over")
+        what = f"the run in {folder} began with other settings: {'; '.join(differing)}"
+        raise TrainingError(f"{what}. Use the earlier settings, or delete the folder to start over")
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"

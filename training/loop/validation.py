@@ -1,6 +1,6 @@
 """Compute a model's logits, loss and accuracy on a dataset split, in evaluation mode and float32.
 
-The inputs of the model are bit for bit those of `predict`, which resizes with Pillow.
+The model's inputs are bit for bit the same as in `predict`, which resizes with Pillow.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def split_logits(
 ) -> Tensor:
     """Return the logits for all N images of `split` as a float32 tensor (N, C) on the CPU.
 
-    `flip` mirrors the images. `what` is the title of the progress bar. None disables it.
+    `flip` mirrors the images. `what` is the title of the progress bar. None means no bar.
     """
     device = next(model.parameters()).device
     size, home = 64, torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Write model cards. Their template contains no results of our networks."""
+"""Write model cards from a template and from the measurements in the model folders."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ from training.reports.schema import Metrics
 from training.reports.text import render
 
 DATASET = "uoft-cs/cifar10"
-SCORES = (  # (type of the metric, its name, its key in the test metrics)
+SCORES = (  # (metric type, metric name, key in the test metrics)
     ("accuracy", "accuracy", "accuracy"),
     ("precision", "macro precision", "precision_macro"),
     ("recall", "macro recall", "recall_macro"),
@@ -67,6 +67,9 @@ def card_data(metrics: Metrics) -> ModelCardData:
 
 
 def interval(correct: int, total: int) -> str:
-    """Return the 95 % Wilson interval of `correct / total`, assuming randomly drawn test images."""
+    """Return the 95 % Wilson interval of the accuracy `correct / total`.
+
+    The interval treats the test images as a random sample.
+    """
     low, high = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return f"{100 * low:.2f} to {100 * high:.2f} %"

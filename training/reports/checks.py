@@ -1,7 +1,8 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-A function that measures a quantity gets the results of all settings, and then the results of the
-settings that a claim names. The module `curves` measures training curves.
+The first argument of a function that measures a quantity has the results of all experiments. The
+other arguments have the results of the experiments that a claim names. The module `curves` has the
+functions that measure training curves.
 """
 
 import math
@@ -28,18 +29,18 @@ from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
 BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-NAMES = {
-    test_accuracy: "",
-    test_precision: "precision ",
-    validation_accuracy: "validation accuracy ",
-    gap: "gap ",
+NAMES = {  # the name of each measure in texts
+    test_accuracy: "test accuracy",
+    test_precision: "precision",
+    validation_accuracy: "validation accuracy",
+    gap: "accuracy gap",
 }
-UNDERFITTING = 0.05  # a run underfits only if its training accuracy is lower by more than this
+UNDERFITTING = 0.05  # a drop in training accuracy must exceed this to count as underfitting
 
 
 class Measured(NamedTuple):
     value: float
-    margin: float  # a value within it counts as 0; infinite if variation between runs is unknown
+    margin: float  # values in [-margin, margin] count as 0; infinite if the variation is unknown
     figures: str  # a text with the numbers behind the value
 
 
@@ -73,9 +74,9 @@ def measured(value: Estimate, figures: str) -> Measured:
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
-    """Return how much higher `measure`, which is a key of NAMES, is for `one` than for `other`."""
+    """Return `measure` of `one` minus `measure` of `other`. `measure` must be a key of NAMES."""
     first, second = (percent(each.mean_of(measure)) for each in (one, other))
-    figures = f"{NAMES[measure]}{first} against {second}, a difference of"
+    figures = f"{NAMES[measure]} {first} against {second}, a difference of"
     found = measured(difference(one, other, results, measure), figures)
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
@@ -84,40 +85,52 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Of the leads of `one` in test accuracy, return the smallest relative to its margin."""
+    """Return by how much the test accuracy of `one` exceeds that of the strongest of `others`.
+
+    The strongest is the experiment for which the ratio of the difference to its margin is lowest.
+    """
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
-    figures = [f"against `{name}`, {each.figures}" for name, each in leads.items()]
+    figures = [f"compared with `{name}`, {each.figures}" for name, each in leads.items()]
     return least._replace(figures="; ".join(figures))
 
 
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """Return how much the accuracy gap grows with more epochs for `other`, minus that for `one`."""
+    """Return how much more the accuracy gap grows with more epochs for `other` than for `one`.
+
+    `shorter` and `other_shorter` are the same experiments with fewer epochs.
+    """
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
-    figures = f"the gap widens by {points(less.value)} against {points(more.value)} points"
-    return measured(more.minus(less), f"{figures}, a contrast of")
+    figures = (
+        f"the gap between training and validation accuracy changes by {points(less.value)} points "
+        f"({one.row.size}) and {points(more.value)} points ({other.row.size}), a difference of"
+    )
+    return measured(more.minus(less), figures)
 
 
 def above_70(results: ResultsByName, one: Results) -> Measured:
     mean = estimate(one, results)
     above = mean.of(mean.value - 0.70)
-    return measured(above, f"test accuracy {percent(mean.value)}, relative to 70 %")
+    return measured(above, f"test accuracy {percent(mean.value)}, a difference from 70 % of")
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
     """Return the test accuracy of `one` minus that of `other`.
 
-    If `one` has at most 80 %, return its test accuracy minus 80 % instead.
+    If the test accuracy of `one` is at most 80 %, return that accuracy minus 80 % instead.
     """
     found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
     return found if above > 0 else found._replace(value=above, margin=0)
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
-    """Subtract validation from test accuracy. The margin is two standard errors of the result."""
+    """Return test accuracy minus validation accuracy.
+
+    The margin is two standard errors of the difference.
+    """
     test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
@@ -142,9 +155,10 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Return a value above 0 if `one` underfits compared with `full`, which has no dropout.
+    """Return a value above 0 if `one` underfits, compared with `full`, which has no dropout.
 
-    That is, training accuracy is lower by more than UNDERFITTING, and both losses are higher.
+    It underfits if its training accuracy is lower by more than UNDERFITTING, and its training and
+    validation losses are both higher.
     """
     behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
     figures = []
@@ -160,21 +174,26 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Return validation accuracy of `full` minus that of `one` after the last epoch of `one`."""
+    """Return how much validation accuracy `one` loses compared with `full`, which has no dropout.
+
+    Both accuracies are measured after as many epochs as `one` has.
+    """
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
     figures = (
-        f"validation accuracy after {epochs} epochs {percent(ours.value)} with dropout "
-        f"{one.row.dropout:g}, {percent(theirs.value)} with dropout {full.row.dropout:g}, a loss of"
+        f"validation accuracy after {epochs} epochs: {percent(theirs.value)} with dropout "
+        f"{full.row.dropout:g} against {percent(ours.value)} with dropout {one.row.dropout:g}, "
+        f"a difference of"
     )
     return measured(theirs.minus(ours), figures)
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return `longer` and `other`'s mean gain in validation accuracy in the epoch after `one` ends.
+    """Return how much validation accuracy `longer` and `other` gain in the epoch after `one` ends.
 
-    A gain has twice the variance of an accuracy, and the mean of two gains has half of that. So its
-    standard deviation is that of one accuracy.
+    The value is the mean of the two gains. The variance of one gain is twice the variance of an
+    accuracy. Averaging two gains halves this variance. So the mean gain has the same standard
+    deviation as an accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]
@@ -187,7 +206,10 @@ def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Res
 
 
 def normalized_inputs(results: ResultsByName) -> Measured:
-    """Return how far CIFAR-10, normalised for ImageNet, is from mean 0 and standard deviation 1."""
+    """Return how far normalised CIFAR-10 images are from mean 0 and standard deviation 1.
+
+    As in the student report, the images are normalised with the constants for ImageNet.
+    """
     means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     deviations = np.array(CIFAR10_STD) / IMAGENET_STD
     figures = (
@@ -199,7 +221,7 @@ def normalized_inputs(results: ResultsByName) -> Measured:
 
 
 def evaluated_batch_norm(results: ResultsByName) -> Measured:
-    """Return how much a batch-norm layer in evaluation mode changes an input (0 if disabled)."""
+    """Return how much a batch-norm layer in evaluation mode changes an input (0: not at all)."""
     value, mean, variance = torch.tensor([[3.0], [1.0], [4.0]])
     output = float(nn.functional.batch_norm(value[None], mean, variance, training=False, eps=0))
     figures = (

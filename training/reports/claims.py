@@ -1,8 +1,8 @@
 """List the claims of the student report, and judge them by our results.
 
-`reproduction_template.md` explains the rules. `Claim.original` is the verdict of our first rules
-(commit 827579a of 22 November 2026) on the results of 26 November, the day on which we replaced
-these rules. It is None if the first rules did not cover the claim.
+`reproduction_template.md` explains the present rules. They replaced our original rules (commit
+827579a, 22 November 2026) on 26 November. `Claim.original` is the verdict of the original rules on
+the results of that day, or None if they did not cover the claim.
 """
 
 import math
@@ -22,7 +22,7 @@ OURS = "not in the report"
 
 class Claim(NamedTuple):
     where: str
-    needs: tuple[str, ...]  # the compared experiments; the claim is about the first one
+    needs: tuple[str, ...]  # the experiments that `quantity` uses; the claim is about the first
     says: str  # the claim, in our words
     quantity: Callable[..., Measured]
     decide: Callable[[Measured], str]  # turns the quantity into a verdict
@@ -38,7 +38,7 @@ OVERFIT = "small-overfit", "large-overfit"
 
 # fmt: off
 CLAIMS = (
-    Claim("section 3", (), "normalisation gives inputs of mean 0 and standard deviation 1",
+    Claim("section 3", (), "normalised inputs have mean 0 and standard deviation 1",
           checks.normalized_inputs, still),
     Claim("section 8, listing 13", (), "evaluation mode disables batch normalisation",
           checks.evaluated_batch_norm, still),
@@ -49,89 +49,94 @@ CLAIMS = (
     Claim("section 9, figure 4", (S4,),
           "precision and recall agree, so the classes are recognised equally well",
           checks.imbalance, still, "not confirmed"),
-    Claim("section 9, figure 4", (S4,), "test accuracy mirrors validation accuracy: it generalises",
+    Claim("section 9, figure 4", (S4,),
+          "test accuracy mirrors validation accuracy, so the network generalises",
           checks.test_minus_validation, still, "confirmed"),
     Claim("section 9, figure 5", (S5, S4), "a fifth epoch helps the Small network slightly",
           checks.compare, rises, "confirmed"),
-    Claim("section 9, figure 5", (S5, S4), "the fifth epoch raises precision too",
+    Claim("section 9, figure 5", (S5, S4), "the fifth epoch raises precision",
           partial(checks.compare, measure=test_precision), rises),
     Claim("section 9, figure 5", (S5, S4),
-          "in the fifth epoch validation accuracy gains less than training accuracy",
+          "in the fifth epoch, validation accuracy gains less than training accuracy",
           partial(checks.compare, measure=gap), rises),
     Claim("section 9, figure 5", (S5, S4), "the fifth epoch is the beginning of overfitting",
           partial(checks.compare, measure=validation_accuracy), falls, "not confirmed"),
     Claim("section 10, figure 6", (S10,),
-          "at first training and validation accuracy improve steadily",
+          "at first, training and validation accuracy improve steadily",
           partial(curves.smallest_improvement, last=5), rises),
-    Claim("section 10, figure 6", (S10,), "from epoch 6 validation accuracy stands still",
+    Claim("section 10, figure 6", (S10,), "from epoch 6 on, validation accuracy stands still",
           partial(curves.change, column="valid_accuracy", epoch=6), still, "confirmed"),
-    Claim("section 10, figure 6", (S10,), "from epoch 6 training accuracy still rises slightly",
+    Claim("section 10, figure 6", (S10,), "from epoch 6 on, training accuracy still rises slightly",
           partial(curves.change, column="train_accuracy", epoch=6), rises, "confirmed"),
-    Claim("section 10, figure 6", (S10, COSINE), "the plateau is the onset of overfitting",
+    Claim("section 10, figure 6", (S10, COSINE),
+          "the plateau from epoch 6 on is the onset of overfitting",
           partial(curves.change_with_cosine, epoch=6), falls),
     Claim("section 10, figure 6", (S10,),
           "the gap between training and validation loss begins to widen",
           partial(curves.loss_gap_change, epoch=6), rises, "confirmed"),
-    Claim("section 10, figure 6", (S10,), "it overfits",
+    Claim("section 10, figure 6", (S10,), "the network overfits",
           curves.rise_from_lowest, rises, "not confirmed"),
     Claim("section 10, figure 6", (S10, S4),
-          "its high test accuracy comes at the cost of generalising", checks.compare, falls),
+          "the high test accuracy comes at the cost of generalisation", checks.compare, falls),
     Claim("section 10, figure 7", (S3, S10),
-          "it underfits: higher losses than without dropout, in training and validation",
+          "the network underfits: training and validation losses are higher than without dropout",
           checks.underfitting, rises, "confirmed"),
-    Claim("section 10, figure 7", (S3, S10), "the dropout rate hinders its learning",
+    Claim("section 10, figure 7", (S3, S10), "the dropout rate hinders learning",
           checks.lost_to_dropout, rises),
     Claim("section 10, figure 7", (S3, S4, S10),
-          "stopping after three epochs keeps it from reaching its potential",
+          "stopping after three epochs keeps the network from reaching its potential",
           checks.next_epoch, rises),
     Claim("section 11, figure 8", (L4,), "accuracies rise and losses fall in every epoch",
           curves.smallest_improvement, rises, "confirmed"),
     Claim("section 11, figure 8", (L4, S4),
           "the Large network is slightly better than the Small one",
           checks.compare, rises, "confirmed"),
-    Claim("section 11, figure 8", (L4, S4), "its precision is higher too",
+    Claim("section 11, figure 8", (L4, S4),
+          "the Large network's precision is higher than the Small one's",
           partial(checks.compare, measure=test_precision), rises),
     Claim("section 12, figure 9", (L5, L4), "a fifth epoch helps the Large network",
           checks.compare, rises, "confirmed"),
-    Claim("section 12, figure 9", (L5, L4), "the fifth epoch raises precision too",
+    Claim("section 12, figure 9", (L5, L4), "the fifth epoch raises precision",
           partial(checks.compare, measure=test_precision), rises),
     Claim("section 12, figure 9", (L5, L4), "the fifth epoch shows no sign of overfitting",
           partial(checks.compare, measure=validation_accuracy), rises, "confirmed"),
     Claim("section 12, figure 9", (L5, L4, S5, S4),
-          "that is unlike the Small network, whose gap widens more", checks.gap_contrast, rises),
+          "the gap between training and validation accuracy widens less than in the Small network",
+          checks.gap_contrast, rises),
     Claim("section 12, figure 10", (L10,),
-          "at first training and validation accuracy improve rapidly",
+          "at first, training and validation accuracy improve rapidly",
           partial(curves.smallest_improvement, last=5), rises),
     Claim("section 12, figure 10", (L10,),
-          "at first training loss falls more sharply than validation loss",
+          "at first, training loss falls more sharply than validation loss",
           partial(curves.loss_gap_change, epoch=2, last=5), rises, "confirmed"),
     Claim("section 12, figure 10", (L10,),
-          "from epoch 5 validation gains are marginal, training accuracy still rises",
+          "from epoch 5 on, validation gains are marginal, but training accuracy still rises",
           partial(curves.training_gain_past_marginal, epoch=5), rises, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
           "validation accuracy and loss fluctuate slightly in the later epochs",
           partial(curves.setbacks, epoch=5), rises, "confirmed"),
     Claim("section 12, figure 10", (L10,), "training accuracy remains consistently high",
           partial(curves.largest_fall, epoch=5), still),
-    Claim("section 12, figure 10", (L10,), "it overfits",
+    Claim("section 12, figure 10", (L10,), "the network overfits",
           curves.rise_from_lowest, rises, "not confirmed"),
     Claim("section 12, figure 10", (L10,),
           "precision and recall agree, so the classes are recognised equally well",
           checks.imbalance, still, "not confirmed"),
-    Claim("section 12, figure 11", (L3,), "it improves over the three epochs",
+    Claim("section 12, figure 11", (L3,), "the network improves over the three epochs",
           curves.smallest_improvement, rises),
     Claim("section 12, figure 11", (L3, L10),
-          "it underfits: high losses and lower accuracies, in training and validation",
+          "the network underfits: high losses and lower accuracies in training and validation",
           checks.underfitting, rises, "confirmed"),
-    Claim("section 12, figure 11", (L3, L4), "its accuracy is lower than the baseline's too",
+    Claim("section 12, figure 11", (L3, L4),
+          "the accuracy is also lower than the baseline's (dropout 0.7, 4 epochs)",
           checks.compare, falls, "confirmed"),
-    Claim("section 12, figure 11", (L3, L10), "the dropout rate hampers its learning",
+    Claim("section 12, figure 11", (L3, L10), "the dropout rate hampers learning",
           checks.lost_to_dropout, rises),
     Claim("section 12, figure 11", (L3, L4, L10),
-          "the limited number of epochs contributes to its underfitting", checks.next_epoch, rises),
-    Claim("section 12, figure 11", (L3,), "it still has a test accuracy of over 70 %",
+          "the limited number of epochs contributes to the underfitting", checks.next_epoch, rises),
+    Claim("section 12, figure 11", (L3,), "the test accuracy is still over 70 %",
           checks.above_70, rises, "not confirmed"),
-    Claim(OURS, (COSINE, S10), "the step schedule, not the network, keeps it below 80 %",
+    Claim(OURS, (COSINE, S10), "the step schedule, not the network, keeps test accuracy below 80 %",
           checks.gain_beyond_80, rises, "confirmed"),
     *(Claim(OURS, (name,), "trained on 1,000 images without augmentation, a network does overfit",
             curves.rise_from_lowest, rises) for name in OVERFIT),
@@ -152,10 +157,11 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """Return (better, worse, verdict, figures) for each pair of settings that the report ranks.
+    """Return (better, worse, verdict, figures) for pairs of experiments that the report ranks.
 
-    The verdict says whether our accuracies are in the report's order. A pair is left out if the
-    variation between runs can explain the difference between its reported accuracies (95 % margin).
+    "Better" is the experiment with the higher accuracy in the report. The verdict says whether our
+    accuracies have the same order. A pair is left out if the difference between its two accuracies
+    in the report is within the 95 % margin of the variation between runs.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)
@@ -164,7 +170,7 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
         reported = variation(one, results).of(higher).minus(variation(other, results).of(lower))
         if reported.value > reported.margin:
             ours = difference(one, other, results)
-            figures = f"{points(reported.value)} in the report and {checks.show(ours)} in ours"
+            figures = f"{points(reported.value)} in the report, {checks.show(ours)} in our results"
             verdict = rises(Measured(ours.value, ours.margin, figures))
             pairs.append((one.name, other.name, verdict, figures))
     return pairs

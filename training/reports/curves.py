@@ -1,6 +1,7 @@
 """Measure quantities (see `checks`) on the training curves of runs with seed 0.
 
-Training loss and accuracy are means over an epoch. Those of validation are measured at its end.
+Training loss and accuracy are means over an epoch. Validation loss and accuracy are measured at the
+end of the epoch.
 """
 
 import math
@@ -12,7 +13,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import STILL_LR, noise
 
-MARGINAL = 0.1  # gains per epoch are marginal if below this fraction of earlier gains per epoch
+MARGINAL = 0.1  # gains per epoch below this fraction of the earlier gains per epoch are marginal
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -36,13 +37,18 @@ def change_with_cosine(
     With the step schedule, the learning rate after `epoch` is too low for the network to learn.
     """
     gain = change(results, cosine, "valid_accuracy", epoch)
-    figures = f"from epoch {epoch + 1} the learning rate is {step.at(epoch + 1, 'lr'):.0e} or less"
-    figures += f"; the same network with a cosine schedule, {gain.figures}"
+    figures = (
+        f"from epoch {epoch + 1} on, the learning rate is at most {step.at(epoch + 1, 'lr'):.0e}; "
+        f"the same network with a cosine schedule, {gain.figures}"
+    )
     return gain._replace(figures=figures)
 
 
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
-    """Return the smallest improvement of any curve between successive epochs up to epoch `last`."""
+    """Return the smallest improvement of any curve from one epoch to the next, up to epoch `last`.
+
+    An improvement is a rise in accuracy or a fall in loss. `last` defaults to the last epoch.
+    """
     rows = one.history[:last]
     steps = [
         (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
@@ -62,7 +68,10 @@ def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
-    figures = f"of {len(steps)} epochs, validation accuracy falls in {falls}, loss rises in {rises}"
+    figures = (
+        f"of {len(steps)} epochs, validation accuracy falls in {falls}, "
+        f"and validation loss rises in {rises}"
+    )
     return Measured(falls + rises, 0, figures)
 
 
@@ -80,7 +89,7 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
     """Return how much training accuracy changes after `epoch`.
 
-    If the gains in validation accuracy after `epoch` are not marginal (see MARGINAL), return -1.
+    Return -1 instead if the gains in validation accuracy after `epoch` are not marginal.
     """
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)
@@ -88,8 +97,11 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
     rise = change(results, one, "train_accuracy", epoch)
     if after >= MARGINAL * before:
         rise = rise._replace(value=-1, margin=0)
-    figures = f"validation accuracy per epoch {points(before)} up to epoch {epoch}, {points(after)}"
-    return rise._replace(figures=f"{figures} after it; {rise.figures}")
+    figures = (
+        f"validation accuracy gains {points(before)} points per epoch up to epoch {epoch}, and "
+        f"{points(after)} per epoch after it; {rise.figures}"
+    )
+    return rise._replace(figures=figures)
 
 
 def loss_gap_change(
@@ -97,10 +109,11 @@ def loss_gap_change(
 ) -> Measured:
     """Return how much the loss gap changes between the middle of `epoch` and the middle of `last`.
 
-    The loss gap is validation loss minus training loss. The validation loss in the middle of an
-    epoch is not recorded. On a falling convex curve, it is between the loss at the end of the epoch
-    and the average of the losses at its beginning and end. `epoch` must be at least 2, because the
-    validation loss at the beginning of epoch 1 is not recorded either.
+    The loss gap is validation loss minus training loss. `last` defaults to the last epoch. The
+    validation loss in the middle of an epoch is not recorded. On a falling convex curve, it is at
+    least the loss at the end of the epoch, and at most the average of the losses at the beginning
+    and at the end. `epoch` must be at least 2, because the validation loss at the beginning of
+    epoch 1 is not recorded either.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):
@@ -112,17 +125,18 @@ def loss_gap_change(
     random = noise(one, results, lambda row: row["valid_loss"] - row["train_loss"]).margin
     found = Measured((least + most) / 2, (most - least) / 2 + random, "")
     figures = (
-        f"validation minus training loss {low:+.3f} to {high:+.3f} in epoch {epoch}, "
+        f"validation loss minus training loss: {low:+.3f} to {high:+.3f} in epoch {epoch}, "
         f"{last_low:+.3f} to {last_high:+.3f} in epoch {last}; a change of {show(found, 1, 3)}"
     )
     return found._replace(figures=figures)
 
 
 def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
-    """Return how far the validation loss at the end is above the lowest one of earlier epochs.
+    """Return the validation loss at the end of training minus the lowest loss of earlier epochs.
 
-    The loss at the end is a mean over the epochs with a learning rate of at most STILL_LR, or else
-    that of the last epoch. Which of these epochs has the lowest loss is a matter of chance.
+    The loss at the end is the mean over the epochs with a learning rate of at most STILL_LR. The
+    losses of these epochs differ only by noise. If there are no such epochs, the loss at the end
+    is the loss of the last epoch.
     """
     end = [row["valid_loss"] for row in one.history if row["lr"] <= STILL_LR]
     end = end or [one.history[-1]["valid_loss"]]
@@ -130,11 +144,14 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     lowest = min(earlier, key=lambda row: row["valid_loss"])
     rise = noise(one, results, lambda row: row["valid_loss"]).of(
         statistics.mean(end) - lowest["valid_loss"],
-        math.sqrt((1 + 1 / len(end)) / 2),  # `noise` is for the difference of two single epochs
+        # `noise` is for the difference of two single epochs. This is a mean minus a single epoch.
+        math.sqrt((1 + 1 / len(end)) / 2),
     )
-    last = f"from epoch {len(earlier) + 1} on" if len(end) > 1 else "of the last epoch"
+    last = "validation loss of the last epoch"
+    if len(end) > 1:
+        last = f"mean validation loss from epoch {len(earlier) + 1} on"
     figures = (
-        f"mean validation loss {last}, minus the lowest loss of the earlier epochs (that of epoch "
-        f"{lowest['epoch']:.0f}): {show(rise, 1, 4)}"
+        f"{last}, minus the lowest validation loss of the earlier epochs "
+        f"(epoch {lowest['epoch']:.0f}): {show(rise, 1, 4)}"
     )
     return Measured(rise.value, rise.margin, figures)

@@ -74,7 +74,7 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first images of `split`, with the augmentations that apply at 75 % of training."""
+    """Draw the first images of `split`, augmented as they would be after 75 % of training."""
     taken = split.take(slice(BATCH_IMAGES))
     labels = torch.from_numpy(taken.labels).long()
     draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
@@ -102,8 +102,9 @@ def activation_maps(
 ) -> None:
     """Draw one test image per class with its Grad-CAM map.
 
-    For a class with an even index, draw the first image whose class in `predicted` is correct. For
-    the others, draw the first whose class is wrong. If no image qualifies, draw the class's first.
+    If the index of the class is even, draw the first image of the class for which `predicted` is
+    correct. If the index is odd, draw the first image for which `predicted` is wrong. If there is
+    no such image, draw the first image of the class.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

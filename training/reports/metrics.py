@@ -17,7 +17,7 @@ from training.dataset.cifar10 import Split
 from training.loop.validation import correct_and_loss, split_logits
 from training.reports.schema import Summary
 
-ECE_BINS = 15  # number of equal intervals of the predicted class's probability (Guo et al. 2017)
+ECE_BINS = 15  # number of equally wide bins of the confidence, from 0 to 1 (Guo et al. 2017)
 
 
 def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
@@ -56,7 +56,11 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute the `schema.Counts` of the mean probabilities of each image and its mirror image."""
+    """Compute `schema.Counts` for predictions from an image and its mirror image.
+
+    The probabilities of the two images are averaged. `mirrored` has the logits of the mirror
+    images.
+    """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())
     return {"correct": correct, "total": len(labels), "accuracy": correct / len(labels)}
@@ -66,7 +70,8 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
     """Return the expected calibration error (Guo et al. 2017).
 
     Images are grouped into bins by confidence, the probability of the predicted class. The error is
-    the mean of |mean confidence - accuracy| over the bins, weighted by their numbers of images.
+    a weighted mean of |mean confidence - accuracy| over the bins. The weight of a bin is its number
+    of images.
     """
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -108,16 +113,16 @@ def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image
 
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
-CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # `level` at severity 1, 2 and 3
+CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # values of `level` at severities 1, 2 and 3
     gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation for pixel values in [0, 1]
     gaussian_blur: (0.5, 0.8, 1.2),  # standard deviation in pixels
-    low_contrast: (0.6, 0.4, 0.2),  # multiplies the difference from the mean colour
-    jpeg: (60, 30, 15),  # Pillow's quality
+    low_contrast: (0.6, 0.4, 0.2),  # factor for the difference of a pixel from the mean colour
+    jpeg: (60, 30, 15),  # Pillow's JPEG quality
 }
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. This does not reproduce CIFAR-10-C."""
+    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. The results are not CIFAR-10-C."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])

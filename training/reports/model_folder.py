@@ -31,8 +31,9 @@ def make_model_folder(
 ) -> Path:
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
-    NAME is `row.name`. If the seed is not 0, only `seeds/SEED.json` and the card are written there.
-    `command` is the command that started this run or the longer run whose first epochs it is.
+    NAME is `row.name`. If the seed is not 0, write only `seeds/SEED.json` and the card there. For
+    our own networks, also write a record of the run to `docs/runs/`. `command` is the command that
+    started the run. If the run is the beginning of a longer run, `command` started the longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -79,9 +80,10 @@ def make_model_folder(
 
 
 def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
-    """Load the network of `row.validated_by`, if that is set, from its run with the same seed.
+    """Load the twin of `row`: the network of the experiment `row.validated_by` with the same seed.
 
-    Unlike the network of `row`, this twin was not trained on the validation images.
+    Unlike the network of `row`, the twin was not trained on the validation images. If
+    `row.validated_by` is empty, there is no twin.
     """
     if not row.validated_by:
         return None
@@ -97,7 +99,7 @@ def measurements(
 ) -> dict[str, Any]:
     """Measure `twin` on the validation images, and `model` on the training and test images.
 
-    `test` has the logits of `model` for the test images.
+    `test` contains the logits that `model` computes for the test images.
     """
     validation = split_logits(twin, data.validation, "validation")
     measured: dict[str, Any] = {
@@ -115,7 +117,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Write `seeds/SEED.json` in `folder`. If `folder` has metrics.json, rewrite its card."""
+    """Write `seeds/SEED.json` in `folder`. If metrics.json exists there, also rewrite the card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})
@@ -125,7 +127,7 @@ def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's duration and settings, and each device, PyTorch version and commit it used."""
+    """Return a run's duration, settings, devices, PyTorch versions and commits."""
     keys, used = ("device", "torch", "commit"), state.environments
     return {
         "seconds": sum(row["seconds"] for row in state.history),
@@ -140,9 +142,10 @@ def install_folder(staged: Path, target: Path) -> None:
     """Copy the files in `staged` to the folder `target`.
 
     If the weights and config stay the same, keep the target's ONNX files and their measurements.
-    Otherwise delete these files first, so that none is taken for an export of the new network.
-    config.json is copied after the weights: until then, its old hash makes loading them fail.
-    metrics.json, which makes a folder a variant, is copied last.
+    Otherwise, first delete the target's ONNX files, because they are exports of the old network.
+    Copy config.json after the weights. Until then, loading fails, because the hash in the old
+    config.json does not match the new weights. Copy metrics.json last, because a folder without it
+    is not a variant.
     """
     files = {path.name: path.read_bytes() for path in staged.iterdir()}
     old = {path.name: path.read_bytes() for path in target.glob("*.json")}

@@ -27,7 +27,7 @@ def write_record(
 
 
 def write_recipes(docs: Path) -> None:
-    """Write docs/recipe.md from the runs in docs/runs/, if there are any."""
+    """Write docs/recipe.md from the records in docs/runs/, if there are any."""
     runs = [json.loads(path.read_text("utf-8")) for path in sorted((docs / "runs").glob("*.json"))]
     if runs:
         names = dict.fromkeys(name for run in runs for name in run["setting"])

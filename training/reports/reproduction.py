@@ -1,4 +1,4 @@
-"""Generate REPRODUCTION.md and the demo's conclusions from the results of all experiments."""
+"""Generate REPRODUCTION.md and the demo's conclusions from the results of the experiments."""
 
 import math
 from collections import Counter
@@ -42,7 +42,7 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
     rows = []
     for each in results.values():
         if each.row.report:
-            theirs = each.row.report["accuracy"]  # assumed to vary between runs like ours
+            theirs = each.row.report["accuracy"]  # assumed to vary between runs as much as ours
             gain = estimate(each, results).minus(variation(each, results).of(theirs))
             rows.append(
                 {
@@ -59,7 +59,7 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
-    """Judge every claim by our results. Return each with its verdict and supporting numbers."""
+    """Judge every claim by our results. Return the claims with verdicts and supporting numbers."""
     return [
         {
             "where": claim.where,
@@ -92,7 +92,7 @@ def comparison_table(results: ResultsByName) -> str:
 
 
 def independent_runs(results: ResultsByName) -> list[Metrics]:
-    """Return all finished runs, except those that are the beginning of a longer run."""
+    """Return all finished runs, except runs that are the beginning of a longer run."""
     beginnings = [
         (shorter.name, run["seed"])
         for longer, shorter in shared_runs(results)

@@ -53,7 +53,7 @@ train_accuracy = measure("train", "accuracy")
 
 
 def gap(metrics: Metrics) -> float:
-    """Return training accuracy minus validation accuracy, both without augmentation and dropout."""
+    """Return training accuracy minus validation accuracy, both without augmentation or dropout."""
     return train_accuracy(metrics) - validation_accuracy(metrics)
 
 

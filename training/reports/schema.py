@@ -1,4 +1,4 @@
-"""This module defines the keys of `metrics.json`, and checks files against them.
+"""Define the keys of `metrics.json`, and check that a file has these keys and the right types.
 
 Fractions are from 0 to 1. Accuracies are measured with the final weights after rounding (see
 `Weights`), in evaluation mode and without augmentation. A key marked NotRequired is missing from
@@ -39,18 +39,19 @@ class SplitMetrics(Summary):
     f1_macro: float
     top5_accuracy: float
     ece: float  # expected calibration error in 15 bins, at the config's temperature
-    ece_untempered: float  # the same error at temperature 1
+    ece_untempered: float  # expected calibration error at temperature 1
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    run: NotRequired[str]  # if this run trained on all images: the run that was validated instead
+    # The experiment that was validated instead, if this one was trained on all images.
+    run: NotRequired[str]
 
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # validation accuracy with rounded weights minus that with exact ones
+    validation_change: float  # validation accuracy after rounding the weights, minus before
     sha256: str  # of model.safetensors
-    config_sha256: NotRequired[str]  # the value of this key in config.json
+    config_sha256: NotRequired[str]  # the same key in config.json
 
 
 class Training(TypedDict):
@@ -66,18 +67,18 @@ class Training(TypedDict):
 
 
 class Int8(Summary):
-    """Measurements of the 8-bit ONNX file. The inherited keys describe the test images."""
+    """Measurements of the 8-bit ONNX file. The inherited keys are results on the test images."""
 
     bytes: int
-    validation_change: float  # validation accuracy of this file minus that of the float file
-    speedup: float  # times as fast as the float file, at batch size 1 on one thread
+    validation_change: float  # validation accuracy of this file minus that of the float32 ONNX file
+    speedup: float  # the speed relative to the float32 file, at batch size 1 on one thread
     calibration_images: int
-    onnxruntime: str  # version
+    onnxruntime: str  # version of onnxruntime
     device: str
 
 
 class Latency(TypedDict):
-    """The median processor time of one batch on one thread."""
+    """The median CPU time of one batch on one thread."""
 
     runtime: str  # "PyTorch", "onnxruntime", or "onnxruntime, 8 bits"
     device: str
@@ -105,7 +106,7 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read and check a `metrics.json`. A ResultsError names the file and the first invalid key."""
+    """Read and check a metrics.json. A ResultsError names the file and the first invalid key."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -126,7 +127,7 @@ def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:
         schema = types.NoneType if value is None else typing.get_args(schema)[0]
     origin, arguments = typing.get_origin(schema), typing.get_args(schema)
     plain = dict if typing.is_typeddict(schema) else origin or schema
-    # JSON may write 1.0 as 1. In Python, a bool is an int.
+    # JSON may write 1.0 as 1. In Python, a bool is an int, but it is not a valid number here.
     accepted: Any = (int, float) if plain is float else plain
     if not isinstance(value, accepted) or isinstance(value, bool) != (plain is bool):
         yield f"{key or 'the file'} must be {plain.__name__}, not {value!r:.60}"

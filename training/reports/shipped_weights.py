@@ -19,7 +19,7 @@ from training.loop.validation import split_logits
 from training.reports.metrics import summarize
 
 HALF_TOLERANCE = 0.001  # the largest change of validation accuracy that half precision may cause
-FLAGGED = 0.05  # fraction of validation images that the fitted threshold is to flag
+FLAGGED = 0.05  # fraction of the validation images that the threshold should flag
 
 
 def save_weights(
@@ -30,10 +30,11 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write `weights`, rounded to float16 if validation accuracy hardly changes, and their config.
+    """Write a network's weights and config. Return its `precision` and `validation_change`.
 
-    The config's temperature and threshold are fitted on the validation images, with the network
-    `twin` if it is given. Unlike the network of `weights`, `twin` was not trained on these images.
+    The weights are rounded to float16 if this changes validation accuracy by at most
+    HALF_TOLERANCE. The temperature and the threshold in the config are fitted on the validation
+    images. If the network was trained on these images, the fit uses `twin`, a network that was not.
     Accuracies are computed in float32, even for rounded weights.
     """
 

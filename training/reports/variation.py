@@ -1,7 +1,8 @@
 """Estimate how large a difference between runs or epochs can be by chance alone.
 
-The standard deviation between runs comes from settings that were trained with several seeds. All
-runs share one split of the training images, so the effect of the split is not included.
+The standard deviation between runs comes from experiments with several seeds. All runs of the
+student report's experiments share one split of the training images, so the effect of the split is
+not included.
 """
 
 import math
@@ -20,7 +21,7 @@ Column = Callable[[dict[str, float]], float]  # reads a value from a row of the 
 
 class Estimate(NamedTuple):
     value: float
-    deviation: float = math.inf  # standard deviation; infinite if no setting has several seeds
+    deviation: float = math.inf  # standard deviation; infinite if it is unknown
     df: int = 1  # degrees of freedom of the standard deviation
 
     @property
@@ -33,23 +34,26 @@ class Estimate(NamedTuple):
         return Estimate(value, factor * self.deviation, self.df)
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """Return this estimate minus another one that is independent of it."""
+        """Return an Estimate of `self` minus `other`. The two must be independent."""
         deviation = math.hypot(self.deviation, other.deviation)
         return Estimate(self.value - other.value, deviation, min(self.df, other.df))
 
 
 def spread(values: list[float]) -> Estimate:
-    """Return an Estimate with the standard deviation of `values` (infinite for fewer than two)."""
+    """Return an Estimate of 0 with the standard deviation of `values`.
+
+    With fewer than two values, the standard deviation is infinite.
+    """
     if len(values) < 2:
         return Estimate(0)
     return Estimate(0, statistics.stdev(values), len(values) - 1)
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return an Estimate with the standard deviation of `measure` over the seeds of `one`.
+    """Return an Estimate of 0 with the standard deviation of `measure` over the seeds of `one`.
 
-    If `one` has a single seed, use instead the setting with the most similar number of epochs among
-    the student report's settings that have several seeds.
+    If `one` has only one seed, use another experiment instead. It is the one with the closest
+    number of epochs among the student report's experiments that have several seeds.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
@@ -58,7 +62,7 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Estimate the mean of `measure` over the seeds of the setting `one`."""
+    """Estimate the mean of `measure` over the seeds of `one`."""
     known = variation(one, results, measure)
     return known.of(one.mean_of(measure), 1 / math.sqrt(len(one.runs)))
 
@@ -66,11 +70,12 @@ def estimate(one: Results, results: ResultsByName, measure: Measure = test_accur
 def difference(
     one: Results, other: Results, results: ResultsByName, measure: Measure = test_accuracy
 ) -> Estimate:
-    """Estimate how much higher `measure` is on average for `one` than for `other`.
+    """Estimate the mean of `measure` for `one` minus the mean of `measure` for `other`.
 
-    If each run of one setting begins with a run of the other, only runs with the same seed are
-    compared, and the value is the mean of their differences. If the settings share only one seed,
-    the standard deviation comes from another such pair of settings, which shares several seeds.
+    If the runs of one experiment are the beginnings of the runs of the other, only runs with the
+    same seed are compared, and the value is the mean of their differences. If the two experiments
+    have only one seed in common, the standard deviation comes from the first pair in `shared_runs`
+    with several seeds in common.
     """
     if not (one.row.is_prefix_of(other.row) or other.row.is_prefix_of(one.row)):
         return estimate(one, results, measure).minus(estimate(other, results, measure))
@@ -87,7 +92,10 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 
 
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
-    """Return the pairs (longer, shorter) of settings whose longer runs extend the shorter ones."""
+    """Return the pairs (longer, shorter) of experiments that share runs.
+
+    A run of `longer` begins with all epochs of the run of `shorter` with the same seed.
+    """
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
 
@@ -95,9 +103,9 @@ def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
 def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """Estimate by how much `column` differs between two epochs through noise alone.
 
-    The Estimate's value is 0, and its standard deviation comes from the epochs whose learning rate
-    is at most STILL_LR. If `one` has fewer than three of them, the student report's ten-epoch run
-    with the same network size is used.
+    The value of the Estimate is 0. Its standard deviation comes from the epochs whose learning rate
+    is at most STILL_LR. If `one` has fewer than three such epochs, use the student report's
+    ten-epoch run with the same network size instead.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):

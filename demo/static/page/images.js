@@ -1,7 +1,7 @@
 // Reduces images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
 
 export const SIZE = 32; // pixels per side of the network's input
-const PRECISION = 22; // fractional bits of the weights, which are integers as in Pillow
+const PRECISION = 22; // as in Pillow, weights are integers: a weight of 1 is 2 ** PRECISION
 
 // Reduce an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {
@@ -29,7 +29,7 @@ function squeeze(pixels, channels, length, lines) {
   return out;
 }
 
-// For each output pixel, return the index of its first input pixel and its input pixels' weights.
+// For each output pixel, return the index of its first input pixel and the weights of its input pixels.
 function weights(length) {
   const scale = length / SIZE;
   const support = Math.max(scale, 1);

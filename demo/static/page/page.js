@@ -10,7 +10,7 @@ const imageContext = image.getContext("2d", { willReadFrequently: true });
 const mapContext = map.getContext("2d");
 
 let network;
-let video = null; // the video element while the camera runs
+let video = null; // the video element while the camera runs, else null
 let choices = 0; // counts the visitor's choices of an image or of the camera
 
 async function start() {

@@ -1,5 +1,5 @@
 // Keeps every file of the page in the browser, so that the page works offline.
-// The build replaces VERSION with a hash of the files, and fills FILES with the names of the files.
+// The build replaces VERSION with a hash of the files, and fills FILES with their names.
 
 const CACHE = "mobilenetv3-cifar-VERSION";
 const FILES = [];
