@@ -19,7 +19,7 @@ CACHE_SHAPE = (60_000, 1 + 32 * 32 * 3)  # 50,000 training images, then 10,000 t
 DATA_SHA256 = "6c26dc22248c27188ea71613ba27ba80e119551206d074f556c3fa2df5594a42"  # of all rows
 
 # {split: SHA-256 of its training and validation indices}. The student report uses "35k/15k". The
-# training images of "50k" include its validation images, so choose settings with "45k/5k".
+# training images of "50k" include its validation images, so tune hyperparameters on "45k/5k".
 SPLITS = {
     "35k/15k": "7338720c9b8f122329b9eadc27405ece07cb6aa34033eeaa5270e833c1d62b71",
     "45k/5k": "6a1effefa6d9e27b73b6cd71f6bc2c5098581f500c44608644fe91f021dfc6f8",

@@ -40,7 +40,7 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    The first epochs of this run are the whole run of each experiment in `shorter`. These shorter
+    The run of each experiment in `shorter` is identical to the first epochs of this run. So these
     runs are saved too.
     """
 

@@ -98,9 +98,9 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """Return how much more the accuracy gap grows with more epochs for `other` than for `one`.
+    """Return how much the accuracy gap of `other` grows, minus how much that of `one` grows.
 
-    `shorter` and `other_shorter` are the same experiments with fewer epochs.
+    It grows from `shorter` to `one`, and from `other_shorter` to `other`, which have more epochs.
     """
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
@@ -189,11 +189,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return how much validation accuracy `longer` and `other` gain in the epoch after `one` ends.
+    """Return the mean gain in validation accuracy of two runs in epoch n + 1, if `one` has n epochs.
 
-    The value is the mean of the two gains. The variance of one gain is twice the variance of an
-    accuracy. Averaging two gains halves this variance. So the mean gain has the same standard
-    deviation as an accuracy.
+    The variance of one gain is twice the variance of an accuracy. Averaging two gains halves this
+    variance. So the mean gain has the same standard deviation as an accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]
