@@ -189,7 +189,7 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return the mean gain in validation accuracy of two runs in epoch n + 1, if `one` has n epochs.
+    """Return the mean gain in validation accuracy of two runs in epoch n + 1. `one` has n epochs.
 
     The variance of one gain is twice the variance of an accuracy. Averaging two gains halves this
     variance. So the mean gain has the same standard deviation as an accuracy.
