@@ -1,6 +1,6 @@
 # make demo     serve the demo on http://127.0.0.1:7860
 # make test     lint, types and all tests            make fast    the same without the slow tests
-# make lock     pin requirements.txt with hashes     make audit   look for known vulnerabilities
+# make lock     update the lock files                make audit   look for known vulnerabilities
 # The targets demo, test and fast set up .venv first. PYTHON names the interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -38,8 +38,8 @@ CPU_TORCH = test "$$(uname)" = Linux && ! test -e /proc/driver/nvidia/version \
 	&& $(BIN)/python -m pip install --no-deps --index-url $(CPU_INDEX) \
 		$$(sed -n 's/^\(torch[a-z]*==[0-9.]*\).*/\1+cpu/p' requirements-torch.lock)
 
-# requirements-torch.lock pins torch and all its dependencies. requirements.lock omits torch,
-# torchvision and the CUDA packages, so that installing it does not replace the CPU build.
+# requirements-torch.lock pins torch, torchvision and their dependencies. requirements.lock omits
+# torch, torchvision and the CUDA packages, so that installing it does not replace the CPU build.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 

@@ -31,7 +31,7 @@ LOADS = {  # visitors, requests per visitor, and seconds between an answer and t
     "warming up": (1, 50, 0),
     "1 visitor, 50 requests": (1, 50, 0),
     "8 visitors, 15 requests each": (8, 15, 0),
-    "50 visitors thinking 15 s, 4 each": (50, 4, 15),
+    "50 visitors, 4 each, 15 s pauses": (50, 4, 15),
     "200 visitors at once": (200, 1, 0),
     "1 visitor again, 50 requests": (1, 50, 0),
 }

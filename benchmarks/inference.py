@@ -28,7 +28,7 @@ Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Compare the speed of our float ONNX file with other libraries, and with our 8-bit file."""
+    """Compare the speeds of our float ONNX file, our 8-bit ONNX file and other libraries."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     others = other_libraries(model)
     for count, (threads, repeats, goal, integer_goal) in BATCHES.items():

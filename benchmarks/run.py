@@ -22,7 +22,7 @@ from training.dataset.cifar10 import load_sample
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Compare the variant `native`, with 32x32 inputs, and the variant `enlarged`, with 224x224.
+    """Compare the variant `native` (32x32 inputs) with the variant `enlarged` (224x224 inputs).
 
     `native` runs with ONNX. `enlarged` runs first with PyTorch and then with ONNX. Earlier versions
     of this package had only 224x224 networks in PyTorch.

@@ -114,7 +114,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """Return a text with the largest gradient error and all errors that exceed TOLERANCE."""
+    """Return a text with the largest gradient error, and the layers that exceed TOLERANCE."""
     errors = {
         (shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

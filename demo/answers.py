@@ -17,7 +17,7 @@ from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import get_variant
 
-PREDICTED = "predicted"  # the target that stands for the class that the network predicts
+PREDICTED = "predicted"  # as a target, it means the class that the network predicts
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Answer:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:
-        """Return the maps, or None for a blank map. If all are of one layer, they share a scale."""
+        """Return each map (None if blank). If all maps show the same layer, they share a scale."""
         highest = max(each.peak for each in self.explanations)
         one_layer = len(set(self.layers)) == 1
         return [
@@ -63,8 +63,8 @@ def answer(
 ) -> Answer:
     """Classify an image, and compute one activation map for each target class at each layer.
 
-    The default is the last layer. An unknown variant raises a VariantError. An unknown method,
-    target or layer raises a ValueError.
+    Without `layer_names`, the maps are of the last layer. An unknown variant raises a VariantError.
+    An unknown method, target or layer raises a ValueError.
     """
     model = load_torch(variant) if layer_names else load(variant)
     layer_names = layer_names or model.layers()[-1:]
@@ -97,7 +97,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, which can explain all layers (onnxruntime: only the last)."""
+    """Load a variant with torch, which explains any layer. Onnxruntime explains only the last."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

@@ -22,8 +22,8 @@ MIN_OVERLAY = 256  # pixels; the longer side of an overlay is at least this long
 def build() -> gr.Markdown:
     """Add the API's functions to the page, and return the component with the example code.
 
-    `classify` and `compare` have invisible components, so that gradio checks the files that
-    programs send.
+    The inputs of `classify` and `compare` are invisible components, so that gradio checks the files
+    that programs send.
     """
     with gr.Row(visible=False):
         image = safe_image(label="image")

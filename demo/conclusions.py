@@ -23,7 +23,7 @@ INTRODUCTION = (
     "We repeated the experiments of the student report *Classification of the CIFAR-10 dataset "
     "using MobileNetV3*, and checked its conclusions. Open a conclusion to see our numbers. The "
     "number after ± is half the width of a 95 % confidence interval. A conclusion is not decidable "
-    "if the interval leaves both answers possible."
+    "if some values in the interval support it and others contradict it."
 )
 
 

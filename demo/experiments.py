@@ -71,7 +71,7 @@ def describe_calibration(name: str) -> str:
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
         "<h2>Can the network's probabilities be trusted?</h2><p>Points on the diagonal mean yes: "
-        "of the predictions with a probability of 80 %, 80 % are right. Points below the diagonal "
+        "80 % of the predictions with a probability of 80 % are right. Points below the diagonal "
         "mean that the network is overconfident. Over all 10,000 test images, probability and "
         f"accuracy differ by {error:.1f} points on average (expected calibration error). The "
         f'diagram shows the {len(rows)} images of the tab "Test images" in five groups of equal '

@@ -81,7 +81,7 @@ def choose(variant: str, truth: str, predicted: str) -> str:
 
 
 def passing(variant: str, truth: str, predicted: str) -> dict[str, str]:
-    """Map the keys of the sample images that pass the filters to their predicted labels."""
+    """Return {key: predicted label} for the sample images that pass the filters."""
     return {
         key: label
         for key, (label, _) in sample_answers(variant).items()

@@ -20,7 +20,7 @@ MAP_SIDE = 96  # the same limit for a map; maps are smooth, so the browser can e
 
 
 class Map(NamedTuple):
-    """A figure that `maps` draws. `heatmap` has values in [0, 1]; None shows only the image."""
+    """A figure for `maps`. If `heatmap` (values in [0, 1]) is None, only the image is shown."""
 
     heatmap: np.ndarray | None
     caption: str
@@ -85,7 +85,7 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
 
 
 def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """Return a button that sends `key`. Screen readers read `words`, or `key` if it is empty."""
+    """Return a button that sends `key`. Screen readers read `words` or, if it is empty, `key`."""
     label = escape(words or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 

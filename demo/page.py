@@ -76,7 +76,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """Convert the text `value` from the URL to a value of `component`, or to None if invalid."""
+    """Convert a `value` from the URL to a value of `component`. Return None if it is invalid."""
     if key == "image":
         return file_of(value)
     if key == "tab":

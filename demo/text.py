@@ -29,7 +29,7 @@ def describe(answer: Answer) -> str:
 
 
 def describe_photographs(variant: str) -> str:
-    """Say which photographs suit a network and, if known, its accuracy on photographs."""
+    """Say which photographs suit a network. State its accuracy on photographs if it is known."""
     words = "The network learned from images of 32 by 32 pixels, so let one object fill the photo."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)

@@ -21,7 +21,7 @@ from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, to_square
 ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
-SHOWN = [("of one class", CLASS), ("of the three likeliest", CLASSES), ("at every layer", LAYERS)]
+SHOWN = [("of one class", CLASS), ("of the top three classes", CLASSES), ("at every layer", LAYERS)]
 CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of a side of the image
     "Rotate": (-180, 180, 1, 0),
     "Zoom": (0.5, 4, 0.05, 1),
@@ -117,7 +117,7 @@ def ask(
         except ValueError as error:
             return describe_refusal(error)
         answer = answers.answer(changed, variant)
-        likely = bars(sorted(answer.probabilities.items()))  # by label, so that no bar moves
+        likely = bars(sorted(answer.probabilities.items()))  # sorted by label, so that no bar moves
         return f'{describe(answer)}<div class="beside">{likely}{draw(answer)}</div>'
     return show_one(ask_one(image, variant, shown, target, method))
 

@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="a folder with one subfolder per class")
     parser.add_argument("--output", type=Path, required=True, help="the model folder to write")
-    parser.add_argument("--variant", help="the network to start from; default: the best shipped")
+    parser.add_argument("--variant", help="the network to fine-tune; default: the best variant")
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 

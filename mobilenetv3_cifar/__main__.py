@@ -22,7 +22,7 @@ OUTPUT = (
 
 
 def main() -> None:
-    if sys.stderr is None:  # stderr is closed; print(file=sys.stderr) would write to stdout
+    if sys.stderr is None:  # stderr is closed; print(file=None) would write to stdout
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
@@ -97,9 +97,8 @@ def make_parser() -> argparse.ArgumentParser:
     option("--top-k", type=int, default=3, help="labels per image; default: 3")
     option("--format", choices=FORMATS, default="table")
 
-    option = add(
-        "evaluate", "measure accuracy on images in one folder per label", network, batches, as_json
-    )
+    summary = "measure accuracy on a folder with one subfolder of images per label"
+    option = add("evaluate", summary, network, batches, as_json)
     option("folder", type=Path, metavar="FOLDER", help="with images such as FOLDER/cat/1.png")
 
     option = add("explain", "draw activation maps over images", network)

@@ -77,13 +77,13 @@ def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
 
 
 LAYOUTS = {
-    # NOTE: Rows 12 and 13 have strides 1 and 2 in listing 8, but 2 and 1 in figure 1 and the paper.
+    # NOTE: Listing 8 swaps the strides of LARGE[12] and LARGE[13], unlike figure 1 and the paper.
     ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
-    # The report has no listing of the small network. Figure 1 has SE after the last convolution.
+    # The report has no listing of the small network. In figure 1, SE follows its last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
-    # NOTE: There is no SE after the last convolution, as in the paper's code and torchvision. Table
-    # 2 of the paper has SE there.
+    # NOTE: Table 2 of the paper has SE after the last convolution. The paper's code and torchvision
+    # have no SE there, and this layout follows them.
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
     # Unlike in the paper, the stem and one row have stride 1, so 32x32 images become 4x4 maps.
     ("large", "cifar32"): Layout(with_strides(LARGE, {3: 1}), last=960, stem_stride=1),
@@ -158,7 +158,7 @@ class SqueezeExcite(nn.Module):
 class Bottleneck(nn.Sequential):
     """Expansion, depthwise convolution, squeeze-and-excite (if `row.se`) and projection.
 
-    The input is added to the result if the stride is 1 and both have the same number of channels.
+    The input is added to the result if the stride is 1 and the number of channels is unchanged.
     """
 
     def __init__(self, row: Row, style: Style) -> None:

@@ -67,9 +67,11 @@ def merge_cards(local: str, remote: str) -> str:
     notes = NOTES.search(remote)
     if notes is None:
         return add_metadata(remote, local) if remote else local
+    if not notes[1].strip():
+        return local
     if not is_generated(local):
         return f"{local}\n{notes.group()}\n"
-    return NOTES.sub(lambda _: notes.group(), local, count=1) if notes[1].strip() else local
+    return NOTES.sub(lambda _: notes.group(), local, count=1)
 
 
 def add_metadata(remote: str, local: str) -> str:

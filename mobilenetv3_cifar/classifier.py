@@ -26,8 +26,8 @@ class Prediction(dict[str, float]):
     Attributes:
         ood_score: the score that `config.ood_score` names, "confidence" or "energy". The higher it
             is, the more likely the image shows one of the classes.
-        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
-            probably shows none of the classes. Without a threshold, this is False.
+        probably_none: whether the image probably shows none of the classes, because `ood_score` is
+            below `config.ood_threshold`. Without a threshold, `probably_none` is False.
     """
 
     ood_score: float
@@ -110,8 +110,8 @@ class Classifier:
                 of the image, and `predictions` has the predictions for the images before it.
             ImageTypeError: the type, dtype or shape of an image is not supported. The error is also
                 a TypeError.
-            ValueError: `top_k` or `batch_size` is below 1, or the network's logits are not finite
-                or not one per class.
+            ValueError: `top_k` or `batch_size` is below 1, a logit is not finite, or the number of
+                logits per image differs from the number of classes.
         """
         several = is_batch(images)
         predictions: list[Prediction] = []
@@ -159,11 +159,11 @@ class Classifier:
 
 def check_counts(top_k: int | None, batch_size: int) -> None:
     if (top_k is not None and top_k < 1) or batch_size < 1:
-        raise ValueError(f"top_k and batch_size must be at least 1, not {top_k} and {batch_size}")
+        raise ValueError(f"top_k ({top_k}) and batch_size ({batch_size}) must be at least 1")
 
 
 def open_squares(images: Iterable[ImageInput], size: int) -> Iterator[Image.Image | ImageError]:
-    """Yield each image at `size` x `size` pixels, or an ImageError if it cannot be opened."""
+    """Yield each image, resized to `size` x `size`, or an ImageError if it cannot be opened."""
     for image in images:
         try:
             yield to_square(open_image(image, limits=None), size)

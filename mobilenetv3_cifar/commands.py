@@ -41,7 +41,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the chosen network. If `onnx` is true, prefer onnxruntime to torch: it loads faster."""
+    """Load the chosen network. Prefer onnxruntime if `onnx` is true: it loads faster than torch."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.
@@ -53,7 +53,7 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx is damaged or made from another network
+            pass  # onnxruntime is missing, or model.onnx is damaged or does not match config.json
     from mobilenetv3_cifar.model import MobileNetV3Cifar
 
     options = ("revision", "token", "local_files_only", "device")

@@ -59,7 +59,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f"a whole number from 1 to {MAX_CLASSES}",
         lambda v: is_whole(v, 1, MAX_CLASSES),
     ),
-    "labels": ("different printable texts, one per class", are_labels),
+    "labels": (f"different printable texts of 1 to {MAX_LABEL} characters", are_labels),
     "image_size": ("a whole number from 32 to 512", lambda v: is_whole(v, 32, 512)),
     "mean": ("three numbers from 0 to 1", lambda v: are_channels(v, 0)),
     "std": ("three numbers above 0, at most 1", lambda v: are_channels(v, math.ulp(0))),
@@ -83,7 +83,7 @@ def require(name: str, value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Convert lists to tuples, and numpy and torch values to Python numbers or tuples of them."""
+    """Convert lists, arrays and tensors to tuples, and numpy or torch scalars to Python numbers."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
@@ -202,7 +202,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of all values except `config_sha256`, as compact JSON with sorted keys."""
+    """Encode all values but `config_sha256` as compact JSON, sorted by key. Return its SHA-256."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -38,7 +38,7 @@ def explain(
     Args:
         method: a key of `METHODS`.
         target: a label or its index; by default, the predicted class.
-        layer: one of `model.layers()`; by default the last, which depends most on the class.
+        layer: one of `model.layers()`; by default the last, whose map depends most on the class.
 
     Raises:
         ImageError: the image cannot be opened.
@@ -54,8 +54,8 @@ def explain(
     evidence = model.evidence(to_square(rgb, model.square_size), wanted, layer)
     (probabilities,) = model.label(evidence.outputs)
     values = METHODS[method].compute(evidence.activations, evidence.gradients).clip(min=0)
-    enlarged = Image.fromarray(values.astype(np.float32))
-    heatmap = np.array(enlarged.resize(rgb.size, Image.Resampling.BILINEAR))
+    small = Image.fromarray(values.astype(np.float32))
+    heatmap = np.array(small.resize(rgb.size, Image.Resampling.BILINEAR))
     peak = float(heatmap.max())
     return Explanation(
         heatmap=heatmap / np.float32(peak) if peak > 0 else heatmap,

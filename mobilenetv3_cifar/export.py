@@ -44,7 +44,7 @@ def export_onnx(
 
     Returns:
         The largest absolute difference between the file's and the network's logits on four random
-        images. If the network's largest absolute logit is above 1, the difference is divided by it.
+        images, divided by the network's largest absolute logit if this logit is above 1.
 
     Raises:
         ExportError: the file cannot be written, or `int8_images` is None and the returned
@@ -99,7 +99,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Return the difference that `export_onnx` returns, from batches of one and three images."""
+    """Compute the difference that `export_onnx` returns, with batches of one and three images."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

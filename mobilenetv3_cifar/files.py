@@ -31,7 +31,7 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():
-            with open(partial, "xb") as file:  # tempfile would ignore the umask
+            with open(partial, "xb") as file:  # not tempfile, which ignores the umask
                 file.write(files[path.name])
                 file.flush()
                 os.fsync(file.fileno())

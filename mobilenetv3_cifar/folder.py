@@ -37,7 +37,7 @@ from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE
 # The limit for weights is generous: with 10 classes, the largest network's file is 17 MB.
 MAX_BYTES = {CONFIG_FILE: MAX_CONFIG_BYTES, WEIGHTS_FILE: 64 * 2**20}
 MAX_HEADER_BYTES = 2**20
-# {first bytes of a file that is not a weights file: error message}. Every file begins with b"".
+# {first bytes of a file that is not a weights file: error message}. b"" matches every file.
 NOT_WEIGHTS = {
     b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file itself",
     b"<": "an HTML page, not weights",
@@ -50,7 +50,7 @@ NOT_WEIGHTS = {
 class ModelFolder(NamedTuple):
     path: Path
     config: Config
-    tensors: dict[str, Tensor]  # on the CPU; batch-norm counters are int64, other tensors float32
+    tensors: dict[str, Tensor]  # on the CPU; float32, except for batch norm's int64 counters
     repository: str | None = None  # "owner/name" if the model is from the Hub
 
 
@@ -121,7 +121,7 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
-    """Return the content of a weights file. Equal tensors give equal bytes, on any device."""
+    """Return the bytes of the weights file for `tensors`. They do not depend on the device."""
     try:
         packed = {name: pack(name, tensor) for name, tensor in tensors.items()}
         check_finite(packed)
@@ -152,7 +152,7 @@ def decode_weights(content: bytes) -> dict[str, Tensor]:
     # `load` raises KeyError for a dtype that torch lacks. For a tensor dimension of 2**63 or more,
     # it raises TypeError, OverflowError or RuntimeError.
     except (SafetensorError, KeyError, TypeError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"not a whole safetensors file ({printable(str(error))})") from error
+        raise ValueError(f"not a complete safetensors file ({printable(str(error))})") from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float16, torch.float32, torch.int64):
             raise ValueError(f"tensor {quote(name)} is {tensor.dtype}, not F16, F32 or I64")
@@ -182,11 +182,11 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 
 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
-    """Raise ModelFolderError unless two dicts {name: description of the tensor or layer} agree."""
+    """Raise ModelFolderError if two dicts {name: description of a tensor or layer} differ."""
     for name in sorted(wanted.keys() | given.keys()):
-        found, expected = given.get(name, "missing"), wanted.get(name, "part of this network")
-        if found != expected:
-            raise ModelFolderError(f"{refused}: {kind} {quote(name)} is {found}, not {expected}")
+        found, need = given.get(name, "missing"), wanted.get(name, "absent")
+        if found != need:
+            raise ModelFolderError(f"{refused}: {kind} {quote(name)} is {found} but must be {need}")
 
 
 def describe(tensor: Tensor) -> str:

@@ -1,9 +1,9 @@
 """Limit the responses of the Hugging Face Hub, explain its errors, and check repository ids.
 
 The Hub's own client, huggingface_hub, sends the requests and stores the files. All responses in a
-`with hub_errors(...)` block share one budget of bytes and time. The client uses some headers as
-file names, so these headers must be hashes. Error messages never contain a token or the password
-in HF_ENDPOINT.
+`with hub_errors(...)` block share one budget of bytes and time. The client uses the values of some
+headers as file names, so these values must be hashes. Error messages never contain a token or the
+password in HF_ENDPOINT.
 """
 
 import math
@@ -29,7 +29,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # the limit for one load or push; a model folder takes at most 40 MB
 SECONDS = 600.0  # the time limit for one load or push
-SECONDS_OF_RATE = 30.0  # a budget's minimum rate is checked only after this time
+GRACE_SECONDS = 30.0  # a budget's minimum transfer rate is not enforced before this time
 SECONDS_TO_ANSWER = 5.0  # without this limit, the client might retry for 23 s or wait forever
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -65,7 +65,7 @@ class Budget:
             raise HubError(f"the Hub sends more than {self.limit} bytes: refused")
         now = time.monotonic()
         slow = self.limit - self.bytes < self.rate * (now - self.begun)
-        if now > self.deadline or (slow and now > self.begun + SECONDS_OF_RATE):
+        if now > self.deadline or (slow and now > self.begun + GRACE_SECONDS):
             raise HubError(TOO_SLOW)
 
 
@@ -94,7 +94,7 @@ def check_answer(response: Any) -> None:
         raise HubError(
             f"the Hub sends {printable(size)} bytes: more than {budget.limit} are refused"
         )
-    # The client names folders in its cache after the commit, and files after the ETag.
+    # In the client's cache, the commit becomes a folder name and the ETag becomes a file name.
     if (commit := headers.get("x-repo-commit")) is not None:
         etag = headers.get("x-linked-etag") or headers.get("etag") or commit
         if not (COMMIT.fullmatch(commit) and ETAG.fullmatch(etag)):
@@ -122,7 +122,7 @@ def limited(stream: Any, budget: Budget) -> Any:
 
 
 def watch_client() -> None:
-    """Add the hooks to the client's current HTTP session if it lacks them."""
+    """Make the client's current HTTP session call `ask_plainly` and `check_answer`."""
     hooks = get_session().event_hooks
     if check_answer not in hooks["response"]:
         hooks["request"].append(ask_plainly)
@@ -166,7 +166,7 @@ def in_time(work: Callable[[], T]) -> T:
     watch_client()
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     while wait([future], 0.2).not_done:
-        watch_client()  # after a failed connection, huggingface_hub makes a client without hooks
+        watch_client()  # after a failed connection, the client opens a session without hooks
         if time.monotonic() > budget.deadline:
             raise HubError(TOO_SLOW)
     return future.result()
@@ -233,7 +233,7 @@ def check_repo_id(name: str) -> None:
 
 
 def check_revision(name: str) -> None:
-    """Refuse a revision that is not a safe path, because it becomes a file name in the cache."""
+    """Refuse a revision that is not a safe path, because the cache uses it as a path."""
     if not REVISION.fullmatch(name) or ".." in name or len(name) > 200:
         raise HubError(f"{quote(name)} is not a branch, tag or commit")
 

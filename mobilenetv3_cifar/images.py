@@ -40,8 +40,8 @@ class Limits(NamedTuple):
 UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
-# Errors that Pillow's decoders raise on damaged files. No other errors are caught, because they
-# have other causes: for example, a caller's signal handler may raise one to stop a slow call.
+# Errors that Pillow's decoders raise on damaged files. Other errors have other causes and are not
+# caught. For example, a caller's signal handler may raise an error to stop a slow call.
 DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
@@ -195,7 +195,7 @@ def decode(image: Image.Image) -> Image.Image:
     image.load()
     rgb = to_rgb(image)
     orientation = image.getexif().get(ExifTags.Base.Orientation)
-    rgb.info = {}  # drops the orientation, which would turn a saved copy again
+    rgb.info = {}  # drops the orientation, so that no viewer turns a saved copy again
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
@@ -212,7 +212,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Convert grey values to uint8, for the image modes "I" and "F", which do not define white.
+    """Convert grey values to uint8, for image modes "I" and "F", which define no value for white.
 
     White is taken to be the smallest of 1, 255 and 65,535 that no grey value exceeds. If a grey
     value exceeds 65,535, white is the largest grey value.

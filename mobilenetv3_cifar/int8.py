@@ -1,14 +1,15 @@
-"""Quantize the layers of an exported network that onnxruntime runs faster with 8-bit integers.
+"""In an exported network, quantize the layers that onnxruntime runs faster with 8-bit integers.
 
-The choice of layers is based on each node's time in onnxruntime's profiler, at batch size 1:
-- With 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on
-  16x16 maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an
-  integer hardswish takes several operations. Therefore, all layers before the first bottleneck with
-  at least `WIDE` expanded channels stay in float. The last pooling and the head stay in float too.
-- Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
-  hardsigmoid, so x / 6 + 1/2 is computed instead and clipped to [0, 1]. The clipping needs no
-  operation, because the 8-bit numbers can only represent this range. The division needs no
-  operation either, because it only changes the scale of the 8-bit numbers.
+The choice of layers is based on each node's time in onnxruntime's profiler, at batch size 1. With
+8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on 16x16
+maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an integer
+hardswish takes several operations. Therefore, all layers before the first bottleneck with at least
+`WIDE` expanded channels stay in float. The last pooling and the head stay in float too.
+
+Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
+hardsigmoid, so x / 6 + 1/2 is computed instead and clipped to [0, 1]. The clipping needs no
+operation, because the 8-bit numbers can only represent this range. The division needs no operation
+either, because it only changes the scale of the 8-bit numbers.
 """
 
 import tempfile
@@ -72,8 +73,8 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             quant_format=QuantFormat.QDQ,
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
-            # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime adds two products of weight
-            # and activation in a 16-bit integer. With 8-bit weights, the sum could overflow.
+            # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime adds two products of a weight
+            # and an activation in a 16-bit integer. With 8-bit weights, the sum could overflow.
             reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
@@ -147,7 +148,6 @@ class SplitHardswish(nn.Module):
 
 
 def pointwise(layer: nn.Linear) -> nn.Conv2d:
-    """Convert a linear layer to a 1x1 convolution."""
     convolution = nn.Conv2d(layer.in_features, layer.out_features, 1, bias=layer.bias is not None)
     convolution.weight = nn.Parameter(layer.weight[:, :, None, None], requires_grad=False)
     convolution.bias = layer.bias

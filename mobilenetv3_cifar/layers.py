@@ -6,7 +6,7 @@ from torch import nn
 
 
 def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """Return the parts of a feature extractor by name, in order. Each bottleneck is one part."""
+    """Return {name: part} for a feature extractor, in order. Each bottleneck is one part."""
     steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":
@@ -17,7 +17,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
-    """Return the name of each part of `features` whose next part has a strided convolution."""
+    """Return the name of each part of `features` directly before a part with stride 2 or more."""
     pairs = pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 

@@ -1,8 +1,8 @@
 """The network class `MobileNetV3Cifar`.
 
 Predictions and explanations do not depend on torch's settings (autocast, gradient modes, default
-dtype and device) or on the network's training mode. They do not change the network, so threads can
-share it.
+dtype and device) or on the network's training mode. Computing them does not change the network, so
+threads can share it.
 """
 
 import copy
@@ -156,7 +156,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return [*last_of_each_resolution(self.features), "features"][-4:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
-        """Return the pooled features before the head: (F,) for one image, (N, F) for a list of N.
+        """Return the pooled features before the head: (F,) for one image, (N, F) for N images.
 
         F is `num_features`. The tensor is float32 and on the CPU. `images`, `batch_size` and the
         errors are as in `predict`, but an ImageError has no `predictions`.
@@ -179,7 +179,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
         From this dictionary, timm's `resolve_data_config` and `create_transform` make a transform
-        that is equivalent to `transform("direct")`. `predict` uses `transform()` instead.
+        that is equivalent to `transform("direct")`. `predict` prepares images like `transform()`.
         """
         config = self.config
         return {
@@ -213,8 +213,8 @@ def to_batch(network: MobileNetV3Cifar, squares: list[Image.Image]) -> Tensor:
 def in_evaluation_mode(model: MobileNetV3Cifar, differentiable: bool = False) -> MobileNetV3Cifar:
     """Return `model` if all its modules are in evaluation mode, else a copy in evaluation mode.
 
-    If `differentiable` is true, also return a copy if the weights have another dtype than float32
-    or were created in inference mode. The copy's weights are then float32 and work with autograd.
+    If `differentiable` is true, a model is also copied if its weights are not float32 or were
+    created in inference mode. The weights of the copy are then float32 and work with autograd.
     """
     weight = next(model.parameters())
     usable = not any(part.training for part in model.modules())

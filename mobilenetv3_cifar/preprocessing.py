@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
-# Means and standard deviations of red, green and blue, with values in [0, 1]. The networks of the
+# Means and standard deviations of red, green and blue pixel values in [0, 1]. The networks of the
 # student report use ImageNet's numbers. The shipped "cifar32" networks use CIFAR-10's numbers.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

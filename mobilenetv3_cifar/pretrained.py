@@ -168,13 +168,14 @@ class Pretrained(nn.Module):
         create_pr: bool = False,
         commit_message: str = "Upload the model",
     ) -> str:
-        """Push to the Hub repository "owner/name". Return the URL of the commit or pull request.
+        """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
         If the network is unchanged since loading and its folder or repository has a model card, the
         card, figures and measurements are pushed too. Otherwise, a new card without measurements is
         pushed. Hand-written cards, and files on the Hub that this package did not push, are kept.
 
         Args:
+            repo_id: "owner/name".
             token: the Hub's access token; by default, the token of `hf auth login`.
             private: whether a newly created repository is private.
             create_pr: whether to open a pull request instead of changing the main branch.
@@ -194,11 +195,10 @@ class Pretrained(nn.Module):
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
     def published_folder(self, token: str | bool | None, spare: Path) -> Path | None:
-        """Return the folder to push if the network is unchanged since loading, else None.
+        """Return the folder to push, or None if the network is new, was changed or has no card.
 
-        For a network from the Hub, it is the new folder `spare`, to which the repository's files
-        are downloaded. For other networks, it is `self.folder`. If the folder has no card, return
-        None.
+        For a network from the Hub, the repository's files are downloaded to the new folder `spare`,
+        and `spare` is returned. For other networks, `self.folder` is returned.
         """
         folder = self.folder
         gone = folder is not None and not folder.is_dir()  # a temporary folder or a deleted cache

@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # left as they are: not sent by the last push, or changed since then
+    kept: list[str]  # left unchanged: the last push did not send them, or they were changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the newest commit, or None if the repository does not exist yet
@@ -154,7 +154,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Check the arguments of a push. Refuse metrics or ONNX files of other weights or settings."""
+    """Refuse invalid arguments, and metrics or ONNX files made from other weights or settings."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)

@@ -59,8 +59,8 @@ def list_variants() -> list[Variant]:
     """
     if not variants_folder().is_dir():
         raise VariantError(
-            f"{variants_folder()} is missing: install the package from its wheel, and not inside a "
-            "zip file"
+            f"{variants_folder()} is missing: install the package from its wheel; it does not work "
+            "inside a zip file"
         )
     variants = map(read_variant, shipped_folders())
     return sorted(variants, key=lambda variant: (-variant.accuracy, variant.name))

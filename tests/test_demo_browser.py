@@ -117,7 +117,7 @@ def test_another_class_and_every_layer_are_shown(visit):
     page = visit(address="?image=dog&class=ship")
     expect(page.locator("#answer figcaption")).to_contain_text("ship")
     page.get_by_label("Maps").click()
-    page.get_by_role("option", name="of the three likeliest").click()
+    page.get_by_role("option", name="of the top three classes").click()
     expect(page.locator("#answer .map")).to_have_count(3)
     page.get_by_label("Maps").click()
     page.get_by_role("option", name="at every layer").click()

@@ -71,6 +71,15 @@ def test_a_hand_written_card_gets_no_measurements_which_no_later_push_would_repl
     assert "model-index" not in merged
 
 
+def test_a_hand_written_card_of_the_folder_gets_no_empty_notes():
+    generated = "---\nlicense: mit\n---\n<!-- notes -->{}<!-- /notes -->\n"
+    ours = HAND_WRITTEN.decode()
+    assert merge_cards(ours, generated.format("\n")) == ours
+    assert merge_cards(ours, generated.format(" kept ")).endswith(
+        "<!-- notes --> kept <!-- /notes -->\n"
+    )
+
+
 def test_a_card_whose_metadata_cannot_be_read_is_kept_as_it_is(loopback, folder):
     loopback.repos[REPO_ID] = Repo()
     loopback.repos[REPO_ID].commit("main", {"README.md": b"---\ntags: [unclosed\n---\nMine.\n"})

@@ -47,7 +47,7 @@ def zipped() -> bytes:
 
 
 VALID = save(TENSORS)
-NOT_WHOLE = "not a whole safetensors file"
+NOT_WHOLE = "not a complete safetensors file"
 ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 MALFORMED = {
     "empty": (b"", NOT_WHOLE),

@@ -23,7 +23,7 @@ DOWNLOADS = ".cifar10-downloads"  # a folder in the data folder, kept only if a 
 
 
 def prepare(data_dir: Path, say: Callable[[str], None] = print) -> Path:
-    """Write CIFAR-10 to a cache file in `data_dir` unless a valid cache exists. Return its path."""
+    """If `data_dir` has no valid cache file, write one. Return the path of the cache file."""
     path = data_dir / CACHE
     if path.exists():
         try:

@@ -4,7 +4,7 @@ from mobilenetv3_cifar import MobileNetV3CifarError
 
 
 class DataError(MobileNetV3CifarError):
-    """CIFAR-10 or its split cannot be used, for example because a file is missing or damaged."""
+    """CIFAR-10 or a dataset split cannot be used, for example if a file is missing or damaged."""
 
 
 class TrainingError(MobileNetV3CifarError):

@@ -4,9 +4,9 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
-prints JSON. For a shipped variant, it prints the same measurements as the `test` or `validation`
-object in the variant's `metrics.json`. The last digits can differ between devices. Use the
-validation images to choose between networks, and the test images only for a finished network.
+prints its measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
+under `test` or `validation`. The last digits can differ between devices. Use the validation images
+to choose between networks, and the test images only for a finished network.
 """
 
 import json
@@ -30,7 +30,7 @@ from training.reports.schema import read_metrics
 def dataset_split(name: str, folder: Path) -> str:
     """Return the split with which the network in `folder` was trained.
 
-    If `folder` is a run, its checkpoint contains the split. Otherwise, metrics.json names the
+    If `folder` is a run, its checkpoint names the split. Otherwise, metrics.json names the
     experiment. Without metrics.json, the last part of `name` must be the name of an experiment.
     """
     if newest := checkpoint.read(folder):

@@ -36,7 +36,7 @@ class Experiment:
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     ood_score: OodScore = "confidence"  # the out-of-distribution score of the shipped network
-    seeds: tuple[int, ...] = (0,)  # seed 0 is shipped; other seeds show how much runs vary
+    seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; other seeds show how runs vary
 
     @property
     def size(self) -> str:

@@ -13,7 +13,7 @@ from training.experiments import EXPERIMENTS
 
 
 def print_plan(folder: Path, repo_id: str) -> None:
-    """Print what a push would change. If asking the Hub fails, assume an empty repository."""
+    """Print what a push would change. If a request to the Hub fails, assume an empty repository."""
     hub.check_repo_id(repo_id)
     try:
         plan = push.plan_push(folder, repo_id)

@@ -24,7 +24,7 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run. The defaults are those of the student report (listings 1 and 10)."""
+    """The settings of a run. The defaults are the student report's settings (listings 1 and 10)."""
 
     optimizer: OptimizerRecipe = field(default_factory=lambda: Adam(lr=1e-3))
     schedule: Literal["step", "cosine", "linear"] = "step"
@@ -61,5 +61,5 @@ class Recipe:
         return self.schedule != "step" or averages or any(map(uses_progress, self.augmentations))
 
     def settings(self) -> dict[str, str]:
-        """Return {field: repr(value)}. JSON cannot store the values that are dataclasses."""
+        """Return {field: repr(value)}, because JSON cannot store values that are dataclasses."""
         return {name: repr(value) for name, value in vars(self).items()}

@@ -4,7 +4,7 @@
     python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU
 
 From the results in `model_cards/`, the command then writes REPRODUCTION.md, docs/recipe.md, the
-README's table of variants, the demo's list of conclusions, and the card and curves of every model.
+README's table of variants, the demo's list of conclusions, and every model's card and curves.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Time functions in turns, so that other work on the machine affects them equally."""
+"""Time functions in turn, round by round, so that other work on the machine affects all equally."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Call each function once to warm up. Then return its seconds per call in each round."""
+    """Return the seconds per call of each function in each round, after one warm-up call."""
     for side in sides:
         side()
     seconds: list[list[float]] = [[] for _ in sides]

@@ -3,8 +3,8 @@
     python -m training.train small-dropout0.7-epochs4
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
-The results of a finished run go into a folder under `model_cards/`. A trial run writes nothing
-there: its options, such as --epochs, change the experiment.
+The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
+--precision is a trial. It writes nothing there, because these options change the experiment.
 """
 
 import argparse
@@ -60,11 +60,11 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    # With --epochs N, save no shorter runs: the names of their folders would also end in epochsN.
+    # With --epochs N, save no shorter runs. Their folder names would contain the wrong number N.
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
-        # If the run of `validated_by` is missing, fail before the training, not after it.
+        # If the run of `experiment.validated_by` is missing, fail before the training.
         load_twin(path, experiment)
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()

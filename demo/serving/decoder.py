@@ -28,7 +28,7 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-# In file names, "_" replaces each sequence of these characters. All other characters are ASCII, so
+# In file names, "_" replaces each sequence of UNSAFE characters. The other characters are ASCII, so
 # a name of 80 characters takes 80 bytes. File systems limit a name's bytes, not its characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these formats, so the page shows PIXELS

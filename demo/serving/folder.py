@@ -67,7 +67,7 @@ def delete_abandoned(base: Path) -> None:
 
 
 def new_folder(kind: str) -> Path:
-    """Create a folder for one image of a `kind` in KEPT. Nobody can guess the folder's name."""
+    """Create a folder for one image. `kind` is a key of KEPT. Nobody can guess the new name."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder

@@ -197,7 +197,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def file_response(path: str) -> FileResponse:
-    """Return a response with the image at the masked path `path`. Refuse all other paths."""
+    """Return a response with the image at the masked path `path`, or raise an HTTPException."""
     if (file := find_file(path)) is None:
         raise HTTPException(403, "Image not found.")
     kind = file.suffix[1:].replace("jpg", "jpeg")

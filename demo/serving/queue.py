@@ -23,10 +23,10 @@ WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of
 
 
 class FairQueue(Queue):
-    """A queue in which client addresses take turns, as do the sessions of each address.
+    """A queue in which client addresses take turns, and the sessions of an address take turns too.
 
     The next turn goes to the address whose last turn was longest ago and, within this address, to
-    the session whose last turn was longest ago. If that leaves several events, the oldest is next.
+    the session whose last turn was longest ago. If several events remain, the oldest is next.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -55,7 +55,7 @@ class FairQueue(Queue):
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """Remove the next event from its queue, and return it in a list.
 
-        The list never has more events, because no function takes batches.
+        The list never has more than one event, because no function takes batches.
         """
         ready: list[Event] = []
         for queue in self.event_queue_per_concurrency_id.values():

@@ -41,8 +41,8 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    Create the Space if it does not exist. In the folders that are sent, delete the Space's files
-    that are no longer sent. If the Hub cannot be used or refuses the commit, raise a HubError.
+    Create the Space if it does not exist. If the Space has other files in the folders of SENT,
+    delete them. If the Hub cannot be used or refuses the commit, raise a HubError.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

@@ -1,4 +1,4 @@
-"""Write the demo's static page, a folder for any web host or a static Hugging Face Space.
+"""Write the demo's static page to a folder, for any web host or a static Hugging Face Space.
 
     python -m demo.static.build OUT
     python -m http.server --directory OUT
@@ -42,7 +42,7 @@ def build(out: Path, name: str | None = None) -> None:
     runs the best shipped variant.
     """
     if out.exists():
-        raise MobileNetV3CifarError(f"{out} exists already: name a new folder")
+        raise MobileNetV3CifarError(f"{out} exists already: use a new folder")
     if name and not shipped_folder(name) and Path(name).is_dir():
         folder = Path(name)
     else:
@@ -67,7 +67,7 @@ def write_network(folder: Path, page: Path) -> None:
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
         raise MobileNetV3CifarError(
-            f"{folder} has no {ONNX_FILE}: write it with the command export"
+            f"{folder} has no {ONNX_FILE}: write it with the export command"
         )
     shutil.copyfile(files[0], page / ONNX_FILE)
     facts = OnnxClassifier(files[0]).metadata

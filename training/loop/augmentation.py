@@ -90,8 +90,8 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
-        # grid_sample returns 0 outside the image, so subtract the value of black. At the edges,
-        # interpolation needs one more pixel, so repeat the outermost pixels.
+        # grid_sample returns 0 outside the image, so subtract `norm.black` to make 0 mean black. At
+        # the edges, interpolation needs one more pixel, so repeat the outermost pixels.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
         # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
         # grid_sample, the enlarged image spans [-1, 1].
@@ -156,8 +156,8 @@ class CutMix:
     """Paste a rectangle from another image, and mix the labels by area (Yun et al. 2019).
 
     While the run's progress is in `during`, `probability` is the chance that a batch is mixed. In a
-    mixed batch, the rectangle has the same position in all images. Its area is a uniformly random
-    fraction of the image, before the rectangle is clipped at the image's edges.
+    mixed batch, the rectangle has the same position in all images. Before the rectangle is clipped
+    at the image's edges, its area is a uniformly random fraction of the image.
     """
 
     probability: float
@@ -183,12 +183,12 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """Change the geometry of some images in a batch, and the colours of the same number of others.
+    """Change the geometry of some images in a batch, and the colours of as many other images.
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
-    are changed. A batch is in random order, so its first images are changed.
+    are changed. The first images of the batch are chosen, because its order is random.
     """
 
     probability: float
@@ -200,7 +200,7 @@ class AffineColour:
         if not count or not self.during[0] <= draws.progress < self.during[1]:
             return batch
         amount = draws.uniform() * 2 - 1  # (N,), strength and direction of the change
-        kind = draws.integers(12)  # so that kind % 3 and kind % 4 are both uniform
+        kind = draws.integers(12)  # 12, so that kind % 3 and kind % 4 are both uniform
         first, second = slice(count), slice(count, 2 * count)
         moved = affine(images[first], kind[first] % 3, amount[first])
         coloured = colour(images[second] * norm.std + norm.mean, kind[second] % 4, amount[second])

@@ -1,8 +1,8 @@
 """Write and read checkpoints of a training run, as safetensors and JSON, without pickle.
 
 A checkpoint is two files, `step-NNNNNN.safetensors` and `step-NNNNNN.json`. The JSON file is
-written last, so a killed process leaves a whole checkpoint or none. To detect damage, the
-JSON file contains two SHA-256 hashes: of the tensor file, and of its own other content.
+written last, so a killed process leaves a complete checkpoint or none. To detect damage, the JSON
+file contains two SHA-256 hashes, one of the tensor file and one of the rest of the JSON file.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def unpack(
 
 
 def part_of(tensors: Tensors, part: str) -> Tensors:
-    """Return {NAME: tensor} for all tensors whose key is `part`, a dot and NAME."""
+    """Return {NAME: tensor} for all tensors whose key has the form PART.NAME."""
     prefix = f"{part}."
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
@@ -78,7 +78,7 @@ def final_weights(tensors: Tensors) -> Tensors:
 
 
 def write(folder: Path, tensors: Tensors, state: State, settings: dict[str, Any]) -> None:
-    """Write a checkpoint. Delete all but the two newest checkpoints, and leftover partial files."""
+    """Write a checkpoint. Delete leftover partial files and all but the two newest checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(tensors)
     facts = {

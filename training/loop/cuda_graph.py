@@ -15,7 +15,7 @@ class Replayed:
 
     The function may depend only on its inputs and on tensors whose addresses in memory are fixed.
     The graph contains the `constants` of the recorded call, so constants may depend only on the
-    shapes of the inputs. If the shapes differ from the recorded call, the function itself runs.
+    shapes of the inputs. If a call has inputs of other shapes, the function itself runs.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

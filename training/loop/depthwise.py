@@ -35,7 +35,7 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Compute the gradient of a 3x3 kernel, or of a 5x5 kernel as four overlapping 3x3 corners."""
+    """Compute the weight gradient. A 5x5 kernel is split into its four overlapping 3x3 corners."""
     kernel, channels = weight.shape[2], len(weight)
     corners = sorted({0, kernel - 3})
     padded = nn.functional.pad(images, (kernel // 2,) * 4)
@@ -57,7 +57,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Speed up the model's depthwise convolutions (without bias) on a CPU or a CUDA GPU."""
+    """Speed up the model's depthwise convolutions, which have no bias, on a CPU or a CUDA GPU."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

@@ -28,7 +28,7 @@ from training.loop.optimizers import MuonWithSgd
 class Learner:
     """A network in training, with its images, loss and optimizer.
 
-    If the recipe has a teacher, its run is looked up in the folder `runs`. `average` is the
+    If the recipe has a teacher, the teacher's run is looked up in `runs`. `average` is the
     exponential moving average of the weights and batch-norm statistics, or None without averaging.
     """
 
@@ -104,15 +104,15 @@ class Learner:
         return inputs, labels, labels if unmixed else mixed
 
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
-        """Recompute the averaged network's batch-norm statistics from `batches` (step, indices).
+        """Recompute the batch-norm statistics of `average`. `batches` yields (step, image indices).
 
-        Training made no forward pass with the averaged weights, so these statistics do not fit them
-        (Izmailov et al. 2018). The images are augmented as in training, because statistics of
-        unaugmented images gave large-cifar32 a lower validation accuracy.
+        No training step uses the averaged weights, so the old statistics do not fit them (Izmailov
+        et al. 2018). The images are augmented as in training, because statistics of unaugmented
+        images gave large-cifar32 a lower validation accuracy.
         """
         if self.average is not None:
-            every = (self.draws(step, batch, slice(None)) for step, batch in batches)
-            update_bn((self.augmented(draws)[0] for draws in every), self.average)
+            all_draws = (self.draws(step, batch, slice(None)) for step, batch in batches)
+            update_bn((self.augmented(draws)[0] for draws in all_draws), self.average)
 
     def step(self, step: int, batch: Tensor) -> Tensor:
         """Take an optimizer step. Return a tensor [loss sum, correct predictions, image count].
@@ -140,7 +140,7 @@ class Learner:
         return sums
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
-        """Update the weights once, and return the same tensor as `step`."""
+        """Update the weights once. Return the tensor that `step` returns."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)

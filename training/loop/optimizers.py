@@ -1,7 +1,7 @@
 """Each optimizer recipe is a frozen dataclass of settings. Its method `build` makes the optimizer.
 
 Weight decay never applies to depthwise kernels, batch norm or biases. These parameters are few, and
-the batch norm after a depthwise kernel would undo the shrinking of the kernel.
+the batch norm after a depthwise convolution would cancel the decay of its kernel.
 """
 
 import math

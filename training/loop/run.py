@@ -3,6 +3,7 @@
 The seed and the step determine every random draw: the initial weights, the order of the images,
 augmentation and dropout. A resumed run therefore needs no saved random state to take exactly the
 same steps as an uninterrupted run. Runs with the same settings and seed also take the same steps.
+On a GPU, this is true only in float32.
 """
 
 import contextlib
@@ -40,8 +41,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    The run of each experiment in `shorter` is identical to the first epochs of this run. So these
-    runs are saved too.
+    A run of an experiment in `shorter` is identical to the first epochs of this run. This run
+    therefore saves the shorter runs too.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Run:
         steps = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
         if steps != self.state.step * self.accelerator.num_processes:
             what = f"the processes found different checkpoints in {self.folder}"
-            raise TrainingError(f"{what}: it must be on a disk that all processes share")
+            raise TrainingError(f"{what}: this folder must be on a disk that all processes share")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         self.learner.model.train()
@@ -125,7 +126,7 @@ class Run:
             self.save_if_due(signals)
 
     def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield (step, image indices) for each step from number `begin` to the end of `epoch`."""
+        """Yield (step, image indices) for each step from `begin` to the end of `epoch`."""
         permutation = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
         order = torch.from_numpy(permutation).to(self.device)
         first = epoch * self.learner.steps_per_epoch
@@ -145,8 +146,8 @@ class Run:
         self.state.total += total
         self.state.seconds += seconds
         if not math.isfinite(self.state.loss_sum):
-            what = f"the loss is {self.state.loss_sum} at step {step}"
-            raise TrainingError(f"{what}; the newest checkpoint in {self.folder} is older")
+            what = f"the loss is {self.state.loss_sum} at step {step}; the newest checkpoint in"
+            raise TrainingError(f"{what} {self.folder} is from an earlier step")
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add a row for `epoch` to the history, and save the state if a save is due."""
@@ -168,7 +169,7 @@ class Run:
         state.history.append(row)
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
         # Save the shorter runs before this run. If this run were saved first and then killed, it
-        # would resume after this epoch and never save them.
+        # would resume after this epoch and never save the shorter runs.
         self.save_shorter_runs()
         if self.accelerator.is_main_process:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})

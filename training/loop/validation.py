@@ -22,14 +22,14 @@ def split_logits(
     `flip` mirrors the images. `what` is the title of the progress bar. None means no bar.
     """
     device = next(model.parameters()).device
-    size, home = 64, torch.device("cpu")
+    size, resize_device = 64, torch.device("cpu")
     if device.type == "cuda":  # not MPS: it lacks float64, which `pillow_resize` needs
-        size, home = 2500 if model.config.image_size <= 64 else 500, device
+        size, resize_device = 2500 if model.config.image_size <= 64 else 500, device
     training, rows = model.training, []
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:
         for start in range(0, len(split), size):
-            images = torch.from_numpy(split.images[start : start + size]).to(home)
+            images = torch.from_numpy(split.images[start : start + size]).to(resize_device)
             inputs = to_inputs(images.flip(2) if flip else images, model).to(device)
             rows.append(model(inputs))
             bar.update(len(images))

@@ -1,8 +1,7 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-The first argument of a function that measures a quantity has the results of all experiments. The
-other arguments have the results of the experiments that a claim names. The module `curves` has the
-functions that measure training curves.
+A function that measures a quantity takes the results of all experiments, and then the results of
+each experiment that the claim needs. Functions that measure training curves are in `curves`.
 """
 
 import math
@@ -28,8 +27,8 @@ from training.reports.results import (
 from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
 
-BALANCED = 0.10  # how far a class's recall may be from the mean over all classes
-NAMES = {  # the name of each measure in texts
+BALANCED = 0.10  # how far the recall of a class may be from the mean recall of all classes
+NAMES = {  # the name of each measure in generated text
     test_accuracy: "test accuracy",
     test_precision: "precision",
     validation_accuracy: "validation accuracy",
@@ -85,9 +84,9 @@ def compare(
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return by how much the test accuracy of `one` exceeds that of the strongest of `others`.
+    """Return the least certain lead of `one` over `others`.
 
-    The strongest is the experiment for which the ratio of the difference to its margin is lowest.
+    A lead is a difference in test accuracy. The least certain lead has the lowest value / margin.
     """
     leads = {other.name: compare(results, one, other) for other in others}
     least = min(leads.values(), key=lambda each: each.value / each.margin)
@@ -98,9 +97,10 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """Return how much the accuracy gap of `other` grows, minus how much that of `one` grows.
+    """Return the growth of the accuracy gap in `other` minus the growth in `one`.
 
-    It grows from `shorter` to `one`, and from `other_shorter` to `other`, which have more epochs.
+    The growth in `one` is its gap minus the gap of `shorter`, which has fewer epochs. The growth in
+    `other` is its gap minus the gap of `other_shorter`.
     """
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
@@ -189,10 +189,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return the mean gain in validation accuracy of two runs in epoch n + 1. `one` has n epochs.
+    """Return the mean validation accuracy that `longer` and `other` gain in one epoch.
 
-    The variance of one gain is twice the variance of an accuracy. Averaging two gains halves this
-    variance. So the mean gain has the same standard deviation as an accuracy.
+    It is the first epoch that `one` lacks. The variance of a gain is twice the variance of an
+    accuracy. Averaging two gains halves this variance, so the mean varies as much as an accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

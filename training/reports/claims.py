@@ -1,8 +1,8 @@
 """List the claims of the student report, and judge them by our results.
 
-`reproduction_template.md` explains the present rules. They replaced our original rules (commit
-827579a, 22 November 2026) on 26 November. `Claim.original` is the verdict of the original rules on
-the results of that day, or None if they did not cover the claim.
+`reproduction_template.md` explains our rules for the verdicts. On 26 November 2026, they replaced
+our original rules (commit 827579a, 22 November). `Claim.original` is the verdict of the original
+rules on our results of 26 November, or None if the original rules did not cover the claim.
 """
 
 import math
@@ -160,8 +160,8 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     """Return (better, worse, verdict, figures) for pairs of experiments that the report ranks.
 
     "Better" is the experiment with the higher accuracy in the report. The verdict says whether our
-    accuracies have the same order. A pair is left out if the difference between its two accuracies
-    in the report is within the 95 % margin of the variation between runs.
+    accuracies have the same order. A pair is left out if the 95 % interval of the difference
+    between its accuracies in the report includes 0.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

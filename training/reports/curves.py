@@ -39,7 +39,7 @@ def change_with_cosine(
     gain = change(results, cosine, "valid_accuracy", epoch)
     figures = (
         f"from epoch {epoch + 1} on, the learning rate is at most {step.at(epoch + 1, 'lr'):.0e}; "
-        f"the same network with a cosine schedule, {gain.figures}"
+        f"with a cosine schedule instead, {gain.figures}"
     )
     return gain._replace(figures=figures)
 
@@ -144,7 +144,7 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     lowest = min(earlier, key=lambda row: row["valid_loss"])
     rise = noise(one, results, lambda row: row["valid_loss"]).of(
         statistics.mean(end) - lowest["valid_loss"],
-        # `noise` is for the difference of two single epochs. This is a mean minus a single epoch.
+        # `noise` is for the difference of two epochs. `rise` is a mean over epochs minus one epoch.
         math.sqrt((1 + 1 / len(end)) / 2),
     )
     last = "validation loss of the last epoch"

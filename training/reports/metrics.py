@@ -58,7 +58,7 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
     """Compute `schema.Counts` for predictions from an image and its mirror image.
 
-    The probabilities of the two images are averaged. `mirrored` has the logits of the mirror
+    The probabilities of the two images are averaged. `mirrored` contains the logits of the mirror
     images.
     """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()

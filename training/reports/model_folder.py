@@ -31,9 +31,9 @@ def make_model_folder(
 ) -> Path:
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
-    NAME is `row.name`. If the seed is not 0, write only `seeds/SEED.json` and the card there. For
-    our own networks, also write a record of the run to `docs/runs/`. `command` is the command that
-    started the run. If the run is the beginning of a longer run, `command` started the longer run.
+    NAME is `row.name`. If the seed is not 0, call `add_seed` instead of writing the whole folder.
+    For our own networks, also write a record to `docs/runs/`. `command` is the command that started
+    the run. If the run is the beginning of a longer run, `command` started the longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -117,7 +117,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
-    """Write `seeds/SEED.json` in `folder`. If metrics.json exists there, also rewrite the card."""
+    """Write `seeds/SEED.json` in `folder`. If `folder` has a metrics.json, rewrite its card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_files(target.parent, {target.name: to_json(metrics)})

@@ -1,4 +1,4 @@
-"""Write a record of each published run to docs/runs/, and docs/recipe.md from these records."""
+"""Record each published run in docs/runs/, and generate docs/recipe.md from these records."""
 
 import json
 from pathlib import Path

@@ -49,9 +49,9 @@ class SplitMetrics(Summary):
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # validation accuracy after rounding the weights, minus before
+    validation_change: float  # how much rounding the weights changed validation accuracy
     sha256: str  # of model.safetensors
-    config_sha256: NotRequired[str]  # the same key in config.json
+    config_sha256: NotRequired[str]  # copied from the same key in config.json
 
 
 class Training(TypedDict):

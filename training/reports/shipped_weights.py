@@ -34,7 +34,7 @@ def save_weights(
 
     The weights are rounded to float16 if this changes validation accuracy by at most
     HALF_TOLERANCE. The temperature and the threshold in the config are fitted on the validation
-    images. If the network was trained on these images, the fit uses `twin`, a network that was not.
+    images. `twin` is used for the fit if the network itself was trained on these images.
     Accuracies are computed in float32, even for rounded weights.
     """
 

@@ -52,8 +52,8 @@ def spread(values: list[float]) -> Estimate:
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
     """Return an Estimate of 0 with the standard deviation of `measure` over the seeds of `one`.
 
-    If `one` has only one seed, use another experiment instead. It is the one with the closest
-    number of epochs among the student report's experiments that have several seeds.
+    If `one` has only one seed, use another experiment instead: of the student report's experiments
+    with several seeds, the experiment whose number of epochs is closest.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:

@@ -1,7 +1,7 @@
 // Reduces images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
 
 export const SIZE = 32; // pixels per side of the network's input
-const PRECISION = 22; // as in Pillow, weights are integers: a weight of 1 is 2 ** PRECISION
+const PRECISION = 22; // as in Pillow, weights are integers: a weight of 1 is stored as 2 ** PRECISION
 
 // Reduce an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {

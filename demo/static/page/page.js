@@ -97,7 +97,7 @@ async function startCamera() {
   classifyFrames(video);
 }
 
-// Stop the camera because of a new choice, and return the choice's number.
+// Stop the camera, count the visitor's new choice, and return the count.
 function stopCamera() {
   stopTracks(video);
   video = null;
