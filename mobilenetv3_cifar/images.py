@@ -105,7 +105,7 @@ def is_batch(images: object) -> bool:
     if isinstance(images, Iterable) and not isinstance(images, Mapping | Set):
         return True
     raise ImageTypeError(
-        "images must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
+        "the input must be an image (a path, bytes, a binary file, a PIL image, a uint8 array or "
         f"tensor) or a list of images, not {type(images).__name__}"
     )
 

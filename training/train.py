@@ -60,7 +60,8 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
     device, logs = arguments.device, arguments.log_dir
-    # With --epochs N, save no shorter runs. Their folder names would contain the wrong number N.
+    # A run also saves each experiment that equals its first epochs. With --epochs N, it does not:
+    # the names of those experiments' folders would end in "-epochsN" too.
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
