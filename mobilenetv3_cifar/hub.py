@@ -122,7 +122,7 @@ def limited(stream: Any, budget: Budget) -> Any:
 
 
 def watch_client() -> None:
-    """Hook the client's HTTP session: `ask_plainly` for requests, `check_answer` for responses."""
+    """Add `ask_plainly` and `check_answer` to the hooks of the client's current HTTP session."""
     hooks = get_session().event_hooks
     if check_answer not in hooks["response"]:
         hooks["request"].append(ask_plainly)

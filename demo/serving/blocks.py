@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServedBlocks(gr.Blocks):
-    """A `gr.Blocks` that keeps its files in `own_folder()` and shows visitors readable errors."""
+    """A `gr.Blocks` that keeps its files in `own_folder()` and shows readable errors."""
 
     def __init__(self, **options: Any) -> None:
         own_folder()
