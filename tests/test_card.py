@@ -58,7 +58,7 @@ def test_a_report_card_compares_with_the_report(tmp_path):
 
 def test_a_control_is_described_by_its_question(tmp_path):
     text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
-    assert "by Maguire and Ashtar. It asks: with another schedule, does" in text
+    assert "by Maguire and Ashtar. The experiment asks: with another" in text
     assert "decreasing to 0 along a cosine" in text
 
 
@@ -66,7 +66,7 @@ def test_another_control_is_described_by_its_own_recipe(tmp_path):
     text = card_of(write(tmp_path / OVERFIT[0], metrics(OVERFIT[0], 0.4, train=1.0)))
     assert "rotation by up to" not in text
     assert "| `train_images` | `1000` |" in text
-    assert f"It asks: {EXPERIMENTS['small-overfit'].claim}" in text
+    assert f"The experiment asks: {EXPERIMENTS['small-overfit'].claim}" in text
     assert "the report's blocks" not in text
 
 
