@@ -135,7 +135,9 @@ def test_predict_names_what_is_wrong_with_a_network(sample):
     with pytest.raises(ValueError, match="logits are not finite"):
         model.predict([sample[0][0]])
     model.head[3] = torch.nn.Linear(1280, 10)
-    with pytest.raises(ModelFolderError, match=r"'head\.3\.weight' is float \(10, 1280\), not"):
+    with pytest.raises(
+        ModelFolderError, match=r"'head\.3\.weight' is float \(10, 1280\) but must be"
+    ):
         model.predict(sample[0][0])
 
 

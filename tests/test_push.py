@@ -100,7 +100,7 @@ def test_a_changed_network_gets_a_plain_card_and_drops_former_measurements(pushe
         model.head[3].bias[0] += 1
     model.push_to_hub(REPO_ID, token=TOKEN)
     assert not tree(pushed).keys() & {"metrics.json", "seeds/1.json"}
-    assert "none was measured" in " ".join(tree(pushed)["README.md"].decode().split())
+    assert "pushed without measurements" in " ".join(tree(pushed)["README.md"].decode().split())
     loaded = MobileNetV3Cifar.from_pretrained(REPO_ID)
     assert torch.equal(loaded.head[3].bias, model.head[3].bias)
 

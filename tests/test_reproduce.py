@@ -84,7 +84,7 @@ def test_the_answer_comes_first(published, no_figures):
     assert "hours of training for 3 runs" in text
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
-    assert f"use several seeds (their number is in parentheses) for `{S4}` (3); all others" in text
+    assert f"use several seeds (their number is in parentheses) for `{S4}` (3); all other" in text
 
 
 def test_the_gain_with_a_cosine_schedule_is_computed():
