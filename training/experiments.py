@@ -137,7 +137,7 @@ ROWS = [
     Experiment("small-dropout0-epochs10-cosine", {"size": "small", "dropout": 0.0}, 10, COSINE,
                "control",
                claim="with another schedule, does small-dropout0-epochs10 pass 80 % test "
-                     "accuracy?"),
+                     "accuracy?", seeds=(0, 1, 2)),
     Experiment("small-overfit", cifar32_net("small"), 60, OVERFIT, "control",
                claim="what does overfitting look like, with 1,000 images, no augmentation and "
                      "a training accuracy of about 100 %?"),
