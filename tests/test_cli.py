@@ -238,9 +238,7 @@ def shown_on_a_terminal(command, model_folder, folder):
     return shown.decode()
 
 
-def test_on_a_terminal_evaluate_shows_a_bar_and_predict_only_predictions(
-    model_folder, tmp_path, sample
-):
+def test_on_a_terminal_only_evaluate_shows_a_bar(model_folder, tmp_path, sample):
     (tmp_path / "cat").mkdir()
     for index in range(100):
         Image.fromarray(sample[0][index]).save(tmp_path / "cat" / f"{index}.png")

@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher from its run in `runs`. If there is no run, load the shipped variant."""
+    """Load the teacher from its run in `runs`, or the shipped variant if it has no run there."""
     if distillation is None:
         return None
     name = distillation.teacher

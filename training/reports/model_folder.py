@@ -82,8 +82,8 @@ def make_model_folder(
 def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
     """Load the twin of `row`: the network of the experiment `row.validated_by` with the same seed.
 
-    Unlike the network of `row`, the twin was not trained on the validation images. If
-    `row.validated_by` is empty, there is no twin.
+    Unlike the network of `row`, the twin was not trained on the validation images. Return None if
+    `row.validated_by` is empty.
     """
     if not row.validated_by:
         return None
