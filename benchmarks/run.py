@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.inference import exported, measure_inference
-from benchmarks.limits import note_limits
 from benchmarks.measure import Report
 from benchmarks.processes import measure_folder, measure_sizes, measure_start, measure_training
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
@@ -53,8 +52,6 @@ def main() -> None:
     native, enlarged = ours[0], next(name for name in names if name not in ours)
     for name in (*ours, enlarged):
         measure_inference(report, name, MobileNetV3Cifar.from_pretrained(name), rounds)
-    for name in ours:
-        note_limits(report, name, MobileNetV3Cifar.from_pretrained(name))
     default = MobileNetV3Cifar.from_pretrained(native)
     measure_native(report, rounds, native, enlarged)
     measure_start(report, default, 2 if quick else 7)

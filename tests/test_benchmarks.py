@@ -1,6 +1,5 @@
 """These tests check the arithmetic and report of the benchmarks, which are run by hand."""
 
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from benchmarks import processes
-from benchmarks.limits import operator_seconds
 from benchmarks.measure import Report
 from benchmarks.photographs import read
 from benchmarks.processes import installed_bytes, peak_memory, write_images
@@ -43,14 +41,6 @@ def test_the_report_names_goal_machine_and_versions(tmp_path):
     assert "Machine: " in text
     assert f"Python {sys.version.split()[0]}" in text
     assert text.endswith("\n- a note\n")
-
-
-@pytest.mark.parametrize("exported", ["native"], indirect=True)
-def test_the_profile_has_the_seconds_of_each_operator(exported, tmp_path):
-    file = shutil.copy(exported / "model.onnx", tmp_path)
-    few, many = (operator_seconds(Path(file), batch) for batch in (1, 8))
-    assert 0 < few["Conv"] < many["Conv"] < 1
-    assert few["Conv"] < sum(few.values())
 
 
 def test_installed_size_counts_what_a_package_requires():
