@@ -61,6 +61,7 @@ from training.loop import depthwise_cuda
 
 depthwise_cuda.wrap_triton = lambda kernel: kernel  # interpreted kernels need no wrapping
 depthwise_cuda.TILES = 2  # few, because the interpreter is slow
+torch.manual_seed(0)
 for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 12, 3, 1)]:
     x = torch.randn(n, c, side, side).contiguous(memory_format=torch.channels_last)
     plain = nn.Conv2d(c, c, kernel, stride, kernel // 2, groups=c, bias=False)
@@ -70,7 +71,8 @@ for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 1
     torch.testing.assert_close(outputs[1], outputs[0])
     gradient = torch.randn_like(outputs[0])
     expected, found = (torch.autograd.grad(y, (x, plain.weight), gradient) for y in outputs)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    # Each float32 weight gradient sums up to 5,760 products, and the rounding differs with the order.
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 """
 
 
