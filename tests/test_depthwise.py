@@ -71,7 +71,7 @@ for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 1
     torch.testing.assert_close(outputs[1], outputs[0])
     gradient = torch.randn_like(outputs[0])
     expected, found = (torch.autograd.grad(y, (x, plain.weight), gradient) for y in outputs)
-    # Each float32 weight gradient sums up to 5,760 products, and the rounding differs with the order.
+    # A weight gradient sums up to 5,760 float32 products, in different orders.
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 """
 

@@ -18,7 +18,7 @@ from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint, provenance
 from training.loop.augmentation import Flip
-from training.loop.devices import set_up_cuda
+from training.loop.devices import check_bfloat16
 from training.loop.optimizers import Adam
 from training.loop.run import Run
 from training.recipe import Recipe
@@ -143,13 +143,19 @@ def test_a_device_that_is_not_here_is_named(tmp_path, device):
 
 
 @pytest.mark.parametrize(
-    ("supported", "advice"), [(False, "bfloat16;"), (True, "needs Triton: pip install triton")]
+    ("kind", "supported", "refusal"),
+    [
+        ("cpu", False, "this CPU does not support bfloat16;"),
+        ("cuda", False, "this GPU does not support bfloat16;"),
+        ("cuda", True, "needs Triton: pip install triton"),
+    ],
 )
-def test_bfloat16_that_a_gpu_cannot_run_is_refused(monkeypatch, supported, advice):
+def test_bfloat16_that_a_device_cannot_run_is_refused(monkeypatch, kind, supported, refusal):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: supported)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match=f"{advice}.* --precision float32"):
-        set_up_cuda("bfloat16")
+    with pytest.raises(TrainingError, match=f"{refusal}.* --precision float32"):
+        check_bfloat16(kind)
 
 
 def test_logs_without_tensorboard_are_refused_before_training(tmp_path, monkeypatch):

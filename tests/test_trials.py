@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.tiny import EXPERIMENT, tiny_dataset
 from training import train
@@ -24,6 +25,7 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
     monkeypatch.setattr(train, "ROOT", tmp_path)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
     train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
