@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from mobilenetv3_cifar.files import read_file
 from training.errors import DataError
@@ -54,17 +55,16 @@ class Cifar10(NamedTuple):
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
     """Load the images of `split`, a key of SPLITS, and the test images from the data folder."""
     train, validation = split_indices(split)
-    images = split_rows(read_cache(data_dir))
+    rows = read_cache(data_dir)
+    images = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
     return Cifar10(images.take(train), images.take(validation), images.take(TEST), DATA_SHA256)
 
 
 def load_sample() -> Split:
-    """Load 600 training images that ship with the repository, 60 of each class."""
-    return split_rows(np.load(Path(__file__).with_name("sample.npy"), allow_pickle=False))
-
-
-def split_rows(rows: np.ndarray) -> Split:
-    return Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])
+    """Load 600 training images that ship with the repository, of classes 0, 1, ..., 9, 0, ..."""
+    sheet = np.asarray(Image.open(Path(__file__).with_name("sample.png")))
+    images = sheet.reshape(30, 32, 20, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
+    return Split(images, np.tile(np.arange(10, dtype=np.uint8), 60))
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
