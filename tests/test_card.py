@@ -56,6 +56,18 @@ def test_a_report_card_compares_with_the_report(tmp_path):
         assert absent not in text
 
 
+def test_a_card_names_the_seeds_that_were_trained_in_another_precision(tmp_path):
+    shipped = metrics(S4, 0.75)
+    shipped["training"]["precision"] = "bfloat16"
+    folder = write(tmp_path / S4, shipped)
+    (folder / "seeds").mkdir()
+    for seed in (1, 2):
+        (folder / "seeds" / f"{seed}.json").write_text(json.dumps(metrics(S4, 0.76, seed=seed)))
+    text = card_of(folder)
+    assert "over 3 seeds is 75.67 ± 0.58 %" in text
+    assert "Training with seeds 1 and 2 used float32 activations." in text
+
+
 def test_a_control_is_described_by_its_question(tmp_path):
     text = card_of(write(tmp_path / COSINE, metrics(COSINE, 0.83, train=0.90)))
     assert "by Maguire and Ashtar. The experiment asks: with another" in text

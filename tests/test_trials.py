@@ -37,6 +37,27 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 
 
+@pytest.mark.parametrize(
+    ("seed", "precision", "published"),
+    [(0, "float32", False), (1, "float32", True), (1, "bfloat16", False)],
+)
+def test_only_another_seed_may_be_trained_in_float32(
+    tmp_path, monkeypatch, seed, precision, published
+):
+    made = []
+    monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    monkeypatch.setattr(train, "make_model_folder", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    options = ["--seed", str(seed), "--precision", precision]
+    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path), *options]
+    train.train_and_publish(train.parse_arguments(words))
+    assert len(made) == published
+    for run, row, _, _, command, _ in made:
+        assert (run.name, row.recipe.precision) == ("seed-1-float32", "float32")
+        assert command == "python -m training.train tiny --seed 1 --precision float32"
+
+
 @pytest.mark.parametrize("epochs", [2, 3])
 def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, epochs):
     shorter = dataclasses.replace(EXPERIMENT, name="tiny-shorter", epochs=1)

@@ -4,7 +4,9 @@
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
 The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
---precision is a trial. It writes nothing there, because these options change the experiment.
+--precision is a trial. It writes nothing there, because these options change the experiment. One
+exception: with a --seed other than 0, a run in float32 writes the results of that seed. They record
+the precision.
 """
 
 import argparse
@@ -57,8 +59,10 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     data, part = load(arguments.data_dir, recipe.split), slice(arguments.limit)
     data = data._replace(train=data.train.take(part), validation=data.validation.take(part))
     changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
-    trial = "".join(f"-{name}{value}" for name, value in changes.items() if value)
-    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{trial}"
+    suffix = "".join(f"-{name}{value}" for name, value in changes.items() if value)
+    path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{suffix}"
+    # Only the network of seed 0 is shipped, so the other seeds may be trained in float32 too.
+    trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
     # A run also saves each experiment that equals its first epochs. With --epochs N, it does not:
     # the names of those experiments' folders would end in "-epochsN" too.
@@ -73,6 +77,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
         return
     command = f"python -m training.train {experiment.name}"
     command += f" --seed {arguments.seed}" if arguments.seed else ""
+    command += f" --precision {arguments.precision}" if arguments.precision else ""
     for row in [experiment, *shorter]:
         ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
         if ended.exists():  # a shorter run's folder may have been deleted

@@ -35,6 +35,11 @@ def write_card(folder: Path) -> None:
         config=read_config(folder)[0],
         as_reported=dataclasses.replace(one.row.recipe, schedule="step") == REPORT,
         accuracies=[results.test_accuracy(run) for run in one.runs],
+        float32_seeds=[
+            run["seed"]
+            for run in one.seeds
+            if run["training"]["precision"] != one.metrics["training"]["precision"]
+        ],
         interval=interval,
     )
     replace_files(folder, {"README.md": text})
