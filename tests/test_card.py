@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from huggingface_hub import ModelCard
@@ -28,6 +29,7 @@ def card_of(folder):
     text = (folder / "README.md").read_text()
     assert "{{" not in text
     assert "None" not in text
+    assert not re.search(r"^[^|\n].*\n\|", text, re.MULTILINE)  # a blank line precedes a table
     return text
 
 

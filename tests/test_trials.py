@@ -53,8 +53,8 @@ def test_only_another_seed_may_be_trained_in_float32(
     words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path), *options]
     train.train_and_publish(train.parse_arguments(words))
     assert len(made) == published
-    for run, row, _, _, command, _ in made:
-        assert (run.name, row.recipe.precision) == ("seed-1-float32", "float32")
+    for folder, row, _, _, command, _ in made:
+        assert (folder.name, row.recipe.precision) == ("seed-1-float32", "float32")
         assert command == "python -m training.train tiny --seed 1 --precision float32"
 
 
