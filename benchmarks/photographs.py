@@ -110,8 +110,8 @@ def main() -> None:
     text = (
         f"# Photographs\n\nWritten by `{command}`. The set has {known} photographs of objects from "
         f"{classes} of the ten classes, and {none} photographs that show none of the ten. AUROC is "
-        "the probability that a photograph of a class has a higher `ood_score` than a photograph "
-        f"that shows none of the ten classes.\n\n{table(head, body)}\n"
+        "the probability that a photograph of the first group has a higher `ood_score` than a "
+        f"photograph of the second group.\n\n{table(head, body)}\n"
     )
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}

@@ -4,7 +4,8 @@
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
 Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
-too. To measure the installation in docs/onnx.md, pip downloads packages into a temporary folder.
+too. The benchmarks also measure the installation that docs/onnx.md describes: pip downloads its
+packages into a temporary folder.
 """
 
 import subprocess
@@ -21,7 +22,7 @@ from training.dataset.cifar10 import load_sample
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
-    """Compare the variant `native` (32x32 inputs) with the variant `enlarged` (224x224 inputs).
+    """Compare the speeds of the variants `native` (32x32 inputs) and `enlarged` (224x224 inputs).
 
     `native` runs with ONNX. `enlarged` runs first with PyTorch and then with ONNX. Earlier versions
     of this package had only 224x224 networks in PyTorch.

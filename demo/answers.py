@@ -97,7 +97,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, which explains any layer. Onnxruntime explains only the last."""
+    """Load a variant with torch, for maps of any layer. Onnxruntime supports only the last one."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

@@ -20,7 +20,7 @@ MAP_SIDE = 96  # the same limit for a map; maps are smooth, so the browser can e
 
 
 class Map(NamedTuple):
-    """A figure for `maps`. If `heatmap` (values in [0, 1]) is None, only the image is shown."""
+    """A figure for `maps()`. If `heatmap` (values in [0, 1]) is None, only the image is shown."""
 
     heatmap: np.ndarray | None
     caption: str

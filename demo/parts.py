@@ -59,10 +59,10 @@ def safe_image(**options: Any) -> gr.Image:
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open what `Decoder` kept of an uploaded image. Without an upload, return None.
+    """Open an uploaded image that `Decoder` stored. Without an upload, return None.
 
-    If the upload was refused or deleted, return an ImageError. If this function raised the error,
-    gradio would put a red "Error" over the whole page.
+    If the upload was refused or deleted, return an ImageError. Raising it would make gradio put a
+    red "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

@@ -133,7 +133,7 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
     """Rotate, zoom, shift and blur an image, and hide a round part of it.
 
     `changes` has one value for each entry of CHANGES, in the same order. A value that is not finite
-    raises a ValueError, because Pillow would crash the process.
+    raises a ValueError, because it would make Pillow crash the process.
     """
     if not all(map(math.isfinite, changes)):
         raise ValueError("all changes must be finite numbers")

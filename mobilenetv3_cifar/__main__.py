@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--variant", metavar="NAME", help=VARIANT)
     option("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
     option("--revision", help="a branch, tag or commit of the Hub repository")
-    option("--token", help="the Hub's access token; default: the token of `hf auth login`")
+    option("--token", help="the Hub's access token; default: the token saved by `hf auth login`")
     option(
         "--local-files-only", action="store_true", help="use only cached downloads, never go online"
     )

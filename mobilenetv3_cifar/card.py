@@ -77,7 +77,8 @@ def merge_cards(local: str, remote: str) -> str:
 def add_metadata(remote: str, local: str) -> str:
     """Return the card `remote` plus the metadata keys and tags that only the card `local` has.
 
-    The key `model-index` is not added. If a card has invalid metadata, return `remote` unchanged.
+    The key `model-index` is not added. If either card has invalid metadata, return `remote`
+    unchanged.
     """
     try:
         card, new = ModelCard(remote), ModelCard(local).data

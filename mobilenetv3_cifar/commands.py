@@ -107,7 +107,7 @@ def source_of(path: Path) -> ImageInput:
 def classify(
     model: Classifier, files: list[Path], top_k: int, batch_size: int, refused: Refused, bar: bool
 ) -> Iterator[tuple[Path, Prediction]]:
-    """Yield the path and the prediction of each readable image. Report other images to `refused`.
+    """Yield the path and the prediction of each readable image. Report the others to `refused`.
 
     Show a progress bar if `bar` is true, stderr is a terminal and there are many images.
     """

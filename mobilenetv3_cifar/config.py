@@ -162,7 +162,7 @@ def read_config(folder: Path) -> tuple[Config, str]:
 
 
 def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
-    """Decode and check the content of config.json. Error messages name `folder`."""
+    """Decode and check the content of config.json. `folder` is used only in error messages."""
     try:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
@@ -202,7 +202,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Encode all values but `config_sha256` as compact JSON, sorted by key. Return its SHA-256."""
+    """Return the SHA-256 of all values but `config_sha256`, as compact JSON sorted by key."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -99,7 +99,7 @@ def load(
 def fetch_files(
     repo_id: str, commit: str, token: str | bool | None, wanted: Callable[[str], bool], folder: Path
 ) -> None:
-    """Download to `folder` each file of a commit for which `wanted(path)` is true."""
+    """Download each file of a commit to `folder` if `wanted(path)` is true."""
 
     def fetch() -> None:
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):

@@ -31,7 +31,7 @@ class ImageTypeError(ImageError, TypeError):
 
 
 class VariantError(MobileNetV3CifarError, ValueError):
-    """Raised when a name is not a variant, folder or repository id, or a variant is incomplete."""
+    """Raised when a variant is incomplete, or a name is not a variant, folder or repository id."""
 
 
 class ModelFolderError(MobileNetV3CifarError, ValueError):

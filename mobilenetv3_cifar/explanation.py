@@ -23,7 +23,7 @@ class Explanation:
     probability: float  # of that class
     blank: bool  # whether the map is 0 everywhere, because no evidence is positive
     probabilities: Prediction  # of all classes
-    peak: float = 0.0  # the largest value before scaling; compare classes by `peak * heatmap`
+    peak: float = 0.0  # the largest value before scaling; to compare classes, use `peak * heatmap`
 
 
 def explain(
@@ -98,12 +98,12 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
 
 
 def layer_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Sum activation times gradient over the channels, with negative gradients set to 0."""
+    """Sum `activation * gradient` over the channels, with negative gradients set to 0."""
     return (gradients.clip(min=0) * activations).sum(axis=0)
 
 
 def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Sum activation times gradient over the channels."""
+    """Sum `activation * gradient` over the channels."""
     return (gradients * activations).sum(axis=0)
 
 
@@ -140,7 +140,7 @@ METHODS: dict[Method, CamMethod] = {
 
 
 # Colours of matplotlib's colour map "inferno" at equal steps from 0 to 1. Their lightness rises
-# evenly, so the peak is the brightest point, also in greyscale and for colour-blind readers.
+# evenly, so the peak is the brightest point, even in greyscale and for colour-blind readers.
 INFERNO = "000004 160b39 420a68 6a176e 932667 bc3754 dd513a f37819 fca50a f6d746 fcffa4"
 COLOURS = np.array([[*bytes.fromhex(colour)] for colour in INFERNO.split()])  # (11, 3)
 

@@ -61,7 +61,7 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
-    """Decode and check `contents`, {file name: bytes}. Error messages name `folder`."""
+    """Decode and check `contents`, {file name: bytes}. Error messages mention `folder`."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
     content = contents[WEIGHTS_FILE]
     try:
@@ -121,7 +121,7 @@ def matches(folder: Path, config: Config, tensors: dict[str, Tensor]) -> bool:
 
 
 def encode_weights(tensors: dict[str, Tensor]) -> bytes:
-    """Return the bytes of the weights file for `tensors`. They do not depend on the device."""
+    """Encode `tensors` as a weights file. The bytes do not depend on the tensors' device."""
     try:
         packed = {name: pack(name, tensor) for name, tensor in tensors.items()}
         check_finite(packed)

@@ -29,7 +29,7 @@ from mobilenetv3_cifar.errors import (
 
 MAX_BYTES = 128 * 2**20  # the limit for one load or push; a model folder takes at most 40 MB
 SECONDS = 600.0  # the time limit for one load or push
-GRACE_SECONDS = 30.0  # a budget's minimum transfer rate is not enforced before this time
+GRACE_SECONDS = 30.0  # a budget's minimum transfer rate is enforced only after this time
 SECONDS_TO_ANSWER = 5.0  # without this limit, the client might retry for 23 s or wait forever
 REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[A-Za-z0-9][\w.+-]*)*", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -1,9 +1,9 @@
 """Open an image from any supported source as upright RGB, or raise an ImageError.
 
 The file size, and the width and height in the file's header, are checked against `Limits` before
-any pixel is decoded. Decoding a malicious file can still take much time or memory, so a server
-should open uploads in a process with resource limits. Colour profiles are not applied, because
-CIFAR-10 images have none.
+any pixel is decoded. Decoding a malicious file can still take a lot of time or memory, so a
+server should open uploads in a process with resource limits. Colour profiles are not applied,
+because CIFAR-10 images have none.
 """
 
 import io
@@ -64,7 +64,8 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: None is for trusted images. The only limit is then `PIL.Image.MAX_IMAGE_PIXELS`.
+        limits: the limits on file size, pixels and aspect ratio. If None (only for trusted
+            images), the only limit is `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Raises:
         ImageError: the image cannot be opened or exceeds `limits`.

@@ -73,8 +73,8 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             quant_format=QuantFormat.QDQ,
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
-            # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime adds two products of a weight
-            # and an activation in a 16-bit integer. With 8-bit weights, the sum could overflow.
+            # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime sums two weight-activation
+            # products in a 16-bit integer. With 8-bit weights, this sum could overflow.
             reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,

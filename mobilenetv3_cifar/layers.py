@@ -17,7 +17,7 @@ def stages(features: nn.Module) -> dict[str, nn.Module]:
 
 
 def last_of_each_resolution(features: nn.Module) -> list[str]:
-    """Return the name of each part of `features` directly before a part with stride 2 or more."""
+    """Return the names of the parts that come directly before a part with stride 2 or more."""
     pairs = pairwise(stages(features).items())
     return [name for (name, _), (_, following) in pairs if strided(following)]
 
@@ -27,7 +27,7 @@ def strided(stage: nn.Module) -> bool:
 
 
 def split_at(features: nn.Module, layer: str) -> tuple[nn.Module, nn.Module]:
-    """Split `features` in two after the part named `layer`. "features" names the last part."""
+    """Split `features` after the part `layer`, or after its last part if `layer` is "features"."""
     if layer == "features":
         return features, nn.Identity()
     steps = stages(features)

@@ -152,7 +152,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return Evidence(to_outputs(logits, features), target, *maps)
 
     def layers(self) -> list[str]:
-        # The last four: maps of earlier layers show edges, and EigenCAM is slow for earlier layers.
+        # Earlier layers are left out: their maps show edges, and EigenCAM is slow for them.
         return [*last_of_each_resolution(self.features), "features"][-4:]
 
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:

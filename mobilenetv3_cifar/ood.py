@@ -18,7 +18,7 @@ def score(xp: Any, name: str, logits: Any, temperature: float) -> Any:
         ValueError: `name` is unknown.
     """
     top = xp.amax(logits, 1)
-    gaps = top[:, None] - logits  # (N, C); the predicted class has the gap 0
+    gaps = top[:, None] - logits  # (N, C); the predicted class has a gap of 0
     if name == "confidence":
         return 1 / xp.sum(xp.exp(-gaps / temperature), 1)
     if name == "energy":

@@ -154,7 +154,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Refuse invalid arguments, and metrics or ONNX files made from other weights or settings."""
+    """Check the arguments, and that metrics and ONNX files match the weights and settings."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)

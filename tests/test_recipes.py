@@ -43,7 +43,7 @@ def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
         "| `optimizer` | `Muon(lr=0.02)` |",
         "| `schedule` | `'linear'` |",
     ]
-    assert "In total, the runs took 1.5 hours for 2,700,000 images." in text
+    assert "In total, the runs took 1.5 hours for 2,700,000 training images, each" in text
 
 
 def test_without_runs_nothing_is_written(tmp_path):

@@ -1,4 +1,4 @@
-"""A recipe is all settings of a run except the network, the number of epochs and the seed."""
+"""A recipe contains all settings of a run except the network, the number of epochs and the seed."""
 
 import math
 from dataclasses import dataclass, field

@@ -64,8 +64,8 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     # Only the network of seed 0 is shipped, so the other seeds may be trained in float32 too.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
-    # A run also saves each experiment that equals its first epochs. With --epochs N, it does not:
-    # the names of those experiments' folders would end in "-epochsN" too.
+    # A run also saves each shorter run that is identical to its first epochs. With --epochs N, it
+    # does not, because the names of the shorter runs' folders would end in "-epochsN" too.
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:

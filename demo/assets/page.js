@@ -3,7 +3,7 @@
 () => {
   const LONGEST = 640; // pixels; the longer side of a sent image is at most this long
   const LOSSLESS = 256; // pixels; an image whose sides are at most this long is sent as PNG
-  const KEPT = "own-image"; // session storage key of the visitor's image, for use after a reload
+  const KEPT = "own-image"; // sessionStorage key for the visitor's image, restored after a reload
 
   // Shrinking an image re-encodes it, which removes the location where a photograph was taken.
   const fetchBefore = window.fetch;

@@ -35,7 +35,7 @@ def reduce(image: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """For each folder named on stdin, save the pixels and print [format, error, CPU seconds]."""
+    """For each folder on stdin, save the upload's pixels and print [format, error, CPU seconds]."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 # In file names, "_" replaces each sequence of UNSAFE characters. The other characters are ASCII, so
 # a name of 80 characters takes 80 bytes. File systems limit a name's bytes, not its characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
-NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these formats, so the page shows PIXELS
+NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these formats, so the page shows a BMP file
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Decoder:
         return (folder / SENT).rename(folder / f"{stem}.{suffix}")
 
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
-        """Let the separate process open the upload in `folder`.
+        """Ask the separate process to open the upload in `folder`.
 
         Return the image's format, the reason if it is refused (else None), and the CPU seconds.
         """

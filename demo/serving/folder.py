@@ -27,8 +27,8 @@ WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's proces
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
 # {kind: (maximum age in seconds, maximum size of all files in bytes)}. Files made for a visitor are
-# fetched within seconds, so they are deleted sooner than uploads. With a separate size limit, they
-# do not take the space of uploads.
+# fetched within seconds, so they are deleted sooner than uploads. Their own size limit keeps them
+# from using up the space for uploads.
 KEPT = {"sent": (1800, 2000e6), "made": (300, 500e6)}
 
 

@@ -26,7 +26,7 @@ class FairQueue(Queue):
     """A queue in which client addresses take turns, and the sessions of an address take turns too.
 
     The next turn goes to the address whose last turn was longest ago and, within this address, to
-    the session whose last turn was longest ago. If several events remain, the oldest is next.
+    the session whose last turn was longest ago. That session's oldest event is next.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -92,7 +92,7 @@ class FairQueue(Queue):
 
 
 def is_heard(*names: str) -> bool:
-    """Return whether a stream is open for at least one of the sessions and events in `names`."""
+    """Return whether a stream is open for one of `names`, which are IDs of sessions or events."""
     return any(under_way["streams"][name] for name in names)
 
 

@@ -30,7 +30,7 @@ from demo.serving.folder import delete_old, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # few, because a thread that has run a network keeps the memory that the run used
+MAX_THREADS = 8  # few, because a thread does not free the memory that it used to run a network
 CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
 REQUEST_SECONDS = 15  # see Connection
 MAX_CONNECTIONS = 3000

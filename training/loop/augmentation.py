@@ -90,8 +90,8 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
-        # grid_sample returns 0 outside the image, so subtract `norm.black` to make 0 mean black. At
-        # the edges, interpolation needs one more pixel, so repeat the outermost pixels.
+        # grid_sample returns 0 outside the image, so subtract `norm.black` to represent black by 0.
+        # At the edges, interpolation needs one more pixel, so repeat the outermost pixels.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
         # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
         # grid_sample, the enlarged image spans [-1, 1].
@@ -183,12 +183,12 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """Change the geometry of some images in a batch, and the colours of as many other images.
+    """Change the geometry of some images in a batch, and the colours of equally many others.
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
-    are changed. The first images of the batch are chosen, because its order is random.
+    are changed. These are the first images of the batch, which is in random order.
     """
 
     probability: float

@@ -14,7 +14,7 @@ class Replayed:
     """A callable that replaces `function`, and replays it as a CUDA graph after a few calls.
 
     The function may depend only on its inputs and on tensors whose addresses in memory are fixed.
-    The graph contains the `constants` of the recorded call, so constants may depend only on the
+    The graph always uses the `constants` of the recorded call, so they may depend only on the
     shapes of the inputs. If a call has inputs of other shapes, the function itself runs.
     """
 

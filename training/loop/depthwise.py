@@ -1,4 +1,4 @@
-"""This module has depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
+"""This module provides depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
 
 With the convolutions of PyTorch 2.14, two gradients take many times as long as the forward pass:
 the input gradient of a strided convolution and the weight gradient of a 5x5 convolution.

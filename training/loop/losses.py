@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher from its run in `runs`, or the shipped variant if it has no run there."""
+    """Load the teacher from its run in `runs` or, if there is none, from the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher

@@ -3,7 +3,7 @@
 The seed and the step determine every random draw: the initial weights, the order of the images,
 augmentation and dropout. A resumed run therefore needs no saved random state to take exactly the
 same steps as an uninterrupted run. Runs with the same settings and seed also take the same steps.
-On a GPU, this is true only in float32.
+On a GPU, both statements are true only in float32.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-A function that measures a quantity takes the results of all experiments, and then the results of
-each experiment that the claim needs. Functions that measure training curves are in `curves`.
+The first argument of a function that measures a quantity is the results of all experiments. The
+other arguments are the results of the experiments that the claim needs (see `claims.Claim.needs`).
+Functions that measure training curves are in `curves`.
 """
 
 import math
@@ -97,10 +98,10 @@ def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
 ) -> Measured:
-    """Return the growth of the accuracy gap in `other` minus the growth in `one`.
+    """Return how much more the accuracy gap widens for `other` than for `one`.
 
-    The growth in `one` is its gap minus the gap of `shorter`, which has fewer epochs. The growth in
-    `other` is its gap minus the gap of `other_shorter`.
+    The widening for `one` is its `gap` minus the `gap` of `shorter`, which has fewer epochs.
+    The widening for `other` is its `gap` minus the `gap` of `other_shorter`.
     """
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
@@ -189,10 +190,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Meas
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
-    """Return the mean validation accuracy that `longer` and `other` gain in one epoch.
+    """Return the mean gain of `longer` and `other` in the epoch after the last epoch of `one`.
 
-    It is the first epoch that `one` lacks. The variance of a gain is twice the variance of an
-    accuracy. Averaging two gains halves this variance, so the mean varies as much as an accuracy.
+    A gain is a rise in validation accuracy. Its variance is twice the variance of an accuracy.
+    Averaging two gains halves this variance, so the mean gain varies as much as an accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

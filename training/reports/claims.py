@@ -1,8 +1,8 @@
 """List the claims of the student report, and judge them by our results.
 
-`reproduction_template.md` explains our rules for the verdicts. On 26 November 2026, they replaced
-our original rules (commit 827579a, 22 November). `Claim.original` is the verdict of the original
-rules on our results of 26 November, or None if the original rules did not cover the claim.
+`reproduction_template.md` explains our rules for the verdicts. On 26 November 2026, these rules
+replaced our original rules (commit 827579a, 22 November). `Claim.original` is the verdict of the
+original rules on our results of 26 November, or None if the original rules did not cover the claim.
 """
 
 import math

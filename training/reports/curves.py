@@ -13,7 +13,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import STILL_LR, noise
 
-MARGINAL = 0.1  # gains per epoch below this fraction of the earlier gains per epoch are marginal
+MARGINAL = 0.1  # gains are marginal below this fraction of the earlier gains (both per epoch)
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -144,7 +144,7 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     lowest = min(earlier, key=lambda row: row["valid_loss"])
     rise = noise(one, results, lambda row: row["valid_loss"]).of(
         statistics.mean(end) - lowest["valid_loss"],
-        # `noise` is for the difference of two epochs. `rise` is a mean over epochs minus one epoch.
+        # `noise` is for one epoch minus another, but `rise` is a mean over epochs minus one epoch.
         math.sqrt((1 + 1 / len(end)) / 2),
     )
     last = "validation loss of the last epoch"

@@ -43,13 +43,13 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    # Only if this experiment was trained on all images: the experiment that was validated instead.
+    # The experiment that was validated instead of this one, if this one trains on all images.
     run: NotRequired[str]
 
 
 class Weights(TypedDict):
     precision: str
-    validation_change: float  # how much rounding the weights changed validation accuracy
+    validation_change: float  # change in validation accuracy from rounding the weights
     sha256: str  # of model.safetensors
     config_sha256: NotRequired[str]  # copied from the same key in config.json
 

@@ -26,7 +26,7 @@ def spread(values: list[float]) -> str:
 
 def hardware(device: str) -> str:
     """Format `device`, which names several devices if a run was resumed on another machine."""
-    return device.replace(" 1 threads", " 1 thread").replace(", cpu: ", " and cpu: ")
+    return device.replace(" 1 threads", " 1 thread").replace(", cpu: ", ", then on cpu: ")
 
 
 def table(heads: list[str], rows: Iterable[list[str]]) -> str:

@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """Return an Estimate of 0 with the standard deviation of `values`.
+    """Return an Estimate whose value is 0 and whose deviation is that of `values`.
 
     With fewer than two values, the standard deviation is infinite.
     """
@@ -50,7 +50,7 @@ def spread(values: list[float]) -> Estimate:
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return an Estimate of 0 with the standard deviation of `measure` over the seeds of `one`.
+    """Return an Estimate whose value is 0, with the deviation of `measure` over `one`'s seeds.
 
     If `one` has only one seed, use another experiment instead: of the student report's experiments
     with several seeds, the experiment whose number of epochs is closest.

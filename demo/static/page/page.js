@@ -11,7 +11,7 @@ const mapContext = map.getContext("2d");
 
 let network;
 let video = null; // the video element while the camera runs, else null
-let choices = 0; // counts the visitor's choices of an image or of the camera
+let choices = 0; // how often the visitor has chosen an image, or started or stopped the camera
 
 async function start() {
   network = await Network.load();
@@ -97,7 +97,7 @@ async function startCamera() {
   classifyFrames(video);
 }
 
-// Stop the camera, count the visitor's new choice, and return the count.
+// Stop the camera, increment `choices`, and return it.
 function stopCamera() {
   stopTracks(video);
   video = null;
