@@ -113,7 +113,7 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
     """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first bottleneck with at least `WIDE` expanded channels are not changed.
+    Modules before the first bottleneck that has at least `WIDE` expanded channels do not change.
     Return the number of convolutions in these unchanged modules.
     """
     features, config = network.features, network.config

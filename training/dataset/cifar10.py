@@ -88,7 +88,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cache(data_dir: Path) -> np.ndarray:
-    """Read and verify the rows (60000, 3073) of the cache, without parsing the file's header."""
+    """Read and verify the cache, an array (60000, 3073), without parsing the file's header."""
     path, size = data_dir / CACHE, math.prod(CACHE_SHAPE)
     advice = "fetch it with: python -m training.data"
     try:

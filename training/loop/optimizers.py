@@ -150,7 +150,7 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
 
 
 def newton_schulz(stack: Tensor, iterations: int) -> Tensor:
-    """Apply the Newton-Schulz iteration of Muon's authors to N matrices (N, m, n) with m <= n."""
+    """Apply the Muon authors' Newton-Schulz iteration to N matrices (N, m, n) with m <= n."""
     a, b, c = NEWTON_SCHULZ
     x = stack.bfloat16() if stack.is_cuda else stack
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

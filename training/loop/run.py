@@ -41,8 +41,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    A run of an experiment in `shorter` is identical to the first epochs of this run. This run
-    therefore saves the shorter runs too.
+    For each experiment in `shorter`, its run is identical to the first epochs of this run, which
+    therefore saves that run too.
     """
 
     def __init__(

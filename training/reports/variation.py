@@ -94,7 +94,7 @@ def paired(one: Results, other: Results, measure: Measure) -> list[float]:
 def shared_runs(results: ResultsByName) -> list[tuple[Results, Results]]:
     """Return the pairs (longer, shorter) of experiments that share runs.
 
-    A run of `longer` begins with all epochs of the run of `shorter` with the same seed.
+    For each seed, the run of `longer` begins with all the epochs of the run of `shorter`.
     """
     every = results.values()
     return [(b, a) for a in every for b in every if a.row.is_prefix_of(b.row)]
