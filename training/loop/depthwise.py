@@ -1,7 +1,8 @@
-"""This module provides depthwise convolutions whose gradients are fast in bfloat16 on a CPU.
+"""This module provides depthwise convolutions whose gradients are fast on a CPU.
 
-With the convolutions of PyTorch 2.14, two gradients take many times as long as the forward pass:
-the input gradient of a strided convolution and the weight gradient of a 5x5 convolution.
+With the convolutions of PyTorch 2.14, some gradients take many times as long as the forward pass.
+In bfloat16, these are the input gradient of a strided convolution and the weight gradient of a 5x5
+convolution. In float32, it is the weight gradient of a 5x5 convolution on maps of up to 4x4.
 """
 
 from typing import Any
@@ -25,6 +26,14 @@ class DepthwiseConvolution(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         images, weight = ctx.saved_tensors
+        if images.dtype == torch.float32:
+            slow = weight.shape[2] == 5 and gradient.shape[2] <= 4
+            of_images, of_weight, _ = convolution_backward(
+                gradient, images, weight, ctx.stride, weight.shape[2] // 2, [True, not slow, False]
+            )
+            if slow:
+                of_weight = weight_gradient(gradient, images, weight, ctx.stride)
+            return of_images, of_weight, None
         # To get the gradient of `images`, insert stride - 1 zeros between the values of `gradient`,
         # and convolve with the flipped kernel.
         spread = torch.zeros_like(images)
@@ -36,7 +45,7 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Compute the weight gradient. A 5x5 kernel is split into its four overlapping 3x3 corners."""
-    kernel, channels = weight.shape[2], len(weight)
+    kernel = weight.shape[2]
     corners = sorted({0, kernel - 3})
     padded = nn.functional.pad(images, (kernel // 2,) * 4)
     rows, columns = ((size - 1) * stride + 3 for size in gradient.shape[2:])
@@ -44,11 +53,22 @@ def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: in
     for y in corners:
         for x in corners:
             window = padded[:, :, y : y + rows, x : x + columns]
-            result[:, :, y : y + 3, x : x + 3] = torch.ops.aten.convolution_backward(
-                gradient, window.contiguous(memory_format=torch.channels_last), part, None,
-                [stride, stride], [0, 0], [1, 1], False, [0, 0], channels, [False, True, False],
-            )[1]  # fmt: skip
+            window = window.contiguous(memory_format=torch.channels_last)
+            _, corner, _ = convolution_backward(
+                gradient, window, part, stride, 0, [False, True, False]
+            )
+            result[:, :, y : y + 3, x : x + 3] = corner
     return result
+
+
+def convolution_backward(
+    gradient: Tensor, images: Tensor, weight: Tensor, stride: int, padding: int, wanted: list[bool]
+) -> list[Tensor]:
+    """Return PyTorch's gradients of the images, weight and bias that are `wanted`."""
+    return torch.ops.aten.convolution_backward(
+        gradient, images, weight, None, [stride, stride], [padding, padding], [1, 1], False, [0, 0],
+        len(weight), wanted,
+    )  # fmt: skip
 
 
 class FastDepthwise(nn.Conv2d):

@@ -60,7 +60,7 @@ class Learner:
         self.half = self.recipe.precision == "bfloat16"
         self.network = self.model
         self.fast_update: Callable[..., Tensor] = self.update
-        if self.half:
+        if self.half or self.device.type == "cpu":
             use_fast_depthwise(self.bare_model, self.device)
         if self.half and self.device.type == "cuda":
             self.network = torch.compile(self.model)  # fuses operations into fewer kernels
