@@ -10,7 +10,7 @@ lists them with their labels. Most photographs of the ten classes show birds, so
 the mean accuracy over the classes.
 
 photographs-development.md has the results for a separate set of photographs. We used that set to
-decide that images are not cropped, and to choose the score by which images are flagged.
+choose the views of a photograph and the score by which images are flagged.
 """
 
 import json
@@ -30,7 +30,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.images import open_image
-from mobilenetv3_cifar.preprocessing import LABELS
+from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, to_square
 from training.commands import command_parser, one_line_errors
 from training.dataset.sources import npm_pack
 from training.errors import DataError
@@ -67,6 +67,11 @@ class Photographs(NamedTuple):
     labels: list[str]  # the class of each image in `known`
     none: list[Image.Image]  # each shows none of the classes
 
+    def whole(self) -> "Photographs":
+        """Resize the photographs to 32x32 pixels, so that they have only one view."""
+        known, none = ([to_square(each, NATIVE_SIZE) for each in group] for group in self[::2])
+        return Photographs(known, self.labels, none)
+
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
         """Classify all photographs with `model`. Return {column heading: rate from 0 to 1}."""
         known, none = model.predict(self.known), model.predict(self.none)
@@ -100,11 +105,15 @@ def main() -> None:
     folder = parser.parse_args().folder
     local = sorted(folder.glob("*/*")) if folder else []
     photographs = read([(path, path.parent.name) for path in local] if folder else fetch())
-    names = [variant.name for variant in list_variants()]
-    rows = {name: photographs.measure(MobileNetV3Cifar.from_pretrained(name)) for name in names}
+    rows = {}
+    for variant in list_variants():
+        model = MobileNetV3Cifar.from_pretrained(variant.name)
+        rows[variant.name] = photographs.measure(model)
+        if model.config.image_size == NATIVE_SIZE:
+            rows[f"{variant.name}, whole image only"] = photographs.whole().measure(model)
     known, none = len(photographs.known), len(photographs.none)
     classes = len(set(photographs.labels))
-    head = ["variant", *rows[names[0]]]
+    head = ["variant", *next(iter(rows.values()))]
     body = [[name, *(f"{value:.1%}" for value in row.values())] for name, row in rows.items()]
     command = f"python -m benchmarks.photographs{' FOLDER' * bool(folder)}"
     text = (

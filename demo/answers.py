@@ -25,6 +25,7 @@ class Answer:
     variant: str
     method: Method
     image: Image.Image
+    views: tuple[Image.Image, ...]  # the parts of the image that the network classified
     explanations: tuple[Explanation, ...]
     layers: tuple[str, ...]  # the layer of each explanation
     seconds: float
@@ -76,7 +77,8 @@ def answer(
         for layer in layer_names
     )
     seconds = time.perf_counter() - started
-    return Answer(variant, method, image, explanations, tuple(layer_names) * len(targets), seconds)
+    views, layers = tuple(model.views(image)), tuple(layer_names) * len(targets)
+    return Answer(variant, method, image, views, explanations, layers, seconds)
 
 
 def compare(image: Image.Image) -> list[Answer]:

@@ -156,8 +156,11 @@ def change(image: Image.Image, *changes: float) -> Image.Image:
 
 
 def show_one(answer: Answer) -> str:
-    sees = pixels(to_square(answer.image, NATIVE_SIZE), "What the network sees")
-    gets = f'<div class="gets">What the network sees:{sees}</div>'
+    seen = "".join(
+        pixels(to_square(view, NATIVE_SIZE), f"View {number} of {len(answer.views)}")
+        for number, view in enumerate(answer.views, start=1)
+    )
+    gets = f'<div class="gets">What the network sees:<div>{seen}</div></div>'
     likely, drawn = bars(answer.top(5)), draw(answer)
     if len(answer.explanations) == 1:
         return f'{describe(answer)}<div class="beside">{likely}{drawn}{gets}</div>'

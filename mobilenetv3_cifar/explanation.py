@@ -9,7 +9,6 @@ from PIL import Image
 
 from mobilenetv3_cifar.classifier import Classifier, Prediction
 from mobilenetv3_cifar.images import ImageInput, open_image
-from mobilenetv3_cifar.preprocessing import to_square
 
 Method = Literal["gradcam", "gradcam++", "layercam", "hirescam", "eigencam"]
 
@@ -51,7 +50,7 @@ def explain(
         if value not in choices:
             raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
     wanted = None if target is None else class_index(target, labels)
-    evidence = model.evidence(to_square(rgb, model.square_size), wanted, layer)
+    evidence = model.evidence(model.squares(rgb), wanted, layer)
     (probabilities,) = model.label(evidence.outputs)
     values = METHODS[method].compute(evidence.activations, evidence.gradients).clip(min=0)
     small = Image.fromarray(values.astype(np.float32))

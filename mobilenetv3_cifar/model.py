@@ -7,6 +7,7 @@ threads can share it.
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,20 @@ from mobilenetv3_cifar.classifier import (
     Outputs,
     batches,
     check_counts,
-    open_squares,
+    open_each,
     raise_errors,
 )
 from mobilenetv3_cifar.config import Blocks, Config, OodScore, Size, numbered_labels, plain
 from mobilenetv3_cifar.images import ImageInput, is_batch
 from mobilenetv3_cifar.layers import last_of_each_resolution, split_at
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, LABELS, Resize, to_input
+from mobilenetv3_cifar.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LABELS,
+    Resize,
+    to_input,
+    to_square,
+)
 from mobilenetv3_cifar.pretrained import Pretrained
 
 
@@ -134,10 +142,10 @@ class MobileNetV3Cifar(Pretrained, Classifier):
             self.check_layers()  # if a layer was replaced, raises an error that names it
             raise
 
-    def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
+    def evidence(self, squares: list[Image.Image], target: int | None, layer: str) -> Evidence:
         network = in_evaluation_mode(self, differentiable=True)
         before, after = split_at(network.features, layer)
-        inputs = to_batch(network, [square])
+        inputs = to_batch(network, squares)
         with torch.inference_mode(False), torch.autocast(inputs.device.type, enabled=False):
             with torch.no_grad():
                 activations = before(inputs.clone())
@@ -145,11 +153,12 @@ class MobileNetV3Cifar(Pretrained, Classifier):
                 features = after(activations.requires_grad_())
                 logits = network.forward_head(features)
                 if target is None:
-                    target = int(logits.argmax())
+                    target = int(logits.mean(0).argmax())
                 # Unlike backward(), autograd.grad does not change the .grad of the parameters.
                 (gradients,) = torch.autograd.grad(logits[0, target], activations)
         maps = (values[0].detach().float().cpu().numpy() for values in (activations, gradients))
-        return Evidence(to_outputs(logits, features), target, *maps)
+        outputs = (values.mean(0, keepdim=True) for values in (logits, features))
+        return Evidence(to_outputs(*outputs), target, *maps)
 
     def layers(self) -> list[str]:
         # Earlier layers are left out: their maps show edges, and EigenCAM is slow for them.
@@ -158,13 +167,14 @@ class MobileNetV3Cifar(Pretrained, Classifier):
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
         """Return the pooled features before the head: (F,) for one image, (N, F) for N images.
 
-        F is `num_features`. The tensor is float32 and on the CPU. `images`, `batch_size` and the
+        F is `num_features`. The tensor is float32 and on the CPU. Of a photograph, only the first
+        view is used: the whole image. `images`, `batch_size` and the
         errors are as in `predict`, but an ImageError has no `predictions`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
-        results = open_squares(images if several else [images], self.square_size)
-        squares = raise_errors(results, several)
+        whole = partial(to_square, size=self.square_size)
+        squares = raise_errors(open_each(images if several else [images], whole), several)
         rows = [np.empty((0, self.num_features), np.float32)]
         rows += [self.run(group).features for group in batches(squares, batch_size)]
         features = torch.from_numpy(np.concatenate(rows))

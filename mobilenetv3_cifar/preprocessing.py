@@ -2,7 +2,8 @@
 
 By default, images are first resized to 32x32 pixels, so that they are as sharp as the training
 images. Without this step, the conversion is the same as in listing 11 of the student report, which
-this project reproduces. Importing this module does not import torch.
+this project reproduces. Photographs are converted several times, once per view. Importing this
+module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
+PHOTOGRAPH_SIDE = 128  # an image counts as a photograph if both its sides have this many pixels
+SQUARES = (100, 80, 60)  # sides of a photograph's centred squares, in percent of its shorter side
+
 Resize = Literal["via_32", "direct"]
 FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
@@ -36,6 +40,21 @@ def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image
     for side in (NATIVE_SIZE, size) if check_resize(resize) == "via_32" else (size,):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     return image
+
+
+def views_of(image: Image.Image) -> list[Image.Image]:
+    """Return the parts of an image that are classified: the whole image, then centred squares.
+
+    An image that is not a photograph has one view, the whole image.
+    """
+    width, height = image.size
+    shorter = min(width, height)
+    found = [image]
+    for side in (shorter * percent // 100 for percent in SQUARES):
+        if shorter >= PHOTOGRAPH_SIDE and (side, side) != image.size:
+            left, top = (width - side) // 2, (height - side) // 2
+            found.append(image.crop((left, top, left + side, top + side)))
+    return found
 
 
 def check_resize(resize: str) -> Resize:

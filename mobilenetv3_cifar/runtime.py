@@ -85,14 +85,14 @@ class OnnxClassifier(Classifier):
         images = np.stack([np.asarray(square) for square in squares])
         return Outputs(**run_onnx(self.session, images, names=Outputs._fields))
 
-    def evidence(self, square: Image.Image, target: int | None, layer: str) -> Evidence:
-        outputs = run_onnx(
-            self.session,
-            np.asarray(square)[None],
-            PREDICTED if target is None else target,
-            [*Outputs._fields, "feature_map", "gradient"],
-        )
-        logits, features, (activations,), (gradient,) = outputs.values()
+    def evidence(self, squares: list[Image.Image], target: int | None, layer: str) -> Evidence:
+        if target is None and len(squares) > 1:  # the views may differ in their predicted class
+            target = int(self.run_views([squares]).logits.argmax())
+        images = np.stack([np.asarray(square) for square in squares])
+        names = [*Outputs._fields, "feature_map", "gradient"]
+        found = run_onnx(self.session, images, PREDICTED if target is None else target, names)
+        logits, features, (activations, *_), (gradient, *_) = found.values()
+        logits, features = (values.mean(0, keepdims=True) for values in (logits, features))
         if target is None:
             target = int(logits.argmax())
         height, width = activations.shape[1:]

@@ -54,7 +54,7 @@ def test_a_blank_map_is_called_blank_and_not_drawn(cat):
         blank=True,
         probabilities=answers.Prediction({"cat": 0.9, "dog": 0.1}, 1.0, False),
     )
-    found = answers.Answer("any", "gradcam", cat, (nothing,), ("features",), 0.1)
+    found = answers.Answer("any", "gradcam", cat, (cat,), (nothing,), ("features",), 0.1)
     html = text.draw(found)
     assert "without a map" in html
     assert "no evidence" in html

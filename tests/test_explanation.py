@@ -184,7 +184,7 @@ LIBRARY = {
 @pytest.mark.parametrize("layer", ["features", "features.blocks.7"])
 def test_maps_match_pytorch_grad_cam(model, sample, method, layer):
     square = Image.fromarray(sample[0][0]).resize((224, 224))
-    found = model.evidence(square, 3, layer)
+    found = model.evidence([square], 3, layer)
     ours = METHODS[method].compute(found.activations, found.gradients)
     network, targets = deepcopy(model), [ClassifierOutputTarget(3)]
     inputs = to_input([square], model.config.mean, model.config.std)

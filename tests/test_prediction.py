@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from mobilenetv3_cifar import ImageError, MobileNetV3Cifar, explain
+from mobilenetv3_cifar.preprocessing import views_of
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,23 @@ def test_a_photograph_is_predicted_from_its_32_pixel_version(photograph):
     expected = model.predict(small, top_k=None)
     assert model.predict(photograph, top_k=None) == expected
     assert explain(model, photograph).probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_for_32_pixels_averages_the_logits_over_the_views_of_a_photograph(photograph):
+    model = MobileNetV3Cifar.from_pretrained("small-cifar32")
+    photograph = photograph.resize((300, 192))
+    inputs = torch.cat([model.preprocess(view) for view in views_of(photograph)])
+    assert len(inputs) == 4
+    with torch.inference_mode():
+        logits = model(inputs).mean(0)
+    probabilities = (logits / model.config.temperature).softmax(0).tolist()
+    expected = dict(zip(model.config.labels, probabilities, strict=True))
+    found = model.predict(photograph, top_k=None)
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert found.ood_score == pytest.approx(logits.logsumexp(0).item(), abs=1e-4)
+    explained = explain(model, photograph)
+    assert explained.label == next(iter(found))
+    assert explained.probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_photographs_and_small_samples_may_be_mixed(model, samples, photograph):

@@ -7,7 +7,13 @@ from PIL import Image
 from torchvision import transforms
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.preprocessing import IMAGENET_MEAN, IMAGENET_STD, pillow_resize, to_square
+from mobilenetv3_cifar.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    pillow_resize,
+    to_square,
+    views_of,
+)
 
 LISTING_11 = transforms.Compose(
     [
@@ -55,6 +61,21 @@ def test_the_square_keeps_the_colours_of_a_plain_image():
     square = to_square(Image.new("RGB", (50, 70), (10, 200, 90)), 224)
     assert square.size == (224, 224)
     assert square.getextrema() == ((10, 10), (200, 200), (90, 90))
+
+
+@pytest.mark.parametrize(
+    ("size", "boxes"),
+    [
+        ((32, 32), []),
+        ((500, 127), []),
+        ((151, 201), [(0, 25, 151, 176), (15, 40, 135, 160), (30, 55, 120, 145)]),
+        ((128, 128), [(13, 13, 115, 115), (26, 26, 102, 102)]),
+    ],
+)
+def test_a_photograph_is_also_viewed_through_centred_squares(size, boxes):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    image = Image.fromarray(pixels)
+    assert views_of(image) == [image, *map(image.crop, boxes)]
 
 
 @pytest.mark.parametrize("size", [32, 33, 48, 224, 225])

@@ -19,9 +19,9 @@ def pair(exported):
 
 @pytest.fixture(scope="module")
 def images(sample):
-    """Return an image of 32x32 pixels and one of 96x64 pixels."""
+    """Return an image of 32x32 pixels, one of 96x64 pixels and a photograph of 300x200 pixels."""
     large = np.concatenate([np.concatenate(sample[0][i : i + 3], axis=1) for i in (0, 60)])
-    return [sample[0][7], Image.fromarray(large)]
+    return [sample[0][7], Image.fromarray(large), Image.fromarray(large).resize((300, 200))]
 
 
 def test_predictions_are_the_same(pair, images):

@@ -1,7 +1,29 @@
-// Reduces images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
+// Converts images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
 
 export const SIZE = 32; // pixels per side of the network's input
+const PHOTOGRAPH_SIDE = 128; // an image counts as a photograph if both its sides have this many pixels
+const SQUARES = [100, 80, 60]; // sides of a photograph's centred squares, in percent of its shorter side
 const PRECISION = 22; // as in Pillow, weights are integers: a weight of 1 is stored as 2 ** PRECISION
+
+// Return the parts of an ImageData that are classified, each as RGB bytes (SIZE, SIZE, 3): the whole
+// image and, if it is a photograph, its centred squares.
+export function views(image) {
+  const shorter = Math.min(image.width, image.height);
+  const sides = SQUARES.map((percent) => Math.floor((shorter * percent) / 100));
+  const squares = sides.filter((side) => side !== image.width || side !== image.height);
+  const crops = shorter < PHOTOGRAPH_SIDE ? [] : squares.map((side) => centredSquare(image, side));
+  return [image, ...crops].map(reduce);
+}
+
+function centredSquare({ data, width, height }, side) {
+  const square = new Uint8ClampedArray(4 * side * side);
+  const [left, top] = [(width - side) >> 1, (height - side) >> 1];
+  for (let y = 0; y < side; y++) {
+    const first = 4 * ((top + y) * width + left);
+    square.set(data.subarray(first, first + 4 * side), 4 * side * y);
+  }
+  return { data: square, width: side, height: side };
+}
 
 // Reduce an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {

@@ -1,7 +1,7 @@
 // Runs the network, which gives probabilities, a "probably none" verdict and an activation map.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
-import { SIZE, reduce } from "./images.js";
+import { SIZE, views } from "./images.js";
 
 export class Network {
   static async load() {
@@ -15,19 +15,37 @@ export class Network {
   }
 
   // `image` is an ImageData. `target` is the index of the class to explain, or -1 for the predicted class.
-  async answer(image, target = -1) {
-    const outputs = await this.session.run({
-      images: new ort.Tensor("uint8", reduce(image), [1, SIZE, SIZE, 3]),
-      target: new ort.Tensor("int32", [target], [1]),
-    });
-    const probabilities = [...outputs.probabilities.data];
-    const threshold = this.facts.ood_threshold;
+  // If `several` is false, only the whole image is classified, not the centred squares of a photograph too.
+  async answer(image, target = -1, several = true) {
+    const squares = views(image).slice(0, several ? undefined : 1);
+    const { labels, temperature, ood_score: score, ood_threshold: threshold } = this.facts;
+    let outputs = await this.run(squares, target);
+    // The mean over the views of each class's logit.
+    const logits = labels.map((_, label) => mean(squares.map((_, i) => outputs.logits.data[i * labels.length + label])));
+    const highest = Math.max(...logits);
+    const index = target < 0 ? logits.indexOf(highest) : target;
+    if (squares.length > 1) outputs = await this.run(squares.slice(0, 1), index); // the whole image's map
+    const [gaps, tempered] = [1, temperature].map((by) => logits.map((each) => Math.exp((each - highest) / by)));
+    const probabilities = tempered.map((each) => each / sum(tempered));
+    const scores = { confidence: Math.max(...probabilities), energy: highest + Math.log(sum(gaps)) };
     return {
-      index: target < 0 ? probabilities.indexOf(Math.max(...probabilities)) : target,
+      index,
       probabilities,
-      probablyNone: threshold !== null && outputs.ood_score.data[0] < threshold,
+      probablyNone: threshold !== null && scores[score] < threshold,
       map: outputs.activation_map.data, // values from 0 to 1, row by row
       mapSize: outputs.activation_map.dims[2], // pixels per side
     };
   }
+
+  // `squares` are N arrays of RGB bytes.
+  run(squares, target) {
+    const images = new Uint8Array(squares.flatMap((square) => [...square]));
+    return this.session.run({
+      images: new ort.Tensor("uint8", images, [squares.length, SIZE, SIZE, 3]),
+      target: new ort.Tensor("int32", squares.map(() => target), [squares.length]),
+    });
+  }
 }
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const mean = (values) => sum(values) / values.length;

@@ -49,7 +49,8 @@ function draw(source, left, top, width, height, toWidth, toHeight) {
 
 async function answer() {
   const pixels = imageContext.getImageData(0, 0, image.width, image.height);
-  const found = await network.answer(pixels, Number(target.value));
+  const live = video !== null; // for camera frames, several views would take too long
+  const found = await network.answer(pixels, Number(target.value), !live);
   const { probabilities, probablyNone, index } = found;
   const { labels, colours } = network.facts;
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
