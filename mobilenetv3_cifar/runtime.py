@@ -86,19 +86,19 @@ class OnnxClassifier(Classifier):
         return Outputs(**run_onnx(self.session, images, names=Outputs._fields))
 
     def evidence(self, squares: list[Image.Image], target: int | None, layer: str) -> Evidence:
-        if target is None and len(squares) > 1:  # the views may differ in their predicted class
-            target = int(self.run_views([squares]).logits.argmax())
-        images = np.stack([np.asarray(square) for square in squares])
+        several = self.run_views([squares]) if len(squares) > 1 else None
+        if several and target is None:  # the views may differ in their predicted class
+            target = int(several.logits.argmax())
+        whole, index = np.asarray(squares[0])[None], PREDICTED if target is None else target
         names = [*Outputs._fields, "feature_map", "gradient"]
-        found = run_onnx(self.session, images, PREDICTED if target is None else target, names)
-        logits, features, (activations, *_), (gradient, *_) = found.values()
-        logits, features = (values.mean(0, keepdims=True) for values in (logits, features))
+        found = run_onnx(self.session, whole, index, names)
+        logits, features, (activations,), (gradient,) = found.values()
         if target is None:
             target = int(logits.argmax())
         height, width = activations.shape[1:]
         at_each_position = gradient[:, None, None] / np.float32(height * width)  # (K, 1, 1)
         gradients = np.broadcast_to(at_each_position, activations.shape)
-        return Evidence(Outputs(logits, features), target, activations, gradients)
+        return Evidence(several or Outputs(logits, features), target, activations, gradients)
 
 
 def open_session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
