@@ -69,8 +69,9 @@ class Photographs(NamedTuple):
 
     def whole(self) -> "Photographs":
         """Resize the photographs to 32x32 pixels, so that they have only one view."""
-        known, none = ([to_square(each, NATIVE_SIZE) for each in group] for group in self[::2])
-        return Photographs(known, self.labels, none)
+        groups = (self.known, self.none)
+        known, none = ([to_square(each, NATIVE_SIZE) for each in group] for group in groups)
+        return self._replace(known=known, none=none)
 
     def measure(self, model: MobileNetV3Cifar) -> dict[str, float]:
         """Classify all photographs with `model`. Return {column heading: rate from 0 to 1}."""
@@ -120,7 +121,8 @@ def main() -> None:
         f"# Photographs\n\nWritten by `{command}`. The set has {known} photographs of objects from "
         f"{classes} of the ten classes, and {none} photographs that show none of the ten. AUROC is "
         "the probability that a photograph of the first group has a higher `ood_score` than a "
-        f"photograph of the second group.\n\n{table(head, body)}\n"
+        'photograph of the second group. The rows "whole image only" are the results without the '
+        f"other views of a photograph.\n\n{table(head, body)}\n"
     )
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}

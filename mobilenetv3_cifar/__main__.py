@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     batches, as_json = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    size_help = "images per pass through the network; default: 64"
+    size_help = "images, with all their views, per pass through the network; default: 64"
     batches.add_argument("--batch-size", type=int, default=64, help=size_help)
     as_json.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

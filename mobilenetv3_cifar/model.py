@@ -189,7 +189,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
         From this dictionary, timm's `resolve_data_config` and `create_transform` make a transform
-        that is equivalent to `transform("direct")`. `predict` prepares images like `transform()`.
+        that is equivalent to `transform("direct")`. `predict` prepares views like `transform()`.
         """
         config = self.config
         return {

@@ -48,10 +48,11 @@ def views_of(image: Image.Image) -> list[Image.Image]:
     An image that is not a photograph has one view, the whole image.
     """
     width, height = image.size
-    shorter = min(width, height)
-    found = [image]
+    shorter, found = min(width, height), [image]
+    if shorter < PHOTOGRAPH_SIDE:
+        return found
     for side in (shorter * percent // 100 for percent in SQUARES):
-        if shorter >= PHOTOGRAPH_SIDE and (side, side) != image.size:
+        if (side, side) != image.size:
             left, top = (width - side) // 2, (height - side) // 2
             found.append(image.crop((left, top, left + side, top + side)))
     return found

@@ -1,7 +1,7 @@
 // Runs the network, which gives probabilities, a "probably none" verdict and an activation map.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
-import { SIZE, views } from "./images.js";
+import { SIZE, reduce, views } from "./images.js";
 
 export class Network {
   static async load() {
@@ -17,7 +17,7 @@ export class Network {
   // `image` is an ImageData. `target` is the index of the class to explain, or -1 for the predicted class.
   // If `several` is false, only the whole image is classified, not the centred squares of a photograph too.
   async answer(image, target = -1, several = true) {
-    const squares = views(image).slice(0, several ? undefined : 1);
+    const squares = several ? views(image) : [reduce(image)];
     const { labels, temperature, ood_score: score, ood_threshold: threshold } = this.facts;
     let outputs = await this.run(squares, target);
     // The mean over the views of each class's logit.
