@@ -106,12 +106,12 @@ def main() -> None:
     folder = parser.parse_args().folder
     local = sorted(folder.glob("*/*")) if folder else []
     photographs = read([(path, path.parent.name) for path in local] if folder else fetch())
-    rows = {}
+    whole, rows = photographs.whole(), {}
     for variant in list_variants():
         model = MobileNetV3Cifar.from_pretrained(variant.name)
         rows[variant.name] = photographs.measure(model)
         if model.config.image_size == NATIVE_SIZE:
-            rows[f"{variant.name}, whole image only"] = photographs.whole().measure(model)
+            rows[f"{variant.name}, whole image only"] = whole.measure(model)
     known, none = len(photographs.known), len(photographs.none)
     classes = len(set(photographs.labels))
     head = ["variant", *next(iter(rows.values()))]

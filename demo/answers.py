@@ -39,7 +39,7 @@ class Answer:
         return next(iter(self.probabilities))
 
     @property
-    def is_photograph(self) -> bool:
+    def is_reduced(self) -> bool:
         return max(self.image.size) > NATIVE_SIZE
 
     def heatmaps(self) -> list[np.ndarray | None]:

@@ -17,13 +17,13 @@ def describe(answer: Answer) -> str:
     if answer.probabilities.probably_none:
         headline = "Probably none of the ten classes"
         detail = f"Of the ten, <b>{escape(label)}</b> fits best ({probability})."
-    elif answer.is_photograph:
+    elif answer.is_reduced:
         headline = f"{escape(label).capitalize()} fits best"
         detail = f"It is the likeliest of the ten classes, with a probability of {probability}."
     else:
         headline = f"{'An' if label[0] in 'aeiou' else 'A'} <b>{escape(label)}</b>"
         detail = f"The network predicts it with a probability of {probability}."
-    if answer.is_photograph:
+    if answer.is_reduced:
         detail += f" {describe_photographs(answer.variant)}"
     return message(headline, f"{detail} Computed in {1000 * answer.seconds:.0f} ms.")
 

@@ -4,9 +4,9 @@
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
 The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
---precision is a trial. It writes nothing there, because these options change the experiment. One
-exception: with a --seed other than 0, a run in float32 writes the results of that seed. They record
-the precision.
+--precision is a trial. It writes nothing there, because these options change the experiment. There
+is one exception: a run with --precision float32 and a seed other than 0 does write its results,
+which include the precision.
 """
 
 import argparse
@@ -35,12 +35,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--log-dir", type=Path, help="folder for TensorBoard logs")
+    precisions, default = get_args(Precision), "default: the recipe's precision"
+    parser.add_argument("--precision", choices=precisions, help=default)
     trial = parser.add_argument_group("trials, which never write under model_cards/")
     trial.add_argument("--epochs", type=partial(whole_number, 1), help="train for this many epochs")
     limit = "train on this many images, and validate on as many"
     trial.add_argument("--limit", type=partial(whole_number, 1), help=limit)
-    precisions, default = get_args(Precision), "default: the recipe's precision"
-    trial.add_argument("--precision", choices=precisions, help=default)
     return parser.parse_args(argv)
 
 

@@ -67,8 +67,7 @@ def make_accelerator(
 def check_bfloat16(kind: str) -> None:
     """Refuse to train in bfloat16 on a device that emulates it, or on a GPU without Triton.
 
-    On a CPU with AVX2 but without AVX-512, training in emulated bfloat16 was 15 times slower than
-    in float32.
+    On CPUs, emulated bfloat16 is many times slower than float32.
     """
     advice = "train with --precision float32"
     if kind == "cpu":
