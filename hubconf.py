@@ -21,7 +21,7 @@ def mobilenetv3_cifar(
     if pretrained:
         return model
     # Drop the values that were fitted to the trained weights, unless the caller set them.
-    fitted = {"temperature", "ood_threshold"} - options.keys()
+    fitted = {"temperature", "ood_score", "ood_weights", "ood_threshold"} - options.keys()
     config = model.config.to_dict()
     untrained = _MobileNetV3Cifar(**{key: config[key] for key in config.keys() - fitted})
     return untrained.to(next(model.parameters()).device)

@@ -30,8 +30,8 @@ class Prediction(dict[str, float]):
     """A dict {label: probability}, highest probability first, with an out-of-distribution score.
 
     Attributes:
-        ood_score: the score that `config.ood_score` names, "confidence" or "energy". The higher it
-            is, the more likely the image shows one of the classes.
+        ood_score: the score that `config.ood_score` names (see `ood.score`). The higher it is, the
+            more likely the image shows one of the classes.
         probably_none: whether the image probably shows none of the classes, because `ood_score` is
             below `config.ood_threshold`. Without a threshold, `probably_none` is False.
     """
@@ -179,7 +179,7 @@ class Classifier:
             )
         powers = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(config.temperature))
         probabilities = powers / powers.sum(1, keepdims=True)
-        scores = ood.score(np, config.ood_score, logits, config.temperature)
+        scores = ood.score(np, config, logits, outputs.features)
         predictions = []
         for row, score in zip(probabilities.tolist(), scores.tolist(), strict=True):
             ranked = sorted(zip(config.labels, row, strict=True), key=lambda pair: -pair[1])

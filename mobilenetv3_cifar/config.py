@@ -21,13 +21,14 @@ from mobilenetv3_cifar.variants import CONFIG_FILE
 
 Size = Literal["small", "large"]
 Blocks = Literal["report", "paper", "cifar32"]
-OodScore = Literal["confidence", "energy"]
+OodScore = Literal["confidence", "energy", "linear"]
 
 CONFIG_VERSION = 1
 MAX_CONFIG_BYTES = 2**20
 MAX_CLASSES = 10_000  # so that no config can make the network's last layer huge
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
+MAX_WEIGHT = 1000
 
 
 def is_number(value: Any, low: float, high: float) -> bool:
@@ -40,6 +41,10 @@ def is_whole(value: Any, low: int, high: int) -> bool:
 
 def are_channels(value: Any, low: float) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(is_number(v, low, 1) for v in value)
+
+
+def are_weights(value: Any) -> bool:
+    return isinstance(value, tuple) and all(is_number(v, -MAX_WEIGHT, MAX_WEIGHT) for v in value)
 
 
 def are_labels(value: Any) -> bool:
@@ -68,6 +73,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: is_number(v, MIN_TEMPERATURE, MAX_TEMPERATURE),
     ),
     "ood_score": (f"one of {', '.join(get_args(OodScore))}", lambda v: v in get_args(OodScore)),
+    "ood_weights": (f"numbers from {-MAX_WEIGHT} to {MAX_WEIGHT}", are_weights),
     "ood_threshold": (
         "a finite number or null",
         lambda v: v is None or is_number(v, -sys.float_info.max, sys.float_info.max),
@@ -103,6 +109,7 @@ class Settings:
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
     ood_score: OodScore = "confidence"
+    ood_weights: tuple[float, ...] = ()
     ood_threshold: float | None = None
 
     def __post_init__(self) -> None:
@@ -112,6 +119,8 @@ class Settings:
             object.__setattr__(self, name, value)
         if len(self.labels) != self.num_classes:
             raise ValueError(f"labels must have {self.num_classes} entries, not {len(self.labels)}")
+        if (self.ood_score == "linear") != bool(self.ood_weights):
+            raise ValueError("ood_weights are needed for the ood_score 'linear', and only for it")
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -131,7 +140,10 @@ class Config(Settings):
     """
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        if not self.ood_weights:  # leave the key out, as in files that are older than the key
+            del values["ood_weights"]
+        return values
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)

@@ -135,7 +135,7 @@ class ExportedNetwork(nn.Module):
         return (
             (logits / config.temperature).softmax(dim=1),
             logits,
-            ood.score(torch, config.ood_score, logits, config.temperature),
+            ood.score(torch, config, logits, features),
             self.activation_map(feature_map, gradient),
             features,
             feature_map,

@@ -58,7 +58,8 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         std: the standard deviations of red, green and blue. The image is then divided by them.
         temperature: the number by which `predict` divides the logits before the softmax.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the
-            highest probability) or "energy" (see `ood.score`).
+            highest probability), "energy" or "linear" (see `ood.score`).
+        ood_weights: for the score "linear", one weight per feature.
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
             none of the classes. With None, no image is flagged.
 
@@ -79,6 +80,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         std: Sequence[float] = IMAGENET_STD,
         temperature: float = 1.0,
         ood_score: OodScore = "confidence",
+        ood_weights: Sequence[float] = (),
         ood_threshold: float | None = None,
     ) -> None:
         super().__init__()
@@ -97,10 +99,13 @@ class MobileNetV3Cifar(Pretrained, Classifier):
             std=plain(std),
             temperature=temperature,
             ood_score=ood_score,
+            ood_weights=plain(ood_weights),
             ood_threshold=ood_threshold,
         )
         layout = LAYOUTS[size, blocks]
         self.num_features = layout.last  # channels of the last feature map
+        if self.config.ood_weights and len(self.config.ood_weights) != layout.last:
+            raise ValueError(f"ood_weights must have {layout.last} entries, one per feature")
         self.features = build_features(layout, STYLES[blocks])
         self.head = build_head(layout, self.config.dropout, self.config.num_classes)
 

@@ -4,7 +4,6 @@ Each value is JSON. The values in `DESCRIPTION` are the same for all networks. T
 the config's settings and the SHA-256 of the weights file.
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -40,13 +39,14 @@ DESCRIPTION: dict[str, Any] = {
     "ood_formulas": {
         "confidence": "the highest probability",
         "energy": "log(sum(exp(logits)))",
+        "linear": "sum(features * ood_weights)",
     },
 }
 
 
 def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
     """Return the metadata of an exported ONNX file as {name: JSON}."""
-    values = DESCRIPTION | dataclasses.asdict(config) | {"weights_sha256": weights_sha256}
+    values = DESCRIPTION | config.to_dict() | {"weights_sha256": weights_sha256}
     return {name: json.dumps(value) for name, value in values.items()}
 
 

@@ -126,6 +126,7 @@ class Pretrained(nn.Module):
             labels=numbered_labels(num_classes) if labels is None else plain(labels),
             temperature=1.0,
             ood_score="confidence",
+            ood_weights=(),
             ood_threshold=None,
         )
         weight = next(self.features.parameters())

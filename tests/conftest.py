@@ -89,7 +89,12 @@ def seeded():
 # The settings of two networks with different blocks and out-of-distribution scores. One network
 # enlarges its input images.
 EXPORTED = {
-    "native": {"blocks": "cifar32", "ood_score": "energy", "ood_threshold": 2.0},
+    "native": {
+        "blocks": "cifar32",
+        "ood_score": "linear",
+        "ood_weights": np.random.default_rng(0).normal(size=576).round(3),
+        "ood_threshold": 2.0,
+    },
     "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5},
 }
 

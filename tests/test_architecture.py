@@ -117,6 +117,8 @@ def test_features_and_head_together_are_the_network():
         ({"image_size": 16}, "image_size"),
         ({"temperature": 0.0}, "temperature"),
         ({"ood_threshold": "high"}, "ood_threshold"),
+        ({"ood_score": "msp"}, "ood_score"),
+        ({"ood_score": "linear", "ood_weights": [1.0] * 575}, "ood_weights must have 576 entries"),
     ],
 )
 def test_an_argument_out_of_bounds_is_refused_by_name(arguments, word):

@@ -91,7 +91,8 @@ def test_every_value_of_the_metadata_is_json_and_complete(model, path):
     assert facts["outputs"].keys() == {each.name for each in graph.output}
     assert facts["inputs"]["images"]["layout"] == "NHWC"
     assert facts["ood_score"] in facts["ood_formulas"]
-    assert facts["ood_formulas"].keys() == {"confidence", "energy"}
+    assert facts["ood_formulas"].keys() == {"confidence", "energy", "linear"}
+    assert tuple(facts.get("ood_weights", ())) == model.config.ood_weights
 
 
 def test_the_file_names_no_path_of_the_machine_that_wrote_it(path):

@@ -15,22 +15,25 @@ MODULES = pytest.mark.parametrize("xp", [np, torch], ids=["numpy", "torch"])
 
 @MODULES
 def test_every_score_is_its_formula(xp):
-    logits = torch.randn(7, 4) if xp is torch else torch.randn(7, 4).numpy()
-    expected = {"confidence": [], "energy": []}
-    for row in logits.tolist():
+    logits, features = torch.randn(7, 10), torch.randn(7, 3)
+    if xp is np:
+        logits, features = logits.numpy(), features.numpy()
+    weights = (0.5, -2.0, 0.25)
+    expected = {"confidence": [], "energy": [], "linear": []}
+    for row, (a, b, c) in zip(logits.tolist(), features.tolist(), strict=True):
         exponentials = [math.exp(value / 1.5) for value in row]
         expected["confidence"].append(max(exponentials) / sum(exponentials))
         expected["energy"].append(math.log(sum(map(math.exp, row))))
+        expected["linear"].append(0.5 * a - 2 * b + 0.25 * c)
+    plain = dataclasses.replace(MobileNetV3Cifar().config, temperature=1.5)
     for name, scores in expected.items():
-        found = ood.score(xp, name, logits, 1.5)
+        given = weights if name == "linear" else ()
+        config = dataclasses.replace(plain, ood_score=name, ood_weights=given)
+        found = ood.score(xp, config, logits, features)
         assert str(found.dtype).endswith("float32")
-        assert found.tolist() == pytest.approx(scores, rel=1e-5), name
-    assert ood.score(xp, "energy", 1e4 * logits, 1.0).max() < math.inf
-
-
-def test_an_unknown_score_is_refused():
-    with pytest.raises(ValueError, match="'msp'"):
-        ood.score(np, "msp", np.zeros((1, 4)), 1.0)
+        assert found.tolist() == pytest.approx(scores, rel=1e-5, abs=1e-6), name
+    energy = dataclasses.replace(plain, ood_score="energy")
+    assert ood.score(xp, energy, 1e4 * logits, features).max() < math.inf
 
 
 def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):

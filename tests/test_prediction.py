@@ -59,11 +59,13 @@ def test_a_network_for_32_pixels_averages_the_logits_over_the_views_of_a_photogr
     assert len(inputs) == 4
     with torch.inference_mode():
         logits = model(inputs).mean(0)
+        features = model.forward_features(inputs).mean(dim=(0, 2, 3))
     probabilities = (logits / model.config.temperature).softmax(0).tolist()
     expected = dict(zip(model.config.labels, probabilities, strict=True))
     found = model.predict(photograph, top_k=None)
     assert found == pytest.approx(expected, abs=1e-5)
-    assert found.ood_score == pytest.approx(logits.logsumexp(0).item(), abs=1e-4)
+    weights = torch.tensor(model.config.ood_weights)
+    assert found.ood_score == pytest.approx(float(features @ weights), abs=1e-4)
     explained = explain(model, photograph)
     assert explained.label == next(iter(found))
     assert explained.probabilities == pytest.approx(expected, abs=1e-5)

@@ -56,7 +56,8 @@ def test_a_trained_head_is_kept_only_for_the_same_classes(tmp_path, caplog):
 
 @pytest.mark.parametrize("blocks", ["report", "paper", "cifar32"])
 def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
-    model = MobileNetV3Cifar(blocks=blocks, ood_score="energy", ood_threshold=1.0).half()
+    score = {"ood_score": "linear", "ood_weights": [0.5] * 576, "ood_threshold": 1.0}
+    model = MobileNetV3Cifar(blocks=blocks, **score).half()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.reset_classifier(3, ["a", "b", "c"])
     after = model.state_dict()
@@ -66,6 +67,7 @@ def test_reset_classifier_replaces_the_last_layer_only(tmp_path, blocks):
     assert after[last + "weight"].shape[0] == 3
     assert after[last + "weight"].dtype == torch.float16
     assert model.config.labels == ("a", "b", "c")
+    assert (model.config.ood_score, model.config.ood_weights) == ("confidence", ())
     model.save_pretrained(tmp_path / "model")
     assert MobileNetV3Cifar.from_pretrained(tmp_path / "model").config == model.config
 

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from demo.static import build as building
-from mobilenetv3_cifar import explain
+from mobilenetv3_cifar import OnnxClassifier, explain
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.runtime import run_onnx
 from tests.networks import untrained
 
 pytest_plugins = ["tests.chromium"]
@@ -130,6 +132,21 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
 
 PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
     .getImageData(0, 0, 32, 32).data])"""
+
+
+def test_a_linear_score_is_the_mean_over_the_views(browser, url, page_folder):
+    onnx = OnnxClassifier(page_folder / "model.onnx")
+    views = np.stack(onnx.squares(open_image(building.EXAMPLE)))
+    assert len(views) > 1
+    score = float(run_onnx(onnx.session, views)["ood_score"].mean())
+    facts = json.loads((page_folder / "network.json").read_text()) | {"ood_score": "linear"}
+    for step, flagged in ((-0.01, False), (0.01, True)):
+        page, changed = browser.new_page(), facts | {"ood_threshold": score + step}
+        page.route("**/network.json", lambda route, changed=changed: route.fulfill(json=changed))
+        page.goto(url)
+        page.wait_for_selector("#bars li")
+        assert page.inner_text("#verdict").startswith("Probably none") == flagged
+        page.close()
 
 
 def test_the_camera_is_classified_live(page):

@@ -22,7 +22,7 @@ from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
 from training.loop.devices import make_accelerator
 from training.loop.losses import from_run
-from training.loop.validation import split_logits
+from training.loop.validation import split_outputs
 from training.reports.metrics import measure
 from training.reports.schema import read_metrics
 
@@ -61,8 +61,8 @@ def main() -> None:
         split = dataset_split(arguments.model, model.folder or run)
     images = getattr(load(arguments.data_dir, split), arguments.split)
     device = make_accelerator(arguments.device).device
-    logits = split_logits(model.to(device), images, arguments.split)
-    print(json.dumps(measure(model.config, logits, images.labels), indent=2))
+    logits, features = split_outputs(model.to(device), images, arguments.split)
+    print(json.dumps(measure(model.config, logits, images.labels, features), indent=2))
 
 
 if __name__ == "__main__":

@@ -14,27 +14,37 @@ from training.dataset.cifar10 import Split
 
 
 @torch.no_grad()
-def split_logits(
+def split_outputs(
     model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
-) -> Tensor:
-    """Return the logits for all N images of `split` as a float32 tensor (N, C) on the CPU.
+) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, C) and pooled features (N, F) for all N images of `split`.
 
-    `flip` mirrors the images. `what` is the title of the progress bar. None means no bar.
+    Both are float32 tensors on the CPU. `flip` mirrors the images. `what` is the title of the
+    progress bar. None means no bar.
     """
     device = next(model.parameters()).device
     size, resize_device = 64, torch.device("cpu")
     if device.type == "cuda":  # not MPS: it lacks float64, which `pillow_resize` needs
         size, resize_device = 2500 if model.config.image_size <= 64 else 500, device
-    training, rows = model.training, []
+    training, rows = model.training, list[tuple[Tensor, Tensor]]()
     model.eval()
     with tqdm(total=len(split), desc=what, unit="img", disable=what is None, mininterval=1) as bar:
         for start in range(0, len(split), size):
             images = torch.from_numpy(split.images[start : start + size]).to(resize_device)
             inputs = to_inputs(images.flip(2) if flip else images, model).to(device)
-            rows.append(model(inputs))
+            maps = model.forward_features(inputs)
+            rows.append((model.forward_head(maps), maps.mean(dim=(2, 3))))
             bar.update(len(images))
     model.train(training)
-    return torch.cat(rows).float().cpu()
+    logits, features = (torch.cat(parts).float().cpu() for parts in zip(*rows, strict=True))
+    return logits, features
+
+
+def split_logits(
+    model: MobileNetV3Cifar, split: Split, what: str | None = None, flip: bool = False
+) -> Tensor:
+    """Return the logits (N, C) of `split_outputs`."""
+    return split_outputs(model, split, what, flip)[0]
 
 
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:

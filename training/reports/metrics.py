@@ -27,10 +27,15 @@ def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
 
 
-def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute the `schema.SplitMetrics` of N images from their logits (N, C) and labels (N,)."""
+def measure(
+    config: Config, logits: Tensor, labels: np.ndarray, features: Tensor | None = None
+) -> dict[str, Any]:
+    """Compute the `schema.SplitMetrics` of N images from their logits (N, C) and labels (N,).
+
+    `features` (N, F) are the pooled features, which only the score "linear" needs.
+    """
+    scores = ood.score(np, config, logits.numpy(), None if features is None else features.numpy())
     threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
-    flagged = ood.score(np, config.ood_score, logits.numpy(), config.temperature) < threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
     probabilities = (logits / config.temperature).softmax(dim=-1)
     classes = list(range(len(names)))
@@ -45,7 +50,7 @@ def measure(config: Config, logits: Tensor, labels: np.ndarray) -> dict[str, Any
         "f1_macro": float(per_class[2].mean()),
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
-        "unsure": float(flagged.mean()),
+        "unsure": float((scores < threshold).mean()),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))

@@ -77,6 +77,16 @@ class Int8(Summary):
     device: str
 
 
+class Outliers(TypedDict):
+    """The images to which the weights of the out-of-distribution score "linear" were fitted."""
+
+    cifar10: int  # number of CIFAR-10's training images
+    known: int  # number of photographs that show one of the ten classes
+    none: int  # number of photographs that show none of the classes
+    source: str  # of the photographs
+    commit: str
+
+
 class Latency(TypedDict):
     """The median CPU time of one batch on one thread."""
 
@@ -101,6 +111,7 @@ class Metrics(TypedDict):
     training: Training
     flip_averaged: NotRequired[Counts]  # on test images; computed by `flip_averaged` in metrics.py
     corruptions: NotRequired[dict[str, list[float]]]  # {corruption: [test accuracy per severity]}
+    outliers: NotRequired[Outliers]
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]
 

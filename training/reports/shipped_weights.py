@@ -15,7 +15,7 @@ from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, O
 from training.dataset.cifar10 import Cifar10
 from training.experiments import Experiment
 from training.loop.losses import build_network
-from training.loop.validation import split_logits
+from training.loop.validation import split_logits, split_outputs
 from training.reports.metrics import summarize
 
 HALF_TOLERANCE = 0.001  # the largest change of validation accuracy that half precision may cause
@@ -61,13 +61,17 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
-    logits = split_logits(model, data.validation, "validation")
+    logits, features = split_outputs(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
-    scores = ood.score(np, score, logits.numpy(), temperature).astype(np.float64)
+    config = dataclasses.replace(model.config, temperature=temperature, ood_score=score)
+    return fit_threshold(config, logits, features)
+
+
+def fit_threshold(config: Config, logits: Tensor, features: Tensor) -> Config:
+    """Return `config` with a threshold that flags a fraction FLAGGED of the given outputs."""
+    scores = ood.score(np, config, logits.numpy(), features.numpy()).astype(np.float64)
     threshold = float(f"{np.quantile(scores, FLAGGED):.6g}")
-    return dataclasses.replace(
-        model.config, temperature=temperature, ood_score=score, ood_threshold=threshold
-    )
+    return dataclasses.replace(config, ood_threshold=threshold)
 
 
 def fit_temperature(logits: Tensor, labels: np.ndarray) -> float:

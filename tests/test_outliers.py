@@ -1,0 +1,104 @@
+"""These tests fit the linear out-of-distribution score to made-up photographs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenetv3_cifar import MobileNetV3Cifar, push
+from mobilenetv3_cifar.variants import variants_folder
+from tests.tiny import tiny_dataset
+from training import outliers
+from training.errors import DataError
+from training.reports.schema import read_metrics
+
+NAME = "small-cifar32"
+NOT_A_CLASS = "n07749582"  # lemon
+
+
+@pytest.fixture
+def folder(tmp_path, sample, monkeypatch):
+    """Return a small Tiny ImageNet, in which lemons are noise and all others are from CIFAR-10."""
+    monkeypatch.setattr(outliers, "IMAGES_PER_ID", {True: 3, False: 40})
+    listed = json.loads(outliers.PHOTOGRAPHS.read_text())
+    random, labels = np.random.default_rng(0), list(MobileNetV3Cifar().config.labels)
+    words = {word: label for label, each in listed["classes"].items() for word in each}
+    for word, label in (words | {NOT_A_CLASS: None, listed["similar"][0]: None}).items():
+        images = tmp_path / "tiny" / "train" / word / "images"
+        images.mkdir(parents=True)
+        for number in range(4 if label else 41):
+            noise = random.integers(0, 256, (64, 64, 3), np.uint8)
+            row = labels.index(label or "cat") + 10 * number
+            Image.fromarray(sample[0][row] if label else noise).save(
+                images / f"{word}_{number}.JPEG"
+            )
+    return tmp_path / "tiny"
+
+
+def test_each_photograph_is_read_with_its_label(folder):
+    images, labels = outliers.read_photographs(folder)
+    assert images.shape == (20 * 3 + 40, 32, 32, 3)
+    assert images.dtype == np.uint8
+    assert {label: labels.count(label) for label in labels} == {
+        **{"automobile": 12, "bird": 12, "cat": 9, "dog": 18, "frog": 6, "truck": 3},
+        "none": 40,
+    }
+    listed = json.loads(outliers.PHOTOGRAPHS.read_text())
+    shutil.copy(
+        folder / "train" / NOT_A_CLASS / "images" / f"{NOT_A_CLASS}_0.JPEG",
+        folder / "train" / "n01641577" / "images" / listed["excluded"][0],
+    )
+    assert len(outliers.read_photographs(folder)[1]) == 20 * 3 + 40 - 1
+
+
+def test_a_folder_without_the_photographs_is_refused(folder, monkeypatch):
+    shutil.rmtree(folder / "train" / "n02123045")
+    refused = "is not Tiny ImageNet: it has no folder train/n02123045"
+    with pytest.raises(DataError, match=refused):
+        outliers.read_photographs(folder)
+    monkeypatch.setattr("sys.argv", ["outliers", NAME, str(folder)])
+    with pytest.raises(SystemExit, match=f"error: .*{refused}"):
+        outliers.main()
+
+
+def test_the_weights_separate_the_groups_whatever_their_sizes():
+    """Feature 1 tells the classes from the others. Feature 0 only tells two sources apart."""
+    random, sizes = np.random.default_rng(0), {"a": (400, "cat"), "b": (20, "cat")}
+    groups = [(source, label) for source, (n, label) in sizes.items() for _ in range(n)]
+    groups += [("b", "none")] * 300
+    features = random.normal(size=(720, 4)).astype(np.float32)
+    features[:400, 0] += 5
+    features[:420, 1] += 3
+    weights = np.array(outliers.fit_weights(features, groups))
+    assert weights[1] > 5 * np.abs(weights[[2, 3]]).max()
+    scores = features @ weights
+    assert scores[:420].std() == pytest.approx(1, abs=0.01)
+    assert np.mean(scores[400:420] > np.quantile(scores[420:], 0.9)) > 0.8
+
+
+def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
+    copied = shutil.copytree(variants_folder() / NAME, tmp_path / NAME)
+    before = read_metrics(copied / "metrics.json")
+    data = tiny_dataset()
+    said = outliers.fit_score(copied, data, outliers.read_photographs(folder))
+    model, found = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
+    assert model.config.ood_score == "linear"
+    assert len(model.config.ood_weights) == 576
+    flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
+    assert found["validation"]["unsure"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
+    assert said == f"{100 * found['test']['unsure']:.2f} % of the test images are flagged"
+    noise = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    assert all(each.probably_none for each in model.predict(noise))
+    assert found["outliers"] | {"commit": ""} == {
+        **{"cifar10": 192, "known": 60, "none": 40, "source": "Tiny ImageNet", "commit": ""}
+    }
+    assert before["test"]["accuracy"] == found["test"]["accuracy"]
+    assert not list(copied.glob("*.onnx"))
+    assert not {"latency", "int8"} & found.keys()
+    push.check(copied, "owner/name", None)  # the metrics fit the new config
+    card = (copied / "README.md").read_text()
+    assert "60 photographs of Tiny ImageNet that show one of the classes and 40 that show none" in (
+        " ".join(card.split())
+    )

@@ -1,0 +1,148 @@
+"""Fit the linear out-of-distribution score of a shipped variant (outlier exposure).
+
+    python -m training.outliers small-cifar32 tiny-imagenet-200/
+    python -m training.quantize small-cifar32
+
+The score is a weighted sum of the network's features. A logistic regression chooses the weights, so
+that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
+2019). The network itself does not change. The images are CIFAR-10's training images and photographs
+from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip).
+
+The weights and a new threshold are written to `config.json`, and the rates of flagged images to
+`metrics.json` and the model card. The ONNX files still contain the old score, so they are deleted:
+write them again with `training.quantize`.
+"""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.images import open_image
+from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
+from mobilenetv3_cifar.variants import CONFIG_FILE, METRICS_FILE, get_variant
+from training.commands import command_parser, one_line_errors
+from training.dataset.cifar10 import Cifar10, Split, load
+from training.errors import DataError
+from training.experiments import EXPERIMENTS
+from training.loop.provenance import commit
+from training.loop.validation import split_outputs
+from training.reports import card
+from training.reports.metrics import measure
+from training.reports.model_folder import install_folder
+from training.reports.schema import Outliers, read_metrics
+from training.reports.shipped_weights import fit_threshold
+from training.reports.text import percent, to_json
+
+# Tiny ImageNet's WordNet ids of photographs that show a class of CIFAR-10, and of photographs that
+# are similar to one and therefore not used. The excluded files are also in the development set of
+# benchmarks/photographs-development.md.
+PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
+NONE = "none"
+IMAGES_PER_ID = {True: 500, False: 100}  # for WordNet ids that show a class, and for the others
+CIFAR10_IMAGES = 6000
+C = 150.0  # inverse strength of the logistic regression's L2 penalty
+
+
+def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
+    """Read Tiny ImageNet's photographs. Return uint8 images (N, 32, 32, 3) and their N labels.
+
+    The labels are CIFAR-10's and `NONE`.
+    """
+    listed = json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))
+    label_of = {word: label for label, words in listed["classes"].items() for word in words}
+    skipped = {*listed["similar"], *listed["excluded"]}
+    images, labels = [], []
+    ids = sorted(path.name for path in folder.glob("train/n*") if path.name not in skipped)
+    if missing := label_of.keys() - ids:
+        raise DataError(f"{folder} is not Tiny ImageNet: it has no folder train/{min(missing)}")
+    for word in tqdm(ids, desc="photographs", unit="class", mininterval=1):
+        paths = sorted((folder / "train" / word / "images").iterdir())
+        first = paths[: IMAGES_PER_ID[word in label_of]]
+        for path in (path for path in first if path.name not in skipped):
+            images.append(np.asarray(to_square(open_image(path), NATIVE_SIZE)))
+            labels.append(label_of.get(word, NONE))
+    return np.stack(images), labels
+
+
+def fit_weights(features: np.ndarray, groups: list[tuple[str, str]]) -> tuple[float, ...]:
+    """Fit the weights of the score to the features (N, F) of N images.
+
+    `groups` has the source and the label of each image. The images with the label NONE have half of
+    the total weight. The other half is divided equally between the sources, and within a source
+    between the labels.
+    """
+    sources, labels = (np.array(each) for each in zip(*groups, strict=True))
+    known = labels != NONE
+    importance = np.zeros(len(groups))
+    importance[~known] = 1 / (~known).sum()
+    for source in {source for source, label in groups if label != NONE}:
+        chosen = known & (sources == source)
+        _, index, counts = np.unique(labels[chosen], return_inverse=True, return_counts=True)
+        importance[chosen] = 1 / (counts[index] * len(counts) * len(np.unique(sources[known])))
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    regression = LogisticRegression(C=C, max_iter=1000)
+    regression.fit((features - mean) / deviation, known, sample_weight=importance)
+    weights = regression.coef_[0] / deviation
+    weights /= (features[known] @ weights).std()
+    return tuple(float(f"{weight:.4f}") for weight in weights)
+
+
+def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[str]]) -> str:
+    """Fit the score of the network in a model folder, and rewrite the folder. Return a summary."""
+    model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
+    images, labels = photographs
+    cifar = data.train.take(slice(0, CIFAR10_IMAGES))
+    groups = [("cifar10", model.config.labels[index]) for index in cifar.labels]
+    groups += [("photographs", label) for label in labels]
+    unlabelled = Split(images, np.zeros(len(images), np.uint8))
+    _, own = split_outputs(model, cifar, "training images")
+    _, other = split_outputs(model, unlabelled, "photographs")
+    weights = fit_weights(np.concatenate([own.numpy(), other.numpy()]), groups)
+    config = dataclasses.replace(model.config, ood_score="linear", ood_weights=weights)
+    logits, features = split_outputs(model, data.validation, "validation")
+    model.config = config = fit_threshold(config, logits, features)
+    measured = measure(config, logits, data.validation.labels, features)
+    metrics["validation"]["unsure"] = measured["unsure"]
+    logits, features = split_outputs(model, data.test, "test")
+    metrics["test"]["unsure"] = measure(config, logits, data.test.labels, features)["unsure"]
+    metrics["outliers"] = Outliers(
+        cifar10=len(cifar),
+        known=len(labels) - labels.count(NONE),
+        none=labels.count(NONE),
+        source="Tiny ImageNet",
+        commit=commit(),
+    )
+    for key in ("latency", "int8"):  # `install_folder` keeps them if the config does not change
+        metrics.pop(key, None)  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as temporary:
+        staged = Path(temporary, folder.name)
+        model.save_pretrained(staged)
+        written = json.loads((staged / CONFIG_FILE).read_bytes())
+        metrics["weights"]["config_sha256"] = written["config_sha256"]
+        (staged / METRICS_FILE).write_bytes(to_json(metrics))
+        install_folder(staged, folder)
+    card.write_card(folder)
+    return f"{percent(metrics['test']['unsure'])} of the test images are flagged"
+
+
+@one_line_errors()
+def main() -> None:
+    parser = command_parser("training.outliers", __doc__)
+    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="Tiny ImageNet, unpacked")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
+    arguments = parser.parse_args()
+    folder = get_variant(arguments.name).folder
+    photographs = read_photographs(arguments.folder)
+    data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
+    print(f"{arguments.name}: {fit_score(folder, data, photographs)}")
+
+
+if __name__ == "__main__":
+    main()
