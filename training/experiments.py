@@ -35,7 +35,8 @@ class Experiment:
     claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
-    ood_score: OodScore = "confidence"  # the out-of-distribution score of the shipped network
+    # The out-of-distribution score of the published network, until training.outliers replaces it.
+    ood_score: OodScore = "confidence"
     seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; other seeds show how runs vary
 
     @property
