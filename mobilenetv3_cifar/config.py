@@ -28,7 +28,7 @@ MAX_CONFIG_BYTES = 2**20
 MAX_CLASSES = 10_000  # so that no config can make the network's last layer huge
 MAX_LABEL = 100  # characters
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100
-MAX_WEIGHT = 1000
+MAX_WEIGHT = 1000  # of ood_weights, in absolute value
 
 
 def is_number(value: Any, low: float, high: float) -> bool:
@@ -109,7 +109,7 @@ class Settings:
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
     ood_score: OodScore = "confidence"
-    ood_weights: tuple[float, ...] = ()
+    ood_weights: tuple[float, ...] = dataclasses.field(default=(), repr=False)  # up to 960
     ood_threshold: float | None = None
 
     def __post_init__(self) -> None:
@@ -120,7 +120,9 @@ class Settings:
         if len(self.labels) != self.num_classes:
             raise ValueError(f"labels must have {self.num_classes} entries, not {len(self.labels)}")
         if (self.ood_score == "linear") != bool(self.ood_weights):
-            raise ValueError("ood_weights are needed for the ood_score 'linear', and only for it")
+            raise ValueError(
+                "the ood_score 'linear' needs ood_weights, and other scores do not accept them"
+            )
 
     @property
     def id2label(self) -> dict[int, str]:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mobilenetv3_cifar.architecture import LAYOUTS
 from mobilenetv3_cifar.config import (
     MAX_CONFIG_BYTES,
     Config,
@@ -63,6 +64,11 @@ def read_folder(folder: Path) -> ModelFolder:
 def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
     """Decode and check `contents`, {file name: bytes}. Error messages mention `folder`."""
     config, sha256 = decode_config(folder, contents[CONFIG_FILE])
+    features = LAYOUTS[config.size, config.blocks].last
+    if config.ood_weights and len(config.ood_weights) != features:
+        raise ModelFolderError(
+            f"{folder / CONFIG_FILE} is refused: ood_weights must have {features} entries"
+        )
     content = contents[WEIGHTS_FILE]
     try:
         # The first 8 bytes are the header's length. The error for a wrong length is more specific

@@ -95,7 +95,7 @@ EXPORTED = {
         "ood_weights": np.random.default_rng(0).normal(size=576).round(3),
         "ood_threshold": 2.0,
     },
-    "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5},
+    "enlarged": {"blocks": "report", "image_size": 48, "temperature": 1.5, "ood_score": "energy"},
 }
 
 

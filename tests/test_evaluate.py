@@ -101,7 +101,7 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 
 
 @pytest.mark.parametrize("score", ["confidence", "energy"])
-def test_five_percent_of_the_validation_images_are_flagged_by_any_score(score):
+def test_five_percent_of_the_validation_images_are_flagged_by_either_score(score):
     model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
     # Measure the batch-norm statistics, so that the outputs differ between images.
     update_bn([to_inputs(torch.from_numpy(data.train.images), model)], model)

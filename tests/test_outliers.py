@@ -11,7 +11,6 @@ from mobilenetv3_cifar import MobileNetV3Cifar, push
 from mobilenetv3_cifar.variants import variants_folder
 from tests.tiny import tiny_dataset
 from training import outliers
-from training.errors import DataError
 from training.reports.schema import read_metrics
 
 NAME = "small-cifar32"
@@ -21,7 +20,8 @@ NOT_A_CLASS = "n07749582"  # lemon
 @pytest.fixture
 def folder(tmp_path, sample, monkeypatch):
     """Return a small Tiny ImageNet, in which lemons are noise and all others are from CIFAR-10."""
-    monkeypatch.setattr(outliers, "IMAGES_PER_ID", {True: 3, False: 40})
+    for name, number in (("KNOWN_PER_ID", 3), ("OTHER_PER_ID", 40), ("IDS", 22)):
+        monkeypatch.setattr(outliers, name, number)
     listed = json.loads(outliers.PHOTOGRAPHS.read_text())
     random, labels = np.random.default_rng(0), list(MobileNetV3Cifar().config.labels)
     words = {word: label for label, each in listed["classes"].items() for word in each}
@@ -51,28 +51,46 @@ def test_each_photograph_is_read_with_its_label(folder):
     assert len(outliers.read_photographs(folder)[1]) == 20 * 3 + 40 - 1
 
 
-def test_a_folder_without_the_photographs_is_refused(folder, monkeypatch):
-    shutil.rmtree(folder / "train" / "n02123045")
-    refused = "is not Tiny ImageNet: it has no folder train/n02123045"
-    with pytest.raises(DataError, match=refused):
-        outliers.read_photographs(folder)
+def test_a_folder_that_is_not_or_only_partly_tiny_imagenet_is_refused(folder, monkeypatch):
     monkeypatch.setattr("sys.argv", ["outliers", NAME, str(folder)])
-    with pytest.raises(SystemExit, match=f"error: .*{refused}"):
+    monkeypatch.setattr(outliers, "load", lambda *arguments: tiny_dataset())
+    lemons = folder / "train" / NOT_A_CLASS / "images"
+    (lemons / f"{NOT_A_CLASS}_0.JPEG").write_bytes(b"no image")
+    with pytest.raises(SystemExit, match=f"error: '{NOT_A_CLASS}_0.JPEG' is not an image"):
+        outliers.main()
+    for path in sorted(lemons.iterdir())[:2]:
+        path.unlink()
+    with pytest.raises(SystemExit, match=f"incomplete: train/{NOT_A_CLASS} has only 39 images"):
+        outliers.main()
+    shutil.rmtree(folder / "train" / "n02123045")
+    with pytest.raises(
+        SystemExit, match=r"error: .* is not Tiny ImageNet: it must have 22 folders"
+    ):
         outliers.main()
 
 
+def test_only_our_own_networks_can_be_chosen(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["outliers", "small-dropout0.7-epochs4", "tiny"])
+    with pytest.raises(SystemExit):
+        outliers.main()
+    assert "(choose from " in capsys.readouterr().err
+    assert outliers.OWN == ["small-cifar32", "large-cifar32"]
+
+
 def test_sources_and_labels_count_equally_whatever_their_numbers():
-    """Each of the features 0 to 2 is higher for one group of images of the classes."""
+    """Features 0, 1 and 2 are each higher for the images of one source and label."""
     groups = (
         [("a", "cat")] * 600 + [("b", "cat")] * 20 + [("b", "dog")] * 60 + [("b", "none")] * 900
     )
-    features = np.random.default_rng(0).normal(size=(len(groups), 4)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(len(groups), 5)).astype(np.float32)
+    features[:, 4] = 0.1  # a constant feature
     for feature, part in enumerate((slice(0, 600), slice(600, 620), slice(620, 680))):
         features[part, feature] += 1.5
     weights = np.array(outliers.fit_weights(features, groups))
     assert weights[0] == pytest.approx(weights[1:3].sum(), rel=0.4)
     assert weights[1] == pytest.approx(weights[2], rel=0.4)
     assert abs(weights[3]) < weights[:3].min() / 2
+    assert weights[4] == 0
     assert (features[:680] @ weights).std() == pytest.approx(1, abs=0.01)
 
 
@@ -80,7 +98,7 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     copied = shutil.copytree(variants_folder() / NAME, tmp_path / NAME)
     MobileNetV3Cifar.from_pretrained(copied, ood_threshold=None).save_pretrained(copied)
     before = read_metrics(copied / "metrics.json")
-    data = tiny_dataset()
+    weights, data = (copied / "model.safetensors").read_bytes(), tiny_dataset()
     said = outliers.fit_score(copied, data, outliers.read_photographs(folder))
     model, found = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
     assert model.config.ood_score == "linear"
@@ -90,14 +108,16 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     assert said == f"{100 * found['test']['unsure']:.2f} % of the test images are flagged"
     noise = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), np.uint8)
     assert all(each.probably_none for each in model.predict(noise))
-    assert found["outliers"] | {"commit": ""} == {
-        **{"cifar10": 192, "known": 60, "none": 40, "source": "Tiny ImageNet", "commit": ""}
+    assert {key: found["outliers"][key] for key in ("cifar10", "known", "none")} == {
+        **{"cifar10": 192, "known": 60, "none": 40}
     }
-    assert before["test"]["accuracy"] == found["test"]["accuracy"]
+    for split in ("train", "validation", "test"):  # nothing else was measured again
+        assert before[split] | {"unsure": 0} == found[split] | {"unsure": 0}
+    assert (copied / "model.safetensors").read_bytes() == weights
     assert not list(copied.glob("*.onnx"))
     assert not {"latency", "int8"} & found.keys()
     push.check(copied, "owner/name", None)  # the metrics fit the new config
     card = (copied / "README.md").read_text()
-    assert "60 photographs of Tiny ImageNet that show one of the classes and 40 that show none" in (
-        " ".join(card.split())
-    )
+    assert "60 photographs from Tiny ImageNet that show an automobile, bird, cat, dog" in card
+    assert "and on 40 photographs from Tiny ImageNet that show none of the ten classes" in card
+    assert "An image with a linear score below " in card

@@ -6,7 +6,8 @@
 The score is a weighted sum of the network's features. A logistic regression chooses the weights, so
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
 2019). The network itself does not change. The images are CIFAR-10's training images and photographs
-from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip).
+from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped weights were
+fitted to a copy of it with 32x32 pixels (see benchmarks/photographs-development.md).
 
 The weights and a new threshold are written to `config.json`, and the rates of flagged images to
 `metrics.json` and the model card. The ONNX files still contain the old score, so they are deleted:
@@ -23,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.config import digest
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
 from mobilenetv3_cifar.variants import CONFIG_FILE, METRICS_FILE, get_variant
@@ -33,38 +35,44 @@ from training.experiments import EXPERIMENTS
 from training.loop.provenance import commit
 from training.loop.validation import split_outputs
 from training.reports import card
-from training.reports.metrics import measure
+from training.reports.metrics import flagged
 from training.reports.model_folder import install_folder
 from training.reports.schema import Outliers, read_metrics
 from training.reports.shipped_weights import fit_threshold
 from training.reports.text import percent, to_json
 
-# Tiny ImageNet's WordNet ids of photographs that show a class of CIFAR-10, and of photographs that
-# are similar to one and therefore not used. The excluded files are also in the development set of
-# benchmarks/photographs-development.md.
+# The WordNet ids in Tiny ImageNet that are one of CIFAR-10's classes, the ids that are not used
+# because they are similar to a class, and the files that are not used because
+# benchmarks/photographs-development.md uses the same photographs.
 PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
+IDS = 200
 NONE = "none"
-IMAGES_PER_ID = {True: 500, False: 100}  # for WordNet ids that show a class, and for the others
+KNOWN_PER_ID, OTHER_PER_ID = 500, 100  # photographs per id: the first ones in alphabetical order
 CIFAR10_IMAGES = 6000
+# A threshold must not be fitted to images with which the network was trained.
+OWN = [name for name, row in EXPERIMENTS.items() if row.kind == "own" and not row.validated_by]
 C = 150.0  # inverse strength of the logistic regression's L2 penalty
 
 
 def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
     """Read Tiny ImageNet's photographs. Return uint8 images (N, 32, 32, 3) and their N labels.
 
-    The labels are CIFAR-10's and `NONE`.
+    A label is one of CIFAR-10's or `NONE`.
     """
     listed = json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))
     label_of = {word: label for label, words in listed["classes"].items() for word in words}
     skipped = {*listed["similar"], *listed["excluded"]}
     images, labels = [], []
-    ids = sorted(path.name for path in folder.glob("train/n*") if path.name not in skipped)
-    if missing := label_of.keys() - ids:
-        raise DataError(f"{folder} is not Tiny ImageNet: it has no folder train/{min(missing)}")
-    for word in tqdm(ids, desc="photographs", unit="class", mininterval=1):
-        paths = sorted((folder / "train" / word / "images").iterdir())
-        first = paths[: IMAGES_PER_ID[word in label_of]]
-        for path in (path for path in first if path.name not in skipped):
+    ids = sorted(path.name for path in folder.glob("train/n*"))
+    if len(ids) != IDS or not label_of.keys() <= {*ids}:
+        raise DataError(f"{folder} is not Tiny ImageNet: it must have {IDS} folders train/n...")
+    used = [word for word in ids if word not in skipped]
+    for word in tqdm(used, desc="photographs", unit="class", mininterval=1):
+        count = KNOWN_PER_ID if word in label_of else OTHER_PER_ID
+        paths = sorted((folder / "train" / word / "images").glob("*.JPEG"))[:count]
+        if len(paths) < count:
+            raise DataError(f"{folder} is incomplete: train/{word} has only {len(paths)} images")
+        for path in (path for path in paths if path.name not in skipped):
             images.append(np.asarray(to_square(open_image(path), NATIVE_SIZE)))
             labels.append(label_of.get(word, NONE))
     return np.stack(images), labels
@@ -73,10 +81,12 @@ def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
 def fit_weights(features: np.ndarray, groups: list[tuple[str, str]]) -> tuple[float, ...]:
     """Fit the weights of the score to the features (N, F) of N images.
 
-    `groups` has the source and the label of each image. The images with the label NONE have half of
-    the total weight. The other half is divided equally between the sources, and within a source
-    between the labels.
+    `groups` has the source and the label of each image. Images with the label NONE have half of the
+    total importance. The sources of the other images share the other half equally, and so do the
+    labels of each source.
     """
+    # In float32, the mean of a constant feature would differ from the feature.
+    features = features.astype(np.float64)
     sources, labels = (np.array(each) for each in zip(*groups, strict=True))
     known = labels != NONE
     importance = np.zeros(len(groups))
@@ -105,17 +115,16 @@ def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[s
     _, other = split_outputs(model, unlabelled, "photographs")
     weights = fit_weights(np.concatenate([own.numpy(), other.numpy()]), groups)
     config = dataclasses.replace(model.config, ood_score="linear", ood_weights=weights)
-    logits, features = split_outputs(model, data.validation, "validation")
-    model.config = config = fit_threshold(config, logits, features)
-    measured = measure(config, logits, data.validation.labels, features)
-    metrics["validation"]["unsure"] = measured["unsure"]
-    logits, features = split_outputs(model, data.test, "test")
-    metrics["test"]["unsure"] = measure(config, logits, data.test.labels, features)["unsure"]
+    validation = split_outputs(model, data.validation, "validation")
+    model.config = fit_threshold(config, *validation)
+    metrics["validation"]["unsure"] = flagged(model.config, *validation)
+    metrics["test"]["unsure"] = flagged(model.config, *split_outputs(model, data.test, "test"))
     metrics["outliers"] = Outliers(
         cifar10=len(cifar),
         known=len(labels) - labels.count(NONE),
         none=labels.count(NONE),
         source="Tiny ImageNet",
+        sha256=digest(images.tobytes()),
         commit=commit(),
     )
     for key in ("latency", "int8"):  # `install_folder` keeps them if the config does not change
@@ -134,13 +143,13 @@ def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[s
 @one_line_errors()
 def main() -> None:
     parser = command_parser("training.outliers", __doc__)
-    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("name", choices=OWN, metavar="NAME", help=", ".join(OWN))
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="Tiny ImageNet, unpacked")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
     folder = get_variant(arguments.name).folder
-    photographs = read_photographs(arguments.folder)
     data = load(arguments.data_dir, EXPERIMENTS[arguments.name].recipe.split)
+    photographs = read_photographs(arguments.folder)
     print(f"{arguments.name}: {fit_score(folder, data, photographs)}")
 
 

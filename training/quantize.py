@@ -81,7 +81,7 @@ def export_and_measure(
             speedup=ratio,
             calibration_images=CALIBRATION_IMAGES,
             onnxruntime=version("onnxruntime"),
-            device=device_name(torch.device("cpu")),
+            device=latency[0]["device"],
         )
         outcome += f", {percent(metrics['int8']['accuracy'])} test accuracy: {INT8_FILE} is kept"
     else:

@@ -34,8 +34,6 @@ def measure(
 
     `features` (N, F) are the pooled features, which only the score "linear" needs.
     """
-    scores = ood.score(np, config, logits.numpy(), None if features is None else features.numpy())
-    threshold = -np.inf if config.ood_threshold is None else config.ood_threshold
     names, predicted = config.labels, logits.argmax(1).numpy()
     probabilities = (logits / config.temperature).softmax(dim=-1)
     classes = list(range(len(names)))
@@ -50,7 +48,7 @@ def measure(
         "f1_macro": float(per_class[2].mean()),
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
-        "unsure": float((scores < threshold).mean()),
+        "unsure": flagged(config, logits, features),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))
@@ -58,6 +56,14 @@ def measure(
         },
         "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=classes).tolist(),
     }
+
+
+def flagged(config: Config, logits: Tensor, features: Tensor | None) -> float:
+    """Return the fraction of images that are flagged as probably showing none of the classes."""
+    if config.ood_threshold is None:
+        return 0.0
+    scores = ood.score(np, config, logits.numpy(), None if features is None else features.numpy())
+    return float((scores < config.ood_threshold).mean())
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Outliers(TypedDict):
     known: int  # number of photographs that show one of the ten classes
     none: int  # number of photographs that show none of the classes
     source: str  # of the photographs
+    sha256: str  # of the photographs' pixels, uint8 (N, 32, 32, 3)
     commit: str
 
 

@@ -22,13 +22,13 @@ export class Network {
     let outputs = await this.run(squares, target);
     // The mean over the views of each class's logit.
     const logits = labels.map((_, label) => mean(squares.map((_, i) => outputs.logits.data[i * labels.length + label])));
-    const linear = mean([...outputs.ood_score.data]); // equals the score of the mean features
+    const averaged = mean([...outputs.ood_score.data]); // a linear score of the mean features is the mean score
     const highest = Math.max(...logits);
     const index = target < 0 ? logits.indexOf(highest) : target;
     if (squares.length > 1) outputs = await this.run(squares.slice(0, 1), index); // the whole image's map
     const [gaps, tempered] = [1, temperature].map((by) => logits.map((each) => Math.exp((each - highest) / by)));
     const probabilities = tempered.map((each) => each / sum(tempered));
-    const scores = { confidence: Math.max(...probabilities), energy: highest + Math.log(sum(gaps)), linear };
+    const scores = { confidence: Math.max(...probabilities), energy: highest + Math.log(sum(gaps)), linear: averaged };
     return {
       index,
       probabilities,
