@@ -56,6 +56,12 @@ def test_a_config_that_is_not_valid_is_refused_by_name(folder, changes, cause):
         read_folder(folder)
 
 
+def test_weights_of_a_score_that_do_not_fit_the_network_are_refused(tmp_path):
+    config = dataclasses.replace(CONFIG, ood_score="linear", ood_weights=[1.0] * 575)
+    with pytest.raises(ModelFolderError, match=f"{CONFIG_JSON} is refused: ood_weights must have"):
+        write_folder(tmp_path / "model", config, TENSORS)
+
+
 def test_a_config_without_a_required_key_is_refused_by_name(folder):
     values = json.loads((folder / CONFIG_JSON).read_bytes())
     for key in ("size", "blocks", "dropout", "num_classes", "labels", "image_size"):

@@ -175,7 +175,8 @@ def test_a_package_inside_a_zip_says_so(tmp_path):
 
 
 def test_torch_hub_accepts_the_usual_keywords(tmp_path):
-    MobileNetV3Cifar(dropout=0.4, temperature=2.0).save_pretrained(tmp_path / "model")
+    fitted = {"temperature": 2.0, "ood_score": "linear", "ood_weights": [1.0] * 576}
+    MobileNetV3Cifar(dropout=0.4, **fitted).save_pretrained(tmp_path / "model")
 
     def load(**keywords):
         return torch.hub.load(
@@ -187,6 +188,7 @@ def test_torch_hub_accepts_the_usual_keywords(tmp_path):
     assert (model.config.labels, model.config.dropout) == (("a", "b"), 0.2)
     fresh = load(pretrained=False)
     assert (fresh.config.dropout, fresh.config.temperature) == (0.4, 1.0)
+    assert (fresh.config.ood_score, fresh.config.ood_weights) == ("confidence", ())
     assert not torch.equal(fresh.features.stem.weight, trained.features.stem.weight)
     given = load(pretrained=False, device="meta", temperature=3.0)
     assert (given.config.temperature, given.head[-1].weight.device.type) == (3.0, "meta")

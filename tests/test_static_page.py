@@ -15,7 +15,6 @@ from demo.static import build as building
 from mobilenetv3_cifar import OnnxClassifier, explain
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.export import export_onnx
-from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.runtime import run_onnx
 from tests.networks import untrained
 
@@ -134,15 +133,18 @@ PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")
     .getImageData(0, 0, 32, 32).data])"""
 
 
-def test_a_linear_score_is_the_mean_over_the_views(browser, url, page_folder):
+def test_a_linear_score_is_the_mean_over_the_views(browser, url, page_folder, sample, tmp_path):
+    photograph = Image.fromarray(np.concatenate(sample[0][:3], axis=1)).resize((300, 200))
+    photograph.save(tmp_path / "photograph.png")
     onnx = OnnxClassifier(page_folder / "model.onnx")
-    views = np.stack(onnx.squares(open_image(building.EXAMPLE)))
-    assert len(views) > 1
+    views = np.stack(onnx.squares(photograph))
+    assert len(views) == 4
     score = float(run_onnx(onnx.session, views)["ood_score"].mean())
     facts = json.loads((page_folder / "network.json").read_text()) | {"ood_score": "linear"}
     for step, flagged in ((-0.01, False), (0.01, True)):
         page, changed = browser.new_page(), facts | {"ood_threshold": score + step}
         page.route("**/network.json", lambda route, changed=changed: route.fulfill(json=changed))
+        page.route("**/example.png", lambda route: route.fulfill(path=tmp_path / "photograph.png"))
         page.goto(url)
         page.wait_for_selector("#bars li")
         assert page.inner_text("#verdict").startswith("Probably none") == flagged
