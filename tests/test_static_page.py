@@ -142,8 +142,10 @@ def test_a_linear_score_is_the_mean_over_the_views(browser, url, page_folder, sa
     score = float(run_onnx(onnx.session, views)["ood_score"].mean())
     facts = json.loads((page_folder / "network.json").read_text()) | {"ood_score": "linear"}
     for step, flagged in ((-0.01, False), (0.01, True)):
-        page, changed = browser.new_page(), facts | {"ood_threshold": score + step}
-        page.route("**/network.json", lambda route, changed=changed: route.fulfill(json=changed))
+        page = browser.new_page()
+        changed = json.dumps(facts | {"ood_threshold": score + step})
+        (tmp_path / "network.json").write_text(changed)
+        page.route("**/network.json", lambda route: route.fulfill(path=tmp_path / "network.json"))
         page.route("**/example.png", lambda route: route.fulfill(path=tmp_path / "photograph.png"))
         page.goto(url)
         page.wait_for_selector("#bars li")
