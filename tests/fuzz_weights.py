@@ -158,7 +158,7 @@ def read_weights(folder: Path, content: bytes) -> None:
 
 def read_config(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
-    config = dataclasses.asdict(read_folder(folder).config)
+    config = read_folder(folder).config.to_dict()
     said = json.loads(content)
     if any(said[name] != (list(v) if isinstance(v, tuple) else v) for name, v in config.items()):
         raise AssertionError(f"the loaded values differ from the file: {content!r}")
