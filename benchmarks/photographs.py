@@ -118,11 +118,12 @@ def main() -> None:
     body = [[name, *(f"{value:.1%}" for value in row.values())] for name, row in rows.items()]
     written, argument = ("Printed", " FOLDER") if folder else ("Written", "")
     text = (
-        f"# Photographs\n\n{written} by `python -m benchmarks.photographs{argument}`. The set has "
-        f"{known} photographs of objects from {classes} of the ten classes, and {none} photographs "
-        "that show none of the ten. AUROC is the probability that a photograph of the first group has a "
-        'higher `ood_score` than a photograph of the second group. The rows "whole image only" are '
-        f"the results without the other views of a photograph.\n\n{table(head, body)}\n"
+        f"# Photographs\n\n{written} by `python -m benchmarks.photographs{argument}`. The set "
+        f"has {known} photographs of objects from {classes} of the ten classes, and {none} "
+        "photographs that show none of the ten. AUROC is the probability that a photograph of the "
+        "first group has a higher `ood_score` than a photograph of the second group. The rows "
+        '"whole image only" are the results without the other views of a photograph.'
+        f"\n\n{table(head, body)}\n"
     )
     if not folder:
         measured = {"photographs": known, "classes": classes, "none": none, "variants": rows}
