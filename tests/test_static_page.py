@@ -1,10 +1,7 @@
 """These tests use the demo's static page in Chromium with a fake camera, online and offline."""
 
-import functools
-import http.server
 import json
 import shutil
-import threading
 import time
 
 import numpy as np
@@ -14,11 +11,10 @@ from PIL import Image
 from demo.static import build as building
 from mobilenetv3_cifar import OnnxClassifier, explain
 from mobilenetv3_cifar.explanation import colour
-from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.runtime import run_onnx
 from tests.networks import untrained
 
-pytest_plugins = ["tests.chromium"]
+pytest_plugins = ["tests.chromium", "tests.static_server"]
 FIRST_ANSWER_SECONDS = 1
 FRAMES_PER_SECOND = 15
 SLOW_MACHINE = 4  # the factor by which other work may slow the test machine down
@@ -27,35 +23,6 @@ SLOW_MACHINE = 4  # the factor by which other work may slow the test machine dow
 @pytest.fixture(scope="module")
 def model(sample):
     return untrained(sample[0][:32], blocks="cifar32", ood_score="energy", ood_threshold=2.0)
-
-
-@pytest.fixture(scope="module")
-def page_folder(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("network") / "small-cifar32"
-    model.save_pretrained(folder)
-    export_onnx(model, folder / "model.onnx")
-    out = tmp_path_factory.mktemp("static") / "page"
-    building.build(out, str(folder))
-    return out
-
-
-@pytest.fixture(scope="module")
-def url(page_folder):
-    handler = functools.partial(Handler, directory=str(page_folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-    def end_headers(self):
-        self.send_header("Cache-Control", "max-age=600")  # as GitHub Pages does
-        super().end_headers()
 
 
 @pytest.fixture
