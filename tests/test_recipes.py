@@ -1,6 +1,9 @@
 """These tests check docs/recipe.md, which is generated from the JSON files of training runs."""
 
 import json
+from types import SimpleNamespace
+
+import pytest
 
 from training.reports import recipes
 
@@ -32,18 +35,36 @@ def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
         "validation_accuracy": 0.921,
     }
     final = RUN | {"name": "final", "split": "50k"}
-    write(tmp_path, **{"02-averaged": averaged, "01-baseline": RUN, "03-final": final})
+    short = RUN | {"name": "ablation-short", "kind": "ablation", "epochs": 1}
+    files = {"02-averaged": averaged, "01-baseline": RUN, "03-final": final, "04-short": short}
+    write(tmp_path, **files, **{"baseline-seed-0": RUN})
     recipes.write_recipes(tmp_path)
     text = (tmp_path / "recipe.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| `")]
-    assert lines == [
+    goals = [line for line in lines if "missed" in line or "met" in line]
+    assert [line for line in lines if line not in goals] == [
         "| `baseline` | ema `0.0` | 20 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
         "| `averaged` | ema `0.999` | 20 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 92.10 % |",
         "| `final` | ema `0.0` | 20 | 50k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
+        "| `baseline`, shipped | ema `0.0` | 20 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
         "| `optimizer` | `Muon(lr=0.02)` |",
         "| `schedule` | `'linear'` |",
+        "| `ablation-short` | as below | 1 | 45k/5k | 0 | a GPU | 0.50 | 900,000 | 93.00 % |",
+        *(f"| `{name}` | `{value}` |" for name, value in RUN["setting"].items()),
     ]
-    assert "In total, the runs took 1.5 hours for 2,700,000 training images, each" in text
+    assert "In total, the runs took 2.0 hours for 3,600,000 training images, each" in text
+
+
+@pytest.mark.parametrize(("accuracy", "verdict"), [(0.955, "met"), (0.9549, "missed")])
+def test_the_page_says_whether_a_goal_is_met(tmp_path, monkeypatch, accuracy, verdict):
+    variants = [SimpleNamespace(name=name, test_accuracy=accuracy) for name in recipes.GOALS]
+    monkeypatch.setattr(recipes, "list_variants", lambda: variants)
+    write(tmp_path, baseline=RUN)
+    recipes.write_recipes(tmp_path)
+    text = (tmp_path / "recipe.md").read_text()
+    assert f"| `large-cifar32` | {accuracy:.2%}".replace("%", " %") in text
+    assert f" | 95.50 %: {verdict} | 96.00 %: missed |" in text
+    assert "## Ablations" not in text
 
 
 def test_without_runs_nothing_is_written(tmp_path):

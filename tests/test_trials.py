@@ -37,6 +37,24 @@ def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, t
     assert (len(state.history), state.step) == (trained, trained * (1 if option == "limit" else 2))
 
 
+def test_an_ablation_only_records_its_validation_accuracy(tmp_path, monkeypatch):
+    row = dataclasses.replace(EXPERIMENT, name="ablation-tiny", kind="ablation")
+    monkeypatch.setitem(train.ABLATIONS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    words = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_publish(train.parse_arguments(words))
+    (written,) = (tmp_path / "docs").rglob("*.*")
+    record, run = (
+        json.loads(written.read_text()),
+        checkpoint.read(tmp_path / "runs" / row.name / "seed-0"),
+    )
+    assert written.name == "ablation-tiny-seed-0.json"
+    assert (record["kind"], record["epochs"]) == ("ablation", row.epochs)
+    assert record["validation_accuracy"] == run[1].history[-1]["valid_accuracy"]
+    assert not (tmp_path / "model_cards").exists()
+
+
 @pytest.mark.parametrize(
     ("seed", "precision", "published"),
     [(0, "float32", False), (1, "float32", True), (1, "bfloat16", False)],

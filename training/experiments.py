@@ -30,7 +30,7 @@ class Experiment:
     model: dict[str, Any]  # keyword arguments of MobileNetV3Cifar
     epochs: int
     recipe: Recipe = REPORT
-    kind: Literal["report", "control", "own"] = "report"
+    kind: Literal["report", "control", "own", "ablation"] = "report"
     section: str = ""  # the place in the report that describes the experiment
     claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
@@ -150,6 +150,22 @@ ROWS = [
     Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own", ood_score="energy"),
 ]
 # fmt: on
+
+# Short runs that compare settings for small-cifar32. Only their validation accuracy is recorded.
+SHORT32 = replace(
+    CPU32, warmup_epochs=1, batch_size=500, augmentations=(Flip("alternating"), Crop(4))
+)
+ABLATED_RECIPES = {
+    "muon-lr0.04": replace(SHORT32, optimizer=Muon(0.04, weight_decay=3e-3, rest=Sgd(0.15))),
+    "muon-lr0.08": replace(SHORT32, optimizer=Muon(0.08, weight_decay=3e-3, rest=Sgd(0.15))),
+    "muon-lr0.16": replace(SHORT32, optimizer=Muon(0.16, weight_decay=3e-3, rest=Sgd(0.15))),
+    "sgd-lr0.4": replace(SHORT32, optimizer=Sgd(0.4)),
+}
+ABLATIONS = {
+    f"ablation-{name}": Experiment(f"ablation-{name}", cifar32_net("small"), 10, recipe, "ablation")
+    for name, recipe in ABLATED_RECIPES.items()
+}
+
 EXPERIMENTS = {row.name: row for row in ROWS}
 if repeated := [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]:
     raise ValueError(f"two experiments are called {repeated[0]!r}")

@@ -6,10 +6,11 @@
 The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
 --precision is a trial. It writes nothing there, because these options change the experiment. There
 is one exception: a run with --precision float32 and a seed other than 0 does write its results,
-which include the precision.
+which include the precision. An ablation only adds its validation accuracy to docs/runs/.
 """
 
 import argparse
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,18 +19,19 @@ from typing import get_args
 
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
-from training.experiments import EXPERIMENTS
+from training.experiments import ABLATIONS, EXPERIMENTS
 from training.loop.provenance import ROOT
 from training.loop.run import Run
 from training.recipe import Precision
 from training.reports.model_folder import load_twin, make_model_folder
 
+RUNNABLE = ChainMap(EXPERIMENTS, ABLATIONS)
 MOST = 999_999  # push_to_hub sends seeds/SEED.json only if SEED has at most six digits
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("training.train", __doc__)
-    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("name", choices=RUNNABLE, metavar="NAME", help=", ".join(RUNNABLE))
     parser.add_argument("--seed", type=partial(whole_number, 0), default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps; default: the best available")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
@@ -52,7 +54,7 @@ def whole_number(least: int, text: str) -> int:
 
 
 def train_and_publish(arguments: argparse.Namespace) -> None:
-    experiment = EXPERIMENTS[arguments.name]
+    experiment = RUNNABLE[arguments.name]
     recipe, epochs = experiment.recipe, arguments.epochs or experiment.epochs
     recipe = replace(recipe, precision=arguments.precision or recipe.precision)
     experiment = replace(experiment, recipe=recipe, epochs=epochs)

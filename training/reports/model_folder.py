@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,24 @@ def make_model_folder(
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
     NAME is `row.name`. If the seed is not 0, call `add_seed` instead of writing the whole folder.
-    For our own networks, also write a record to `docs/runs/`. `command` is the command that started
-    the run. If the run is the beginning of a longer run, `command` started the longer run.
+    For our own networks, also write a record to `docs/runs/`. For an ablation, write only the
+    record.
+    `command` is the command that started the run. If the run is the beginning of a longer run,
+    `command` started the longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {run} has not ended")
     tensors, state, settings, _ = newest
+    training = {
+        "command": command,
+        "images": len(data.train) * len(state.history),
+        **provenance_of(state, settings),
+    }
+    docs, history = cards.parent / "docs", state.history
+    record = partial(recipes.write_record, docs, row, settings["seed"], training, history)
+    if row.kind == "ablation":
+        return record(history[-1]["valid_accuracy"])
     target, twin = cards / row.name, load_twin(run, row)
     if twin:
         twin.to(device)
@@ -59,14 +71,10 @@ def make_model_folder(
             | {"sha256": values["weights_sha256"], "config_sha256": values["config_sha256"]},
             **measurements(model, twin or model, row, data, test),
             "report": row.report,
-            "training": {
-                "command": command,
-                "images": len(data.train) * len(state.history),
-                **provenance_of(state, settings),
-            },
+            "training": training,
         }
         if row.kind == "own":
-            recipes.write_record(cards.parent / "docs", row, metrics, state.history)
+            record(metrics["validation"]["accuracy"])
         if metrics["seed"] != 0:
             return add_seed(target, metrics)
         replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(state.history)})
