@@ -10,6 +10,7 @@ from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import read_config
 from training.experiments import REPORT
 from training.reports import results
+from training.reports.metrics import CORRUPTIONS
 from training.reports.schema import Metrics
 from training.reports.text import render
 
@@ -21,6 +22,12 @@ SCORES = (  # (metric type, metric name, key in the test metrics)
     ("f1", "macro F1", "f1_macro"),
     ("loss", "cross entropy", "loss"),
 )
+SEVERITIES = {  # the meaning of each corruption's three levels
+    "gaussian_noise": "standard deviation {} of the range of pixel values",
+    "gaussian_blur": "standard deviation {} pixels",
+    "low_contrast": "contrast times {}",
+    "jpeg": "quality {}",
+}
 
 
 def write_card(folder: Path) -> None:
@@ -41,6 +48,10 @@ def write_card(folder: Path) -> None:
             if run["training"]["precision"] != one.metrics["training"]["precision"]
         ],
         interval=interval,
+        severities={
+            corruption.__name__: SEVERITIES[corruption.__name__].format(", ".join(map(str, levels)))
+            for corruption, levels in CORRUPTIONS.items()
+        },
     )
     replace_files(folder, {"README.md": text})
 
