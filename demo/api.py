@@ -98,7 +98,13 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
 def compare(image: Opened) -> list[dict[str, Any]]:
     """Return the top class that each variant predicts for an image, best variant first."""
     return [
-        {"variant": one.variant, "label": one.label, "probability": one.probabilities[one.label]}
+        {
+            "variant": one.variant,
+            "label": one.label,
+            "probability": one.probabilities[one.label],
+            "ood_score": one.probabilities.ood_score,
+            "probably_none": one.probabilities.probably_none,
+        }
         for one in answers.compare(require(image))
     ]
 

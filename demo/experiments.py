@@ -12,11 +12,11 @@ from demo.sample import sample
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
-    "Every network was trained on training images of CIFAR-10. Settings that are not from the "
-    "student report were chosen with validation images, never with test images. Most names state a "
-    "network's size, dropout rate and number of epochs. *Report's test* is the test accuracy in "
-    "the report. *Images* is the number of training images. *Input* is the width and height of the "
-    "network's input in pixels. *MACs* is the number of multiply-add operations for one image."
+    "Every network was trained on training images of CIFAR-10. No setting was chosen with test "
+    "images. Most names state a network's size, dropout rate and number of epochs. *Report's "
+    "test* is the test accuracy in the student report. *Images* is the number of training images. "
+    "*Input* is the width and height of the network's input in pixels. *MACs* is the number of "
+    "multiply-add operations for one image."
 )
 NONE = "none"
 

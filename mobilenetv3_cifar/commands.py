@@ -23,7 +23,7 @@ from mobilenetv3_cifar.errors import ImageError, MobileNetV3CifarError, ModelFol
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.images import ImageInput, open_image
-from mobilenetv3_cifar.output import FORMATS, print_rows, printable
+from mobilenetv3_cifar.output import FORMATS, PROBABLY_NONE, print_rows, printable
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
@@ -194,7 +194,8 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     except OSError as error:
         raise ImageError(f"{output} cannot be written: {error.strerror}") from error
     blank = ", blank map: no positive evidence for the class" if found.blank else ""
-    print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}")
+    flag = PROBABLY_NONE if found.probabilities.probably_none else ""
+    print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}{flag}")
 
 
 def image_format(output: Path) -> str:

@@ -17,6 +17,7 @@ from mobilenetv3_cifar.errors import escape
 
 Answers = Iterable[tuple[str, Prediction]]  # (path of an image, its prediction)
 
+PROBABLY_NONE = ", probably none of the classes"
 # A spreadsheet reads a cell that starts with one of these characters as a formula.
 FORMULA = ("=", "+", "-", "@")
 
@@ -41,7 +42,7 @@ def printable(name: str | os.PathLike[str]) -> str:
 def print_table(answers: Answers) -> None:
     for path, prediction in answers:
         ranked = ", ".join(f"{label} {100 * value:.1f} %" for label, value in prediction.items())
-        flag = ", probably none of the classes" if prediction.probably_none else ""
+        flag = PROBABLY_NONE if prediction.probably_none else ""
         print(f"{printable(path)}: {ranked} (score {prediction.ood_score:.3f}{flag})")
 
 

@@ -128,6 +128,8 @@ def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, 
     for found in (row, cells):
         assert float(found["ood_score"]) == pytest.approx(score, rel=1e-5)
     assert (row["probably_none"], cells["probably_none"]) == (True, "true")
+    explained = ["explain", *arguments[1:4], "--output", tmp_path / "map.png"]
+    assert cli(*explained)[1].endswith(", probably none of the classes\n")
 
 
 def test_an_image_is_read_from_standard_input(cli, images, model_folder):

@@ -85,6 +85,10 @@ def test_compare_asks_every_variant_best_first(client):
     rows = client.predict(image=handle_file(str(CAT)), api_name="/compare")
     assert [row["variant"] for row in rows] == [each.name for each in list_variants()]
     assert all(row["label"] in LABELS and 0.1 <= row["probability"] <= 1 for row in rows)
+    for row in rows:
+        options = {"variant": row["variant"], "api_name": "/classify"}
+        details = client.predict(image=handle_file(str(CAT)), **options)[2]
+        assert row.items() >= {key: details[key] for key in ("ood_score", "probably_none")}.items()
 
 
 def test_variants_lists_what_is_shipped(client):
