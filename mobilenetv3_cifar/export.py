@@ -73,6 +73,6 @@ def compare(network: MobileNetV3Cifar, content: bytes) -> float:
     with torch.inference_mode():
         expected = network(to_input(squares, config.mean, config.std)).numpy()
     session = open_session(content)
-    found = [run_onnx(session, part)["logits"] for part in (noise[:1], noise[1:])]
-    difference = np.abs(np.concatenate(found) - expected).max()
+    logits = [run_onnx(session, part)["logits"] for part in (noise[:1], noise[1:])]
+    difference = np.abs(np.concatenate(logits) - expected).max()
     return float(difference / max(1.0, np.abs(expected).max()))
