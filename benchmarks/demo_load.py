@@ -26,6 +26,7 @@ from demo.sample import example_files
 from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
 from training.commands import command_parser, one_line_errors
+from training.loop.provenance import ROOT
 
 LOADS = {  # visitors, requests per visitor, and seconds between an answer and the next request
     "warming up": (1, 50, 0),
@@ -108,7 +109,7 @@ def main() -> None:
     variant, url = list_variants()[0].name, f"http://127.0.0.1:{arguments.port}"
     os.environ["GRADIO_SERVER_PORT"] = arguments.port
     busy = [sys.executable, "-c", "while True: pass"] if arguments.busy else ["true"]
-    command = [sys.executable, "app.py"]
+    command = [sys.executable, str(ROOT / "app.py")]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(busy) as neighbour,

@@ -19,6 +19,7 @@ from benchmarks.processes import measure_folder, measure_sizes, measure_start, m
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
 from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
+from training.experiments import EXPERIMENTS
 
 
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds, report = (2 if quick else 15), Report()
     names = [variant.name for variant in list_variants()]
-    ours = [name for name in names if name.endswith("cifar32")]  # the best first
+    ours = [name for name in names if EXPERIMENTS[name].kind == "own"]  # the best first
     native, enlarged = ours[0], next(name for name in names if name not in ours)
     for name in (*ours, enlarged):
         measure_inference(report, name, MobileNetV3Cifar.from_pretrained(name), rounds)

@@ -99,13 +99,13 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
     inputs = torch.randn(16, channels, height, height, generator=generator).to(dtype)
     weight = torch.randn(channels, 1, kernel, kernel, generator=generator).to(dtype)
 
-    def results(place: str, kind: torch.dtype) -> list[Tensor]:
-        x = inputs.to(place, kind).contiguous(memory_format=torch.channels_last).requires_grad_()
+    def results(device_type: str, kind: torch.dtype) -> list[Tensor]:
+        x = inputs.to(device_type, kind, memory_format=torch.channels_last).requires_grad_()
         module = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, (1, 1), channels, False)
-        module.to(place, kind).load_state_dict({"weight": weight})
+        module.to(device_type, kind).load_state_dict({"weight": weight})
         if kind == torch.bfloat16:
-            use_fast_depthwise(module, torch.device(place))
-        with torch.autocast(place, torch.bfloat16, enabled=kind == torch.bfloat16):
+            use_fast_depthwise(module, torch.device(device_type))
+        with torch.autocast(device_type, torch.bfloat16, enabled=kind == torch.bfloat16):
             y = module(x)
         return [y.detach(), *torch.autograd.grad(y.square().sum(), (x, module.weight))]
 

@@ -42,8 +42,8 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
     start, end = min(across), max(across)
     x_scale, y_scale = (RIGHT - LEFT) / max(end - start, 1), (BOTTOM - TOP) / top
     marks = [
-        f'<text x="{x}" y="{HEIGHT - 4 - up}" text-anchor="{anchor}">{words}</text>'
-        for x, up, anchor, words in (
+        f'<text x="{x}" y="{HEIGHT - 4 - up}" text-anchor="{anchor}">{text}</text>'
+        for x, up, anchor, text in (
             (LEFT, 14, "start", f"{start:g}"),
             ((LEFT + RIGHT) / 2, 0, "middle", x_label),
             (RIGHT, 14, "end", f"{end:g}"),
@@ -53,7 +53,7 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
         y = BOTTOM - y_scale * value
         marks.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         marks.append(f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>')
-    place = f"translate({LEFT} {BOTTOM}) scale({x_scale} {-y_scale}) translate({-start} 0)"
+    transform = f"translate({LEFT} {BOTTOM}) scale({x_scale} {-y_scale}) translate({-start} 0)"
     drawn = [
         f'<polyline class="{style}" points="{" ".join(f"{x:.4g},{y:.4g}" for x, y in points)}"/>'
         for style, points in lines.items()
@@ -61,7 +61,7 @@ def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) ->
     return (
         f'<figure><figcaption>{title}</figcaption><svg class="chart" role="img" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(title)}">{"".join(marks)}'
-        f'<g transform="{place}">{"".join(drawn)}</g></svg></figure>'
+        f'<g transform="{transform}">{"".join(drawn)}</g></svg></figure>'
     )
 
 
@@ -77,11 +77,11 @@ def curves(
     keys, readings = [], []
     for number, name in enumerate(names):
         rows = read_history(name)
-        for split, words in (("train", "training"), ("valid", "validation")):
+        for split, label in (("train", "training"), ("valid", "validation")):
             style = f"{split} n{number}"
             line = f'<svg viewBox="0 0 24 8"><polyline class="{style}" points="0,4 24,4"/></svg>'
             of = f"{name}, " if len(names) > 1 else ""
-            keys.append(f"<span>{line} {of}{words}</span>")
+            keys.append(f"<span>{line} {of}{label}</span>")
             for measure in measures:
                 lines[measure][style] = [(row["epoch"], row[f"{split}_{measure}"]) for row in rows]
         row = rows[min(epoch, len(rows)) - 1]

@@ -66,8 +66,8 @@ def draw(first: str, second: str, progress: float) -> str:
 
 
 def describe_calibration(name: str) -> str:
-    found = sample_answers(name).items()
-    rows = [(value, label == sample()[key].label) for key, (label, value) in found]
+    predictions = sample_answers(name).items()
+    rows = [(value, label == sample()[key].label) for key, (label, value) in predictions]
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
         "<h2>Can the network's probabilities be trusted?</h2><p>Points on the diagonal mean yes: "

@@ -69,14 +69,14 @@ def pick_cell(event: gr.EventData) -> list[str]:
 
 def choose(variant: str, truth: str, predicted: str) -> str:
     """Return HTML with the sample images whose true and predicted class pass the filters."""
-    found = passing(variant, truth, predicted)
+    chosen = passing(variant, truth, predicted)
     tiles = ""
-    for key, label in found.items():
+    for key, label in chosen.items():
         image, _, true = sample()[key]
-        words = label if label == true else f"{true}, predicted {label}"
-        tiles += button(key, f"{pixels(image)}{words}", words)
-    none = "" if found else " Other filters show more."
-    count = f'<p aria-live="polite">{len(found)} of {len(sample())} images.{none}</p>'
+        caption = label if label == true else f"{true}, predicted {label}"
+        tiles += button(key, f"{pixels(image)}{caption}", caption)
+    none = "" if chosen else " Other filters show more."
+    count = f'<p aria-live="polite">{len(chosen)} of {len(sample())} images.{none}</p>'
     return f'{count}<div class="tiles">{tiles}</div>'
 
 
@@ -100,8 +100,8 @@ def confusion(variant: str) -> str:
         for label, count in zip(LABELS, counts, strict=True):
             kind = "right" if truth == label else "wrong"
             style = f'class="{kind}" style="--part:{min(1, count / most):.2f}"'
-            words = f"{truth} predicted {label}: {count}"
-            cells.append(button(f"{truth}:{label}", str(count), words, style))
+            description = f"{truth} predicted {label}: {count}"
+            cells.append(button(f"{truth}:{label}", str(count), description, style))
         rows.append(cells)
     return MATRIX + table(["true class", *LABELS], rows, "Confusion matrix", "matrix")
 
@@ -111,12 +111,12 @@ def explain_one(key: str, variant: str) -> str:
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]
-    found, scale = answer(image, variant), ""
-    if found.label != truth:
-        found = answer(image, variant, targets=[found.label, truth])
+    answered, scale = answer(image, variant), ""
+    if answered.label != truth:
+        answered = answer(image, variant, targets=[answered.label, truth])
         scale = " The maps of both classes share one scale."
     return (
-        f"{describe(found)}<p>Test image {index}: the true class is <b>{truth}</b>.{scale}</p>"
-        f"{draw(found)}{bars(found.top(3))}"
+        f"{describe(answered)}<p>Test image {index}: the true class is <b>{truth}</b>.{scale}</p>"
+        f"{draw(answered)}{bars(answered.top(3))}"
         f'<a href="?image={key}&amp;network={variant}">Open this image in "Try it"</a>'
     )

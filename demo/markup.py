@@ -84,9 +84,9 @@ def bars(probabilities: Iterable[tuple[str, float]]) -> str:
     return f'<ol class="bars" aria-label="Probabilities">{rows}</ol>'
 
 
-def button(key: str, content: str, words: str = "", style: str = "") -> str:
-    """Return a button that sends `key`. Screen readers read `words` or, if it is empty, `key`."""
-    label = escape(words or key)
+def button(key: str, content: str, label: str = "", style: str = "") -> str:
+    """Return a button that sends `key`. Screen readers read `label` or, if it is empty, `key`."""
+    label = escape(label or key)
     return f'<button type="button" data-id="{key}" aria-label="{label}" {style}>{content}</button>'
 
 

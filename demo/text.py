@@ -30,14 +30,14 @@ def describe(answer: Answer) -> str:
 
 def describe_photographs(variant: str) -> str:
     """Say which photographs suit a network. State its accuracy on photographs if it is known."""
-    words = "The network learned from images of 32 by 32 pixels, so let one object fill the photo."
+    advice = "The network learned from images of 32 by 32 pixels, so let one object fill the photo."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:
-        return words
+        return advice
     known, none = row["wrongly flagged as none"], row["correctly flagged as none"]
     return (
-        f"{words} Of {measured['photographs']} photographs that show one of the classes, the "
+        f"{advice} Of {measured['photographs']} photographs that show one of the classes, the "
         f"network classified {percent(row['accuracy'], 0)} correctly, and said “probably none” for "
         f"{percent(known, 0)}. Of {measured['none']} photographs of other things, it said "
         f"“probably none” for {percent(none, 0)}."

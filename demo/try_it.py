@@ -167,14 +167,14 @@ def show_one(answer: Answer) -> str:
     return f'{describe(answer)}<div class="beside">{likely}{gets}</div>{drawn}'
 
 
-def show_all(found: list[Answer]) -> str:
-    votes = Counter(each.label for each in found).most_common()
-    summary = ", ".join(f"<b>{escape(label)}</b> {count} of {len(found)}" for label, count in votes)
+def show_all(every: list[Answer]) -> str:
+    votes = Counter(each.label for each in every).most_common()
+    summary = ", ".join(f"<b>{escape(label)}</b> {count} of {len(every)}" for label, count in votes)
     drawn = []
-    for each in found:
+    for each in every:
         (one,) = maps_of(each)
         none = ", probably none" if each.probabilities.probably_none else ""
         caption = f"{one.caption}{none}<br>{escape(each.variant)}"
         drawn.append(one._replace(caption=caption, alt=f"{each.variant}: {one.alt}"))
     note = "All networks on the same image, best network first. Each map has its own scale."
-    return message(summary, note) + maps(found[0].image, drawn)
+    return message(summary, note) + maps(every[0].image, drawn)

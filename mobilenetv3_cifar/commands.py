@@ -186,24 +186,24 @@ def explain_one(model: Classifier, path: Path, output: Path, arguments: Namespac
     image, target = open_image(source_of(path), limits=None), arguments.target
     if target is not None and target not in model.config.labels and target.isdecimal():
         target = int(target)
-    found = explanation.explain(model, image, arguments.method, target, arguments.layer)
+    result = explanation.explain(model, image, arguments.method, target, arguments.layer)
     content = BytesIO()
-    explanation.overlay(image, found.heatmap).save(content, image_format(output))
+    explanation.overlay(image, result.heatmap).save(content, image_format(output))
     try:
         replace_files(output.parent, {output.name: content.getvalue()})
     except OSError as error:
         raise ImageError(f"{output} cannot be written: {error.strerror}") from error
-    blank = ", blank map: no positive evidence for the class" if found.blank else ""
-    flag = PROBABLY_NONE if found.probabilities.probably_none else ""
-    print(f"{printable(output)}: {found.label} {100 * found.probability:.1f} %{blank}{flag}")
+    blank = ", blank map: no positive evidence for the class" if result.blank else ""
+    flag = PROBABLY_NONE if result.probabilities.probably_none else ""
+    print(f"{printable(output)}: {result.label} {100 * result.probability:.1f} %{blank}{flag}")
 
 
 def image_format(output: Path) -> str:
     """Return Pillow's name for the image format that the extension of `output` selects."""
-    found = Image.registered_extensions().get(output.suffix.lower())
-    if found not in Image.SAVE:
+    name = Image.registered_extensions().get(output.suffix.lower())
+    if name not in Image.SAVE:
         raise ImageError(f"{output} must end in the extension of a writable format, such as .png")
-    return found
+    return name
 
 
 def export(arguments: Namespace) -> int:

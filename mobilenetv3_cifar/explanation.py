@@ -91,8 +91,8 @@ def grad_cam_plus_plus(activations: np.ndarray, gradients: np.ndarray) -> np.nda
     """
     sums = activations.sum(axis=(1, 2), keepdims=True)
     denominator = 2 * gradients**2 + sums * gradients**3 + 1e-6
-    shares = np.where(gradients != 0, gradients**2 / denominator, 0)
-    weights = (gradients.clip(min=0) * shares).sum(axis=(1, 2))
+    alphas = np.where(gradients != 0, gradients**2 / denominator, 0)
+    weights = (gradients.clip(min=0) * alphas).sum(axis=(1, 2))
     return np.einsum("khw,k->hw", activations, weights)
 
 
@@ -113,11 +113,11 @@ def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     the sum of the channels.
     """
     channels, height, width = activations.shape
-    places = activations.reshape(channels, -1).T
-    centred = places - places.mean(axis=0)
+    positions = activations.reshape(channels, -1).T
+    centred = positions - positions.mean(axis=0)
     component = np.linalg.svd(centred, full_matrices=False)[2][0]  # (K,)
     projected = centred @ component
-    if projected @ places.sum(axis=1) < 0:
+    if projected @ positions.sum(axis=1) < 0:
         projected = -projected
     return projected.reshape(height, width)
 

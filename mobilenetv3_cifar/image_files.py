@@ -18,11 +18,11 @@ def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Pat
     Files of all types are returned, so that the caller can report each file that is not an image.
     Links to folders are not followed. `on_error` is called for each folder that cannot be read.
     """
-    found = []
+    paths = []
     for parent, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if not is_stray(name)]
-        found += [Path(parent, name) for name in files if not is_stray(name)]
-    return sorted(found)
+        paths += [Path(parent, name) for name in files if not is_stray(name)]
+    return sorted(paths)
 
 
 def class_folders(folder: Path) -> list[Path]:

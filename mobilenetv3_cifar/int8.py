@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS, SqueezeExcite
 from mobilenetv3_cifar.classifier import batches
-from mobilenetv3_cifar.export import trace
 from mobilenetv3_cifar.model import MobileNetV3Cifar
 from mobilenetv3_cifar.onnx_metadata import PREDICTED
+from mobilenetv3_cifar.trace import trace
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")

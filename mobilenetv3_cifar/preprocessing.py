@@ -48,14 +48,14 @@ def views_of(image: Image.Image) -> list[Image.Image]:
     An image that is not a photograph has one view, the whole image.
     """
     width, height = image.size
-    shorter, found = min(width, height), [image]
+    shorter, views = min(width, height), [image]
     if shorter < PHOTOGRAPH_SIDE:
-        return found
+        return views
     for side in (shorter * percent // 100 for percent in SQUARES):
         if (side, side) != image.size:
             left, top = (width - side) // 2, (height - side) // 2
-            found.append(image.crop((left, top, left + side, top + side)))
-    return found
+            views.append(image.crop((left, top, left + side, top + side)))
+    return views
 
 
 def check_resize(resize: str) -> Resize:
@@ -82,9 +82,9 @@ def pillow_resize(images: "Tensor", size: int) -> "Tensor":
     if old == size:
         return images
     centres = (np.arange(size)[:, None] + 0.5) * (old / size)
-    shares = (1 - np.abs(np.arange(old) + 0.5 - centres)).clip(0)
-    shares /= shares.sum(axis=1, keepdims=True)
-    weights = torch.tensor(np.floor(shares * 2**22 + 0.5) / 2**22, device=images.device)
+    exact = (1 - np.abs(np.arange(old) + 0.5 - centres)).clip(0)
+    exact /= exact.sum(axis=1, keepdims=True)
+    weights = torch.tensor(np.floor(exact * 2**22 + 0.5) / 2**22, device=images.device)
     wide = (images.double() @ weights.T + 0.5).floor()
     return (weights @ wide + 0.5).floor()
 

@@ -84,13 +84,13 @@ class Pretrained(nn.Module):
         if unknown := settings.keys() - Overrides.__annotations__.keys():
             raise TypeError(f"from_pretrained() cannot change {quote(min(unknown))}")
         with torch.inference_mode(False):  # weights made in inference mode cannot be trained
-            found = download.open_model(name, revision, cache_dir, token, local_files_only)
-            fields: dict[str, Any] = dataclasses.asdict(found.config) | settings
+            opened = download.open_model(name, revision, cache_dir, token, local_files_only)
+            fields: dict[str, Any] = dataclasses.asdict(opened.config) | settings
             with torch.device("meta"):  # allocates no memory and draws no random numbers
                 model = cls(**fields)
-            check_fit(found.tensors, model.state_dict(), f"{found.path} is refused")
-            model.load_state_dict(found.tensors, strict=True, assign=True)
-            model.folder, model.repository = found.path, found.repository
+            check_fit(opened.tensors, model.state_dict(), f"{opened.path} is refused")
+            model.load_state_dict(opened.tensors, strict=True, assign=True)
+            model.folder, model.repository = opened.path, opened.repository
             if num_classes is not None or labels is not None:
                 model.fit_classes(num_classes, labels)
             try:
@@ -187,7 +187,7 @@ class Pretrained(nn.Module):
         """
         with tempfile.TemporaryDirectory() as temporary:
             spare = Path(temporary, "copy")
-            folder = self.published_folder(token, spare)
+            folder = self.folder_to_push(token, spare)
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
@@ -195,7 +195,7 @@ class Pretrained(nn.Module):
                 (folder / CARD_FILE).write_text(card, encoding="utf-8")
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
-    def published_folder(self, token: str | bool | None, spare: Path) -> Path | None:
+    def folder_to_push(self, token: str | bool | None, spare: Path) -> Path | None:
         """Return the folder to push, or None if the network is new, was changed or has no card.
 
         For a network from the Hub, the repository's files are downloaded to the new folder `spare`,
@@ -206,7 +206,7 @@ class Pretrained(nn.Module):
         if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:
-            download.fetch_files(self.repository, folder.name, token, push.is_published, spare)
+            download.fetch_files(self.repository, folder.name, token, push.is_allowed, spare)
             folder = spare
         if gone and not matches(folder, self.config, self.state_dict()):
             return None

@@ -34,7 +34,7 @@ from mobilenetv3_cifar.variants import (
 
 ALWAYS_SENT = {CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
 FIGURES = {"curves.png", "confusion_matrix.png", "batch.png", "activation_maps.png"}
-PUBLISHED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
+ALLOWED = ALWAYS_SENT | FIGURES | {METRICS_FILE, "history.csv", ONNX_FILE, INT8_FILE}
 SEED_FILE = re.compile(r"seeds/\d{1,6}\.json", re.ASCII)  # metrics of a run with another seed
 SENT = "Sent by mobilenetv3-cifar: "  # start of a commit description, before the list of files
 
@@ -52,15 +52,15 @@ class Plan(NamedTuple):
     head: str | None  # the newest commit, or None if the repository does not exist yet
 
 
-def is_published(path: str) -> bool:
+def is_allowed(path: str) -> bool:
     """Return whether a file may be pushed or downloaded. `path` is relative to the model folder."""
-    return path in PUBLISHED or SEED_FILE.fullmatch(path) is not None
+    return path in ALLOWED or SEED_FILE.fullmatch(path) is not None
 
 
 def files_to_push(folder: Path) -> list[str]:
     """Return the sorted paths, relative to `folder`, of the files that may be pushed."""
     paths = (path for path in [*folder.glob("*"), *folder.glob("seeds/*")] if path.is_file())
-    return sorted(filter(is_published, (path.relative_to(folder).as_posix() for path in paths)))
+    return sorted(filter(is_allowed, (path.relative_to(folder).as_posix() for path in paths)))
 
 
 def push_folder(
@@ -141,7 +141,7 @@ def files_of_last_push(
     """
     for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
-            sent = set(filter(is_published, commit.message.removeprefix(SENT).split(", ")))
+            sent = set(filter(is_allowed, commit.message.removeprefix(SENT).split(", ")))
             then = hashes(api, repo_id, commit.commit_id)
             return {path for path in sent & present.keys() if present[path] == then.get(path)}
     return set()

@@ -91,8 +91,8 @@ class OnnxClassifier(Classifier):
             target = int(several.logits.argmax())
         whole, index = np.asarray(squares[0])[None], PREDICTED if target is None else target
         names = [*Outputs._fields, "feature_map", "gradient"]
-        found = run_onnx(self.session, whole, index, names)
-        logits, features, (activations,), (gradient,) = found.values()
+        outputs = run_onnx(self.session, whole, index, names)
+        logits, features, (activations,), (gradient,) = outputs.values()
         if target is None:
             target = int(logits.argmax())
         height, width = activations.shape[1:]

@@ -12,7 +12,7 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar, variants
 from mobilenetv3_cifar.preprocessing import LABELS
 
-CAT = Path("demo/assets/cat.png")
+CAT = Path(__file__).parent.parent / "demo" / "assets" / "cat.png"
 # The accuracy of each network: NAMES for validation and test images, TRAINING for training images.
 NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}
 TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}

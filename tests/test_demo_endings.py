@@ -14,7 +14,7 @@ import pytest
 
 from tests.light_demo import client, connect, file_at, free_port, slow_gif, upload
 
-CAT = Path("demo/assets/cat.png")
+CAT = Path(__file__).parent.parent / "demo" / "assets" / "cat.png"
 HALF = (
     b"POST /gradio_api/upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 9000000\r\n"
     b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"

@@ -26,6 +26,7 @@ def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path)
         copy.write_bytes(path.read_bytes())
     assert not (tmp_path / "training").exists()
     assert not (tmp_path / "demo" / "space").exists()
+    assert not (tmp_path / "demo" / "static").exists()
     assert (tmp_path / "app.py").exists()
     script = "import demo; demo.build_demo(); print(demo.__file__)"
     command = [sys.executable, "-c", script]
@@ -35,7 +36,7 @@ def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path)
 
 def test_a_space_gets_only_files_that_git_tracks(tmp_path, monkeypatch):
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
-    for name in (*deploy.SENT, "demo/space/"):
+    for name in (*deploy.SENT, "demo/space/", "demo/static/"):
         path = tmp_path / (f"{name}a.py" if name.endswith("/") else name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

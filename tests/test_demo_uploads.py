@@ -15,7 +15,7 @@ from tests.light_demo import call, client, encode, file_at, noise, slow_gif, upl
 
 pytest_plugins = ["tests.light_server"]
 pytestmark = pytest.mark.filterwarnings("ignore:::gradio", "ignore:::PIL")
-CAT = Path("demo/assets/cat.png")
+CAT = Path(__file__).parent.parent / "demo" / "assets" / "cat.png"
 
 
 def describe(http, data):

@@ -18,6 +18,7 @@ from mobilenetv3_cifar.runtime import open_session, run_onnx
 
 # "native" is the network with `cifar32` blocks. Only such networks are shipped in 8 bits.
 pytestmark = pytest.mark.parametrize("exported", ["native"], indirect=True)
+ROOT = Path(__file__).parent.parent
 READER = re.compile(r"```python\n(import json.*?)```", re.DOTALL)
 
 
@@ -88,7 +89,7 @@ def test_weights_have_seven_bits(files):
 def test_the_documented_reader_reads_both_files(
     files, network, sample, tmp_path, monkeypatch, index, tolerance, size
 ):
-    (reader,) = READER.findall(Path("docs/onnx.md").read_text(encoding="utf-8"))
+    (reader,) = READER.findall((ROOT / "docs" / "onnx.md").read_text(encoding="utf-8"))
     image = Image.fromarray(sample[0][7]).resize(size)
     image.save(tmp_path / "cat.png")
     shutil.copy(files[index], tmp_path / "model.onnx")

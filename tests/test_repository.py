@@ -1,6 +1,7 @@
 """These tests check that documents and metadata agree with the files of the repository."""
 
 import ast
+import graphlib
 import importlib.metadata
 import re
 import subprocess
@@ -30,6 +31,14 @@ MAY_IMPORT = {
     "benchmarks": {PACKAGE, TRAINING, DEMO},
 }
 OURS = {*MAY_IMPORT, "tests", "app"}
+# What the modules in each folder of `training` may import from `training`. The other modules are
+# the commands and what they share, which may import everything.
+SETTINGS = {"errors", "experiments", "recipe"}
+IN_TRAINING = {
+    "dataset": {"errors", "dataset"},
+    "loop": {*SETTINGS, "dataset", "loop"},
+    "reports": {*SETTINGS, "dataset", "loop", "reports"},
+}
 
 
 def pins(*names):
@@ -79,19 +88,39 @@ def test_the_tested_versions_satisfy_the_bounds_for_users():
 
 
 def imports(path):
-    """Yield the top-level packages that a file imports, including imports inside functions."""
+    """Yield the modules that a file imports, including imports inside functions.
+
+    `from a import b` yields "a.b", because b can be a module.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_go_one_way(folder):
     allowed = MAY_IMPORT[folder] | {folder}
     for path in (ROOT / folder).rglob("*.py"):
-        assert set(imports(path)) & OURS <= allowed, path
+        assert {name.split(".")[0] for name in imports(path)} & OURS <= allowed, path
+
+
+@pytest.mark.parametrize("folder", IN_TRAINING)
+def test_imports_inside_training_go_one_way(folder):
+    for path in (ROOT / TRAINING / folder).rglob("*.py"):
+        ours = [name for name in imports(path) if name.startswith(f"{TRAINING}.")]
+        assert {name.split(".")[1] for name in ours} <= IN_TRAINING[folder], path
+
+
+def test_no_module_imports_itself_through_other_modules():
+    paths = [path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    needed = {}
+    for name, path in modules.items():
+        found = [f"{each}." for each in imports(path)]
+        needed[name] = [each for each in modules if any(f.startswith(f"{each}.") for f in found)]
+    graphlib.TopologicalSorter(needed).prepare()  # raises a CycleError that lists the modules
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -32,18 +32,3 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def deferred_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of handling them immediately."""
-    deferred: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, frame: deferred.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield deferred
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -41,8 +41,8 @@ from training.reports.schema import Outliers, read_metrics
 from training.reports.shipped_weights import fit_threshold
 from training.reports.text import percent, to_json
 
-# The WordNet ids in Tiny ImageNet that are one of CIFAR-10's classes, the ids that are not used
-# because they are similar to a class, and the files that are not used because
+# The WordNet ids (wnids) in Tiny ImageNet that are one of CIFAR-10's classes, the ids that are not
+# used because they are similar to a class, and the files that are not used because
 # benchmarks/photographs-development.md uses the same photographs.
 PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
 IDS = 200
@@ -60,21 +60,21 @@ def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
     A label is one of CIFAR-10's or `NONE`.
     """
     listed = json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))
-    label_of = {word: label for label, words in listed["classes"].items() for word in words}
+    label_of = {wnid: label for label, wnids in listed["classes"].items() for wnid in wnids}
     skipped = {*listed["similar"], *listed["excluded"]}
     images, labels = [], []
     ids = sorted(path.name for path in folder.glob("train/n*"))
     if len(ids) != IDS or not label_of.keys() <= {*ids}:
         raise DataError(f"{folder} is not Tiny ImageNet: it must have {IDS} folders train/n...")
-    used = [word for word in ids if word not in skipped]
-    for word in tqdm(used, desc="photographs", unit="class", mininterval=1):
-        count = KNOWN_PER_ID if word in label_of else OTHER_PER_ID
-        paths = sorted((folder / "train" / word / "images").glob("*.JPEG"))[:count]
+    used = [wnid for wnid in ids if wnid not in skipped]
+    for wnid in tqdm(used, desc="photographs", unit="class", mininterval=1):
+        count = KNOWN_PER_ID if wnid in label_of else OTHER_PER_ID
+        paths = sorted((folder / "train" / wnid / "images").glob("*.JPEG"))[:count]
         if len(paths) < count:
-            raise DataError(f"{folder} is incomplete: train/{word} has only {len(paths)} images")
+            raise DataError(f"{folder} is incomplete: train/{wnid} has only {len(paths)} images")
         for path in (path for path in paths if path.name not in skipped):
             images.append(np.asarray(to_square(open_image(path), NATIVE_SIZE)))
-            labels.append(label_of.get(word, NONE))
+            labels.append(label_of.get(wnid, NONE))
     return np.stack(images), labels
 
 

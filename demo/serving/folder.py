@@ -79,12 +79,12 @@ def delete_old() -> None:
     If the files of a kind still exceed its size limit, delete the oldest of them too.
     """
     for kind, (seconds, size) in KEPT.items():
-        found = []
+        files = []
         for path in (own_folder() / kind).glob("*/*"):
             with suppress(FileNotFoundError):
-                found.append((path.stat(), path))
-        total = sum(status.st_blocks * 512 for status, _ in found)
-        for status, path in sorted(found, key=lambda entry: entry[0].st_mtime):
+                files.append((path.stat(), path))
+        total = sum(status.st_blocks * 512 for status, _ in files)
+        for status, path in sorted(files, key=lambda entry: entry[0].st_mtime):
             if status.st_mtime < time.time() - seconds or total > size:
                 shutil.rmtree(path.parent, ignore_errors=True)
                 total -= status.st_blocks * 512

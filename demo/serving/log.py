@@ -20,9 +20,9 @@ def limit() -> None:
 
 def is_rare(record: logging.LogRecord) -> bool:
     """Keep only the first MOST records of a line of code in each period, and cut long texts."""
-    place = record.pathname, record.lineno
-    seen[place] += 1
-    if seen[place] > MOST:
+    line = record.pathname, record.lineno
+    seen[line] += 1
+    if seen[line] > MOST:
         return False
     if len(text := record.getMessage()) > LONGEST:
         record.msg, record.args = shorten(text, LONGEST), ()

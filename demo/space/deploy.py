@@ -18,6 +18,7 @@ from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 ROOT = Path(__file__).parents[2]
 SENT = ("app.py", "LICENSE", "demo/", "mobilenetv3_cifar/", "model_cards/")
 SPACE = "demo/space/"
+NOT_SENT = (SPACE, "demo/static/")  # folders that the demo's server does not need
 AT_THE_ROOT = ("README.md", "requirements.txt")  # files of demo/space/ for the Space's root folder
 
 
@@ -33,9 +34,9 @@ def files() -> dict[str, Path]:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = str(getattr(error, "stderr", error)).partition("\n")[0]
         raise HubError(f"git cannot list the files to send: {reason}") from error
-    found = {name: ROOT / SPACE / name for name in AT_THE_ROOT}
-    places = [place for place in done.stdout.split("\0") if not place.startswith(SPACE)]
-    return found | {place: ROOT / place for place in places if (ROOT / place).is_file()}
+    sent = {name: ROOT / SPACE / name for name in AT_THE_ROOT}
+    names = [name for name in done.stdout.split("\0") if not name.startswith(NOT_SENT)]
+    return sent | {name: ROOT / name for name in names if (ROOT / name).is_file()}
 
 
 def deploy(repo_id: str) -> str:
@@ -51,7 +52,7 @@ def deploy(repo_id: str) -> str:
         folders = tuple(name for name in SENT if name.endswith("/"))
         there = api.list_repo_files(repo_id, repo_type="space")
         former = [name for name in there if name.startswith(folders) and name not in sent]
-        changes: list[Any] = [CommitOperationAdd(place, path) for place, path in sent.items()]
+        changes: list[Any] = [CommitOperationAdd(name, path) for name, path in sent.items()]
         changes += map(CommitOperationDelete, former)
         message = "The demo and its networks"
         commit = api.create_commit(repo_id, changes, commit_message=message, repo_type="space")
@@ -68,8 +69,8 @@ def main() -> None:
         if not arguments.dry_run:
             print(deploy(arguments.repo_id))
             return
-        for place, path in files().items():
-            print(f"{path.stat().st_size:10,}  {place}")
+        for name, path in files().items():
+            print(f"{path.stat().st_size:10,}  {name}")
     except HubError as error:
         sys.exit(f"error: {error}")
 

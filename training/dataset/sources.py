@@ -60,16 +60,16 @@ class Source(NamedTuple):
 
 def assemble(batches: Iterator[Batch]) -> np.ndarray:
     """Join `batches`, given in any order, into uint8 rows (60000, 3073) in CIFAR-10's order."""
-    found: dict[str, np.ndarray] = {}
+    rows_by_hash: dict[str, np.ndarray] = {}
     for name, images, labels in batches:
         rows = np.concatenate([labels[:, None], images.reshape(-1, 3072)], axis=1)
         sha256 = hashlib.sha256(rows.data).hexdigest()
         if sha256 not in BATCH_SHA256:
             raise DataError(f"{name} does not contain CIFAR-10's images and labels")
-        found[sha256] = rows
-    if len(found) < len(BATCH_SHA256):
-        raise DataError(f"it has only {len(found)} of the {len(BATCH_SHA256)} batches")
-    return np.concatenate([found[sha256] for sha256 in BATCH_SHA256])
+        rows_by_hash[sha256] = rows
+    if len(rows_by_hash) < len(BATCH_SHA256):
+        raise DataError(f"it has only {len(rows_by_hash)} of the {len(BATCH_SHA256)} batches")
+    return np.concatenate([rows_by_hash[sha256] for sha256 in BATCH_SHA256])
 
 
 def fetch_hub(folder: Path) -> None:

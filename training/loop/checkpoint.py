@@ -62,8 +62,8 @@ def unpack(
         path, slot = name.rsplit(".", 1)
         parameter = model.get_parameter(path)
         # An optimizer tensor must have its parameter's memory layout, for example channels last.
-        place = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
-        optimizer.state[parameter][slot] = place.copy_(value)
+        tensor = torch.empty_like(value if value.ndim == 0 else parameter, device=parameter.device)
+        optimizer.state[parameter][slot] = tensor.copy_(value)
 
 
 def part_of(tensors: Tensors, part: str) -> Tensors:

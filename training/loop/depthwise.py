@@ -36,10 +36,10 @@ class DepthwiseConvolution(torch.autograd.Function):
             return of_images, of_weight, None
         # To get the gradient of `images`, insert stride - 1 zeros between the values of `gradient`,
         # and convolve with the flipped kernel.
-        spread = torch.zeros_like(images)
-        spread[:, :, :: ctx.stride, :: ctx.stride] = gradient
+        dilated = torch.zeros_like(images)
+        dilated[:, :, :: ctx.stride, :: ctx.stride] = gradient
         flipped = weight.flip(2, 3)
-        of_images = conv2d(spread, flipped, padding=weight.shape[2] // 2, groups=len(weight))
+        of_images = conv2d(dilated, flipped, padding=weight.shape[2] // 2, groups=len(weight))
         return of_images, weight_gradient(gradient, images, weight, ctx.stride), None
 
 

@@ -94,13 +94,13 @@ def correlate(
                 sum3 += product
             else:
                 sum4 += product
-    place = partial + (tl.program_id(0) * k * k + i * k) * c + channel
-    tl.store(place, tl.sum(sum0, 0), mask=channel < c)
-    tl.store(place + c, tl.sum(sum1, 0), mask=channel < c)
-    tl.store(place + 2 * c, tl.sum(sum2, 0), mask=channel < c)
+    pointer = partial + (tl.program_id(0) * k * k + i * k) * c + channel
+    tl.store(pointer, tl.sum(sum0, 0), mask=channel < c)
+    tl.store(pointer + c, tl.sum(sum1, 0), mask=channel < c)
+    tl.store(pointer + 2 * c, tl.sum(sum2, 0), mask=channel < c)
     if k == 5:
-        tl.store(place + 3 * c, tl.sum(sum3, 0), mask=channel < c)
-        tl.store(place + 4 * c, tl.sum(sum4, 0), mask=channel < c)
+        tl.store(pointer + 3 * c, tl.sum(sum3, 0), mask=channel < c)
+        tl.store(pointer + 4 * c, tl.sum(sum4, 0), mask=channel < c)
 
 
 def run_convolve(

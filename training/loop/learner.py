@@ -57,12 +57,12 @@ class Learner:
         self.peak_rates = [group["lr"] for group in optimizer.param_groups]
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.bare_model: MobileNetV3Cifar = accelerator.unwrap_model(self.model)
-        self.half = self.recipe.precision == "bfloat16"
+        self.bfloat16 = self.recipe.precision == "bfloat16"
         self.network = self.model
         self.fast_update: Callable[..., Tensor] = self.update
-        if self.half or self.device.type == "cpu":
+        if self.bfloat16 or self.device.type == "cpu":
             use_fast_depthwise(self.bare_model, self.device)
-        if self.half and self.device.type == "cuda":
+        if self.bfloat16 and self.device.type == "cuda":
             self.network = torch.compile(self.model)  # fuses operations into fewer kernels
             if teacher:
                 teacher.compile()
@@ -141,7 +141,7 @@ class Learner:
 
     def update(self, inputs: Tensor, targets: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Update the weights once. Return the tensor that `step` returns."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.network(inputs).float()
             loss_sum = self.loss(logits, targets, inputs)
         self.optimizer.zero_grad()

@@ -61,7 +61,7 @@ def processor() -> str:
 def search(pattern: str, path: str) -> str:
     """Return the first group of the first match in the file `path`, or "" without a match."""
     try:
-        found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
+        match = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:
         return ""
-    return found[1].strip() if found else ""
+    return match[1].strip() if match else ""

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import HISTORY_FILE
-from training.commands import deferred_signals
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
 from training.experiments import Experiment
@@ -32,6 +31,7 @@ from training.loop.devices import make_accelerator, sum_over_processes
 from training.loop.learner import Learner
 from training.loop.provenance import environment
 from training.loop.run_folder import locked, newest, to_csv
+from training.loop.signals import deferred_signals
 from training.loop.validation import correct_and_loss, split_logits
 
 CHECKPOINT_SECONDS = 120
