@@ -157,7 +157,7 @@ def numbered_labels(num_classes: int) -> tuple[str, ...]:
 
 
 REQUIRED = {f.name for f in dataclasses.fields(Config) if f.default is dataclasses.MISSING}
-OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256"}
+OTHER_KEYS = {"config_version", "config_sha256", "weights_sha256", "unsure_below"}
 
 
 def read_content(path: Path, limit: int) -> bytes:
@@ -181,6 +181,8 @@ def decode_config(folder: Path, content: bytes) -> tuple[Config, str]:
         values = json.loads(content.decode("utf-8"))
         check_keys(values)
         sha256 = hash_values(values)
+        if "unsure_below" in values:  # the former name of ood_threshold
+            values["ood_threshold"] = values.pop("unsure_below")
         config = select_settings(values)
         if values.get("config_sha256", sha256) != sha256:  # older files have no config_sha256
             raise ValueError(
