@@ -98,10 +98,10 @@ def test_the_history_has_a_row_per_epoch(folder):
     assert (list(history), history["lr"]) == (columns.split(), [1e-3] * 3)
 
 
-def test_wrong_metrics_are_not_installed(published, tmp_path, monkeypatch):
+def test_wrong_metrics_of_a_seed_are_not_written(published, tmp_path, monkeypatch):
     monkeypatch.setattr(model_folder, "count_macs", lambda model, size: "many")
-    run = published / "runs" / NAME / "seed-0"
-    with pytest.raises(ResultsError, match="seed-0: macs must be int, not 'many'"):
+    run = published / "runs" / NAME / "seed-1"
+    with pytest.raises(ResultsError, match="seed-1: macs must be int, not 'many'"):
         publish_run(run, MINIATURE, tmp_path / "cards", tiny_dataset(64))
     assert not (tmp_path / "cards").exists()
 
