@@ -22,8 +22,9 @@ FILE = ASSETS / "conclusions.json"
 INTRODUCTION = (
     "We repeated the experiments of the student report *Classification of the CIFAR-10 dataset "
     "using MobileNetV3*, and checked its conclusions. Open a conclusion to see our numbers. The "
-    "number after ± is half the width of a 95 % confidence interval. A conclusion is not decidable "
-    "if some values in the interval support it and others contradict it."
+    "number after ± is a margin, for example half the width of a 95 % confidence interval. A value "
+    "within its margin counts as 0: it does not decide whether something is higher or lower, but "
+    "it confirms that something stays the same."
 )
 
 

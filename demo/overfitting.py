@@ -4,26 +4,26 @@ from typing import Any
 
 import gradio as gr
 
-from demo.charts import NOTE, curves, read_metrics
+from demo.charts import NOTE, curves, read_history, read_metrics
 from demo.markup import percent
 from demo.parts import panel
 from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
     "A network **underfits** if it has learned too little: its accuracy is low even on its own "
-    "training images. A network **overfits** if its accuracy is much lower on new images: the "
-    "training and validation curves diverge. A network **fits** if both curves rise together. "
+    "training images. A network **overfits** if it continues to learn its training images, but "
+    "its validation loss rises. A network **fits** if it does neither. "
     f"{NOTE}"
 )
-# This tab says that a network overfits if its training accuracy exceeds its validation accuracy by
-# more than GAP. REPRODUCTION.md judges overfitting by the validation loss instead.
-GAP = 0.05
-REASONS = {"Underfits": "Both are low", "Fits": "They are close", "Overfits": "They are far apart"}
+# These limits only choose examples. REPRODUCTION.md judges over- and underfitting by intervals.
+RISE = 0.1  # a network overfits if its validation loss ends higher by this fraction of its lowest
+LOW = 0.05  # a network underfits if its training accuracy is lower by this than one that fits
 
 
-def gap(name: str) -> float:
-    metrics = read_metrics(name)
-    return metrics["train"]["accuracy"] - metrics["validation"]["accuracy"]
+def rise(name: str) -> float:
+    """Return the rise of the validation loss, as a fraction of its lowest value."""
+    losses = [row["valid_loss"] for row in read_history(name)]
+    return losses[-1] / min(losses) - 1
 
 
 def fitting(size: str) -> dict[str, str | None]:
@@ -38,13 +38,13 @@ def fitting(size: str) -> dict[str, str | None]:
         if variant.name.startswith(size) and read_metrics(variant.name).get("kind") != "own"
     ]
     train = {name: read_metrics(name)["train"]["accuracy"] for name in names}
-    fits = next((name for name in names if gap(name) <= GAP), None)  # names[0] is the most accurate
-    limit = train[fits] - GAP if fits else 0.0
+    fits = next((name for name in names if rise(name) <= RISE), None)  # most accurate first
+    limit = train[fits] - LOW if fits else 0.0
     low = [name for name in names if train[name] < limit]
     return {
         "Underfits": min(low, key=train.__getitem__, default=None),
         "Fits": fits,
-        "Overfits": max((name for name in names if gap(name) > GAP), key=gap, default=None),
+        "Overfits": max((name for name in names if rise(name) > RISE), key=rise, default=None),
     }
 
 
@@ -63,7 +63,7 @@ def page() -> str:
 
 
 def column(kind: str, name: str | None) -> str:
-    """Show the final accuracies of the network `name`, and its accuracy curves.
+    """Show the final accuracies of the network `name`, and its curves.
 
     Unlike the training curve, the final accuracies were measured without dropout and augmentation.
     """
@@ -74,6 +74,6 @@ def column(kind: str, name: str | None) -> str:
     return (
         f"<section><h3>{kind}</h3><p><b>{name}</b><br>Accuracy: {training} on its "
         f"{metrics['train']['total']:,} training images, {validation} on validation images. "
-        f"{REASONS[kind]}, with a gap of {100 * gap(name):.2f} points.</p>"
-        f"{curves([name], ['accuracy'])}</section>"
+        f"The validation loss ends {percent(rise(name))} above its lowest value.</p>"
+        f"{curves([name])}</section>"
     )

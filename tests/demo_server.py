@@ -15,7 +15,7 @@ from mobilenetv3_cifar.preprocessing import LABELS
 CAT = Path(__file__).parent.parent / "demo" / "assets" / "cat.png"
 # The accuracy of each network: NAMES for validation and test images, TRAINING for training images.
 NAMES = {"small-best": 0.75, "small-second": 0.7, "small-underfit": 0.4}
-TRAINING = {"small-best": 0.77, "small-second": 0.95, "small-underfit": 0.41}
+TRAINING = {"small-best": 0.77, "small-second": 0.72, "small-underfit": 0.41}
 HISTORY = """epoch,lr,train_loss,train_accuracy,valid_loss,valid_accuracy,seconds
 1,0.1,1.5,0.4,1.4,0.5,9
 2,0.1,1.0,0.6,0.9,0.7,9
@@ -60,7 +60,8 @@ def make_variant(folder, seed):
     metrics = make_metrics(folder.name, NAMES[folder.name], model)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# The card\n\n![](curves.png)\n")
-    (folder / "history.csv").write_text(HISTORY)
+    last_loss = "1.75" if folder.name == "small-second" else "0.9"  # 1.75 for overfitting
+    (folder / "history.csv").write_text(HISTORY.replace("0.9,0.7", f"{last_loss},0.7"))
 
 
 @pytest.fixture

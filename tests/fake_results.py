@@ -6,7 +6,14 @@ from mobilenetv3_cifar.folder import encode_config, read_config
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.variants import variants_folder
 from training.experiments import EXPERIMENTS
+from training.reports.claims import CLAIMS, judge
 from training.reports.results import Results
+
+YES, NO, OPEN = "confirmed", "not confirmed", "not decidable"
+# Many curves in these tests end with these four values, in epochs with learning rates up to
+# `variation.STILL_LR`. From their spread, `variation.noise` computes a margin of 0.0037 for the
+# difference between two epochs.
+STILL = [0.700, 0.701, 0.699, 0.700]
 
 
 def split(accuracy):
@@ -108,3 +115,9 @@ def results(name, test=0.75, train=0.76, valid=0.74, seeds=(), **columns):
 
 def by_name(*several):
     return {each.name: each for each in several}
+
+
+def decide(name, says, *several):
+    """Find the only claim about `name` with `says` in its text. Judge it by the given results."""
+    (claim,) = [each for each in CLAIMS if each.needs[:1] == (name,) and says in each.says]
+    return judge(claim, by_name(*several))

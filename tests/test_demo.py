@@ -52,8 +52,10 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
     found = overfitting.fitting("small")
     assert list(found.values()) == ["small-underfit", "small-best", "small-second"]
     assert not any(overfitting.fitting("large").values())
+    assert overfitting.rise("small-second") == pytest.approx(0.25)
     html = overfitting.page()
-    assert "95.00\xa0% on its 35,000 training images, 70.00\xa0% on validation images" in html
+    assert "The validation loss ends 25.0\xa0% above its lowest value." in html
+    assert "72.00\xa0% on its 35,000 training images, 70.00\xa0% on validation images" in html
     assert "No shipped network of this size overfits." in html
 
 

@@ -15,13 +15,14 @@ from PIL import Image
 from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import EXPERIMENT, RECIPE, tiny_dataset
 from training import publish, train
-from training.errors import TrainingError
+from training.errors import ResultsError, TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
 from training.loop.run import Run
 from training.loop.validation import split_logits
 from training.reports import card, figures, model_folder
 from training.reports.metrics import measure
+from training.reports.schema import read_metrics
 
 NAME = "small-dropout0.9-epochs3"
 MINIATURE = dataclasses.replace(
@@ -93,6 +94,16 @@ def test_the_history_has_a_row_per_epoch(folder):
     columns = "epoch lr train_loss train_accuracy valid_loss valid_accuracy seconds"
     assert list(rows[0]) == columns.split()
     assert float(rows[0]["lr"]) == 1e-3
+    history = read_metrics(folder / "seeds" / "1.json")["history"]
+    assert (list(history), history["lr"]) == (columns.split(), [1e-3] * 3)
+
+
+def test_wrong_metrics_of_a_seed_are_not_written(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_folder, "count_macs", lambda model, size: "many")
+    run = published / "runs" / NAME / "seed-1"
+    with pytest.raises(ResultsError, match="seed-1: macs must be int, not 'many'"):
+        publish_run(run, MINIATURE, tmp_path / "cards", tiny_dataset(64))
+    assert not (tmp_path / "cards").exists()
 
 
 def test_the_cards_metadata_says_what_the_metrics_say(folder):

@@ -90,7 +90,16 @@ def test_the_answer_comes_first(published, no_figures):
 def test_the_gain_with_a_cosine_schedule_is_computed():
     curve = [0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.76, 0.77, 0.78, 0.79]
     text = document(by_name(results(S10), results(COSINE, valid_accuracy=curve))).decode()
+    assert "the learning rate, which is at most 9e-07 from epoch 7 on" in text
     assert "the same network changes by +4.00 points after epoch 6" in text
+
+
+def test_the_hardware_table_names_the_commits_of_a_run():
+    one = results(S5)
+    one.metrics["training"]["commit"] = f"{'a' * 40}+changes, {'b' * 40}"
+    text = document(by_name(one)).decode()
+    assert "| cpu: a processor | aaaaaaa+changes, bbbbbbb |" in text
+    assert "All runs used PyTorch 2." in text
 
 
 def test_conclusions_are_written_for_the_demo(published, no_figures):

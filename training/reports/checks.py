@@ -7,6 +7,7 @@ Functions that measure training curves are in `curves`.
 
 import math
 import statistics
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,12 @@ from training.reports.results import (
     Results,
     ResultsByName,
     gap,
-    measure,
     test_accuracy,
     test_precision,
     train_accuracy,
+    train_loss,
     validation_accuracy,
+    validation_loss,
 )
 from training.reports.text import percent, points
 from training.reports.variation import Estimate, difference, estimate, variation
@@ -32,10 +34,12 @@ BALANCED = 0.10  # how far the recall of a class may be from the mean recall of 
 NAMES = {  # the name of each measure in generated text
     test_accuracy: "test accuracy",
     test_precision: "precision",
+    train_accuracy: "training accuracy",
+    train_loss: "training loss",
     validation_accuracy: "validation accuracy",
+    validation_loss: "validation loss",
     gap: "accuracy gap",
 }
-UNDERFITTING = 0.05  # a drop in training accuracy must exceed this to count as underfitting
 
 
 class Measured(NamedTuple):
@@ -75,24 +79,27 @@ def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
 ) -> Measured:
     """Return `measure` of `one` minus `measure` of `other`. `measure` must be a key of NAMES."""
-    first, second = (percent(each.mean_of(measure)) for each in (one, other))
-    figures = f"{NAMES[measure]} {first} against {second}, a difference of"
-    found = measured(difference(one, other, results, measure), figures)
+    found, loss = difference(one, other, results, measure), NAMES[measure].endswith("loss")
+    means = [each.mean_of(measure) for each in (one, other)]
+    first, second = (f"{mean:.3f}" if loss else percent(mean) for mean in means)
+    shown = show(found, 1, 3) if loss else show(found)
+    figures = f"{NAMES[measure]} {first} against {second}, a difference of {shown}"
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
-        found = found._replace(figures=f"{found.figures} ({theirs} in the report)")
-    return found
+        figures += f" ({theirs} in the report)"
+    return Measured(found.value, found.margin, figures)
+
+
+def least_certain(several: Iterable[Measured]) -> Measured:
+    """Return the quantity with the lowest value / margin."""
+    return min(several, key=lambda each: each.value / max(each.margin, 1e-12))
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the least certain lead of `one` over `others`.
-
-    A lead is a difference in test accuracy. The least certain lead has the lowest value / margin.
-    """
+    """Return the least certain lead of `one` over `others`. A lead is one in test accuracy."""
     leads = {other.name: compare(results, one, other) for other in others}
-    least = min(leads.values(), key=lambda each: each.value / each.margin)
     figures = [f"compared with `{name}`, {each.figures}" for name, each in leads.items()]
-    return least._replace(figures="; ".join(figures))
+    return least_certain(leads.values())._replace(figures="; ".join(figures))
 
 
 def gap_contrast(
@@ -112,19 +119,19 @@ def gap_contrast(
     return measured(more.minus(less), figures)
 
 
-def above_70(results: ResultsByName, one: Results) -> Measured:
+def above(results: ResultsByName, one: Results, limit: float) -> Measured:
     mean = estimate(one, results)
-    above = mean.of(mean.value - 0.70)
-    return measured(above, f"test accuracy {percent(mean.value)}, a difference from 70 % of")
+    figures = f"test accuracy {percent(mean.value)}, a difference from {100 * limit:.0f} % of"
+    return measured(mean.of(mean.value - limit), figures)
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """Return the test accuracy of `one` minus that of `other`.
+    """Return how far the test accuracy of `one` is above that of `other`, or above 80 %.
 
-    If the test accuracy of `one` is at most 80 %, return that accuracy minus 80 % instead.
+    Of these two differences, return the less certain one.
     """
-    found, above = compare(results, one, other), one.mean_of(test_accuracy) - 0.80
-    return found if above > 0 else found._replace(value=above, margin=0)
+    both = compare(results, one, other), above(results, one, 0.80)
+    return least_certain(both)._replace(figures="; ".join(each.figures for each in both))
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
@@ -156,22 +163,17 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Return a value above 0 if `one` underfits, compared with `full`, which has no dropout.
+    """Return the least certain sign that `one` underfits, compared with `full` without dropout.
 
-    It underfits if its training accuracy is lower by more than UNDERFITTING, and its training and
-    validation losses are both higher.
+    The signs are lower accuracies and higher losses on the training and on the validation images.
     """
-    behind = [full.mean_of(train_accuracy) - one.mean_of(train_accuracy) - UNDERFITTING]
-    figures = []
-    for name, split in (("training", "train"), ("validation", "validation")):
-        accuracy, loss = measure(split, "accuracy"), measure(split, "loss")
-        behind.append(one.mean_of(loss) - full.mean_of(loss))
-        figures.append(
-            f"{name} accuracy {percent(one.mean_of(accuracy))} against "
-            f"{percent(full.mean_of(accuracy))}, "
-            f"loss {one.mean_of(loss):.3f} against {full.mean_of(loss):.3f}"
-        )
-    return Measured(min(behind), 0, "; ".join(figures))
+    accuracies = [
+        compare(results, one, full, each) for each in (train_accuracy, validation_accuracy)
+    ]
+    losses = [compare(results, one, full, each) for each in (train_loss, validation_loss)]
+    lower = [each._replace(value=-each.value) for each in accuracies]
+    figures = "; ".join(each.figures for each in (*accuracies, *losses))
+    return least_certain((*lower, *losses))._replace(figures=figures)
 
 
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:

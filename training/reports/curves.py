@@ -7,8 +7,9 @@ end of the epoch.
 import math
 import statistics
 from itertools import pairwise
+from operator import itemgetter
 
-from training.reports.checks import Measured, measured, show
+from training.reports.checks import Measured, least_certain, measured, show
 from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import STILL_LR, noise
@@ -45,22 +46,24 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
-    """Return the smallest improvement of any curve from one epoch to the next, up to epoch `last`.
+    """Return the least certain improvement of any curve from one epoch to the next.
 
-    An improvement is a rise in accuracy or a fall in loss. `last` defaults to the last epoch.
+    An improvement is a rise in accuracy or a fall in loss. Only epochs up to `last` count. `last`
+    defaults to the last epoch.
     """
-    rows = one.history[:last]
-    steps = [
-        (later[column] - earlier[column]) * (-1 if column.endswith("loss") else 1)
-        for earlier, later in pairwise(rows)
-        for column in COLUMNS
-    ]
-    moved = [rows[-1][column] - rows[0][column] for column in COLUMNS]
-    figures = (
-        f"epochs 1 to {len(rows)}: training accuracy {points(moved[0])}, loss {moved[1]:+.3f}; "
-        f"validation accuracy {points(moved[2])}, loss {moved[3]:+.3f}"
-    )
-    return Measured(min(steps), 0, figures)
+    rows, moved, steps = one.history[:last], [], []
+    for column, name in COLUMNS.items():
+        loss, random = column.endswith("loss"), noise(one, results, itemgetter(column))
+        scale, digits = (1, 3) if loss else (100, 2)
+        total = scale * (rows[-1][column] - rows[0][column])
+        moved.append(f"{name} {total:+.{digits}f}")
+        for earlier, later in pairwise(rows):
+            step = random.of(later[column] - earlier[column])
+            figures = f"{name} {show(step, scale, digits)} in epoch {later['epoch']:.0f}"
+            steps.append(Measured(-step.value if loss else step.value, step.margin, figures))
+    least = least_certain(steps)
+    figures = f"epochs 1 to {len(rows)}: {', '.join(moved)}; least certain step: {least.figures}"
+    return least._replace(figures=figures)
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:

@@ -23,6 +23,7 @@ from training.loop.run_folder import to_csv
 from training.loop.validation import split_logits
 from training.reports import card, figures, recipes
 from training.reports.metrics import count_macs, flip_averaged, measure, robustness, summarize
+from training.reports.schema import check
 from training.reports.shipped_weights import save_weights
 from training.reports.text import to_json
 
@@ -73,10 +74,11 @@ def make_model_folder(
             "report": row.report,
             "training": training,
         }
+        check(metrics, run)
         if row.kind == "own":
             record(metrics["validation"]["accuracy"])
         if metrics["seed"] != 0:
-            return add_seed(target, metrics)
+            return add_seed(target, metrics, state.history)
         replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(state.history)})
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, row.recipe, folder / "batch.png")
@@ -124,11 +126,12 @@ def measurements(
     return measured
 
 
-def add_seed(folder: Path, metrics: dict[str, Any]) -> Path:
+def add_seed(folder: Path, metrics: dict[str, Any], history: list[dict[str, float]]) -> Path:
     """Write `seeds/SEED.json` in `folder`. If `folder` has a metrics.json, rewrite its card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    replace_files(target.parent, {target.name: to_json(metrics)})
+    columns = {name: [epoch[name] for epoch in history] for name in history[0]}
+    replace_files(target.parent, {target.name: to_json(metrics | {"history": columns})})
     if (folder / METRICS_FILE).exists():
         card.write_card(folder)
     return target

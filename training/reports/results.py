@@ -49,7 +49,9 @@ def measure(split: str, key: str) -> Measure:
 test_accuracy = measure("test", "accuracy")
 test_precision = measure("test", "precision_macro")
 validation_accuracy = measure("validation", "accuracy")
+validation_loss = measure("validation", "loss")
 train_accuracy = measure("train", "accuracy")
+train_loss = measure("train", "loss")
 
 
 def gap(metrics: Metrics) -> float:

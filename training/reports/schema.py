@@ -115,6 +115,7 @@ class Metrics(TypedDict):
     outliers: NotRequired[Outliers]
     latency: NotRequired[list[Latency]]
     int8: NotRequired[Int8]
+    history: NotRequired[dict[str, list[float]]]  # columns of history.csv; only in seeds/SEED.json
 
 
 def read_metrics(path: Path) -> Metrics:
@@ -125,9 +126,14 @@ def read_metrics(path: Path) -> Metrics:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ResultsError(f"{path} is not valid JSON: {error}") from error
-    if problem := next(problems(content, Metrics), None):
-        raise ResultsError(f"{path}: {problem}")
+    check(content, path)
     return cast(Metrics, content)
+
+
+def check(metrics: Any, source: Path) -> None:
+    """Raise a ResultsError if `metrics` do not match `Metrics`. Name `source` and the first key."""
+    if problem := next(problems(metrics, Metrics), None):
+        raise ResultsError(f"{source}: {problem}")
 
 
 def problems(value: Any, schema: Any, key: str = "") -> Iterator[str]:

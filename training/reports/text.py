@@ -1,6 +1,7 @@
 """Format numbers and Markdown tables for reports, and render the templates beside this file."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,6 +30,11 @@ def hardware(device: str) -> str:
     return device.replace(" 1 threads", " 1 thread").replace(", cpu: ", ", then on cpu: ")
 
 
+def commits(names: str) -> str:
+    """Shorten the commits in `names` to seven digits."""
+    return re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", names)
+
+
 def table(heads: list[str], rows: Iterable[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -37,7 +43,8 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
 )
-TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread, "hardware": hardware}
+TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
+TEMPLATES.filters |= {"hardware": hardware, "commits": commits}
 
 
 def render(template: str, **values: Any) -> bytes:
