@@ -121,3 +121,9 @@ def test_training_frameworks_may_add_attributes_to_a_config_but_fields_stay_froz
 def test_wrong_arguments_are_refused_by_name(arguments, cause):
     with pytest.raises(ValueError, match=cause):
         MobileNetV3Cifar(**arguments)
+
+
+def test_indices_and_labels_map_to_each_other():
+    config = MobileNetV3Cifar(num_classes=2, labels=["cat", "dog"]).config
+    assert config.id2label == {0: "cat", 1: "dog"}
+    assert config.label2id == {"cat": 0, "dog": 1}

@@ -244,9 +244,3 @@ def test_features_of_a_list_equal_the_features_of_each_image(model, samples, pho
     inputs = model.preprocess(samples[0])
     pooled = model.forward_features(inputs).mean((2, 3))[0]
     torch.testing.assert_close(features[0], pooled)
-
-
-def test_indices_and_labels_map_to_each_other():
-    config = MobileNetV3Cifar(num_classes=2, labels=["cat", "dog"]).config
-    assert config.id2label == {0: "cat", 1: "dog"}
-    assert config.label2id == {"cat": 0, "dog": 1}
