@@ -25,7 +25,7 @@ import numpy as np
 from demo.sample import example_files
 from demo.serving.server import CLEANUP_SECONDS
 from mobilenetv3_cifar import list_variants
-from training.commands import command_parser, one_line_errors
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.loop.provenance import ROOT
 
 LOADS = {  # visitors, requests per visitor, and seconds between an answer and the next request

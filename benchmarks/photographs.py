@@ -27,11 +27,11 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import LABELS, NATIVE_SIZE, to_square
-from training.commands import command_parser, one_line_errors
 from training.dataset.sources import npm_pack
 from training.errors import DataError
 from training.reports.text import table, to_json

@@ -17,7 +17,7 @@ from benchmarks.inference import exported, measure_inference
 from benchmarks.measure import Report
 from benchmarks.processes import measure_folder, measure_sizes, measure_start, measure_training
 from mobilenetv3_cifar import MobileNetV3Cifar, list_variants
-from training.commands import command_parser, one_line_errors
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
 from training.experiments import EXPERIMENTS
 

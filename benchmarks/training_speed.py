@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilenetv3_cifar.architecture import LAYOUTS
-from training.commands import command_parser, one_line_errors
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.dataset.cifar10 import load_sample
 from training.experiments import CPU32, GPU32, REPORT, Experiment
 from training.loop.depthwise import use_fast_depthwise

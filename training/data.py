@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.files import replace_files
-from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import CACHE, read_cache
 from training.dataset.sources import OFFICIAL_PAGE, SOURCES, assemble
 from training.errors import DataError

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.variants import METRICS_FILE
-from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS

@@ -24,11 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.config import digest
 from mobilenetv3_cifar.images import open_image
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE, to_square
 from mobilenetv3_cifar.variants import CONFIG_FILE, METRICS_FILE, get_variant
-from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.errors import DataError
 from training.experiments import EXPERIMENTS

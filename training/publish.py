@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from mobilenetv3_cifar import HubError, hub, push
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.variants import get_variant
-from training.commands import command_parser, one_line_errors
 from training.experiments import EXPERIMENTS
 
 

@@ -19,11 +19,11 @@ import torch
 from tqdm import tqdm
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 from mobilenetv3_cifar.variants import INT8_FILE, METRICS_FILE, ONNX_FILE, get_variant
-from training.commands import command_parser, one_line_errors
 from training.dataset.cifar10 import Cifar10, Split, load
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import device_name

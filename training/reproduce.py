@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
-from training.commands import command_parser, one_line_errors
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.provenance import ROOT

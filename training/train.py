@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from training.commands import command_parser, one_line_errors
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.dataset.cifar10 import load
 from training.experiments import ABLATIONS, EXPERIMENTS
 from training.loop.provenance import ROOT

@@ -4,14 +4,13 @@ python -m demo.space.deploy owner/name            needs a token: hf auth login
 python -m demo.space.deploy owner/name --dry-run  lists what would be sent
 """
 
-import argparse
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.errors import HubError
 from mobilenetv3_cifar.hub import check_repo_id, hub_errors, require_hub
 
@@ -59,20 +58,18 @@ def deploy(repo_id: str) -> str:
     return str(commit.repo_url)
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.space.deploy")
+    parser = command_parser("demo.space.deploy", __doc__)
     parser.add_argument("repo_id", metavar="owner/name")
     parser.add_argument("--dry-run", action="store_true", help="list the files and send nothing")
     arguments = parser.parse_args()
-    try:
-        check_repo_id(arguments.repo_id)
-        if not arguments.dry_run:
-            print(deploy(arguments.repo_id))
-            return
-        for name, path in files().items():
-            print(f"{path.stat().st_size:10,}  {name}")
-    except HubError as error:
-        sys.exit(f"error: {error}")
+    check_repo_id(arguments.repo_id)
+    if not arguments.dry_run:
+        print(deploy(arguments.repo_id))
+        return
+    for name, path in files().items():
+        print(f"{path.stat().st_size:10,}  {name}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@
 The build needs a network with an ONNX file, and npm to download onnxruntime-web.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilenetv3_cifar import MobileNetV3CifarError
+from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.explanation import colour
 from mobilenetv3_cifar.runtime import OnnxClassifier
 from mobilenetv3_cifar.variants import INT8_FILE, ONNX_FILE, get_variant, shipped_folder
@@ -105,15 +104,13 @@ def finish_service_worker(page: Path) -> None:
     worker.write_text(script, encoding="utf-8")
 
 
+@one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m demo.static.build")
+    parser = command_parser("demo.static.build", __doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     parser.add_argument("--variant", help="a name or a model folder; default: the best variant")
     arguments = parser.parse_args()
-    try:
-        build(arguments.out, arguments.variant)
-    except (MobileNetV3CifarError, OSError) as error:
-        sys.exit(f"error: {error}")
+    build(arguments.out, arguments.variant)
     print(f"{arguments.out}: serve it with python -m http.server --directory {arguments.out}")
 
 

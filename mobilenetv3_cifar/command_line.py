@@ -1,4 +1,4 @@
-"""This module parses arguments and handles errors and signals for the training commands."""
+"""Parse arguments, and handle errors and signals, for commands outside this package."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mobilenetv3_cifar import MobileNetV3CifarError
+from mobilenetv3_cifar.errors import MobileNetV3CifarError
 
 
 def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
