@@ -99,7 +99,7 @@ def test_the_hardware_table_names_the_commits_of_a_run():
     one.metrics["training"]["commit"] = f"{'a' * 40}+changes, {'b' * 40}"
     text = document(by_name(one)).decode()
     assert "| cpu: a processor | aaaaaaa+changes, bbbbbbb |" in text
-    assert "All runs used PyTorch 2." in text
+    assert "All runs used\nPyTorch 2." in text
 
 
 def test_conclusions_are_written_for_the_demo(published, no_figures):
