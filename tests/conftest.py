@@ -43,6 +43,7 @@ SLOW = {
     "test_hub",
     "test_hub_faults",
     "test_int8",
+    "test_learner",
     "test_package",
     "test_packaging",
     "test_publish",
@@ -57,6 +58,7 @@ SLOW = {
     "test_static_page",
     "test_train",
     "test_trials",
+    "test_twins",
     "test_two_processes",
 }
 LOOPBACK = ("127.", "localhost", "::1")

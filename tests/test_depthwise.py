@@ -47,11 +47,13 @@ def test_under_autocast_it_computes_in_bfloat16_and_the_weights_stay_float32():
 
 def test_other_convolutions_and_copies_are_left_alone():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False))
+    model.append(nn.Conv2d(8, 8, 7, padding=3, groups=8, bias=False))
+    model.append(nn.Conv2d(8, 8, 3, padding=1, groups=8))
     use_fast_depthwise(model, CPU)
-    assert type(model[0]) is nn.Conv2d
+    assert [type(each) for each in model] == [nn.Conv2d, FastDepthwise, nn.Conv2d, nn.Conv2d]
     twin = copy.deepcopy(model)
     nn.init.zeros_(twin[1].weight)
-    assert not twin(torch.ones(1, 3, 8, 8)).any()
+    assert not twin[:2](torch.ones(1, 3, 8, 8)).any()
 
 
 TRITON = """

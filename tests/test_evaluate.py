@@ -1,5 +1,6 @@
 """These tests compare metrics with values worked out by hand."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ from mobilenetv3_cifar.variants import variants_folder
 from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.validation import correct_and_loss, split_logits, to_inputs
@@ -164,6 +166,24 @@ def test_the_split_is_read_from_a_checkpoint_or_metrics_json(tmp_path, monkeypat
     for path in tmp_path.glob("step-*"):
         path.unlink()
     assert evaluate.dataset_split(".", Path()) == "45k/5k"
+
+
+def test_the_network_of_a_run_is_measured(tmp_path, monkeypatch, capsys):
+    row, data = Experiment("tiny", {"blocks": "cifar32", "dropout": 0.2}, 1), tiny_dataset()
+    model, run = MobileNetV3Cifar(**row.model).eval(), tmp_path / "tiny" / "seed-0"
+    optimizer = row.recipe.optimizer.build(model)
+    settings = {name: repr(value) for name, value in row.model.items()} | row.recipe.settings()
+    checkpoint.write(run, checkpoint.pack(model, optimizer), State(), settings)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", row)
+    monkeypatch.setattr(evaluate, "load", lambda *_: data)
+    monkeypatch.setattr("sys.argv", ["evaluate", str(run)])
+    evaluate.main()
+    expected = measure(model.config, split_logits(model, data.test), data.test.labels)
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected))
+    for other in ({"blocks": "paper"}, {"blocks": "cifar32"}, row.model | {"mean": (0, 0, 0)}):
+        monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(row, model=other))
+        with pytest.raises(SystemExit, match=r"^error: the run in .*/seed-0 began with another"):
+            evaluate.main()
 
 
 def test_validation_is_refused_if_the_training_images_are_unknown(tmp_path, monkeypatch, capsys):

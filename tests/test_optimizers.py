@@ -83,6 +83,22 @@ def test_muon_takes_the_step_of_its_definition():
         torch.testing.assert_close(model.conv.weight.detach(), weight, atol=1e-5, rtol=0)
 
 
+def test_sgd_is_pytorchs_with_nesterov_momentum():
+    recipe = Sgd(0.1, momentum=0.8, weight_decay=0.05)
+    ours, theirs = nn.Linear(5, 3, bias=False), nn.Linear(5, 3, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    optimizers = [
+        recipe.build(ours),
+        torch.optim.SGD(theirs.parameters(), 0.1, momentum=0.8, weight_decay=0.05, nesterov=True),
+    ]
+    for _ in range(4):
+        ours.weight.grad = torch.randn(3, 5)
+        theirs.weight.grad = ours.weight.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        torch.testing.assert_close(ours.weight, theirs.weight)
+
+
 @pytest.mark.parametrize("name", ["sgd", "muon"])
 def test_weight_decay_spares_depthwise_kernels_norms_and_biases(name):
     model = small()

@@ -13,9 +13,10 @@ from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import by_name, config, history, metrics, results
 from training import reproduce
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop.provenance import ROOT
 from training.loop.run_folder import to_csv
+from training.recipe import Distillation
 from training.reports.claims import COSINE, L3, L4, S4, S5, S10
 from training.reports.reproduction import document
 from training.reports.text import to_json
@@ -192,6 +193,22 @@ def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
     assert len(training.started) == 4  # two seeds of S5, and one seed each of L4 and L3
     devices = [command[-2:] for command in training.started]
     assert sorted(map(tuple, devices[:2])) == [("--device", "cuda:0"), ("--device", "cuda:1")]
+
+
+def test_a_run_starts_after_the_runs_of_its_teacher_and_twin(published, monkeypatch):
+    teacher = Experiment("teacher", {}, 1)
+    taught = dataclasses.replace(teacher.recipe, distillation=Distillation("teacher", 0.5, 2.0))
+    student = Experiment("student", {}, 3, taught)
+    twin = Experiment("twin", {"dropout": 0.1}, 2)
+    everything = dataclasses.replace(twin.recipe, split="50k")
+    last = Experiment("everything", twin.model, 2, everything, validated_by="twin")
+    for row in (teacher, student, twin, last):
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    training = FakeTraining(2)
+    monkeypatch.setattr(reproduce.subprocess, "Popen", training)
+    reproduce.train_missing(["student", "everything", "twin", "teacher"], [], ["cpu", "mps"])
+    started = [command[0] for command in training.started]
+    assert (set(started[:2]), set(started[2:])) == ({"teacher", "twin"}, {"student", "everything"})
 
 
 def test_a_run_that_fails_stops_the_others(published, monkeypatch):

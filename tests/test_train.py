@@ -159,14 +159,26 @@ def runs(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("optimizer", [Adam(1e-3), Sgd(0.05), Muon(0.02)], ids=repr)
-def test_any_optimizer_resumes_bit_for_bit_in_the_middle_of_an_epoch(runs, optimizer):
-    recipe = dataclasses.replace(OWN.recipe, optimizer=optimizer)
-    experiment = dataclasses.replace(OWN, recipe=recipe)
-    whole = tiny_run(runs / "whole" / "seed-0", experiment)
+@pytest.mark.parametrize(
+    ("optimizer", "precision"),
+    [
+        (Adam(1e-3), "float32"),
+        (Sgd(0.05), "float32"),
+        (Muon(0.02), "float32"),
+        (Muon(0.02), "bfloat16"),
+    ],
+    ids=repr,
+)
+def test_any_recipe_resumes_bit_for_bit_in_the_middle_of_an_epoch(
+    runs, monkeypatch, optimizer, precision
+):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    changes = {"optimizer": optimizer, "precision": precision, "batch_size": 6}
+    experiment = dataclasses.replace(OWN, recipe=dataclasses.replace(OWN.recipe, **changes))
+    whole = tiny_run(runs / "whole" / "seed-0", experiment, images=24)
     whole.train()
 
-    stopped = tiny_run(runs / "stopped" / "seed-0", experiment)
+    stopped = tiny_run(runs / "stopped" / "seed-0", experiment, images=24)
     step = stopped.learner.step
 
     def stop_after_six_steps(number, batch):
@@ -182,7 +194,7 @@ def test_any_optimizer_resumes_bit_for_bit_in_the_middle_of_an_epoch(runs, optim
     with pytest.raises(KeyboardInterrupt):
         stopped.train()
     assert checkpoint.read(runs / "stopped" / "seed-0")[1].step == 6
-    tiny_run(runs / "stopped" / "seed-0", experiment).train()
+    tiny_run(runs / "stopped" / "seed-0", experiment, images=24).train()
     ours, theirs = final_state(runs / "whole" / "seed-0"), final_state(runs / "stopped" / "seed-0")
     assert ours[0] == theirs[0]
     assert ours[1][-1]["valid_loss"] == theirs[1][-1]["valid_loss"]

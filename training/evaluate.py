@@ -16,7 +16,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.variants import METRICS_FILE
-from training.dataset.cifar10 import load
+from training.dataset.cifar10 import load, overlap
 from training.errors import DataError
 from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
@@ -59,6 +59,8 @@ def main() -> None:
     split = "35k/15k"  # all splits have the same test images
     if arguments.split == "validation":
         split = dataset_split(arguments.model, model.folder or run)
+        if overlap(split, split):
+            raise DataError(f"{arguments.model} was trained on the validation images of {split}")
     images = getattr(load(arguments.data_dir, split), arguments.split)
     device = make_accelerator(arguments.device).device
     logits, features = split_outputs(model.to(device), images, arguments.split)

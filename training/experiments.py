@@ -1,11 +1,12 @@
 """This module lists the experiments. Each has a network, a recipe and a number of epochs."""
 
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD
+from training.dataset.cifar10 import overlap
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
 from training.loop.optimizers import Muon, Sgd
 from training.recipe import Distillation, Recipe
@@ -39,9 +40,15 @@ class Experiment:
     ood_score: OodScore = "confidence"
     seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; other seeds show how runs vary
 
+    def __post_init__(self) -> None:
+        if not self.validated_by and overlap(self.recipe.split, self.recipe.split):
+            raise ValueError(f"{self.name} trains on its validation images, so name a validated_by")
+        if self.ood_score == "linear":
+            raise ValueError(f"{self.name}: only training.outliers can set the ood_score 'linear'")
+
     @property
     def size(self) -> str:
-        return self.model["size"]
+        return self.model.get("size", "small")
 
     @property
     def dropout(self) -> float:
@@ -53,8 +60,29 @@ class Experiment:
 
     def is_prefix_of(self, other: "Experiment") -> bool:
         """Return whether a run of `other` begins with all the steps of a run of this experiment."""
-        same = (self.model, self.recipe) == (other.model, other.recipe)
+        same = (self.kind, self.model, self.recipe) == (other.kind, other.model, other.recipe)
         return same and not self.recipe.depends_on_length and self.epochs < other.epochs
+
+    def is_twin_of(self, other: "Experiment") -> bool:
+        """Return whether this is `other` on a split without `other`'s validation images."""
+        recipe = replace(self.recipe, split=other.recipe.split)
+        same = (self.model, recipe, self.epochs) == (other.model, other.recipe, other.epochs)
+        return same and not overlap(self.recipe.split, other.recipe.split)
+
+
+def by_name(rows: Iterable[Experiment]) -> dict[str, Experiment]:
+    """Return {name: row}. Raise a ValueError if a name is used twice or a row's twin is wrong."""
+    named: dict[str, Experiment] = {}
+    for row in rows:
+        if row.name in named:
+            raise ValueError(f"two experiments are called {row.name!r}")
+        named[row.name] = row
+    for row in named.values():
+        twin = named.get(row.validated_by)
+        if row.validated_by and not (twin and twin.is_twin_of(row)):
+            what = "must be the same experiment on a split without its validation images"
+            raise ValueError(f"{row.validated_by!r}, which validates {row.name}, {what}")
+    return named
 
 
 def cifar32_net(size: str) -> dict[str, Any]:
@@ -166,6 +194,4 @@ ABLATIONS = {
     for name, recipe in ABLATED_RECIPES.items()
 }
 
-EXPERIMENTS = {row.name: row for row in ROWS}
-if repeated := [name for name, count in Counter(row.name for row in ROWS).items() if count > 1]:
-    raise ValueError(f"two experiments are called {repeated[0]!r}")
+EXPERIMENTS = by_name(ROWS)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from training.loop.augmentation import Augmentation, EnlargeRotate, Flip, uses_progress
+from training.loop.augmentation import Augmentation, EnlargeRotate, Flip
 from training.loop.optimizers import Adam, OptimizerRecipe
 
 Precision = Literal["float32", "bfloat16"]
@@ -58,7 +58,8 @@ class Recipe:
     def depends_on_length(self) -> bool:
         """Whether a run with this recipe differs from the first epochs of a longer run."""
         averages = self.ema > 0  # if so, batch-norm statistics are re-estimated at the run's end
-        return self.schedule != "step" or averages or any(map(uses_progress, self.augmentations))
+        ignore = all(getattr(each, "ignores_progress", False) for each in self.augmentations)
+        return self.schedule != "step" or averages or not ignore
 
     def settings(self) -> dict[str, str]:
         """Return {field: repr(value)}, because JSON cannot store values that are dataclasses."""

@@ -11,7 +11,7 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop.provenance import ROOT
 from training.reports import card, recipes, reproduction
 from training.reports.figures import draw_curves_and_matrices
@@ -37,19 +37,20 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     The device "" means the best available one. `options` are added to each `training.train`
     command. Runs that differ only in length are trained on one device, the longest first. A
     longer run also writes the results of each shorter run that is identical to its first epochs.
+    Runs of the same `rank` are trained together, after all runs of lower rank.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
     """
-    groups: dict[object, list[tuple[str, int]]] = {}
+    ranks: dict[int, dict[object, list[tuple[str, int]]]] = {}
     for row in sorted((EXPERIMENTS[name] for name in names), key=lambda row: -row.epochs):
+        groups = ranks.setdefault(rank(row), {})
         for seed in row.seeds:
             runs = groups.setdefault((repr(row.model), row.recipe, seed), [])
             runs.append((row.name, seed))
-    waiting = iter(groups.values())  # each thread takes its next group from here
     processes: list[subprocess.Popen[bytes]] = []
 
-    def train_on(device: str) -> None:
+    def train_on(device: str, waiting: Iterator[list[tuple[str, int]]]) -> None:
         for name, seed in itertools.chain.from_iterable(waiting):
             results = CARDS / name / (f"seeds/{seed}.json" if seed else "metrics.json")
             if results.exists():
@@ -62,13 +63,23 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
     with ThreadPoolExecutor(len(devices)) as pool:
         try:
-            for worker in as_completed([pool.submit(train_on, device) for device in devices]):
-                worker.result()
+            for _, groups in sorted(ranks.items()):
+                waiting = iter(groups.values())  # each thread takes its next group from here
+                workers = [pool.submit(train_on, device, waiting) for device in devices]
+                for worker in as_completed(workers):
+                    worker.result()
         except BaseException:
             list(waiting)  # so that no thread starts another group
             for process in processes:
                 process.terminate()
             raise
+
+
+def rank(row: Experiment) -> int:
+    """Return how many runs must be trained one after the other before a run of `row`."""
+    taught = row.recipe.distillation
+    needed = {row.validated_by, taught.teacher if taught else ""} & EXPERIMENTS.keys()
+    return max((1 + rank(EXPERIMENTS[name]) for name in needed), default=0)
 
 
 def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:

@@ -71,8 +71,9 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
-        # If the run of `experiment.validated_by` is missing, fail before the training.
-        load_twin(path, experiment)
+        # If the run of a row's `validated_by` is missing, fail before the training.
+        for row in [experiment, *shorter]:
+            load_twin(path, row)
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)
     run.train()
     if trial or not run.accelerator.is_main_process:

@@ -6,6 +6,7 @@ then 32x32x3 RGB bytes.
 
 import hashlib
 import math
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +86,12 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     if sha256 != SPLITS[split]:
         raise DataError(f"the indices of split {split} have changed: their SHA-256 is {sha256}")
     return train, validation
+
+
+@cache
+def overlap(trained: str, validated: str) -> bool:
+    """Return whether split `trained` trains on any validation image of split `validated`."""
+    return bool(np.isin(split_indices(validated)[1], split_indices(trained)[0]).any())
 
 
 def read_cache(data_dir: Path) -> np.ndarray:

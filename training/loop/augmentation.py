@@ -1,7 +1,7 @@
 """Augment a whole batch of images at once, on the training device.
 
 An augmentation is a frozen dataclass. Its fields are settings, and calling it maps a `Batch` to a
-new `Batch`.
+new `Batch`. A class that never reads the run's progress declares `ignores_progress = True`.
 """
 
 import math
@@ -23,12 +23,6 @@ class Batch(NamedTuple):
 
 
 Augmentation = Callable[[Batch], Batch]
-
-
-def uses_progress(augmentation: Augmentation) -> bool:
-    """Return whether an augmentation depends on a run's progress, and thus on the run's length."""
-    during = getattr(augmentation, "during", (0.0, 1.0))
-    return during != (0.0, 1.0) or bool(getattr(augmentation, "sizes", ()))
 
 
 def augment(
@@ -58,6 +52,7 @@ class Flip:
     """
 
     how: Literal["random", "alternating"] = "random"
+    ignores_progress = True
 
     def __call__(self, batch: Batch) -> Batch:
         draws, images = batch.draws, batch.images
@@ -82,6 +77,7 @@ class EnlargeRotate:
 
     degrees: float  # the largest angle in either direction
     size: int
+    ignores_progress = True
 
     def __call__(self, batch: Batch) -> Batch:
         angles = (batch.draws.uniform() * 2 - 1) * self.degrees
@@ -140,6 +136,7 @@ class Cutout:
 
     size: int
     probability: float = 1.0
+    ignores_progress = True
 
     def __call__(self, batch: Batch) -> Batch:
         images, draws = batch.images, batch.draws

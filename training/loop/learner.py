@@ -16,6 +16,7 @@ from torch.optim.swa_utils import update_bn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from training.dataset.cifar10 import Split
+from training.errors import TrainingError
 from training.experiments import Experiment
 from training.loop.augmentation import augment
 from training.loop.cuda_graph import Replayed
@@ -70,6 +71,12 @@ class Learner:
                 for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
                     group["lr"] = torch.tensor(peak, device=self.device)
                 self.fast_update = Replayed(self.update)
+        last = self.steps_per_epoch * experiment.epochs - 1
+        draws = self.draws(last, torch.arange(1, device=self.device), slice(None))
+        trained, validated = self.augmented(draws)[0].shape[2], self.bare_model.config.image_size
+        if trained != validated:
+            what = f"the augmentations of {experiment.name} end with {trained}x{trained} pixels"
+            raise TrainingError(f"{what}, but its network validates with image_size {validated}")
 
     @property
     def saved(self) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module | None]:

@@ -8,7 +8,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from mobilenetv3_cifar.config import Config
+from mobilenetv3_cifar.config import RULES, Config
 from mobilenetv3_cifar.variants import list_variants
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment
@@ -69,6 +69,9 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
         raise TrainingError(f"{folder} is not the folder of a run, runs/NAME/seed-N")
     if ended and len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {folder} has not ended")
+    began = {name: value for name, value in newest[2].items() if name in RULES}
+    if began != {name: repr(value) for name, value in row.model.items()}:
+        raise TrainingError(f"the run in {folder} began with another network: {began}")
     return build_network(row, checkpoint.final_weights(newest[0]))
 
 

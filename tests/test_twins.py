@@ -1,0 +1,97 @@
+"""These tests check experiments that train on their validation images, and so need a twin."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mobilenetv3_cifar import MobileNetV3Cifar
+from tests.tiny import tiny_dataset, tiny_run
+from training import evaluate, train
+from training.errors import TrainingError
+from training.experiments import EXPERIMENTS, Experiment, by_name
+from training.loop import checkpoint
+from training.loop.augmentation import Flip
+from training.loop.checkpoint import State
+from training.loop.optimizers import Sgd
+from training.loop.validation import split_outputs
+from training.recipe import Recipe
+from training.reports import model_folder
+from training.reports.metrics import measure
+from training.reports.shipped_weights import fit_decisions
+
+RECIPE = Recipe(optimizer=Sgd(0.02), batch_size=32, augmentations=(Flip(),), split="45k/5k")
+TWIN = Experiment("tiny-twin", {"blocks": "cifar32"}, 2, RECIPE, kind="control")
+ROW = replace(
+    TWIN, name="tiny-all", recipe=replace(RECIPE, split="50k"), validated_by=TWIN.name, claim="?"
+)
+
+
+def test_a_row_may_train_on_its_validation_images_only_with_a_twin():
+    assert by_name([ROW, TWIN]) == {ROW.name: ROW, TWIN.name: TWIN}
+    with pytest.raises(ValueError, match="tiny-all trains on its validation images"):
+        replace(ROW, validated_by="")
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        replace(TWIN, name="another"),
+        replace(TWIN, model={"blocks": "cifar32", "dropout": 0.1}),
+        replace(TWIN, epochs=3),
+        replace(TWIN, recipe=replace(RECIPE, ema=0.9)),
+        replace(ROW, name=TWIN.name),
+    ],
+)
+def test_a_twin_differs_only_in_its_split_and_does_not_train_on_the_validation_images(twin):
+    with pytest.raises(ValueError, match="'tiny-twin', which validates tiny-all, must be the same"):
+        by_name([ROW, twin])
+
+
+def test_temperature_threshold_and_validation_results_come_from_the_twin(tmp_path, monkeypatch):
+    runs, data = tmp_path / "runs", tiny_dataset()
+    for row, images in ((TWIN, 64), (ROW, 192)):  # different images make two different networks
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+        tiny_run(runs / row.name / "seed-0", row, images=images).train()
+    run, cpu = runs / ROW.name / "seed-0", torch.device("cpu")
+    folder = model_folder.make_model_folder(run, ROW, data, tmp_path / "cards", "train", cpu)
+    shipped, twin = MobileNetV3Cifar.from_pretrained(folder), model_folder.load_twin(run, ROW)
+    assert shipped.config == fit_decisions(twin, "confidence", data)
+    assert shipped.config != fit_decisions(shipped, "confidence", data)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    logits, _ = split_outputs(twin, data.validation)
+    expected = measure(shipped.config, logits, data.validation.labels) | {"run": TWIN.name}
+    assert metrics["validation"] == json.loads(json.dumps(expected))
+    assert metrics["test"]["loss"] != metrics["validation"]["loss"]  # both have the same images
+
+
+def checkpoint_of(folder, row, settings):
+    """Write a checkpoint of an untrained network as the end of a run of `row`."""
+    model = MobileNetV3Cifar(**row.model)
+    tensors = checkpoint.pack(model, row.recipe.optimizer.build(model))
+    settings |= {name: repr(value) for name, value in row.model.items()}
+    checkpoint.write(folder, tensors, State(history=[{}] * row.epochs), settings)
+
+
+def test_the_twin_of_a_shorter_run_must_exist_before_training(tmp_path, monkeypatch):
+    twin = replace(TWIN, name="longer-twin", epochs=3)
+    longer = replace(ROW, name="longer", epochs=3, validated_by=twin.name)
+    checkpoint_of(tmp_path / twin.name / "seed-0", twin, {})
+    for row in (ROW, longer, twin):
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(64))
+    monkeypatch.setattr(train, "Run", None)
+    words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    with pytest.raises(TrainingError, match="tiny-all needs the finished run of tiny-twin: "):
+        train.train_and_publish(train.parse_arguments(words))
+
+
+def test_validation_on_training_images_is_refused(tmp_path, monkeypatch):
+    run = tmp_path / ROW.name / "seed-0"
+    monkeypatch.setitem(EXPERIMENTS, ROW.name, ROW)
+    checkpoint_of(run, ROW, {"split": "'50k'"})
+    monkeypatch.setattr(evaluate, "load", lambda *_: tiny_dataset())
+    monkeypatch.setattr("sys.argv", ["evaluate", str(run), "--split", "validation"])
+    with pytest.raises(SystemExit, match=r"seed-0 was trained on the validation images of 50k$"):
+        evaluate.main()
