@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -180,6 +181,16 @@ def test_the_network_of_a_run_is_measured(tmp_path, monkeypatch, capsys):
     evaluate.main()
     expected = measure(model.config, split_logits(model, data.test), data.test.labels)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected))
+    averaged = Mock(side_effect=flip_averaged)
+    monkeypatch.setattr(evaluate, "flip_averaged", averaged)
+    monkeypatch.setattr("sys.argv", ["evaluate", str(run), "--all"])
+    evaluate.main()
+    mirrored = Split(data.test.images[:, :, ::-1].copy(), data.test.labels)
+    averaged.assert_called_once()
+    torch.testing.assert_close(averaged.call_args[0][1], split_logits(model, mirrored))
+    result = json.loads(capsys.readouterr().out)
+    assert result["flip_averaged"]["total"] == len(data.test)
+    assert result["corruptions"] == robustness(model, data.test)
     for other in ({"blocks": "paper"}, {"blocks": "cifar32"}, row.model | {"mean": (0, 0, 0)}):
         monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(row, model=other))
         with pytest.raises(SystemExit, match=r"^error: the run in .*/seed-0 began with another"):

@@ -5,12 +5,15 @@
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
 prints its measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
-under `test` or `validation`. The last digits can differ between devices. Use the validation images
-to choose between networks, and the test images only for a finished network.
+under `test` or `validation`. With --all, the JSON also has `flip_averaged` and `corruptions`, which
+the `metrics.json` of our own networks contains for the test images. The last digits can differ
+between devices. Use the validation images to choose between networks, and the test images only for
+a finished network.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.command_line import command_parser, one_line_errors
@@ -22,8 +25,8 @@ from training.experiments import EXPERIMENTS
 from training.loop import checkpoint
 from training.loop.devices import make_accelerator
 from training.loop.losses import from_run
-from training.loop.validation import split_outputs
-from training.reports.metrics import measure
+from training.loop.validation import split_logits, split_outputs
+from training.reports.metrics import flip_averaged, measure, robustness
 from training.reports.schema import read_metrics
 
 
@@ -48,6 +51,8 @@ def main() -> None:
     parser = command_parser("training.evaluate", __doc__)
     parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a variant, model folder or run")
     parser.add_argument("--split", choices=["test", "validation"], default="test")
+    more = "also measure the mean of each image and its mirror image, and corrupted images"
+    parser.add_argument("--all", action="store_true", help=more)
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")
     arguments = parser.parse_args()
@@ -64,7 +69,12 @@ def main() -> None:
     images = getattr(load(arguments.data_dir, split), arguments.split)
     device = make_accelerator(arguments.device).device
     logits, features = split_outputs(model.to(device), images, arguments.split)
-    print(json.dumps(measure(model.config, logits, images.labels, features), indent=2))
+    measured: dict[str, Any] = {**measure(model.config, logits, images.labels, features)}
+    if arguments.all:
+        mirrored = split_logits(model, images, "mirrored", flip=True)
+        measured["flip_averaged"] = flip_averaged(logits, mirrored, images.labels)
+        measured["corruptions"] = robustness(model, images)
+    print(json.dumps(measured, indent=2))
 
 
 if __name__ == "__main__":
