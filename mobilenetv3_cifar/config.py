@@ -210,7 +210,8 @@ def check_keys(values: Any) -> None:
         raise ValueError(f"missing keys: {', '.join(sorted(missing))}")
     if unknown := values.keys() - RULES.keys() - OTHER_KEYS:
         names = printable(", ".join(sorted(unknown)))
-        raise ValueError(f"unknown keys: {names}; a newer mobilenetv3-cifar may know them")
+        advice = "if a newer version wrote the file, upgrade mobilenetv3-cifar (see its README)"
+        raise ValueError(f"unknown keys: {names}; {advice}")
     if not re.fullmatch(r"[0-9a-f]{64}", str(values["weights_sha256"])):
         raise ValueError("weights_sha256 must be 64 hexadecimal digits, in lower case")
 

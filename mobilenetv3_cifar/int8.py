@@ -3,8 +3,9 @@
 The choice of layers is based on each node's time in onnxruntime's profiler, at batch size 1. With
 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on 16x16
 maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an integer
-hardswish takes several operations. Therefore, all layers before the first bottleneck with at least
-`WIDE` expanded channels stay in float. The last pooling and the head stay in float too.
+hardswish takes several operations. Therefore, all layers before the first wide bottleneck stay in
+float. A bottleneck is wide if it has at least `WIDE` expanded channels or, in a narrow network, as
+many as any other. The last pooling and the head stay in float too.
 
 Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
 hardsigmoid, so x / 6 + 1/2 is computed instead and clipped to [0, 1]. The clipping needs no
@@ -113,13 +114,13 @@ def fold_constant_factors(graph: onnx.GraphProto) -> None:
 def use_integer_operations(network: MobileNetV3Cifar) -> int:
     """Replace squeeze-and-excite and hardswish with operations that have integer versions.
 
-    Modules before the first bottleneck that has at least `WIDE` expanded channels do not change.
-    Return the number of convolutions in these unchanged modules.
+    Modules before the first wide bottleneck do not change. Return the number of convolutions in
+    these unchanged modules.
     """
     features, config = network.features, network.config
     blocks = list(features.get_submodule("blocks").children())
-    rows = LAYOUTS[config.size, config.blocks].rows
-    wide = next(i for i, row in enumerate(rows) if row.expanded >= WIDE)
+    widths = [row.expanded for row in LAYOUTS[config.size, config.blocks].rows]
+    wide = next(i for i, width in enumerate(widths) if width >= min(WIDE, max(widths)))
     before = [features.get_submodule("stem"), *blocks[:wide]]
     for module in (*blocks[wide:], features):
         for name, part in module.named_children():

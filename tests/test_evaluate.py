@@ -16,6 +16,7 @@ from torch.optim.swa_utils import update_bn
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.preprocessing import LABELS
 from mobilenetv3_cifar.variants import variants_folder
+from tests.networks import untrained
 from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
@@ -145,6 +146,17 @@ def test_logits_of_a_split_come_in_its_order(sample):
     whole = split_logits(cifar, split)
     assert whole.shape == (70, 10)
     torch.testing.assert_close(whole[66:], split_logits(cifar, split.take(slice(66, None))))
+
+
+@pytest.mark.parametrize(("blocks", "image_size"), [("cifar32", 32), ("report", 48)])
+def test_logits_of_a_split_give_the_probabilities_of_predict(sample, blocks, image_size):
+    model = untrained(sample[0][:64], blocks=blocks, image_size=image_size)
+    split = Split(sample[0][100:130], sample[1][100:130])
+    for prediction, row in zip(
+        model.predict(split.images, top_k=None), split_logits(model, split).softmax(1), strict=True
+    ):
+        found = dict(zip(model.config.labels, row.tolist(), strict=True))
+        assert found == pytest.approx(prediction, abs=1e-5)
 
 
 @pytest.mark.parametrize(

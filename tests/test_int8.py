@@ -13,8 +13,12 @@ import pytest
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar
+from mobilenetv3_cifar.architecture import LAYOUTS
 from mobilenetv3_cifar.export import export_onnx
 from mobilenetv3_cifar.runtime import open_session, run_onnx
+from tests.networks import untrained
+from training.dataset.cifar10 import Split
+from training.loop.validation import split_logits
 
 # "native" is the network with `cifar32` blocks. Only such networks are shipped in 8 bits.
 pytestmark = pytest.mark.parametrize("exported", ["native"], indirect=True)
@@ -45,6 +49,24 @@ def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
         # A map is for the predicted class, so omit images for which the two predictions differ.
         pair = [outputs[name][same].ravel() for outputs in found]
         assert np.corrcoef(*pair)[0, 1] > least, name
+
+
+@pytest.mark.usefixtures("exported")
+def test_a_narrow_network_with_larger_inputs(sample, tmp_path, monkeypatch):
+    layout = LAYOUTS["small", "cifar32"]
+    rows = [row._replace(expanded=min(row.expanded, 320)) for row in layout.rows]
+    monkeypatch.setitem(LAYOUTS, ("small", "cifar32"), layout._replace(rows=rows))
+    network = untrained(sample[0][:64], blocks="cifar32", image_size=48)
+    export_onnx(network, tmp_path / "int8.onnx", int8_images=sample[0][:64])
+    content = (tmp_path / "int8.onnx").read_bytes()
+    found = run_onnx(open_session(content), sample[0][200:300])
+    assert found["activation_map"].shape == (100, 48, 48)
+    expected = split_logits(network, Split(sample[0][200:300], sample[1][200:300])).numpy()
+    assert np.corrcoef(found["logits"].ravel(), expected.ravel())[0, 1] > 0.98
+    weights = map(onnx.numpy_helper.to_array, onnx.load_from_string(content).graph.initializer)
+    integer = [each.shape[0] for each in weights if each.dtype == np.int8 and each.ndim == 4]
+    # Two bottlenecks have 320 channels. Each has an expansion, a depthwise convolution and a gate.
+    assert integer.count(320) == 6
 
 
 def test_the_metadata_is_json_and_equals_the_float_files_metadata(files):

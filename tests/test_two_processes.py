@@ -1,6 +1,7 @@
 """These tests compare training in one CPU process with training in two CPU processes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import EXPERIMENT, tiny_dataset
 from tests.two_processes import STEPS
 from training.loop import checkpoint
+from training.loop.validation import correct_and_loss, split_logits
 
 ROOT = Path(__file__).parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def results(folder, *launcher):
+    """Run tests.two_processes. Return the tensors that it saves, and its output on stderr."""
     folder.mkdir(parents=True)
     command = [sys.executable, *launcher, "-m", "tests.two_processes", str(folder / "results")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
@@ -25,7 +29,7 @@ def results(folder, *launcher):
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    return load_file(folder / "results")
+    return load_file(folder / "results"), done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +38,13 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def both(root):
+def outcomes(root):
     return results(root / "one"), results(root / "two", *TORCHRUN)
+
+
+@pytest.fixture(scope="module")
+def both(outcomes):
+    return [tensors for tensors, _ in outcomes]
 
 
 def test_two_processes_give_the_same_gradients_as_one(both):
@@ -68,3 +77,25 @@ def test_two_processes_train_save_and_validate_every_image_once(both, root):
     _, state, settings, damaged = checkpoint.read(root / "two" / "whole")
     assert (state.step, settings["processes"], damaged) == (6, 2, [])
     assert [row["train_loss"] for row in state.history] == both[1]["history.train_loss"].tolist()
+
+
+def test_both_processes_validate_the_network_that_is_saved(both, root):
+    """Each process has its own batch-norm statistics. Validation must use those of process 0."""
+    model = MobileNetV3Cifar(**EXPERIMENT.model)
+    tensors = checkpoint.read(root / "two" / "whole")[0]
+    model.load_state_dict(checkpoint.final_weights(tensors))
+    validation = tiny_dataset().validation
+    _, loss_sum = correct_and_loss(split_logits(model, validation), validation.labels)
+    found = both[1]["history.valid_loss"][-1].item()
+    assert found == pytest.approx(loss_sum / len(validation), rel=1e-5)
+
+
+def test_one_process_prints_each_epoch(outcomes):
+    for _, output in outcomes:
+        assert output.count("valid_loss") == EXPERIMENT.epochs
+
+
+def test_different_checkpoints_stop_both_processes(outcomes):
+    for rank, folder in enumerate(("run", "empty")):
+        error = rf"process {rank}: the processes found different checkpoints in .*{folder}: this"
+        assert re.search(error, outcomes[1][1])

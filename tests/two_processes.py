@@ -1,5 +1,7 @@
 """Save the losses of a few training steps, the first gradients, and the history of a whole run.
 
+The processes also try to resume from different checkpoints, and print the error to stderr.
+
     torchrun --nproc_per_node 2 -m tests.two_processes OUTPUT.safetensors
 
 The environment variable ACCELERATE_USE_CPU must be "true". Without torchrun, there is only one
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.tiny import tiny_run
+from training.errors import TrainingError
 from training.loop.devices import sum_over_processes
 
 STEPS = 6
@@ -21,6 +24,7 @@ STEPS = 6
 
 def few_steps(output: Path) -> None:
     run = tiny_run(output.parent / "run")
+    run.resume()  # finds nothing, and notes the environment
     run.learner.model.eval()
     results = {}
     for step in range(STEPS):
@@ -30,6 +34,13 @@ def few_steps(output: Path) -> None:
         if step == 0:
             for name, parameter in run.learner.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()
+    run.state.step = STEPS
+    run.save()
+    rank = run.accelerator.process_index
+    try:
+        tiny_run(output.parent / ("empty" if rank else "run")).resume()
+    except TrainingError as error:
+        print(f"process {rank}: {error}", file=sys.stderr)
     whole = tiny_run(output.parent / "whole")
     whole.train()
     for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"):

@@ -167,6 +167,7 @@ class Run:
             "seconds": state.seconds + time.monotonic() - begun,
         }
         state.history.append(row)
+        rate = len(self.data.train) / state.seconds  # validation does not count
         state.loss_sum = state.correct = state.total = state.seconds = 0.0
         # Save the shorter runs before this run. If this run were saved first and then killed, it
         # would resume after this epoch and never save the shorter runs.
@@ -175,7 +176,6 @@ class Run:
             replace_files(self.folder, {HISTORY_FILE: to_csv(state.history)})
             text = ", ".join(f"{key} {value:.5g}" for key, value in row.items())
             bar.write(f"{self.experiment.name}: {text}", file=sys.stderr)
-        rate = len(self.data.train) / row["seconds"]
         self.accelerator.log({**row, "images_per_second": rate}, step=state.step)
         self.save_if_due(signals, ended)
 

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from mobilenetv3_cifar import MobileNetV3Cifar, explain, overlay
 from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.dataset.cifar10 import Split
-from training.loop.augmentation import augment
+from training.loop.augmentation import augment, uses_progress
 from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
 from training.reports import results
@@ -74,27 +74,43 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first images of `split`, augmented as they would be after 75 % of training."""
-    taken = split.take(slice(BATCH_IMAGES))
-    labels = torch.from_numpy(taken.labels).long()
-    draws = Draws(0, 0, count=BATCH_IMAGES, indices=torch.arange(BATCH_IMAGES), progress=0.75)
+    """Draw the first images of `split`, augmented as after 30 % and after 80 % of training.
+
+    Each row of images is a batch of one of the steps 0 to 9. The first row shows the step that
+    mixes labels most, and the second row the step that mixes them least. Without mixing, both rows
+    show step 0. Smaller crops are drawn smaller.
+    """
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    grid = figure.subplots(2, BATCH_IMAGES // 2, sharex=True, sharey=True)
+    for row, (progress, choose) in enumerate(((0.3, min), (0.8, max))):
+        axes, part = grid[row], slice(row * len(grid[row]), (row + 1) * len(grid[row]))
+        steps = [augmented(split, config, recipe, part, step, progress) for step in range(10)]
+        images, targets = choose(steps, key=lambda step: step[1].amax(1).mean())
+        for place, image, target in zip(axes, images, targets, strict=True):
+            place.imshow(image)
+            names = [name for name, share in zip(config.labels, target, strict=True) if share > 0]
+            place.set_title(" + ".join(names), fontsize="small" if len(names) == 1 else "xx-small")
+            place.axis("off")
+    if any(map(uses_progress, recipe.augmentations)):
+        figure.suptitle("after 30 % (above) and 80 % (below) of training", fontsize="small")
+    save(figure, path)
+
+
+def augmented(
+    split: Split, config: Config, recipe: Recipe, part: slice, step: int, progress: float
+) -> tuple[np.ndarray, Tensor]:
+    """Augment `part` of the first images of `split`. Return RGB images in [0, 1] and targets."""
+    taken, indices = split.take(part), torch.arange(BATCH_IMAGES)[part]
+    draws = Draws(0, step, BATCH_IMAGES, indices, progress=progress, part=part)
     inputs, targets = augment(
         torch.from_numpy(taken.images),
-        nn.functional.one_hot(labels, config.num_classes).float(),
+        nn.functional.one_hot(torch.from_numpy(taken.labels).long(), config.num_classes).float(),
         recipe.augmentations,
         draws,
-        Normalization(config.mean, config.std, labels.device),
+        Normalization(config.mean, config.std, indices.device),
     )
     pixels = inputs.permute(0, 2, 3, 1) * torch.tensor(config.std) + torch.tensor(config.mean)
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    for axes, image, target in zip(
-        figure.subplots(2, BATCH_IMAGES // 2).flat, pixels, targets, strict=True
-    ):
-        axes.imshow(image.clamp(0, 1).numpy())
-        names = [name for name, share in zip(config.labels, target, strict=True) if share > 0]
-        axes.set_title(" + ".join(names), fontsize="small" if len(names) == 1 else "xx-small")
-        axes.axis("off")
-    save(figure, path)
+    return pixels.clamp(0, 1).numpy(), targets
 
 
 def activation_maps(
