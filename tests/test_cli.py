@@ -125,11 +125,10 @@ def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, 
     assert (status, f"(score {score:.3f}, probably none of the classes)" in out) == (0, True)
     row = json.loads(cli(*arguments, "--format", "jsonl")[1])
     (cells,) = csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv")[1]))
-    for found in (row, cells):
-        assert float(found["ood_score"]) == pytest.approx(score, rel=1e-5)
+    assert float(row["ood_score"]) == float(cells["ood_score"]) == pytest.approx(score, rel=1e-5)
     assert (row["probably_none"], cells["probably_none"]) == (True, "true")
-    explained = ["explain", *arguments[1:4], "--output", tmp_path / "map.png"]
-    assert cli(*explained)[1].endswith(", probably none of the classes\n")
+    explained = cli("explain", *arguments[1:4], "--output", tmp_path / "map.png")[1]
+    assert explained.endswith(", probably none of the classes\n")
 
 
 def test_an_image_is_read_from_standard_input(cli, images, model_folder):
@@ -138,8 +137,7 @@ def test_an_image_is_read_from_standard_input(cli, images, model_folder):
     assert (status, err) == (0, "")
     assert out.startswith("-: ")
     status, _, err = cli("predict", "-", "--variant", model_folder, stdin=b"")
-    assert status == 1
-    assert "is empty" in err
+    assert (status, "is empty" in err) == (1, True)
 
 
 def test_a_photo_above_the_upload_limits_is_classified(cli, tmp_path, model_folder):

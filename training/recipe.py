@@ -55,11 +55,15 @@ class Recipe:
         return (1 + math.cos(math.pi * progress)) / 2
 
     @property
+    def uses_progress(self) -> bool:
+        """Whether an augmentation may change while a run progresses."""
+        return not all(getattr(each, "ignores_progress", False) for each in self.augmentations)
+
+    @property
     def depends_on_length(self) -> bool:
         """Whether a run with this recipe differs from the first epochs of a longer run."""
         averages = self.ema > 0  # if so, batch-norm statistics are re-estimated at the run's end
-        ignore = all(getattr(each, "ignores_progress", False) for each in self.augmentations)
-        return self.schedule != "step" or averages or not ignore
+        return self.schedule != "step" or averages or self.uses_progress
 
     def settings(self) -> dict[str, str]:
         """Return {field: repr(value)}, because JSON cannot store values that are dataclasses."""

@@ -14,7 +14,7 @@ from mobilenetv3_cifar.config import Config
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.preprocessing import LABELS
 from training.dataset.cifar10 import Split
-from training.loop.augmentation import augment, uses_progress
+from training.loop.augmentation import augment
 from training.loop.draws import Draws, Normalization
 from training.recipe import Recipe
 from training.reports import results
@@ -91,7 +91,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
             names = [name for name, share in zip(config.labels, target, strict=True) if share > 0]
             place.set_title(" + ".join(names), fontsize="small" if len(names) == 1 else "xx-small")
             place.axis("off")
-    if any(map(uses_progress, recipe.augmentations)):
+    if recipe.uses_progress:
         figure.suptitle("after 30 % (above) and 80 % (below) of training", fontsize="small")
     save(figure, path)
 
