@@ -80,7 +80,7 @@ def test_a_slower_or_less_accurate_8_bit_file_is_not_kept(copied, monkeypatch, r
 
 
 def test_an_interruption_leaves_the_folder_as_it_was(copied, monkeypatch):
-    before = {path: path.read_bytes() for path in copied.iterdir()}
+    before = {path: path.read_bytes() for path in copied.glob("*.*")}
 
     def interrupted(model, folder):
         raise KeyboardInterrupt
@@ -89,7 +89,7 @@ def test_an_interruption_leaves_the_folder_as_it_was(copied, monkeypatch):
     monkeypatch.setattr(quantize, "export_onnx", lambda model, path, **_: path.write_bytes(b"new"))
     with pytest.raises(KeyboardInterrupt):
         quantize.quantize(copied, tiny_dataset())
-    assert {path: path.read_bytes() for path in copied.iterdir()} == before
+    assert {path: path.read_bytes() for path in copied.glob("*.*")} == before
 
 
 def test_latency_is_measured_on_one_thread_for_every_runtime_and_batch(copied, monkeypatch):
