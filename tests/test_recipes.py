@@ -28,7 +28,10 @@ def write(docs, **runs):
         (docs / "runs" / f"{name}.json").write_text(json.dumps(run))
 
 
-def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
+def test_every_run_is_listed_in_order_with_what_varies(tmp_path, monkeypatch):
+    names = [*recipes.GOALS, "baseline"]
+    variants = [SimpleNamespace(name=name, test_accuracy=0.9) for name in names]
+    monkeypatch.setattr(recipes, "list_variants", lambda: variants)
     averaged = RUN | {
         "name": "averaged",
         "setting": RUN["setting"] | {"ema": "0.999"},
@@ -36,7 +39,12 @@ def test_every_run_is_listed_in_order_with_what_varies(tmp_path):
     }
     final = RUN | {"name": "final", "split": "50k"}
     short = RUN | {"name": "ablation-short", "kind": "ablation", "epochs": 1}
-    files = {"02-averaged": averaged, "01-baseline": RUN, "03-final": final, "04-short": short}
+    files = {
+        "02-averaged": averaged,
+        "01-baseline": RUN,
+        "03-final": final,
+        "ablation-short-seed-0": short,
+    }
     write(tmp_path, **files, **{"baseline-seed-0": RUN})
     recipes.write_recipes(tmp_path)
     text = (tmp_path / "recipe.md").read_text()

@@ -41,14 +41,14 @@ def write_record(
 def write_recipes(docs: Path) -> None:
     """Write docs/recipe.md from the records in docs/runs/, if there are any."""
     records = {path: json.loads(path.read_text("utf-8")) for path in (docs / "runs").glob("*.json")}
+    tested = {each.name: each.test_accuracy for each in list_variants()}
     runs = [
         # Records of earlier recipes have other file names. Only seed 0 of each network is shipped.
-        run | {"shipped": path.stem == f"{run['name']}-seed-0"}
+        run | {"shipped": run["name"] in tested and path.stem == f"{run['name']}-seed-0"}
         for path, run in sorted(records.items())
     ]
     if runs:
         ablations = [run for run in runs if run.get("kind") == "ablation"]
-        tested = {each.name: each.test_accuracy for each in list_variants()}
         text = render(
             "recipe_template.md",
             published=compare([run for run in runs if run not in ablations]),
