@@ -57,6 +57,7 @@ SLOW = {
     "test_static_build",
     "test_static_page",
     "test_train",
+    "test_training_speed",
     "test_trials",
     "test_twins",
     "test_two_processes",
