@@ -137,7 +137,7 @@ def test_the_card_says_which_run_made_it_and_where_it_was_resumed(tmp_path):
     text = card_of(write(tmp_path / "a" / S4, content))
     assert f"This network is the result of `python -m training.train {S4}`. Training" in text
     assert "Training started at commit c0ffee. It used PyTorch 2 on" in text
-    content["training"] |= {"commit": "c0ffee, decade", "command": "python -m longer"}
+    content["training"] |= {"commit": "c0ffee, decade+changes", "command": "python -m longer"}
     text = card_of(write(tmp_path / "b" / S4, content))
     assert "an intermediate checkpoint of `python -m longer`" in text
-    assert "at commit c0ffee and was resumed at commit decade. It used PyTorch 2 on" in text
+    assert "at commit c0ffee and was resumed at commit decade+changes. `+changes` means" in text
