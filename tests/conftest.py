@@ -56,6 +56,7 @@ SLOW = {
     "test_static_build",
     "test_static_page",
     "test_train",
+    "test_training_speed",
     "test_trials",
     "test_two_processes",
 }
