@@ -49,8 +49,11 @@ def export_onnx(
     if target.is_dir() or not target.parent.is_dir():  # check this first: an export takes a minute
         why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
         raise ExportError(f"{path} cannot be written: {why}")
-    network, copy = (evaluation_copy(model).float().cpu() for _ in range(2))
-    proto = trace(copy) if int8_images is None else quantize(copy, int8_images)
+    network = evaluation_copy(model).float().cpu()
+    if int8_images is None:
+        proto = trace(network)
+    else:
+        proto = quantize(evaluation_copy(network), int8_images)
     weights_sha256 = digest(encode_weights(network.state_dict()))
     onnx.helper.set_model_props(proto, metadata(network.config, weights_sha256))
     onnx.checker.check_model(proto)

@@ -106,10 +106,10 @@ def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
 
 @pytest.mark.parametrize("score", ["confidence", "energy"])
 def test_five_percent_of_the_validation_images_are_flagged_by_either_score(score):
-    model, data = MobileNetV3Cifar(blocks="cifar32").eval(), tiny_dataset()
+    model, data = MobileNetV3Cifar(blocks="cifar32", ood_score=score).eval(), tiny_dataset()
     # Measure the batch-norm statistics, so that the outputs differ between images.
     update_bn([to_inputs(torch.from_numpy(data.train.images), model)], model)
-    model.config = fit_decisions(model, score, data)
+    model.config = fit_decisions(model, data)
     found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
     assert found["unsure"] == pytest.approx(0.05, abs=0.02)
     flagged = [each.probably_none for each in model.predict(list(data.validation.images))]

@@ -92,8 +92,3 @@ def test_two_experiments_with_one_name_are_refused():
 def test_a_row_without_a_size_has_the_size_of_the_network():
     row = Experiment("default", {}, 1)
     assert row.size == MobileNetV3Cifar(**row.model).config.size
-
-
-def test_a_score_whose_weights_are_fitted_later_is_refused():
-    with pytest.raises(ValueError, match=r"late: only training.outliers can set .* 'linear'"):
-        Experiment("late", {}, 1, ood_score="linear")

@@ -57,8 +57,8 @@ def test_temperature_threshold_and_validation_results_come_from_the_twin(tmp_pat
     run, cpu = runs / ROW.name / "seed-0", torch.device("cpu")
     folder = model_folder.make_model_folder(run, ROW, data, tmp_path / "cards", "train", cpu)
     shipped, twin = MobileNetV3Cifar.from_pretrained(folder), model_folder.load_twin(run, ROW)
-    assert shipped.config == fit_decisions(twin, "confidence", data)
-    assert shipped.config != fit_decisions(shipped, "confidence", data)
+    assert shipped.config == fit_decisions(twin, data)
+    assert shipped.config != fit_decisions(shipped, data)
     metrics = json.loads((folder / "metrics.json").read_text())
     logits, _ = split_outputs(twin, data.validation)
     expected = measure(shipped.config, logits, data.validation.labels) | {"run": TWIN.name}

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
-from mobilenetv3_cifar.config import OodScore
 from mobilenetv3_cifar.preprocessing import CIFAR10_MEAN, CIFAR10_STD
 from training.dataset.cifar10 import overlap
 from training.loop.augmentation import AffineColour, Crop, CutMix, Cutout, Flip
@@ -36,15 +35,11 @@ class Experiment:
     claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
-    # The out-of-distribution score of the published network, until training.outliers replaces it.
-    ood_score: OodScore = "confidence"
     seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; other seeds show how runs vary
 
     def __post_init__(self) -> None:
         if not self.validated_by and overlap(self.recipe.split, self.recipe.split):
             raise ValueError(f"{self.name} trains on its validation images, so name a validated_by")
-        if self.ood_score == "linear":
-            raise ValueError(f"{self.name}: only training.outliers can set the ood_score 'linear'")
 
     @property
     def size(self) -> str:
@@ -174,8 +169,8 @@ ROWS = [
                claim="does the larger network overfit the same 1,000 images in a third of the "
                      "epochs?"),
     Experiment("small-cifar32", cifar32_net("small"), 100, CPU32_DISTILLED, "own",
-               ood_score="energy", seeds=(0, 1)),
-    Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own", ood_score="energy"),
+               seeds=(0, 1)),
+    Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own"),
 ]
 # fmt: on
 

@@ -61,6 +61,10 @@ def newest(
     return tensors, state
 
 
+def to_columns(history: list[dict[str, float]]) -> dict[str, list[float]]:
+    return {name: [epoch[name] for epoch in history] for name in history[0]}
+
+
 def to_csv(history: list[dict[str, float]]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")

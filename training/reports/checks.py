@@ -96,7 +96,7 @@ def least_certain(several: Iterable[Measured]) -> Measured:
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the least certain lead of `one` over `others`. A lead is one in test accuracy."""
+    """Return the least certain lead in test accuracy of `one` over `others`."""
     leads = {other.name: compare(results, one, other) for other in others}
     figures = [f"compared with `{name}`, {each.figures}" for name, each in leads.items()]
     return least_certain(leads.values())._replace(figures="; ".join(figures))

@@ -19,7 +19,7 @@ from training.experiments import Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
-from training.loop.run_folder import to_csv
+from training.loop.run_folder import to_columns, to_csv
 from training.loop.validation import split_logits
 from training.reports import card, figures, recipes
 from training.reports.metrics import count_macs, flip_averaged, measure, robustness, summarize
@@ -35,9 +35,8 @@ def make_model_folder(
 
     NAME is `row.name`. If the seed is not 0, call `add_seed` instead of writing the whole folder.
     For our own networks, also write a record to `docs/runs/`. For an ablation, write only the
-    record.
-    `command` is the command that started the run. If the run is the beginning of a longer run,
-    `command` started the longer run.
+    record. `command` is the command that started the run. If the run is the beginning of a longer
+    run, `command` started the longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -130,8 +129,8 @@ def add_seed(folder: Path, metrics: dict[str, Any], history: list[dict[str, floa
     """Write `seeds/SEED.json` in `folder`. If `folder` has a metrics.json, rewrite its card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    columns = {name: [epoch[name] for epoch in history] for name in history[0]}
-    replace_files(target.parent, {target.name: to_json(metrics | {"history": columns})})
+    content = to_json(metrics | {"history": to_columns(history)})
+    replace_files(target.parent, {target.name: content})
     if (folder / METRICS_FILE).exists():
         card.write_card(folder)
     return target

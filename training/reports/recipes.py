@@ -7,6 +7,7 @@ from typing import Any
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import list_variants
 from training.experiments import Experiment
+from training.loop.run_folder import to_columns
 from training.reports.text import render, to_json
 
 GOALS = {"large-cifar32": (0.955, 0.96), "small-cifar32": (0.94, 0.945)}  # (goal, ideal goal)
@@ -30,7 +31,7 @@ def write_record(
         "seed": seed,
         **{key: training[key] for key in ("device", "commit", "seconds", "images")},
         "validation_accuracy": validation_accuracy,
-        "history": {name: [epoch[name] for epoch in history] for name in history[0]},
+        "history": to_columns(history),
     }
     path = docs / "runs" / f"{row.name}-seed-{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def write_recipes(docs: Path) -> None:
             "recipe_template.md",
             published=compare([run for run in runs if run not in ablations]),
             ablations=compare(ablations),
-            goals=[(name, *goals, tested.get(name)) for name, goals in GOALS.items()],
+            goals=[(name, *GOALS[name], tested[name]) for name in GOALS if name in tested],
         )
         replace_files(docs, {"recipe.md": text})
 

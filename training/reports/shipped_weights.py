@@ -11,7 +11,7 @@ from scipy import optimize
 from torch import Tensor
 
 from mobilenetv3_cifar import MobileNetV3Cifar, ood
-from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config, OodScore
+from mobilenetv3_cifar.config import MAX_TEMPERATURE, MIN_TEMPERATURE, Config
 from training.dataset.cifar10 import Cifar10
 from training.experiments import Experiment
 from training.loop.losses import build_network
@@ -47,7 +47,7 @@ def save_weights(
     precision, change = "float16, batch-norm statistics float32", rounded - exact
     if abs(change) > HALF_TOLERANCE:
         model, precision, change = full, "float32", 0.0
-    model.config = fit_decisions(twin or model, row.ood_score, data)
+    model.config = fit_decisions(twin or model, data)
     model.save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
 
@@ -60,10 +60,11 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def fit_decisions(model: MobileNetV3Cifar, score: OodScore, data: Cifar10) -> Config:
+def fit_decisions(model: MobileNetV3Cifar, data: Cifar10) -> Config:
+    """Return the config of `model` with a temperature and a threshold for the validation images."""
     logits, features = split_outputs(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
-    config = dataclasses.replace(model.config, temperature=temperature, ood_score=score)
+    config = dataclasses.replace(model.config, temperature=temperature)
     return fit_threshold(config, logits, features)
 
 
