@@ -71,9 +71,10 @@ def column(kind: str, name: str | None) -> str:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"
     metrics = read_metrics(name)
     training, validation = (percent(metrics[s]["accuracy"], 2) for s in ("train", "validation"))
+    end = f"{percent(rise(name))} above" if rise(name) else "at"
     return (
         f"<section><h3>{kind}</h3><p><b>{name}</b><br>Accuracy: {training} on its "
         f"{metrics['train']['total']:,} training images, {validation} on validation images. "
-        f"The validation loss ends {percent(rise(name))} above its lowest value.</p>"
+        f"The validation loss ends {end} its lowest value.</p>"
         f"{curves([name])}</section>"
     )

@@ -55,6 +55,7 @@ def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
     assert overfitting.rise("small-second") == pytest.approx(0.25)
     html = overfitting.page()
     assert "The validation loss ends 25.0\xa0% above its lowest value." in html
+    assert "The validation loss ends at its lowest value." in html
     assert "72.00\xa0% on its 35,000 training images, 70.00\xa0% on validation images" in html
     assert "No shipped network of this size overfits." in html
 

@@ -25,7 +25,7 @@ from training.loop.run import Run
 from training.recipe import Precision
 from training.reports.model_folder import load_twin, make_model_folder
 
-RUNNABLE = ChainMap(EXPERIMENTS, ABLATIONS)
+RUNNABLE = ChainMap(ABLATIONS, EXPERIMENTS)  # lists the experiments first
 MOST = 999_999  # push_to_hub sends seeds/SEED.json only if SEED has at most six digits
 
 
