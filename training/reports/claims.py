@@ -141,7 +141,7 @@ CLAIMS = (
           partial(checks.above, limit=0.70), rises, "not confirmed"),
     Claim(OURS, (COSINE, S10), "the step schedule, not the network, keeps test accuracy below 80 %",
           checks.gain_beyond_80, rises, "confirmed"),
-    *(Claim(OURS, (name,), "trained on 1,000 images without augmentation, a network does overfit",
+    *(Claim(OURS, (name,), "a network trained on 1,000 images without augmentation does overfit",
             curves.rise_from_lowest, rises) for name in OVERFIT),
 )
 # fmt: on

@@ -14,7 +14,7 @@ from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import STILL_LR, noise
 
-MARGINAL = 0.1  # gains are marginal below this fraction of the earlier gains (both per epoch)
+MARGINAL = 0.1  # gains per epoch are marginal if below this fraction of the earlier gains per epoch
 COLUMNS = {
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -83,8 +83,8 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
     figures = (
-        f"epochs {epoch} to {len(one.history)}: training accuracy from "
-        f"{percent(min(accuracies))} to {percent(max(accuracies))}; largest fall"
+        f"epochs {epoch} to {len(one.history)}: training accuracy between "
+        f"{percent(min(accuracies))} and {percent(max(accuracies))}; largest fall"
     )
     return measured(noise(one, results, lambda row: row["train_accuracy"]).of(drop), figures)
 
