@@ -100,7 +100,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     assert "the probabilities of each image and its mirror image | 97.00 %" in text
     noise = "gaussian noise: standard deviation 0.04, 0.08, 0.12 of the range of pixel values"
     assert f"| {noise} | 90.00 % | 80.00 % | 70.00 % |" in text
-    assert "not CIFAR-10-C" in text
+    assert "not CIFAR-10-C\nimages" in text
     assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text
     assert "a test accuracy of **95.50 %** (-0.50 points compared with" in text
     assert "it is 1.20 times as fast as the float32 ONNX file" in text
@@ -135,9 +135,9 @@ def test_the_metadata_is_that_of_the_metrics(tmp_path):
 def test_the_card_says_which_run_made_it_and_where_it_was_resumed(tmp_path):
     content = metrics(S4, 0.75)
     text = card_of(write(tmp_path / "a" / S4, content))
-    assert f"This network is the result of `python -m training.train {S4}`. Training" in text
-    assert "Training started at commit c0ffee. It used PyTorch 2 on" in text
+    assert f"This network is the result of `python -m training.train {S4}`." in text
+    assert "| commit | started at c0ffee |" in text
     content["training"] |= {"commit": "c0ffee, decade+changes", "command": "python -m longer"}
     text = card_of(write(tmp_path / "b" / S4, content))
     assert "an intermediate checkpoint of `python -m longer`" in text
-    assert "at commit c0ffee and was resumed at commit decade+changes. `+changes` means" in text
+    assert "started at c0ffee, then resumed at decade+changes; `+changes` means" in text

@@ -25,7 +25,7 @@ SCORES = (  # (metric type, metric name, key in the test metrics)
 SEVERITIES = {  # the meaning of each corruption's three levels
     "gaussian_noise": "standard deviation {} of the range of pixel values",
     "gaussian_blur": "standard deviation {} pixels",
-    "low_contrast": "contrast times {}",
+    "low_contrast": "contrast multiplied by {}",
     "jpeg": "quality {}",
 }
 

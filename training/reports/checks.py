@@ -1,8 +1,8 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-The first argument of a function that measures a quantity is the results of all experiments. The
+A function that measures a quantity takes the results of all experiments as its first argument. Its
 other arguments are the results of the experiments that the claim needs (see `claims.Claim.needs`).
-Functions that measure training curves are in `curves`.
+The functions that measure training curves are in `curves`.
 """
 
 import math
@@ -45,7 +45,7 @@ NAMES = {  # the name of each measure in generated text
 class Measured(NamedTuple):
     value: float
     margin: float  # values in [-margin, margin] count as 0; infinite if the variation is unknown
-    figures: str  # a text with the numbers behind the value
+    figures: str  # the numbers behind the value, for readers
 
 
 def rises(measured: Measured) -> str:
@@ -91,12 +91,12 @@ def compare(
 
 
 def least_certain(several: Iterable[Measured]) -> Measured:
-    """Return the quantity with the lowest value / margin."""
+    """Return the quantity with the lowest ratio of value to margin."""
     return min(several, key=lambda each: each.value / max(each.margin, 1e-12))
 
 
 def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
-    """Return the least certain lead in test accuracy of `one` over `others`."""
+    """Return the least certain of the leads in test accuracy that `one` has over `others`."""
     leads = {other.name: compare(results, one, other) for other in others}
     figures = [f"compared with `{name}`, {each.figures}" for name, each in leads.items()]
     return least_certain(leads.values())._replace(figures="; ".join(figures))
@@ -126,10 +126,7 @@ def above(results: ResultsByName, one: Results, limit: float) -> Measured:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
-    """Return how far the test accuracy of `one` is above that of `other`, or above 80 %.
-
-    Of these two differences, return the less certain one.
-    """
+    """Return the less certain lead in test accuracy that `one` has over `other` or over 80 %."""
     both = compare(results, one, other), above(results, one, 0.80)
     return least_certain(both)._replace(figures="; ".join(each.figures for each in both))
 
@@ -163,9 +160,10 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
-    """Return the least certain sign that `one` underfits, compared with `full` without dropout.
+    """Return the least certain of four signs that `one`, unlike `full`, underfits.
 
-    The signs are lower accuracies and higher losses on the training and on the validation images.
+    `full` has no dropout. The signs are a lower accuracy and a higher loss of `one` on the training
+    images, and the same on the validation images.
     """
     accuracies = [
         compare(results, one, full, each) for each in (train_accuracy, validation_accuracy)
@@ -195,7 +193,7 @@ def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Res
     """Return the mean gain of `longer` and `other` in the epoch after the last epoch of `one`.
 
     A gain is a rise in validation accuracy. Its variance is twice the variance of an accuracy.
-    Averaging two gains halves this variance, so the mean gain varies as much as an accuracy.
+    Averaging two gains halves this variance, so the mean gain varies as much as one accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

@@ -74,11 +74,11 @@ def confusion_matrices(one: Results) -> Figure:
 
 
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
-    """Draw the first images of `split`, augmented as after 30 % and after 80 % of training.
+    """Draw the first images of `split` in two rows, augmented as after 30 % and 80 % of training.
 
-    Each row of images is a batch of one of the steps 0 to 9. The first row shows the step that
-    mixes labels most, and the second row the step that mixes them least. Without mixing, both rows
-    show step 0. Smaller crops are drawn smaller.
+    Each row is the batch of one of the steps 0 to 9. The first row shows the step that mixes the
+    labels most, and the second row shows the step that mixes them least. If no step mixes labels,
+    both rows show step 0. Smaller crops are drawn smaller.
     """
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     grid = figure.subplots(2, BATCH_IMAGES // 2, sharex=True, sharey=True)

@@ -21,7 +21,7 @@ ECE_BINS = 15  # number of equally wide bins of the confidence, from 0 to 1 (Guo
 
 
 def summarize(logits: Tensor, labels: np.ndarray) -> Summary:
-    """Compute counts, accuracy (0 to 1) and mean cross entropy (in nats, without temperature)."""
+    """Compute counts, accuracy (0 to 1) and mean cross entropy (in nats, at temperature 1)."""
     correct, loss = correct_and_loss(logits, labels)
     total = len(labels)
     return {"correct": correct, "total": total, "accuracy": correct / total, "loss": loss / total}
@@ -67,9 +67,9 @@ def flagged(config: Config, logits: Tensor, features: Tensor | None) -> float:
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute `schema.Counts` for predictions from an image and its mirror image.
+    """Compute the `schema.Counts` of predictions that use each image and its mirror image.
 
-    The probabilities of the two images are averaged. `mirrored` contains the logits of the mirror
+    The probabilities of the two are averaged. `mirrored` contains the logits of the mirror
     images.
     """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
@@ -124,7 +124,8 @@ def jpeg(image: Image.Image, level: float, random: np.random.Generator) -> Image
 
 
 Corruption = Callable[[Image.Image, float, np.random.Generator], Image.Image]
-CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # values of `level` at severities 1, 2 and 3
+# Values of `level` at severities 1, 2 and 3. CIFAR-10-C has other levels and is not comparable.
+CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {
     gaussian_noise: (0.04, 0.08, 0.12),  # standard deviation for pixel values in [0, 1]
     gaussian_blur: (0.5, 0.8, 1.2),  # standard deviation in pixels
     low_contrast: (0.6, 0.4, 0.2),  # factor for the difference of a pixel from the mean colour
@@ -133,7 +134,7 @@ CORRUPTIONS: dict[Corruption, tuple[float, ...]] = {  # values of `level` at sev
 
 
 def corrupt(images: np.ndarray, corruption: Corruption, level: float) -> np.ndarray:
-    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed. The results are not CIFAR-10-C."""
+    """Corrupt uint8 images (N, 32, 32, 3) with a fixed seed."""
     random = np.random.default_rng(0)
     corrupted = (corruption(Image.fromarray(image), level, random) for image in images)
     return np.stack([np.asarray(image) for image in corrupted])

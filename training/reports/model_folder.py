@@ -33,10 +33,10 @@ def make_model_folder(
 ) -> Path:
     """Measure the finished run in folder `run`, and write the model folder `cards/NAME/`.
 
-    NAME is `row.name`. If the seed is not 0, call `add_seed` instead of writing the whole folder.
-    For our own networks, also write a record to `docs/runs/`. For an ablation, write only the
-    record. `command` is the command that started the run. If the run is the beginning of a longer
-    run, `command` started the longer run.
+    NAME is `row.name`. For a seed other than 0, `add_seed` adds one file to the folder instead. For
+    our own networks, a record is also written to `docs/runs/`. For an ablation, only the record is
+    written. `command` is the command that started the run, or that started the longer run if this
+    run is the beginning of a longer one.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -126,7 +126,7 @@ def measurements(
 
 
 def add_seed(folder: Path, metrics: dict[str, Any], history: list[dict[str, float]]) -> Path:
-    """Write `seeds/SEED.json` in `folder`. If `folder` has a metrics.json, rewrite its card."""
+    """Write `seeds/SEED.json` in `folder`. If `folder` has a metrics.json, rewrite the card."""
     target = folder / "seeds" / f"{metrics['seed']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     content = to_json(metrics | {"history": to_columns(history)})
@@ -153,9 +153,9 @@ def install_folder(staged: Path, target: Path) -> None:
 
     If the weights and config stay the same, keep the target's ONNX files and their measurements.
     Otherwise, first delete the target's ONNX files, because they are exports of the old network.
-    Copy config.json after the weights. Until then, loading fails, because the hash in the old
-    config.json does not match the new weights. Copy metrics.json last, because a folder without it
-    is not a variant.
+    The new config.json is copied after the weights. Until then, loading fails, because the hash in
+    the old config.json does not match the new weights. The new metrics.json is copied last, because
+    a folder without this file is not a variant.
     """
     files = {path.name: path.read_bytes() for path in staged.iterdir()}
     old = {path.name: path.read_bytes() for path in target.glob("*.json")}

@@ -44,7 +44,7 @@ def write_recipes(docs: Path) -> None:
     records = {path: json.loads(path.read_text("utf-8")) for path in (docs / "runs").glob("*.json")}
     tested = {each.name: each.test_accuracy for each in list_variants()}
     runs = [
-        # Records of earlier recipes have other file names. Only seed 0 of each network is shipped.
+        # The record of the shipped network is NAME-seed-0.json. Others may have the same "name".
         run | {"shipped": run["name"] in tested and path.stem == f"{run['name']}-seed-0"}
         for path, run in sorted(records.items())
     ]
@@ -60,7 +60,7 @@ def write_recipes(docs: Path) -> None:
 
 
 def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return `runs`, the names of the settings that differ between them, and all other settings."""
+    """Return `runs`, the names of the settings in which they differ, and their common settings."""
     names = dict.fromkeys(name for run in runs for name in run["setting"])
     values = {name: {run["setting"].get(name, "none") for run in runs} for name in names}
     common = {name: each.pop() for name, each in values.items() if len(each) == 1}

@@ -43,7 +43,7 @@ class SplitMetrics(Summary):
     unsure: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    # The experiment that was validated instead of this one, if this one trains on all images.
+    # The experiment that was validated instead, if this one was trained on all images.
     run: NotRequired[str]
 
 
@@ -89,7 +89,7 @@ class Outliers(TypedDict):
 
 
 class Latency(TypedDict):
-    """The median CPU time of one batch on one thread."""
+    """The median processor time (not wall-clock time) of one batch on one thread."""
 
     runtime: str  # "PyTorch", "onnxruntime", or "onnxruntime, 8 bits"
     device: str
@@ -131,7 +131,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def check(metrics: Any, source: Path) -> None:
-    """Raise a ResultsError if `metrics` do not match `Metrics`. Name `source` and the first key."""
+    """Raise a ResultsError that names `source` and the first invalid key of `metrics`, if any."""
     if problem := next(problems(metrics, Metrics), None):
         raise ResultsError(f"{source}: {problem}")
 

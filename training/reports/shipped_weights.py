@@ -61,7 +61,7 @@ def round_to_half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_decisions(model: MobileNetV3Cifar, data: Cifar10) -> Config:
-    """Return the config of `model` with a temperature and a threshold for the validation images."""
+    """Return `model`'s config with a temperature and threshold fitted on the validation images."""
     logits, features = split_outputs(model, data.validation, "validation")
     temperature = fit_temperature(logits, data.validation.labels)
     config = dataclasses.replace(model.config, temperature=temperature)

@@ -1,4 +1,4 @@
-"""Format numbers and Markdown tables for reports, and render the templates beside this file."""
+"""Format numbers and Markdown tables for reports, and render the templates in this folder."""
 
 import json
 import re
@@ -26,12 +26,12 @@ def spread(values: list[float]) -> str:
 
 
 def hardware(device: str) -> str:
-    """Format `device`, which names several devices if a run was resumed on another machine."""
+    """Format `device`, which lists several devices if a run was resumed on another machine."""
     return device.replace(" 1 threads", " 1 thread").replace(", cpu: ", ", then on cpu: ")
 
 
 def commits(names: str) -> str:
-    """Shorten the commits in `names` to seven digits."""
+    """Shorten each commit hash in `names` to seven digits."""
     return re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", names)
 
 

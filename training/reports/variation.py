@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 def spread(values: list[float]) -> Estimate:
-    """Return an Estimate whose value is 0 and whose deviation is that of `values`.
+    """Return an Estimate of value 0 with the standard deviation of `values`.
 
     With fewer than two values, the standard deviation is infinite.
     """
@@ -50,10 +50,10 @@ def spread(values: list[float]) -> Estimate:
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return an Estimate whose value is 0, with the deviation of `measure` over `one`'s seeds.
+    """Return an Estimate of value 0 with the standard deviation of `measure` over `one`'s seeds.
 
-    If `one` has only one seed, use another experiment instead: of the student report's experiments
-    with several seeds, the experiment whose number of epochs is closest.
+    If `one` has only one seed, another experiment is used instead: of the student report's
+    experiments with several seeds, the one whose number of epochs is closest.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
@@ -104,8 +104,8 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """Estimate by how much `column` differs between two epochs through noise alone.
 
     The value of the Estimate is 0. Its standard deviation comes from the epochs whose learning rate
-    is at most STILL_LR. If `one` has fewer than three such epochs, use the student report's
-    ten-epoch run with the same network size instead.
+    is at most STILL_LR. If `one` has fewer than three such epochs, the student
+    report's ten-epoch run with the same network size is used instead.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
