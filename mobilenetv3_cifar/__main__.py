@@ -1,4 +1,4 @@
-"""Run the command-line interface. For an expected error, print one line instead of a traceback.
+"""Run the command-line interface. If an expected error occurs, print one line, not a traceback.
 
 python -m mobilenetv3_cifar predict photos/ --top-k 3
 """
@@ -77,11 +77,11 @@ def make_parser() -> argparse.ArgumentParser:
     option("--revision", help="a branch, tag or commit of the Hub repository")
     option("--token", help="the Hub's access token; default: the token saved by `hf auth login`")
     option(
-        "--local-files-only", action="store_true", help="use only cached downloads, never go online"
+        "--local-files-only", action="store_true", help="use only cached downloads and stay offline"
     )
 
     batches, as_json = (argparse.ArgumentParser(add_help=False) for _ in range(2))
-    size_help = "images, with all their views, per pass through the network; default: 64"
+    size_help = "images per pass through the network, each with all its views; default: 64"
     batches.add_argument("--batch-size", type=int, default=64, help=size_help)
     as_json.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -99,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     summary = "measure accuracy on a folder with one subfolder of images per label"
     option = add("evaluate", summary, network, batches, as_json)
-    option("folder", type=Path, metavar="FOLDER", help="with images such as FOLDER/cat/1.png")
+    option("folder", type=Path, metavar="FOLDER", help="contains images such as FOLDER/cat/1.png")
 
     option = add("explain", "draw activation maps over images", network)
     option("path", type=Path, metavar="PATH", help="an image or a folder of images")
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     option = add("export", "write the network as an ONNX file", network)
     option("--output", type=Path, required=True, metavar="MODEL.onnx")
-    int8_help = "use 8-bit integers, calibrated on this folder of a few hundred images"
+    int8_help = "write an 8-bit file, calibrated on the few hundred images in this folder"
     option("--int8", type=Path, metavar="FOLDER", help=int8_help)
     return parser
 

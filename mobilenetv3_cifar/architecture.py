@@ -1,7 +1,7 @@
 """Define layouts and styles of MobileNetV3, and build the network's modules from them.
 
-A layout lists the blocks of a network. A style says how each block is built. There are three kinds
-of layouts and styles:
+A layout lists the blocks of a network, and a style says how each block is built. There are three
+kinds of each:
 - "report" follows the student report that this project reproduces (listings 5-9 and figure 1).
 - "paper" follows Howard et al., "Searching for MobileNetV3" (ICCV 2019,
   https://arxiv.org/abs/1905.02244), as implemented in torchvision.
@@ -67,23 +67,23 @@ class Layout(NamedTuple):
     rows: list[Row]
     last: int  # output channels of the last convolution before pooling
     last_se: bool = False  # whether squeeze-and-excite follows the last convolution
-    hidden: int | None = None  # width of the head's hidden layer; None for no such layer
+    hidden: int | None = None  # width of the head's hidden layer, or None if there is none
     stem_stride: int = 2
 
 
 def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
-    """Return `rows` with the strides of some rows replaced. `strides` is {row index: stride}."""
+    """Return `rows` with other strides for the rows in `strides`, which is {row index: stride}."""
     return [row._replace(stride=strides.get(i, row.stride)) for i, row in enumerate(rows)]
 
 
 LAYOUTS = {
-    # NOTE: Listing 8 swaps the strides of LARGE[12] and LARGE[13], unlike figure 1 and the paper.
+    # NOTE: Rows 12 and 13 swap their strides as in listing 8, unlike in figure 1 and the paper.
     ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
-    # The report has no listing of the small network. In figure 1, SE follows its last convolution.
+    # The report has no listing of the small network. Figure 1 has SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
-    # NOTE: Table 2 of the paper has SE after the last convolution. The paper's code and torchvision
-    # have no SE there, and this layout follows them.
+    # NOTE: Table 2 of the paper has SE after the last convolution. This layout has no SE there,
+    # because it follows the paper's code and torchvision.
     ("small", "paper"): Layout(SMALL, last=576, hidden=1024),
     # Unlike in the paper, the stem and one row have stride 1, so 32x32 images become 4x4 maps.
     ("large", "cifar32"): Layout(with_strides(LARGE, {3: 1}), last=960, stem_stride=1),
@@ -125,7 +125,7 @@ STYLES = {
         bn_momentum=0.01,
     ),
 }
-# We train for fewer steps than the paper, so batch-norm statistics must update faster.
+# We train for fewer steps than the paper's authors, so batch-norm statistics must update faster.
 STYLES["cifar32"] = STYLES["paper"]._replace(bn_momentum=0.1, zero_init=True)
 
 
@@ -141,7 +141,7 @@ def norm(channels: int, style: Style) -> nn.BatchNorm2d:
 
 
 class SqueezeExcite(nn.Module):
-    """A layer that scales each channel by a gate in [0, 1], computed from the channels' means."""
+    """Scale each channel by a gate in [0, 1] that is computed from the means of all channels."""
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """Round `value` as the paper's code does: to the nearest multiple not below 0.9 * `value`."""
+    """Round to the nearest multiple that is at least 0.9 * `value`, as in the paper's code."""
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
 

@@ -53,7 +53,7 @@ def read_card(folder: Path) -> str:
 
 
 def is_generated(card: str) -> bool:
-    """Return whether this project generated `card`: every generated card has a notes section."""
+    """Return whether `card` has a notes section, as every card that this project generates does."""
     return NOTES.search(card) is not None
 
 
@@ -75,7 +75,7 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """Return the card `remote` plus the metadata keys and tags that only the card `local` has.
+    """Return the card `remote`, with added metadata keys and tags that only the card `local` has.
 
     The key `model-index` is not added. If either card has invalid metadata, return `remote`
     unchanged.
@@ -99,7 +99,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the text of the card of `origin`, or "". The licence is copied from it.
+        base: the text of the card of `origin`, from which the licence is copied, or "".
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

@@ -32,8 +32,8 @@ class Prediction(dict[str, float]):
     Attributes:
         ood_score: the score that `config.ood_score` names (see `ood.score`). The higher it is, the
             more likely the image shows one of the classes.
-        probably_none: whether the image probably shows none of the classes, because `ood_score` is
-            below `config.ood_threshold`. Without a threshold, `probably_none` is False.
+        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
+            probably shows none of the classes. If the threshold is None, this is always False.
     """
 
     ood_score: float
@@ -79,8 +79,8 @@ class Classifier:
     def views(self, image: Image.Image) -> list[Image.Image]:
         """Return the parts of an image whose logits `predict` averages, the whole image first.
 
-        Only networks for 32x32 images use several views of a photograph. Several views improved
-        the accuracy of our own networks. Networks for 224x224 images did not gain consistently.
+        Only networks for 32x32 images use several views of a photograph. This improved the accuracy
+        of our own networks, but did not consistently improve that of networks for 224x224 images.
         """
         return views_of(image) if self.config.image_size == NATIVE_SIZE else [image]
 
@@ -89,7 +89,7 @@ class Classifier:
         return [to_square(view, self.square_size) for view in self.views(image)]
 
     def run_views(self, images: list[list[Image.Image]]) -> Outputs:
-        """Run the network on the views of N images. Return each image's mean over its views."""
+        """Return the network's outputs for N images, averaged over the views of each image."""
         outputs = self.run([square for squares in images for square in squares])
         ends = np.cumsum([len(squares) for squares in images])[:-1]
         parts = (np.split(values, ends) for values in outputs)
@@ -105,7 +105,7 @@ class Classifier:
         return self.config.image_size
 
     def transform(self, resize: Resize = "via_32") -> ImageTransform:
-        """Return a callable that converts an image to a tensor (3, S, S), S = config.image_size."""
+        """Return a callable that maps images to tensors (3, S, S), with S = config.image_size."""
         config = self.config
         return ImageTransform(config.image_size, config.mean, config.std, resize)
 
@@ -124,14 +124,14 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """Return {label: probability}, most probable first. For several images, return a list.
 
-        Every image is first resized to 32x32 pixels. The aspect ratio is not preserved. For images
-        of at least 128x128 pixels, networks for 32x32 images average the logits over the whole
-        image and its centred squares (see `preprocessing.views_of`).
+        Every image is first resized to 32x32 pixels, without preserving its aspect ratio. If an
+        image has at least 128x128 pixels, networks for 32x32 images average the logits of the whole
+        image and of centred squares (see `preprocessing.views_of`).
 
         Args:
             images: an image or an iterable of images. An image is a path, bytes, a binary file, a
                 PIL image, a uint8 array (H, W, 3) or (H, W), or a uint8 tensor (3, H, W). An array
-                (N, H, W, 3) or tensor (N, 3, H, W) counts as a list.
+                (N, H, W, 3) or tensor (N, 3, H, W) is treated as a list.
             top_k: the number of labels to return per image; None returns all labels.
             batch_size: the number of images, each with all its views, in one pass through the
                 network.
@@ -196,7 +196,7 @@ def check_counts(top_k: int | None, batch_size: int) -> None:
 def open_each(
     images: Iterable[ImageInput], convert: Callable[[Image.Image], Item]
 ) -> Iterator[Item | ImageError]:
-    """Open and convert each image. Yield an ImageError if the image cannot be opened."""
+    """Open and convert each image. For an image that cannot be opened, yield an ImageError."""
     for image in images:
         try:
             yield convert(open_image(image, limits=None))
@@ -209,7 +209,7 @@ def raise_errors(
 ) -> Iterator[Item]:
     """Yield the results before the first ImageError, then raise that error.
 
-    If `several` is true, the image's position and `predictions` are first stored in the error.
+    If `several` is true, the error gets the position of the image and `predictions` as attributes.
     """
     for index, result in enumerate(results):
         if isinstance(result, ImageError):
@@ -221,7 +221,7 @@ def raise_errors(
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield lists of `size` items (the last may be shorter), like Python 3.12's `batched`."""
+    """Yield lists of `size` items. The last list may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -21,7 +21,7 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End a command with a one-line error, not a traceback, if the user can act on the error."""
+    """If an error occurs that the user can act on, exit with one line instead of a traceback."""
     # By default, SIGTERM kills the process. Raising SystemExit instead lets cleanup code run.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:

@@ -31,7 +31,7 @@ LONG_WORK = 100  # the smallest number of images for which a progress bar is sho
 
 
 class Refused:
-    """A callable that reports an unusable file. `status` is 0 until a file is reported, then 1."""
+    """A callable that reports unusable files. `status` is 0 until the first report, then 1."""
 
     status = 0
 
@@ -41,7 +41,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the chosen network. Prefer onnxruntime if `onnx` is true: it loads faster than torch."""
+    """Load the chosen network. If `onnx` is true, prefer onnxruntime, which loads faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.

@@ -1,6 +1,6 @@
 """Read, check and write `config.json`, which contains all arguments that a network was built with.
 
-The file also contains the SHA-256 of the weights file, and a SHA-256 of the rest of config.json.
+The file also contains the SHA-256 of the weights file, and another SHA-256 of its own other values.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f"a whole number from 1 to {MAX_CLASSES}",
         lambda v: is_whole(v, 1, MAX_CLASSES),
     ),
-    "labels": (f"different printable texts of 1 to {MAX_LABEL} characters", are_labels),
+    "labels": (f"different printable strings of 1 to {MAX_LABEL} characters", are_labels),
     "image_size": ("a whole number from 32 to 512", lambda v: is_whole(v, 32, 512)),
     "mean": ("three numbers from 0 to 1", lambda v: are_channels(v, 0)),
     "std": ("three numbers above 0, at most 1", lambda v: are_channels(v, math.ulp(0))),
@@ -104,7 +104,7 @@ class Settings:
     num_classes: int
     labels: tuple[str, ...]
     image_size: int
-    # Early versions wrote config.json without the settings below, so these have defaults.
+    # The settings below have defaults, because early versions wrote config.json without them.
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     temperature: float = 1.0
@@ -137,13 +137,13 @@ class Config(Settings):
     """Settings to which training frameworks may add attributes.
 
     transformers' Trainer sets `config.use_cache`, and its loggers call `to_dict` and
-    `to_json_string`. A frozen dataclass refuses new attributes. This subclass accepts them, because
-    it is not decorated as a dataclass itself. Its fields stay frozen.
+    `to_json_string`. A frozen dataclass refuses new attributes, but this subclass accepts them,
+    because it is not itself decorated with `dataclass`. Its fields stay frozen.
     """
 
     def to_dict(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
-        if not self.ood_weights:  # leave the key out, as in files that are older than the key
+        if not self.ood_weights:  # omit the key, as in files written before the key existed
             del values["ood_weights"]
         return values
 
@@ -217,7 +217,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of all values but `config_sha256`, as compact JSON sorted by key."""
+    """Return the SHA-256 of all values except `config_sha256`, encoded as compact, sorted JSON."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

@@ -1,8 +1,8 @@
 """Read and check the model of a shipped variant, a folder or a Hub repository.
 
-Downloads are kept in huggingface_hub's cache. Each load checks the files against the hashes in
-config.json. If a cached file is damaged, the model is downloaded again, unless only the cache may
-be used.
+Downloads are kept in huggingface_hub's cache. Each time a model is loaded, its files are checked
+against the hashes in config.json. If a cached file is damaged, the model is downloaded again,
+unless only the cache may be used.
 """
 
 import logging
@@ -99,7 +99,7 @@ def load(
 def fetch_files(
     repo_id: str, commit: str, token: str | bool | None, wanted: Callable[[str], bool], folder: Path
 ) -> None:
-    """Download each file of a commit to `folder` if `wanted(path)` is true."""
+    """Download to `folder` those files of a commit for which `wanted(path)` is true."""
 
     def fetch() -> None:
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):

@@ -9,7 +9,7 @@ PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class MobileNetV3CifarError(Exception):
-    """The base class of the package's errors. The message is one line without URL passwords."""
+    """Base class of the package's errors. The message is one line; passwords in URLs are masked."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, MAX_MESSAGE))

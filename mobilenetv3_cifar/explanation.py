@@ -109,7 +109,7 @@ def hires_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 def eigen_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Project the activations onto their first principal component, ignoring the gradients.
 
-    A component's sign is arbitrary. Choose the sign that makes the map correlate positively with
+    The sign of a component is arbitrary, so it is chosen to make the map correlate positively with
     the sum of the channels.
     """
     channels, height, width = activations.shape

@@ -1,4 +1,4 @@
-"""Export a network as an ONNX file. This module needs the package's extra "export"."""
+"""Export a network as an ONNX file. This module needs the package's "export" extra."""
 
 import os
 from pathlib import Path
@@ -34,7 +34,7 @@ def export_onnx(
     Args:
         model: the network; it is not changed.
         path: the ONNX file to write; its folder must exist.
-        int8_images: uint8 (N, 32, 32, 3), a few hundred training images. If given, most weights and
+        int8_images: a few hundred training images, uint8 (N, 32, 32, 3). If given, most weights and
             activations become 8-bit integers. The activations' ranges are measured on these images.
 
     Returns:

@@ -2,11 +2,11 @@
 
 The config contains the SHA-256 of the weights file and is written last. After an interrupted save,
 the folder contains the old model, the new model, or new weights with the old config. `read_folder`
-refuses new weights with an old config, because the hash differs. A new folder is created by one
-atomic rename.
+refuses this last combination, because the hash differs. A new folder is created by one atomic
+rename.
 
-A floating-point tensor is written as float16 if that is lossless, else as float32. It is always
-read as float32. Saving a model again after loading it gives the same bytes. A weights file is
+A floating-point tensor is written as float16 if that is lossless, else as float32, and is always
+read as float32. Loading a saved model and saving it again gives the same bytes. A weights file is
 refused if its header is over 1 MiB or a value is not finite.
 """
 
@@ -86,7 +86,7 @@ def decode_folder(folder: Path, contents: dict[str, bytes]) -> ModelFolder:
 def write_folder(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
     """Create a model folder, or replace the model in an existing folder and keep its other files.
 
-    If the process is killed, a hidden file or folder `.*.partial` may remain. It is never read.
+    If the process is killed, a hidden file or folder `.*.partial` may remain, but is never read.
 
     Raises:
         ModelFolderError: the disk is full, the folder is not writable, or `read_folder` would

@@ -2,8 +2,8 @@
 
 The Hub's own client, huggingface_hub, sends the requests and stores the files. All responses in a
 `with hub_errors(...)` block share one budget of bytes and time. The client uses the values of some
-headers as file names, so these values must be hashes. Error messages never contain a token or the
-password in HF_ENDPOINT.
+headers as file names, so a response is refused if these values are not hashes. Error messages never
+contain a token or the password in HF_ENDPOINT.
 """
 
 import math
@@ -73,7 +73,7 @@ BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 
 def ask_plainly(request: Any) -> None:
-    """Request an uncompressed response, because a small compressed one could expand hugely."""
+    """Request an uncompressed response, because a compressed one could expand to a huge size."""
     if BUDGET.get() is not None:
         request.headers["Accept-Encoding"] = "identity"
 
@@ -105,7 +105,7 @@ def check_answer(response: Any) -> None:
 def limited(stream: Any, budget: Budget) -> Any:
     """Wrap `stream` so that the bytes read from it are counted against `budget`."""
 
-    # The HTTP client checks the stream's type, so `Limited` is a subclass of that type.
+    # The HTTP client checks the stream with isinstance, so `Limited` subclasses the stream's class.
     class Limited(type(stream)):  # type: ignore[misc]
         def __init__(self) -> None:
             pass
@@ -133,9 +133,9 @@ def watch_client() -> None:
 def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
     """Apply `budget` to the requests in a `with` block, and turn the block's errors into HubErrors.
 
-    `doing` names the operation in messages. Errors of this package pass unchanged. All other errors
-    are converted, because a malformed response can make the client raise KeyError, TypeError and
-    more.
+    `doing` names the operation in messages. The package's own errors are passed on unchanged. All
+    other errors are converted, because a malformed response can make the client raise KeyError,
+    TypeError and other built-in errors.
     """
     before = BUDGET.set(budget or Budget())
     try:

@@ -13,7 +13,7 @@ def is_stray(name: str) -> bool:
 
 
 def find_images(folder: Path, on_error: Callable[[OSError], object]) -> list[Path]:
-    """Return the sorted files of a folder and its subfolders, without hidden and system files.
+    """Return the sorted files of a folder and its subfolders, except hidden and system files.
 
     Files of all types are returned, so that the caller can report each file that is not an image.
     Links to folders are not followed. `on_error` is called for each folder that cannot be read.

@@ -1,4 +1,4 @@
-"""Open an image from any supported source as upright RGB, or raise an ImageError.
+"""Open an image from any supported source and convert it to upright RGB.
 
 The file size, and the width and height in the file's header, are checked against `Limits` before
 any pixel is decoded. Decoding a malicious file can still take a lot of time or memory, so a
@@ -64,8 +64,8 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
     Only the first frame of an animation is used. Transparent images get a white background.
 
     Args:
-        limits: the limits on file size, pixels and aspect ratio. If None (only for trusted
-            images), the only limit is `PIL.Image.MAX_IMAGE_PIXELS`.
+        limits: the limits on file size, pixels and aspect ratio. If None, which is meant only for
+            trusted images, the only limit is `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Raises:
         ImageError: the image cannot be opened or exceeds `limits`.
@@ -213,9 +213,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Convert grey values to uint8, for image modes "I" and "F", which define no value for white.
+    """Convert grey values of the image modes "I" and "F", which define no white value, to uint8.
 
-    White is taken to be the smallest of 1, 255 and 65,535 that no grey value exceeds. If a grey
+    White is assumed to be the smallest of 1, 255 and 65,535 that no grey value exceeds. If a grey
     value exceeds 65,535, white is the largest grey value.
     """
     grey: np.ndarray = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)

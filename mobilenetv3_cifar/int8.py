@@ -4,8 +4,8 @@ The choice of layers is based on each node's time in onnxruntime's profiler, at 
 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on 16x16
 maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an integer
 hardswish takes several operations. Therefore, all layers before the first wide bottleneck stay in
-float. A bottleneck is wide if it has at least `WIDE` expanded channels or, in a narrow network, as
-many as any other. The last pooling and the head stay in float too.
+float. A bottleneck is wide if it has at least `WIDE` expanded channels. If no bottleneck has so
+many, those with the most are wide. The last pooling and the head stay in float too.
 
 Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
 hardsigmoid, so x / 6 + 1/2 is computed instead and clipped to [0, 1]. The clipping needs no
@@ -31,7 +31,7 @@ from mobilenetv3_cifar.trace import trace
 
 BATCH_SIZE = 16
 INTEGER_OPERATIONS = ("Conv", "Relu", "Clip", "Add", "Mul", "GlobalAveragePool")
-WIDE = 480  # bottlenecks with at least this many expanded channels are faster in integers
+WIDE = 480  # bottlenecks with this many expanded channels or more are faster with integers
 
 
 class Calibration(CalibrationDataReader):
@@ -75,7 +75,7 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
             # Use 7-bit weights. On x86 CPUs without VNNI, onnxruntime sums two weight-activation
-            # products in a 16-bit integer. With 8-bit weights, this sum could overflow.
+            # products in a 16-bit integer, which could overflow with 8-bit weights.
             reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,

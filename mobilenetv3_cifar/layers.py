@@ -6,7 +6,7 @@ from torch import nn
 
 
 def stages(features: nn.Module) -> dict[str, nn.Module]:
-    """Return {name: part} for a feature extractor, in order. Each bottleneck is one part."""
+    """Return the ordered parts of a feature extractor as {name: part}. A bottleneck is one part."""
     steps: dict[str, nn.Module] = {}
     for name, part in features.named_children():
         if name == "blocks":

@@ -2,7 +2,7 @@
 
 Predictions and explanations do not depend on torch's settings (autocast, gradient modes, default
 dtype and device) or on the network's training mode. Computing them does not change the network, so
-threads can share it.
+several threads can share one network.
 """
 
 import copy
@@ -44,24 +44,24 @@ class MobileNetV3Cifar(Pretrained, Classifier):
 
     Args:
         size: "small" or "large", the two sizes of the MobileNetV3 paper (Howard et al. 2019).
-        blocks: the kind of bottlenecks. "paper" follows the paper. "report" follows the student
+        blocks: the design of the blocks. "paper" follows the paper. "report" follows the student
             report that this project reproduces. "cifar32" adapts "paper" to 32x32 images and has a
-            head of one linear layer.
+            head that consists of one linear layer.
         dropout: probability, in [0, 1), of dropping an input of the head's last layer.
         num_classes: number of classes.
         labels: one name per class. The default is CIFAR-10's labels if `num_classes` is 10, else
             "class 0", "class 1" and so on.
         image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
-        mean: the means of red, green and blue. They are subtracted from the image, whose values are
-            in [0, 1].
-        std: the standard deviations of red, green and blue. The image is then divided by them.
+        mean: the means of the red, green and blue values, which are in [0, 1]. They are subtracted
+            from the channels of an image.
+        std: the standard deviations, by which the channels are then divided.
         temperature: the number by which `predict` divides the logits before the softmax.
-        ood_score: the score that is compared with `ood_threshold`: "confidence" (the
-            highest probability), "energy" or "linear" (see `ood.score`).
+        ood_score: the score that is compared with `ood_threshold`: "confidence" (the highest
+            probability), "energy" or "linear" (see `ood.score`).
         ood_weights: for the score "linear", one weight per feature.
         ood_threshold: an image whose score is below this threshold is flagged as probably showing
-            none of the classes. With None, no image is flagged.
+            none of the classes. If None, no image is flagged.
 
     Raises:
         ValueError: an argument is not valid; the message names the argument.
@@ -114,7 +114,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         return self.features(x)
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (N, num_classes) of a feature map (N, num_features, h, w)."""
+        """Return the logits (N, num_classes) for a feature map (N, num_features, h, w)."""
         pooled = features.mean(dim=(2, 3), keepdim=True)  # (N, num_features, 1, 1)
         return self.head(pooled).flatten(1)
 
@@ -129,7 +129,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         Args:
             resize: "via_32" first resizes the image to 32x32, so that it is as sharp as the
                 training images. "direct" resizes the image to S x S in one step.
-            view: deprecated name of `resize`. "cifar" means "via_32", and "report" means "direct".
+            view: deprecated name for `resize`; "cifar" means "via_32", and "report" means "direct".
 
         Raises:
             ImageError: the image cannot be opened.
@@ -172,9 +172,9 @@ class MobileNetV3Cifar(Pretrained, Classifier):
     def extract_features(self, images: Any, batch_size: int = 64) -> Tensor:
         """Return the pooled features before the head: (F,) for one image, (N, F) for N images.
 
-        F is `num_features`. The tensor is float32 and on the CPU. Of a photograph, only the first
-        view is used: the whole image. `images`, `batch_size` and the
-        errors are as in `predict`, but an ImageError has no `predictions`.
+        F is `num_features`, and the tensor is float32 and on the CPU. Only the first view of a
+        photograph, the whole image, is used. `images`, `batch_size` and the errors are as in
+        `predict`, but an ImageError has no `predictions`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)
@@ -193,8 +193,8 @@ class MobileNetV3Cifar(Pretrained, Classifier):
     def pretrained_cfg(self) -> dict[str, Any]:
         """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
-        From this dictionary, timm's `resolve_data_config` and `create_transform` make a transform
-        that is equivalent to `transform("direct")`. `predict` prepares views like `transform()`.
+        timm's `resolve_data_config` and `create_transform` turn it into a transform equivalent to
+        `transform("direct")`. By contrast, `predict` resizes each view as `transform()` does.
         """
         config = self.config
         return {

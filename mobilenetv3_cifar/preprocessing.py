@@ -1,8 +1,8 @@
 """Convert images to the network's input: resize them, scale them to [0, 1] and normalise them.
 
 By default, images are first resized to 32x32 pixels, so that they are as sharp as the training
-images. Without this step, the conversion is the same as in listing 11 of the student report, which
-this project reproduces. Photographs are converted several times, once per view. Importing this
+images. Without this step, the conversion is the same as in listing 11 of the student report that
+this project reproduces. A photograph has several views, each of which is converted. Importing this
 module does not import torch.
 """
 
@@ -25,7 +25,7 @@ NATIVE_SIZE = 32  # height and width of a CIFAR-10 image in pixels
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
-PHOTOGRAPH_SIDE = 128  # an image counts as a photograph if both its sides have this many pixels
+PHOTOGRAPH_SIDE = 128  # the shorter side of a photograph has at least this many pixels
 SQUARES = (100, 80, 60)  # sides of a photograph's centred squares, in percent of its shorter side
 
 Resize = Literal["via_32", "direct"]
@@ -33,7 +33,7 @@ FORMER_NAMES = {"cifar": "via_32", "report": "direct"}
 
 
 def to_square(image: Image.Image, size: int, resize: Resize = "via_32") -> Image.Image:
-    """Resize bilinearly, with antialiasing, to `size` x `size` pixels.
+    """Resize an image to `size` x `size` pixels, bilinearly and with antialiasing.
 
     "via_32" first resizes to 32x32. "direct" resizes only once.
     """
@@ -103,7 +103,7 @@ def to_input(
 class ImageTransform:
     """A callable that converts an image to the network's input.
 
-    It can be the `transform` of torchvision's datasets. It accepts every image that
+    It can be passed as `transform` to torchvision's datasets. It accepts every image that
     `MobileNetV3Cifar.predict` accepts, and returns a normalised float32 tensor (3, image_size,
     image_size). Resizing is bilinear and antialiased. If `resize` is "via_32", images are first
     resized to 32x32. If it is "direct", images are resized only once.

@@ -171,9 +171,9 @@ class Pretrained(nn.Module):
     ) -> str:
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
-        If the network is unchanged since loading and its folder or repository has a model card, the
-        card, figures and measurements are pushed too. Otherwise, a new card without measurements is
-        pushed. Hand-written cards, and files on the Hub that this package did not push, are kept.
+        If the network has not changed since it was loaded, and its folder or repository has a model
+        card, the card, figures and measurements are pushed too. Otherwise, a new card without
+        measurements is pushed. Hand-written cards, and files not pushed by this package, are kept.
 
         Args:
             repo_id: "owner/name".

@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # not replaced: the last push did not send them, or they changed since
+    kept: list[str]  # not replaced: the last push did not send them, or they were changed since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the newest commit, or None if the repository does not exist yet
@@ -71,7 +71,7 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Push the allowed files of a model folder in one commit. If no file differs, make no commit.
+    """Push the allowed files of a model folder in one commit, or make none if no file differs.
 
     The arguments, result and errors are as in `MobileNetV3Cifar.push_to_hub`.
     """
@@ -100,7 +100,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """Return what `push_folder` would change now. Raise the same errors, but send nothing."""
+    """Return what `push_folder` would change now, or raise the same errors, but send nothing."""
     check(folder, repo_id, token)
     return ask(f"asking for {repo_id}", lambda: make_plan(HfApi(token=token), folder, repo_id))
 
@@ -148,7 +148,7 @@ def files_of_last_push(
 
 
 def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
-    """Return {path: Git hash} for all files in a commit, by default the newest."""
+    """Return {path: Git hash} for all files in `commit`, by default the newest commit."""
     entries = api.list_repo_tree(repo_id, revision=commit, recursive=True)
     return {entry.path: entry.blob_id for entry in entries if isinstance(entry, RepoFile)}
 

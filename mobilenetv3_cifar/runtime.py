@@ -27,7 +27,7 @@ MAX_BYTES = 2**27
 
 
 class OnnxClassifier(Classifier):
-    """A classifier that predicts and explains like MobileNetV3Cifar, but needs no torch.
+    """A classifier that predicts and explains as MobileNetV3Cifar does, but without torch.
 
     With a float32 file, probabilities and heatmaps differ by at most 1e-4 from the results of
     MobileNetV3Cifar. `explain` supports every method, but only the last layer, "features".
@@ -61,7 +61,7 @@ class OnnxClassifier(Classifier):
 
         Raises:
             VariantError: `name` is not a variant, folder or file; the message lists the variants.
-            ModelFolderError: the file is missing or damaged, or does not fit the folder's weights
+            ModelFolderError: the file is missing or damaged, or does not match the folder's weights
                 and settings.
         """
         path = Path(name)

@@ -1,4 +1,4 @@
-"""Trace a network to an ONNX graph with the inputs and outputs that `onnx_metadata` describes.
+"""Trace a network into an ONNX graph, whose inputs and outputs `onnx_metadata` describes.
 
 The graph computes Grad-CAM in closed form, without a backward pass.
 """
@@ -83,8 +83,8 @@ class ExportedNetwork(nn.Module):
         """Return Grad-CAM maps (N, S, S) (Selvaraju et al. 2017), with S = `config.image_size`.
 
         Each map is scaled to [0, 1] before and after resizing, as in pytorch_grad_cam. `gradient`
-        (N, K) is with respect to the pooled features, which are means of h * w positions. So at
-        each position of the feature map (N, K, h, w), the gradient is `gradient` / (h * w).
+        (N, K) is with respect to the pooled features, which are means over h * w positions. Hence,
+        at each position of the feature map (N, K, h, w), the gradient is `gradient` / (h * w).
         """
         height, width = feature_map.shape[2:]
         cam = (gradient[:, None] @ feature_map.flatten(2)) / (height * width)  # (N, 1, h * w)

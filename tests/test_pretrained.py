@@ -29,8 +29,8 @@ def test_a_fresh_head_keeps_the_trained_body(tmp_path):
         ({"num_classes": 10**9}, "num_classes must be a whole number from 1 to 10000"),
         ({"num_classes": "3"}, "num_classes must be a whole number"),
         ({"num_classes": np.float64(2)}, "num_classes must be a whole number"),
-        ({"labels": 5}, "labels must be different printable texts"),
-        ({"labels": "ab"}, "labels must be different printable texts"),
+        ({"labels": 5}, "labels must be different printable strings"),
+        ({"labels": "ab"}, "labels must be different printable strings"),
         ({"labels": ["a"], "num_classes": 2}, "labels must have 2 entries, not 1"),
     ],
 )
