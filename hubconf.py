@@ -1,4 +1,4 @@
-"""Define what `torch.hub.load("owner/repository", "mobilenetv3_cifar")` loads."""
+"""Define the model that `torch.hub.load("owner/repository", "mobilenetv3_cifar")` loads."""
 
 from typing import Any as _Any
 

@@ -2,9 +2,9 @@
 
     python examples/finetune.py IMAGES --output my-model
 
-IMAGES contains one subfolder of images per class, for example IMAGES/cat/1.png. Every fifth image
-is held out. The script prints the accuracy on the held-out images and writes a model folder, which
-`MobileNetV3Cifar.from_pretrained("my-model")` loads.
+IMAGES contains one subfolder of images per class, with files such as IMAGES/cat/1.png. Every fifth
+image is held out from training. The script prints the accuracy on the held-out images and writes a
+model folder, which `MobileNetV3Cifar.from_pretrained("my-model")` loads.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
         parser.error(f"{images} is not a folder with one subfolder per class")
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"{arguments.output} cannot be written: it is not a folder")
-    torch.manual_seed(0)  # for the new last layer and the order of the images
+    torch.manual_seed(0)  # for a reproducible last layer and order of the images
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_images(model, images, labels)
@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def read_images(model: MobileNetV3Cifar, folder: Path, labels: list[str]) -> tuple[Tensor, Tensor]:
-    """Read the images in `folder`, which has a subfolder per label. Skip unreadable images.
+    """Read the images in `folder`, which has one subfolder per label. Skip unreadable images.
 
-    Return inputs (N, 3, S, S), with S = model.config.image_size, and their label indices (N,).
+    Return inputs (N, 3, S, S), where S is `model.config.image_size`, and label indices (N,).
     """
     size = model.config.image_size
     inputs, targets = [torch.empty(0, 3, size, size)], []
