@@ -223,7 +223,7 @@ def test_an_unknown_experiment_is_refused_by_name(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["reproduce", "medium"])
     with pytest.raises(SystemExit):
         reproduce.main()
-    assert "no experiment is called 'medium'; there are: small-" in capsys.readouterr().err
+    assert "no experiment is called 'medium'; the names are small-" in capsys.readouterr().err
 
 
 def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_path, no_figures):

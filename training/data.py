@@ -2,7 +2,7 @@
 
     python -m training.data
 
-Files that are already in the data folder are tried first, then the sources on the internet.
+The command first tries files that are already in the data folder, then sources on the internet.
 """
 
 import io

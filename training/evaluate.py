@@ -4,11 +4,11 @@
     python -m training.evaluate runs/small-cifar32/seed-0 --split validation
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
-prints its measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
-under `test` or `validation`. With --all, the JSON also has `flip_averaged` and `corruptions`, which
-the `metrics.json` of our own networks contains for the test images. The last digits can differ
-between devices. Use the validation images to choose between networks, and the test images only for
-a finished network.
+prints the measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
+under `test` or `validation`. With --all, the command adds `flip_averaged` and `corruptions`, which
+the `metrics.json` of our own networks contains for the test images. The last digits of the numbers
+can differ between devices. Use the validation images to choose between networks, and the test
+images only for a finished network.
 """
 
 import json
@@ -31,10 +31,10 @@ from training.reports.schema import read_metrics
 
 
 def dataset_split(name: str, folder: Path) -> str:
-    """Return the split with which the network in `folder` was trained.
+    """Return the split on which the network in `folder` was trained.
 
-    If `folder` is a run, its checkpoint names the split. Otherwise, metrics.json names the
-    experiment. Without metrics.json, the last part of `name` must be the name of an experiment.
+    If `folder` is a run, its checkpoint names the split. Otherwise, return the split of the
+    experiment named by metrics.json or, if that file does not exist, by the last part of `name`.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")
@@ -51,7 +51,7 @@ def main() -> None:
     parser = command_parser("training.evaluate", __doc__)
     parser.add_argument("model", metavar="NAME_OR_FOLDER", help="a variant, model folder or run")
     parser.add_argument("--split", choices=["test", "validation"], default="test")
-    more = "also measure the mean of each image and its mirror image, and corrupted images"
+    more = "also average over each image and its mirror image, and measure corrupted images"
     parser.add_argument("--all", action="store_true", help=more)
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="default: data")

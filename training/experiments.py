@@ -35,11 +35,11 @@ class Experiment:
     claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
-    seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; other seeds show how runs vary
+    seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; the other seeds show the variation
 
     def __post_init__(self) -> None:
         if not self.validated_by and overlap(self.recipe.split, self.recipe.split):
-            raise ValueError(f"{self.name} trains on its validation images, so name a validated_by")
+            raise ValueError(f"{self.name} trains on its validation images, so set validated_by")
 
     @property
     def size(self) -> str:
@@ -59,14 +59,14 @@ class Experiment:
         return same and not self.recipe.depends_on_length and self.epochs < other.epochs
 
     def is_twin_of(self, other: "Experiment") -> bool:
-        """Return whether this is `other` on a split without `other`'s validation images."""
+        """Return whether this is `other`, trained without the validation images of `other`."""
         recipe = replace(self.recipe, split=other.recipe.split)
         same = (self.model, recipe, self.epochs) == (other.model, other.recipe, other.epochs)
         return same and not overlap(self.recipe.split, other.recipe.split)
 
 
 def by_name(rows: Iterable[Experiment]) -> dict[str, Experiment]:
-    """Return {name: row}. Raise a ValueError if a name is used twice or a row's twin is wrong."""
+    """Return {name: row}. Raise a ValueError for a repeated name or an invalid `validated_by`."""
     named: dict[str, Experiment] = {}
     for row in rows:
         if row.name in named:
@@ -75,7 +75,7 @@ def by_name(rows: Iterable[Experiment]) -> dict[str, Experiment]:
     for row in named.values():
         twin = named.get(row.validated_by)
         if row.validated_by and not (twin and twin.is_twin_of(row)):
-            what = "must be the same experiment on a split without its validation images"
+            what = "must be the same experiment, trained without the validation images"
             raise ValueError(f"{row.validated_by!r}, which validates {row.name}, {what}")
     return named
 

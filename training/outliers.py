@@ -3,15 +3,15 @@
     python -m training.outliers small-cifar32 tiny-imagenet-200/
     python -m training.quantize small-cifar32
 
-The score is a weighted sum of the network's features. A logistic regression chooses the weights, so
+The score is a weighted sum of the network's features. A logistic regression chooses the weights so
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
 2019). The network itself does not change. The images are CIFAR-10's training images and photographs
 from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped weights were
-fitted to a copy of it with 32x32 pixels (see benchmarks/photographs-development.md).
+fitted to a copy with images of 32x32 pixels (see benchmarks/photographs-development.md).
 
 The weights and a new threshold are written to `config.json`, and the rates of flagged images to
-`metrics.json` and the model card. The ONNX files still contain the old score, so they are deleted:
-write them again with `training.quantize`.
+`metrics.json` and the model card. The ONNX files are deleted, because they still contain the old
+score. `training.quantize` writes new ones.
 """
 
 import dataclasses
@@ -41,15 +41,15 @@ from training.reports.schema import Outliers, read_metrics
 from training.reports.shipped_weights import fit_threshold
 from training.reports.text import percent, to_json
 
-# The WordNet ids (wnids) in Tiny ImageNet that are one of CIFAR-10's classes, the ids that are not
-# used because they are similar to a class, and the files that are not used because
-# benchmarks/photographs-development.md uses the same photographs.
+# This file lists the WordNet ids (wnids) of Tiny ImageNet's categories that belong to CIFAR-10's
+# classes, the ids of categories that are skipped because they resemble a class, and the files
+# that are skipped because benchmarks/photographs-development.md uses the same photographs.
 PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
 IDS = 200
 NONE = "none"
 KNOWN_PER_ID, OTHER_PER_ID = 500, 100  # photographs per id: the first ones in alphabetical order
 CIFAR10_IMAGES = 6000
-# A threshold must not be fitted to images with which the network was trained.
+# A threshold must not be fitted to images on which the network was trained.
 OWN = [name for name, row in EXPERIMENTS.items() if row.kind == "own" and not row.validated_by]
 C = 150.0  # inverse strength of the logistic regression's L2 penalty
 
@@ -57,7 +57,7 @@ C = 150.0  # inverse strength of the logistic regression's L2 penalty
 def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
     """Read Tiny ImageNet's photographs. Return uint8 images (N, 32, 32, 3) and their N labels.
 
-    A label is one of CIFAR-10's or `NONE`.
+    A label is one of CIFAR-10's labels or `NONE`.
     """
     listed = json.loads(PHOTOGRAPHS.read_text(encoding="utf-8"))
     label_of = {wnid: label for label, wnids in listed["classes"].items() for wnid in wnids}
@@ -82,10 +82,10 @@ def fit_weights(features: np.ndarray, groups: list[tuple[str, str]]) -> tuple[fl
     """Fit the weights of the score to the features (N, F) of N images.
 
     `groups` has the source and the label of each image. Images with the label NONE have half of the
-    total importance. The sources of the other images share the other half equally, and so do the
-    labels of each source.
+    total importance. The sources of all other images share the other half equally, and the labels
+    within a source share that source's part equally.
     """
-    # In float32, the mean of a constant feature would differ from the feature.
+    # In float32, rounding would make the mean of a constant feature differ from its value.
     features = features.astype(np.float64)
     sources, labels = (np.array(each) for each in zip(*groups, strict=True))
     known = labels != NONE
@@ -127,7 +127,7 @@ def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[s
         sha256=digest(images.tobytes()),
         commit=commit(),
     )
-    for key in ("latency", "int8"):  # `install_folder` keeps them if the config does not change
+    for key in ("latency", "int8"):  # `install_folder` restores them if the config stays the same
         metrics.pop(key, None)  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as temporary:
         staged = Path(temporary, folder.name)

@@ -44,7 +44,7 @@ FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
 def quantize(folder: Path, data: Cifar10) -> str:
     """Write and measure a model folder's float32 and 8-bit ONNX files. Return a summary.
 
-    The folder changes only after all measurements.
+    The folder is not changed until all measurements are done.
     """
     model, metrics = MobileNetV3Cifar.from_pretrained(folder), read_metrics(folder / METRICS_FILE)
     with tempfile.TemporaryDirectory() as temporary:

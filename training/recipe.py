@@ -41,7 +41,7 @@ class Recipe:
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Return the learning rate at `step` (counted from 0), divided by the peak learning rate.
 
-        The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), called once per epoch, as
+        The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), stepped once per epoch, as
         in the report's listing 10.
         """
         warmup = self.warmup_epochs * steps_per_epoch

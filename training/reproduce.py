@@ -35,9 +35,9 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
     """Train the experiments' runs that have no results yet, one at a time per device.
 
     The device "" means the best available one. `options` are added to each `training.train`
-    command. Runs that differ only in length are trained on one device, the longest first. A
-    longer run also writes the results of each shorter run that is identical to its first epochs.
-    Runs of the same `rank` are trained together, after all runs of lower rank.
+    command. Runs that differ only in length are trained on the same device, the longest first:
+    a run also writes the results of each shorter run that is identical to its first epochs. The
+    runs of a `rank` start only when all runs of lower ranks have ended.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.
@@ -76,7 +76,7 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
 
 def rank(row: Experiment) -> int:
-    """Return how many runs must be trained one after the other before a run of `row`."""
+    """Return the length of the longest chain of runs that must precede a run of `row`."""
     taught = row.recipe.distillation
     needed = {row.validated_by, taught.teacher if taught else ""} & EXPERIMENTS.keys()
     return max((1 + rank(EXPERIMENTS[name]) for name in needed), default=0)
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--tables-only", action="store_true", help="only write the documents")
     arguments = parser.parse_args()
     for name in set(arguments.names) - EXPERIMENTS.keys():
-        parser.error(f"no experiment is called {name!r}; there are: {', '.join(EXPERIMENTS)}")
+        parser.error(f"no experiment is called {name!r}; the names are {', '.join(EXPERIMENTS)}")
     if not arguments.tables_only:
         folders = ["--data-dir", arguments.data_dir, "--runs-dir", arguments.runs_dir]
         train_missing(arguments.names or REPRODUCED, folders, arguments.devices)

@@ -1,4 +1,4 @@
-"""Time functions in turn, round by round, so that other work on the machine affects all equally."""
+"""Time functions in turn, so that other work on the machine affects all of them equally."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ def interleave(
     repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Return the seconds per call of each function in each round, after one warm-up call."""
+    """Call each function once to warm up, then return its seconds per call in each round."""
     for side in sides:
         side()
     seconds: list[list[float]] = [[] for _ in sides]

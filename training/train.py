@@ -4,9 +4,9 @@
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
 The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
---precision is a trial. It writes nothing there, because these options change the experiment. There
-is one exception: a run with --precision float32 and a seed other than 0 does write its results,
-which include the precision. An ablation only adds its validation accuracy to docs/runs/.
+--precision is a trial that writes nothing there, because these options change the experiment. As an
+exception, a run with --precision float32 and a seed other than 0 does write its results, which
+include the precision. An ablation only adds its validation accuracy to docs/runs/.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--log-dir", type=Path, help="folder for TensorBoard logs")
     precisions, default = get_args(Precision), "default: the recipe's precision"
     parser.add_argument("--precision", choices=precisions, help=default)
-    trial = parser.add_argument_group("trials, which never write under model_cards/")
+    trial = parser.add_argument_group("trials, which write nothing under model_cards/")
     trial.add_argument("--epochs", type=partial(whole_number, 1), help="train for this many epochs")
     limit = "train on this many images, and validate on as many"
     trial.add_argument("--limit", type=partial(whole_number, 1), help=limit)
@@ -63,15 +63,15 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
     suffix = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{suffix}"
-    # Only the network of seed 0 is shipped, so the other seeds may be trained in float32 too.
+    # Only the network of seed 0 is shipped, so runs with other seeds may also use float32.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
-    # A run also saves each shorter run that is identical to its first epochs. With --epochs N, it
-    # does not, because the names of the shorter runs' folders would end in "-epochsN" too.
+    # A run also saves each shorter run that is identical to its first epochs. A run with --epochs N
+    # does not, because the names of the shorter runs' folders would then also end in "-epochsN".
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
-        # If the run of a row's `validated_by` is missing, fail before the training.
+        # Fail before training, not after it, if the run of a row's `validated_by` is missing.
         for row in [experiment, *shorter]:
             load_twin(path, row)
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)

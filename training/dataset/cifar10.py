@@ -62,7 +62,7 @@ def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
 
 
 def load_sample() -> Split:
-    """Load 600 training images that ship with the repository, of classes 0, 1, ..., 9, 0, ..."""
+    """Load the 600 training images in sample.png. Their classes are 0, 1, ..., 9, 0, and so on."""
     sheet = np.asarray(Image.open(Path(__file__).with_name("sample.png")))
     images = sheet.reshape(30, 32, 20, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
     return Split(images, np.tile(np.arange(10, dtype=np.uint8), 60))
@@ -90,7 +90,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def overlap(trained: str, validated: str) -> bool:
-    """Return whether split `trained` trains on any validation image of split `validated`."""
+    """Return whether any validation image of split `validated` is a training image of `trained`."""
     return bool(np.isin(split_indices(validated)[1], split_indices(trained)[0]).any())
 
 

@@ -49,7 +49,7 @@ Batch = tuple[str, np.ndarray, np.ndarray]  # name, uint8 images (N, 32, 32, 3),
 class Source(NamedTuple):
     """A source of CIFAR-10: `fetch` downloads `files` into a folder, and `read` decodes the files.
 
-    `fetch` and `read` may raise any error. If `fetch` is None, users download the files themselves.
+    `fetch` and `read` may raise any error. If `fetch` is None, users must download the files.
     """
 
     name: str
@@ -138,7 +138,7 @@ def members(path: Path, *suffixes: str) -> Iterator[tuple[str, bytes]]:
         raise DataError("the unpacked archive is far larger than CIFAR-10")
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
-            # Skip sparse files, because they can claim any size.
+            # Skip sparse files, because a tiny one can unpack to any size.
             wanted = member.name.endswith(suffixes) and not member.issparse()
             if wanted and (extracted := archive.extractfile(member)):
                 yield member.name, extracted.read()

@@ -1,6 +1,6 @@
 """Augment a whole batch of images at once, on the training device.
 
-An augmentation is a frozen dataclass. Its fields are settings, and calling it maps a `Batch` to a
+An augmentation is a frozen dataclass whose fields are its settings. Calling it maps a `Batch` to a
 new `Batch`. A class that never reads the run's progress declares `ignores_progress = True`.
 """
 
@@ -70,8 +70,8 @@ class EnlargeRotate:
 
     Corners that the rotated image does not cover are black. The student report resizes and rotates
     in two steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel
-    directly from the small image. The results differ for two reasons. Torchvision rounds the
-    enlarged image to integers. For a coordinate on the edge between two pixels, torchvision and
+    directly from the small image. The results can differ for two reasons: torchvision rounds the
+    enlarged image to integers, and for a coordinate on the edge between two pixels, torchvision and
     this class may pick different pixels.
     """
 
@@ -86,8 +86,8 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
-        # grid_sample returns 0 outside the image, so subtract `norm.black` to represent black by 0.
-        # At the edges, interpolation needs one more pixel, so repeat the outermost pixels.
+        # Subtract `norm.black` so that black becomes 0, as grid_sample returns 0 outside the image.
+        # Repeat the outermost pixels, because interpolation at the edges needs one more pixel.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
         # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
         # grid_sample, the enlarged image spans [-1, 1].
@@ -180,12 +180,12 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """Change the geometry of some images in a batch, and the colours of equally many others.
+    """Change the geometry of some images in a batch, and the colours of as many other images.
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. While the run's progress is in `during`, `probability` is the fraction of images that
-    are changed. These are the first images of the batch, which is in random order.
+    to 2.2. While the run's progress is in `during`, both groups together make up the
+    fraction `probability` of the batch. They are its first images, as its order is random.
     """
 
     probability: float
@@ -220,7 +220,7 @@ def affine(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
 def colour(pixels: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Change the brightness (`kind` 0), contrast (1), saturation (2) or sharpness (3) of images.
 
-    `pixels` are in [0, 1], and `amount` is in [-1, 1]. An image is mixed with black (kind 0), its
+    `pixels` are in [0, 1], and `amount` is in [-1, 1]. Each image is mixed with black (kind 0), its
     mean grey (1), its grey version (2) or its blurred version (3).
     """
     red, green, blue = pixels.split(1, dim=1)

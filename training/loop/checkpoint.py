@@ -103,8 +103,8 @@ def digest(facts: dict[str, Any]) -> str:
 def read(folder: Path) -> tuple[Tensors, State, dict[str, Any], list[str]] | None:
     """Return the tensors, state and settings of the newest undamaged checkpoint, and warnings.
 
-    There is one warning for each damaged checkpoint that is newer than the returned one. Without
-    checkpoints, return None.
+    Each damaged checkpoint that is newer than the returned one causes one warning. If `folder`
+    contains no checkpoint, return None.
 
     Raises:
         TrainingError: all checkpoints in `folder` are damaged.

@@ -1,8 +1,8 @@
 """This module provides depthwise convolutions whose gradients are fast on a CPU.
 
-With the convolutions of PyTorch 2.14, some gradients take many times as long as the forward pass.
-In bfloat16, these are the input gradient of a strided convolution and the weight gradient of a 5x5
-convolution. In float32, it is the weight gradient of a 5x5 convolution on maps of up to 4x4.
+In PyTorch 2.14's own convolutions, some gradients take many times as long as the forward pass. In
+bfloat16, these are the input gradient of a strided convolution and the weight gradient of a 5x5
+convolution. In float32, it is the weight gradient of a 5x5 convolution with outputs of up to 4x4.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """Convolve images (N, C, H, W) with weights (C, 1, K, K). K is 3 or 5, padding is K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K), K = 3 or 5, and padding K // 2."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
@@ -77,7 +77,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Speed up depthwise 3x3 and 5x5 convolutions without bias on a CPU or a CUDA GPU."""
+    """On a CPU or a CUDA GPU, speed up depthwise 3x3 and 5x5 convolutions that have no bias."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

@@ -13,7 +13,7 @@ from torch import Tensor
 from training.errors import TrainingError
 from training.recipe import Precision
 
-# {environment variable: allowed values}. `accelerate launch` sets these variables. Other values
+# {environment variable: allowed values}. `accelerate launch` sets these variables. Any other value
 # could silently change the recipe.
 UNSUPPORTED = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1",),
@@ -85,7 +85,7 @@ def check_bfloat16(kind: str) -> None:
 def set_up_cuda(precision: Precision) -> None:
     """Turn off TF32, which rounds float32 values, and choose how cuDNN selects its kernels."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    # Deterministic kernels cost little time in float32. bfloat16 recipes use the fastest kernels.
+    # Use deterministic kernels in float32, where they cost little time, and fast ones in bfloat16.
     torch.backends.cudnn.deterministic = precision == "float32"
     torch.backends.cudnn.benchmark = precision == "bfloat16"
 

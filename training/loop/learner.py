@@ -30,7 +30,7 @@ class Learner:
     """A network in training, with its images, loss and optimizer.
 
     If the recipe has a teacher, the teacher's run is looked up in `runs`. `average` is the
-    exponential moving average of the weights and batch-norm statistics, or None without averaging.
+    exponential moving average of the weights and batch-norm statistics, or None if `ema` is 0.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Learner:
     def reestimate_batch_norm(self, batches: Iterable[tuple[int, Tensor]]) -> None:
         """Recompute the batch-norm statistics of `average`. `batches` yields (step, image indices).
 
-        No training step uses the averaged weights, so the old statistics do not fit them (Izmailov
-        et al. 2018). The images are augmented as in training, because statistics of unaugmented
-        images gave large-cifar32 a lower validation accuracy.
+        No training step uses the averaged weights, so the statistics from training do not match
+        these weights (Izmailov et al. 2018). The images are augmented as in training, because
+        statistics of unaugmented images gave large-cifar32 a lower validation accuracy.
         """
         if self.average is not None:
             all_draws = (self.draws(step, batch, slice(None)) for step, batch in batches)

@@ -59,7 +59,7 @@ def processor() -> str:
 
 
 def search(pattern: str, path: str) -> str:
-    """Return the first group of the first match in the file `path`, or "" without a match."""
+    """Return group 1 of the first match in the file `path`, or "" if nothing matches."""
     try:
         match = re.search(pattern, Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -41,8 +41,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    For each experiment in `shorter`, its run is identical to the first epochs of this run, which
-    therefore saves that run too.
+    The runs of the experiments in `shorter` are identical to the first epochs of this run, which
+    therefore saves those runs too.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # With several processes, a check for signals makes all of them wait, so check rarely.
+            # Looking for signals makes several processes wait for each other, so they do it rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -136,7 +136,7 @@ class Run:
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add the latest `sums` and `seconds` to the state. `step` is the number of steps so far.
 
-        The sums are exact in float64, so their values do not depend on the number of calls.
+        The sums are exact in float64, so they do not depend on how often this method is called.
         """
         mine = torch.stack(sums).cpu().double().sum(0)
         loss_sum, correct, total = sum_over_processes(self.accelerator, mine)

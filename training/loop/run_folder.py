@@ -31,7 +31,7 @@ def newest(
 ) -> tuple[Tensors, State]:
     """Return the tensors and the state of the newest checkpoint in the folder of a run.
 
-    Without a checkpoint, return an empty dict and a new state. Print a warning if the device or
+    If no checkpoint exists, return an empty dict and a new state. Print a warning if the device or
     PyTorch version has changed since the checkpoint, or if a newer checkpoint is damaged.
 
     Raises:
@@ -48,7 +48,7 @@ def newest(
     ]
     if differing:
         what = f"the run in {folder} began with other settings: {'; '.join(differing)}"
-        raise TrainingError(f"{what}. Use the earlier settings, or delete the folder to start over")
+        raise TrainingError(f"{what}; use the earlier settings, or delete the folder to start over")
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"

@@ -20,7 +20,7 @@ def split_outputs(
     """Return the logits (N, C) and pooled features (N, F) for all N images of `split`.
 
     Both are float32 tensors on the CPU. `flip` mirrors the images. `what` is the title of the
-    progress bar. None means no bar.
+    progress bar, or None for no bar.
     """
     device = next(model.parameters()).device
     size, resize_device = 64, torch.device("cpu")
