@@ -1,7 +1,7 @@
 """Measure the demo's answers, response times and memory with many visitors at once.
 
     python -m benchmarks.demo_load            about three minutes
-    python -m benchmarks.demo_load --busy     beside a process that keeps one core busy
+    python -m benchmarks.demo_load --busy     alongside a process that keeps one core busy
 
 The benchmark starts the demo and applies several loads of 1 to 200 visitors, one after another. For
 each load, it prints how many requests ended in an answer (a prediction), a message (such as "the
@@ -28,7 +28,7 @@ from mobilenetv3_cifar import list_variants
 from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.loop.provenance import ROOT
 
-LOADS = {  # visitors, requests per visitor, and seconds between an answer and the next request
+LOADS = {  # visitors, requests per visitor, and seconds between a reply and the next request
     "warming up": (1, 50, 0),
     "1 visitor, 50 requests": (1, 50, 0),
     "8 visitors, 15 requests each": (8, 15, 0),
@@ -70,7 +70,7 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
 
 
 async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Simulate visitors who wait `think` seconds after each answer. Return a line of results."""
+    """Simulate visitors who wait `think` seconds after each reply. Return a line of results."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []

@@ -22,13 +22,13 @@ from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
 
 # {batch size: (onnxruntime's threads, calls per round, required speed-up over torchvision,
-# required speed-up of the 8-bit file over the float file)}. 0 threads means one thread per core.
+# required speed-up of the 8-bit file over the float32 file)}. 0 threads means one thread per core.
 BATCHES: dict[int, tuple[int, int, float, float | None]] = {1: (1, 20, 4, 1.3), 64: (0, 1, 3, None)}
 Predict = Callable[[list[Image.Image]], Any]
 
 
 def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Compare the speeds of our float ONNX file, our 8-bit ONNX file and other libraries."""
+    """Compare the speeds of our float32 and 8-bit ONNX files and of other libraries."""
     images = [Image.fromarray(image) for image in load_sample().images[: max(BATCHES)]]
     others = other_libraries(model)
     for count, (threads, repeats, goal, integer_goal) in BATCHES.items():
@@ -39,9 +39,9 @@ def measure_inference(report: Report, name: str, model: MobileNetV3Cifar, rounds
             sides = [partial(runtime.predict, part), partial(predict, part)]
             wanted = goal if other.startswith("torchvision") else None
             report.compare(what, other, sides, rounds, repeats, wanted)
-        pixels, what = load_sample().images[:count], f"{name}: 8 bits, batch {count}"
+        pixels, what = load_sample().images[:count], f"{name}: 8-bit file, batch {count}"
         sides = [partial(run_onnx, each.session, pixels) for each in (integers, runtime)]
-        report.compare(what, "our float file", sides, rounds, 3 * repeats, integer_goal)
+        report.compare(what, "our float32 file", sides, rounds, 3 * repeats, integer_goal)
     what = f"{name}: prediction + Grad-CAM"
     ours = partial(explain, exported(model), images[0])
     sides = [ours, partial(explain, model, images[0])]

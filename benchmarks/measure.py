@@ -63,10 +63,10 @@ class Report:
         heads, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
         text = (
             "# Benchmarks\n\n"
-            "Written by `python -m benchmarks.run`. Values are medians over rounds, with the "
-            "fastest and slowest round in parentheses. In each round, ours and theirs took turns. "
-            "The ratio is the median of theirs / ours over the rounds. If it is above 1, ours is "
-            "faster or smaller.\n\n"
+            'Written by `python -m benchmarks.run`. In each round, "ours" ran first and "theirs" '
+            "second. Values are medians over the rounds, with the lowest and highest value in "
+            "parentheses. The ratio is the median of theirs / ours over the rounds. If it is above "
+            "1, ours is faster or smaller.\n\n"
             f"{environment()}\n\n{table(heads, self.rows)}\n\n{notes}"
         )
         replace_files(path.parent, {path.name: f"{text.rstrip()}\n".encode()})

@@ -121,8 +121,8 @@ def main() -> None:
         f"# Photographs\n\n{written} by `python -m benchmarks.photographs{argument}`. The set "
         f"has {known} photographs of objects from {classes} of the ten classes, and {none} "
         "photographs that show none of the ten. AUROC is the probability that a photograph of the "
-        "first group has a higher `ood_score` than a photograph of the second group. The rows "
-        '"whole image only" are the results without the other views of a photograph.'
+        "first group has a higher `ood_score` than a photograph of the second group. In the rows "
+        '"whole image only", the network sees no other view of a photograph.'
         f"\n\n{table(head, body)}\n"
     )
     if not folder:

@@ -100,13 +100,13 @@ def run_python(script: str) -> None:
 
 
 def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
-    """Time new Python processes that make one prediction, and others that only import a package."""
+    """Time Python processes that make one prediction, and processes that only import a package."""
     with tempfile.TemporaryDirectory() as temporary:
         file, image = Path(temporary, "model.onnx"), Path(temporary, "cat.png")
         export_onnx(model, file)
         Image.fromarray(load_sample().images[0]).save(image)
         answer = OUR_FIRST_ANSWER.format(file=str(file), image=str(image))
-        what = "Python, import, load and first answer"
+        what = "Python start to first prediction"
         for name, create in CREATE.items():
             if not version(name):
                 report.note(f"- {what}: {name} is not installed here.")
@@ -116,7 +116,7 @@ def measure_start(report: Report, model: MobileNetV3Cifar, rounds: int) -> None:
             sides = [partial(run_python, answer), partial(run_python, other)]
             report.compare(what, name, sides, rounds, goal=4 if name == "timm" else None)
     sides = [partial(run_python, f"import {name}") for name in ("mobilenetv3_cifar", "torchvision")]
-    report.compare("Python and import", "torchvision", sides, rounds)
+    report.compare("Python start and import", "torchvision", sides, rounds)
 
 
 def measure_training(report: Report, rounds: int, steps: int) -> None:
@@ -145,8 +145,8 @@ def measure_sizes(report: Report) -> None:
     sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in parts if size > 5e5)
     report.note(f"- Our installed size, by package: {sizes}.")
     report.note(
-        f"- Installed as in docs/onnx.md, these packages take {smallest_installation() / 1e6:.0f} "
-        "MB. The goal is at most 150 MB."
+        f"- The installation in docs/onnx.md takes {smallest_installation() / 1e6:.0f} MB. The "
+        "goal is at most 150 MB."
     )
 
 

@@ -34,15 +34,15 @@ STEPS = {"cpu": 5, "cuda": 50}
 # The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
-# "outside the network" is the time of a step without the network's forward and backward pass, as a
-# share of the whole step. What remains is augmentation, loss, optimizer and weight averaging. It
-# runs without a CUDA graph, so the share is too large where the whole step is replayed from one.
-# "GPU waits" is the share of time in which the GPU is idle.
+# "outside the network" is the share of a step's time that augmentation, loss, optimizer and weight
+# averaging take. They are timed alone and without a CUDA graph. If the whole step was timed with a
+# CUDA graph, which makes it faster, the share is too high. "GPU waits" is the share of a step's
+# time in which the GPU is idle.
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
 def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
-    """Make a learner with our own recipe if `pixels` is 32, else with the report's recipe."""
+    """Make a `Learner` with our own recipe if `pixels` is 32, else with the report's recipe."""
     own = CPU32 if device == "cpu" else GPU32
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
@@ -119,7 +119,7 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 
 def check_gradients(device: str) -> str:
-    """Return a text with the largest gradient error. Raise a TrainingError for wrong gradients."""
+    """Return a line with the largest gradient error. Raise a TrainingError for wrong gradients."""
     errors = {
         (*shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()
@@ -127,7 +127,7 @@ def check_gradients(device: str) -> str:
     }
     if wrong := [key for key, error in errors.items() if not error <= 1]:  # also if it is NaN
         raise TrainingError(f"wrong gradients of depthwise convolutions: {wrong}")
-    return f"largest gradient error: {max(errors.values()):.2g} of the limit"
+    return f"largest gradient error: {max(errors.values()):.2g} times the limit"
 
 
 @one_line_errors()
