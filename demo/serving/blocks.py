@@ -61,8 +61,8 @@ class ServedBlocks(gr.Blocks):
 class NoStates(StateHolder):
     """Give each request an empty state, since the page uses no `gr.State` and no gradio deep links.
 
-    Gradio's own state would build the configs of all components for each session. This would add
-    12 ms to each API call and use 150 kB of memory per session.
+    Gradio's own state would build the configs of all components for each session, which
+    would add 12 ms to each API call and use 150 kB of memory per session.
     """
 
     def __getitem__(self, session_id: str) -> SessionState:

@@ -19,7 +19,7 @@ SHARES = {
 PERIOD = 300  # seconds; at the end of each period, `used` is cleared
 MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Your images take too much time to open: try again in a few minutes."),
-    # Images are kept for half an hour. This limit keeps an address from filling the disk.
+    # Images are kept for half an hour. This limit prevents an address from filling the disk.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}
@@ -40,7 +40,7 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more connection, upload or stream of `visitor` during a `with` block.
+    """Count one more connection, upload or stream of `visitor` until the `with` block ends.
 
     `kind` is a key of SHARES. For a stream, `visitor` is the ID of a session or an API call.
 

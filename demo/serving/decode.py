@@ -27,7 +27,7 @@ NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """Reduce an image to at most MAX_SIDE pixels per side. Round up so that no side becomes 0."""
+    """Reduce an image to at most MAX_SIDE pixels per side. Round up, so that no side is 0."""
     factor = MAX_SIDE / max(image.size)
     if factor >= 1:
         return image
@@ -40,7 +40,7 @@ def main() -> None:
     if sys.platform == "linux":  # macOS refuses this limit
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the default, a thread per core, takes more memory
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings about images would fill the log
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hide warnings, which would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
         folder, began = Path(line.rstrip("\n")), time.process_time()

@@ -1,7 +1,7 @@
 """Open and downscale uploaded images in a separate process, and store them.
 
-Some images take minutes or gigabytes to decode, and checks of a file's structure cannot find all of
-them. The process has limits on its CPU time and memory, so no image can stop the server.
+Some images take minutes or gigabytes to decode, and checks of a file's structure cannot detect all
+such images. The separate process has limited CPU time and memory, so no image can stop the server.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from mobilenetv3_cifar.errors import ImageError
 
 SECONDS = 30  # time limit for one image, long enough for a busy machine
 ROOT = Path(__file__).parents[2]
-# In file names, "_" replaces each sequence of UNSAFE characters. The other characters are ASCII, so
-# a name of 80 characters takes 80 bytes. File systems limit a name's bytes, not its characters.
+# In file names, "_" replaces each sequence of UNSAFE characters. Only ASCII characters remain, so a
+# name of 80 characters takes 80 bytes. File systems limit the bytes in a name, not the characters.
 UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 NOT_SHOWN = ("TIFF", "PPM")  # most browsers cannot show these formats, so the page shows a BMP file
 REFUSAL = ".refusal"  # name of the file that states why the upload was refused
@@ -79,7 +79,7 @@ class Decoder:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        # With the lock `self.free`, one image is opened at a time. Each address has its own
+        # The lock `self.free` ensures that one image is opened at a time. Each address has its own
         # lock, `turn`, so that at most one image per address waits for `self.free`.
         async with turn, self.free:
             budgets.check(address)
@@ -102,7 +102,7 @@ class Decoder:
     async def ask(self, folder: Path) -> tuple[str, str | None, float]:
         """Ask the separate process to open the upload in `folder`.
 
-        Return the image's format, the reason if it is refused (else None), and the CPU seconds.
+        Return the image's format, the reason for refusing it (or None), and the CPU seconds.
         """
         for _ in range(2):  # retry once: the process may have been killed while it was idle
             process = await self.start()
@@ -131,7 +131,7 @@ class Decoder:
             paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # otherwise queue.py in this folder would hide Python's own `queue`
+                "-P",  # otherwise queue.py in this folder would shadow Python's own `queue`
                 decode.__file__,
                 stdin=PIPE,
                 stdout=PIPE,

@@ -1,4 +1,4 @@
-"""Manage this process's folder, which has visitors' uploads and files made for visitors.
+"""Manage this process's folder, which contains visitors' uploads and files made for visitors.
 
 Each process creates a new folder, so files of an earlier process are never served. A process
 deletes its folder when it stops. If the process is killed, a watcher deletes the folder. If the
@@ -21,7 +21,7 @@ from typing import Any
 GONE = "the image was not found, or was deleted after half an hour: choose it again"
 MASK = "/files"  # visitors see this in place of the folder's path
 PREFIX = "demo-"
-LOCK = ".lock"  # name of a file that is locked as long as the process lives
+LOCK = ".lock"  # name of a file that is locked as long as the process runs
 WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's process ends
 # Matches relative file paths in which no name starts with a dot, so ".." never matches.
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
@@ -67,7 +67,7 @@ def delete_abandoned(base: Path) -> None:
 
 
 def new_folder(kind: str) -> Path:
-    """Create a folder for one image. `kind` is a key of KEPT. Nobody can guess the new name."""
+    """Create a folder for one image. `kind` is a key of KEPT. Nobody can guess its name."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder

@@ -40,7 +40,7 @@ ROUTES = (
     ("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
 )
 
-# The Hub shows a Space in a frame. No other site has a reason to show the demo in a frame.
+# The Hub shows a Space in a frame. No other site has a reason to do the same.
 FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"
 # The policy allows inline scripts and `eval`, since gradio's page needs both.
 HEADERS = {
@@ -55,14 +55,14 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-NOT_ONE_FILE = "The upload is incomplete, or is not exactly one file."
+NOT_ONE_FILE = "The upload is incomplete, or does not consist of exactly one file."
 LOST = '{"msg":"unexpected_error","message":"","success":false,"session_not_found":true}'
 
 
 class Guard:
     """An ASGI app that passes requests on to the app `inner`.
 
-    It refuses requests that match no route, exceed a limit or come from another site's page.
+    It refuses requests that match no route or exceed a limit, and POSTs from another site's page.
     """
 
     def __init__(self, inner: ASGIApp, page: gr.Blocks) -> None:
@@ -89,7 +89,7 @@ class Guard:
             response = JSONResponse({"detail": error.detail}, error.status_code)
             await response(scope, receive, send_with_headers)
         except TimeoutError:
-            pass  # the client did not read the response: close the connection
+            pass  # the client did not read the response in time, so the connection is closed
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind, parts = find_route(scope["method"], scope["path"])
@@ -141,7 +141,7 @@ class Guard:
                 budgets.used["bytes", address] += size
                 if size > MAX_UPLOAD_BYTES:
                     raise too_long(MAX_UPLOAD_BYTES)
-                budgets.check(address)  # the address may have sent other uploads meanwhile
+                budgets.check(address)  # meanwhile, the address may have sent other uploads
                 kept = await self.decoder.keep(file.file, file.filename or "", address)
         on_disk = sum(512 * file.stat().st_blocks for file in kept.parent.iterdir())
         budgets.used["bytes", address] += on_disk - size
@@ -182,7 +182,7 @@ def limited(receive: Receive, most: int) -> Receive:
         except TimeoutError:
             raise HTTPException(408, "The request took too long.") from None
         if message["type"] == "http.disconnect":
-            raise HTTPException(400, "The request is cut short.")
+            raise HTTPException(400, "The request was cut short.")
         size += len(message.get("body", b""))
         done = not message.get("more_body", False)
         if size > most:

@@ -1,4 +1,4 @@
-"""Limit the size of the server's log, so that no visitor can make the log fill the disk."""
+"""Limit the size of the server's log, so that no visitor can fill the disk with log records."""
 
 import logging
 from collections import Counter
@@ -6,20 +6,20 @@ from collections import Counter
 from mobilenetv3_cifar.errors import shorten
 
 MOST = 5  # a line of code writes at most this many log records per `budgets.PERIOD`
-LONGEST = 4000  # characters; the middle of a longer text is cut out
+LONGEST = 4000  # characters; the middle of a longer message or traceback is cut out
 LOGGERS = ("asyncio", "demo", "gradio", "uvicorn")
 seen: Counter[tuple[str, int]] = Counter()  # {(file, line): records in this period}
 
 
 def limit() -> None:
-    """Add the filter `is_rare` to the LOGGERS, and to their children, which inherit no filters."""
+    """Add the filter `is_rare` to LOGGERS and to their children, which do not inherit filters."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in LOGGERS:
             logging.getLogger(name).addFilter(is_rare)
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Keep only the first MOST records of a line of code in each period, and cut long texts."""
+    """Keep only the first MOST records of each line of code per period. Shorten long records."""
     line = record.pathname, record.lineno
     seen[line] += 1
     if seen[line] > MOST:

@@ -1,4 +1,4 @@
-"""Make gradio's queue fair: visitors take turns, and none can fill the queue."""
+"""Make gradio's queue fair: visitors take turns, and no visitor can fill the queue."""
 
 import math
 import re
@@ -18,7 +18,7 @@ MAX_WAITING = 256  # maximum number of waiting events, over all visitors
 MAX_OF_ADDRESS = 96
 MAX_OF_SESSION = 12
 UNHEARD_SECONDS = 10  # an event that waits longer is dropped if its visitor has left
-FORGET_SECONDS = 120  # an answer that nobody fetched is dropped after this time
+FORGET_SECONDS = 120  # an answer that nobody has fetched after this time is dropped
 WORD = r"[A-Za-z0-9_-]{1,64}"  # the ID of a session or an event, or the name of a function
 
 
@@ -81,7 +81,7 @@ class FairQueue(Queue):
                 self.event_ids_to_events.pop(event._id, None)
 
     def forget_unheard(self) -> None:
-        """Drop answers that nobody fetched within FORGET_SECONDS. Gradio never drops them."""
+        """Drop answers that nobody fetched within FORGET_SECONDS, since gradio never drops them."""
         oldest = time.monotonic() - FORGET_SECONDS
         self.turns = {key: last for key, last in self.turns.items() if last > oldest}
         recent = {*self.turns, *(event.session_hash for event in self.event_ids_to_events.values())}
@@ -111,7 +111,7 @@ def replace_paths(data: list[Any]) -> None:
 
     Raises:
         HTTPException: a path leads to no file in this process's folder, a number is not finite, or
-            a text is not valid Unicode.
+            a string is not valid Unicode.
     """
     rest: list[Any] = [data]
     while rest:

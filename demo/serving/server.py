@@ -31,7 +31,7 @@ from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
 MAX_THREADS = 8  # few, because a thread does not free the memory that it used to run a network
-CLEANUP_SECONDS = 10  # between two cleanups; a cleanup takes milliseconds
+CLEANUP_SECONDS = 10  # from one cleanup to the next; a cleanup takes milliseconds
 REQUEST_SECONDS = 15  # see Connection
 MAX_CONNECTIONS = 3000
 DESCRIPTORS = 8192  # limit for open files and sockets; asyncio may accept 2,048 connections at once
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class GuardedApp(App):
-    """Gradio's app behind a `Guard`, which all requests pass before they reach gradio."""
+    """Gradio's app behind a `Guard`, which checks all requests before they reach gradio."""
 
     def __init__(self) -> None:
         super().__init__(openapi_url=None)

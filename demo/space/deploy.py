@@ -24,8 +24,8 @@ AT_THE_ROOT = ("README.md", "requirements.txt")  # files of demo/space/ for the 
 def files() -> dict[str, Path]:
     """Return the files to send, as {path in the Space: local path}.
 
-    Only files that git tracks are sent, because the Space is public. If git cannot list them, raise
-    a HubError.
+    Only files that git tracks are sent, because the Space is public. If git cannot list these
+    files, raise a HubError.
     """
     command = ["git", "ls-files", "-z", "--error-unmatch", "--", *SENT]
     try:
@@ -41,8 +41,8 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    Create the Space if it does not exist. If the Space has other files in the folders of SENT,
-    delete them. If the Hub cannot be used or refuses the commit, raise a HubError.
+    If the Space does not exist, it is created. In an existing Space, all other files in the folders
+    of SENT are deleted. If the Hub cannot be used or refuses the commit, a HubError is raised.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):
