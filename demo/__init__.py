@@ -1,4 +1,4 @@
-"""Build the demo: a page where visitors try and compare networks and see activation maps."""
+"""Build the demo, a page where visitors try networks, compare them and see activation maps."""
 
 import os
 
@@ -8,8 +8,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Torch reads the next two variables when it is imported. With more threads than free cores, threads
-# would wait for each other, and a prediction could take ten times as long.
+# Torch reads the next two variables when it is imported. With more threads than free cores, the
+# threads would wait for each other, and a prediction could take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -17,7 +17,7 @@ from mobilenetv3_cifar.explanation import Method
 from mobilenetv3_cifar.preprocessing import NATIVE_SIZE
 from mobilenetv3_cifar.variants import get_variant
 
-PREDICTED = "predicted"  # as a target, it means the class that the network predicts
+PREDICTED = "predicted"  # this target stands for the class that the network predicts
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def answer(
 ) -> Answer:
     """Classify an image, and compute one activation map for each target class at each layer.
 
-    Without `layer_names`, the maps are of the last layer. An unknown variant raises a VariantError.
-    An unknown method, target or layer raises a ValueError.
+    If `layer_names` is empty, the maps show the last layer. An unknown variant raises a
+    VariantError, and an unknown method, target or layer raises a ValueError.
     """
     model = load_torch(variant) if layer_names else load(variant)
     layer_names = layer_names or model.layers()[-1:]
@@ -99,7 +99,7 @@ def load(name: str) -> Classifier:
 
 @cache
 def load_torch(name: str) -> MobileNetV3Cifar:
-    """Load a variant with torch, for maps of any layer. Onnxruntime supports only the last one."""
+    """Load a variant with torch. Unlike onnxruntime, torch can compute maps of any layer."""
     return MobileNetV3Cifar.from_pretrained(get_variant(name).name)
 
 

@@ -61,13 +61,13 @@ print(answer["label"], details["probably_none"], overlay)
 def classify(
     image: Opened, variant: str, method: Method, target: str, opacity: float
 ) -> tuple[dict[str, float], Path, dict[str, Any]]:
-    """Classify an image. Return all probabilities, the image under an activation map, and details.
+    """Classify an image. Return all probabilities, the image overlaid with a map, and details.
 
-    `method` is the method that computes the map, for example "gradcam". The error for an unknown
-    method lists all methods. `target` is a class or "predicted". `opacity` is the map's opacity
-    from 0 to 1. The details are `layer` (the layer that the map shows), `blank` (whether the map is
-    blank), `ood_score` (a low score suggests that the image shows none of the classes) and
-    `probably_none` (whether the score is below the network's threshold).
+    `method` is the method that computes the activation map, for example "gradcam". For an unknown
+    method, the error message lists the valid ones. `target` is a class or "predicted". `opacity` is
+    the map's opacity from 0 to 1. The details are `layer` (the layer that the map shows), `blank`
+    (whether the map is blank), `ood_score` (a low score suggests that the image shows none of the
+    classes) and `probably_none` (whether the score is below the network's threshold).
     """
     opened = require(image)
     if isinstance(opacity, bool) or not (isinstance(opacity, int | float) and 0 <= opacity <= 1):
@@ -87,7 +87,7 @@ def classify(
 
 
 def blend(answer: Answer, opacity: float) -> Image.Image:
-    """Lay an answer's map over its image, unless the map is blank. Enlarge small images."""
+    """Overlay an answer's image with its map, unless the map is blank. Enlarge small images."""
     explained = answer.explanations[0]
     image = overlay(answer.image, explained.heatmap, 0 if explained.blank else opacity)
     factor = max(1, MIN_OVERLAY / max(image.size))
@@ -96,7 +96,7 @@ def blend(answer: Answer, opacity: float) -> Image.Image:
 
 
 def compare(image: Opened) -> list[dict[str, Any]]:
-    """Return the top class that each variant predicts for an image, best variant first."""
+    """Return each variant's prediction for an image, best variant first."""
     return [
         {
             "variant": one.variant,

@@ -37,7 +37,7 @@ def read_history(name: str) -> list[dict[str, float]]:
 
 
 def chart(title: str, x_label: str, lines: dict[str, Points], top: float = 1) -> str:
-    """Draw an SVG chart. `lines` maps CSS classes to points. The y-axis runs from 0 to `top`."""
+    """Draw an SVG chart whose y-axis runs from 0 to `top`. `lines` maps CSS classes to points."""
     across = [x for points in lines.values() for x, _ in points]
     start, end = min(across), max(across)
     x_scale, y_scale = (RIGHT - LEFT) / max(end - start, 1), (BOTTOM - TOP) / top
@@ -70,8 +70,8 @@ def curves(
 ) -> str:
     """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    If `epoch` is not 0, the charts mark it, and a text states each network's accuracies at this
-    epoch, or at the network's last epoch if its training was shorter.
+    If `epoch` is not 0, the charts mark this epoch, and one line of text per network states its
+    accuracies at this epoch, or at its last epoch if its training was shorter.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []
@@ -102,7 +102,7 @@ def curves(
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
     """Draw the fraction of correct predictions against the mean probability.
 
-    The sorted pairs (probability, correct) are split into `groups` parts. Each part is one point.
+    The pairs (probability, correct) are sorted and split into `groups` parts. Each part is a point.
     """
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]

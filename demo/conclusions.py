@@ -1,8 +1,8 @@
 """Show the student report's conclusions and our verdicts on them in the demo's fifth tab.
 
 `python -m training.reproduce` writes assets/conclusions.json. In each entry, `where` is the place
-in the report, `says` is the conclusion, and `figures` are our numbers. REPRODUCTION.md explains the
-rules that decide `verdict`, and our original rules, which decided `original_verdict`.
+in the report, `says` is the conclusion, and `figures` are our numbers. REPRODUCTION.md explains our
+current rules, which decide `verdict`, and our original rules, which decided `original_verdict`.
 """
 
 import json
@@ -22,9 +22,9 @@ FILE = ASSETS / "conclusions.json"
 INTRODUCTION = (
     "We repeated the experiments of the student report *Classification of the CIFAR-10 dataset "
     "using MobileNetV3*, and checked its conclusions. Open a conclusion to see our numbers. The "
-    "number after ± is a margin, for example half the width of a 95 % confidence interval. A value "
-    "within its margin counts as 0: it does not decide whether something is higher or lower, but "
-    "it confirms that something stays the same."
+    "number after ± is a margin, for example half the width of a 95 % confidence interval. A "
+    "difference or change within its margin counts as 0: it confirms that something stays the "
+    "same, but cannot decide whether something is higher or lower."
 )
 
 

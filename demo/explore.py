@@ -75,7 +75,7 @@ def choose(variant: str, truth: str, predicted: str) -> str:
         image, _, true = sample()[key]
         caption = label if label == true else f"{true}, predicted {label}"
         tiles += button(key, f"{pixels(image)}{caption}", caption)
-    none = "" if chosen else " Other filters show more."
+    none = "" if chosen else " Change the filters to see some."
     count = f'<p aria-live="polite">{len(chosen)} of {len(sample())} images.{none}</p>'
     return f'{count}<div class="tiles">{tiles}</div>'
 
@@ -107,7 +107,7 @@ def confusion(variant: str) -> str:
 
 
 def explain_one(key: str, variant: str) -> str:
-    """Explain the sample image `key`. If its prediction is wrong, add the true class's map."""
+    """Explain the prediction for image `key`. If it is wrong, add a map for the true class."""
     if key not in sample():
         return CHOOSE
     image, index, truth = sample()[key]

@@ -32,7 +32,7 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def message(headline: str, text: str) -> str:
-    """Return HTML that screen readers announce: a headline, which may be empty, and a text."""
+    """Return HTML that screen readers announce: a headline, which may be empty, and a paragraph."""
     title = f"<h2>{headline}</h2>" if headline else ""
     return f'<div class="answer" aria-live="polite">{title}<p>{text}</p></div>'
 

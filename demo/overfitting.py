@@ -1,4 +1,4 @@
-"""Show networks that underfit, fit and overfit side by side, in the demo's third tab."""
+"""Show networks that underfit, fit well or overfit side by side, in the demo's third tab."""
 
 from typing import Any
 
@@ -11,26 +11,26 @@ from mobilenetv3_cifar.variants import list_variants
 
 INTRODUCTION = (
     "A network **underfits** if it has learned too little: its accuracy is low even on its own "
-    "training images. A network **overfits** if it continues to learn its training images, but "
-    "its validation loss rises. A network **fits** if it does neither. "
+    "training images. A network **overfits** if its validation loss rises while it continues "
+    "to learn its training images. A network **fits well** if it neither underfits nor overfits. "
     f"{NOTE}"
 )
-# These limits only choose examples. REPRODUCTION.md judges over- and underfitting by intervals.
-RISE = 0.1  # a network overfits if its validation loss ends higher by this fraction of its lowest
-LOW = 0.05  # a network underfits if its training accuracy is lower by this than one that fits
+# These limits only choose examples: the verdicts in REPRODUCTION.md follow other rules.
+RISE = 0.1  # a network overfits if its rise() exceeds this limit
+LOW = 0.05  # a network underfits if its training accuracy is this much below that of a good fit
 
 
 def rise(name: str) -> float:
-    """Return the rise of the validation loss, as a fraction of its lowest value."""
+    """Return how far the final validation loss is above the lowest, relative to the lowest."""
     losses = [row["valid_loss"] for row in read_history(name)]
     return losses[-1] / min(losses) - 1
 
 
 def fitting(size: str) -> dict[str, str | None]:
-    """Map "Underfits", "Fits" and "Overfits" to the best example of each, or to None.
+    """Map "Underfits", "Fits well" and "Overfits" to the best example of each, or to None.
 
     The examples are networks of `size`. Networks with our own settings are left out, because they
-    were trained for accuracy and not to show the effect of one setting.
+    were trained for high accuracy, not to show the effect of one setting.
     """
     names = [
         variant.name
@@ -43,7 +43,7 @@ def fitting(size: str) -> dict[str, str | None]:
     low = [name for name in names if train[name] < limit]
     return {
         "Underfits": min(low, key=train.__getitem__, default=None),
-        "Fits": fits,
+        "Fits well": fits,
         "Overfits": max((name for name in names if rise(name) > RISE), key=rise, default=None),
     }
 

@@ -32,7 +32,7 @@ def build_demo() -> gr.Blocks:
     # Hide Pillow's warnings about damaged images, which the page refuses anyway, and gradio's
     # warnings about its own use of pandas.
     warnings.filterwarnings("ignore", module="PIL|gradio")
-    # Run every network once, so that the first visitors need not wait for a network to load.
+    # Run every network once, so that the first visitors do not wait for a network to load.
     answers.compare(open_image(example_files()[0]))
     with ServedBlocks(title="MobileNetV3 on CIFAR-10") as page:
         with gr.Row(elem_id="about"):
@@ -76,7 +76,7 @@ def keep_address(page: gr.Blocks, shown: dict[str, Any], snippets: gr.Markdown) 
 
 
 def restored(key: str, component: Any, value: str) -> Any:
-    """Convert a `value` from the URL to a value of `component`. Return None if it is invalid."""
+    """Convert a `value` from the URL for `component`. Return None if `value` is invalid."""
     if key == "image":
         return file_of(value)
     if key == "tab":

@@ -51,18 +51,18 @@ def panel(html: str = "", elem_id: str | None = None) -> gr.HTML:
 
 
 def safe_image(**options: Any) -> gr.Image:
-    """Make a `gr.Image` whose event handlers get the result of `open_sent`."""
+    """Make a `gr.Image` whose event handlers receive the result of `open_sent`."""
     component = gr.Image(**options)
-    # Replace the method: if we made a subclass, gradio would write a .pyi file to this folder.
+    # Do not subclass gr.Image: for a subclass, gradio would write a .pyi file to this folder.
     component.preprocess = open_sent  # type: ignore[method-assign, assignment]
     return component
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open an uploaded image that `Decoder` stored. Without an upload, return None.
+    """Open an uploaded image that `Decoder` stored. If there is none, return None.
 
-    If the upload was refused or deleted, return an ImageError. Raising it would make gradio put a
-    red "Error" over the whole page.
+    If the upload was refused or deleted, return an ImageError. Raising the error would make gradio
+    show a red "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

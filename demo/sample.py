@@ -1,8 +1,8 @@
 """Read the test images that ship with the demo: ten examples, and a sample of 300 images.
 
-We chose examples that are easy to recognise by eye, without regard to predictions. In the order of
-the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The sample
-contains the first thirty test images of each class.
+We chose examples that are easy to recognise by eye, whatever the networks predict for them. In the
+order of the classes, the examples are test images 90, 82, 75, 103, 94, 16, 29, 60, 54 and 11. The
+sample contains the first thirty test images of each class.
 """
 
 import json
@@ -32,7 +32,7 @@ def example_files() -> list[Path]:
 
 @cache
 def sample() -> dict[str, SampleImage]:
-    """Return the images of the sample by key, such as "test-90"."""
+    """Return the images of the sample in a dictionary with keys such as "test-90"."""
     sheet = np.asarray(Image.open(ASSETS / "sample.png").convert("RGB"))
     side = NATIVE_SIZE
     rows = sheet.reshape(-1, side, COLUMNS, side, 3)

@@ -30,7 +30,7 @@ def describe(answer: Answer) -> str:
 
 def describe_photographs(variant: str) -> str:
     """Say which photographs suit a network. State its accuracy on photographs if it is known."""
-    advice = "The network learned from images of 32 by 32 pixels, so let one object fill the photo."
+    advice = "The network was trained on images of 32 by 32 pixels: let one object fill the photo."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:
@@ -67,7 +67,7 @@ def maps_of(answer: Answer) -> Iterator[Map]:
             meaning = "part of the strongest pattern"
         if len(set(answer.layers)) > 1:
             caption += f"<br>layer {number} of {len(answer.layers)}"
-        alt = f"The image under a map, bright where a region is {meaning}"
+        alt = f"The image overlaid with a map that is bright where a region is {meaning}"
         if heatmap is None:
             caption += "<br>no evidence"
             alt = f"The image without a map: no region is {meaning}"

@@ -11,7 +11,7 @@ from mobilenetv3_cifar.variants import get_variant
 
 def test_an_existing_folder_is_not_overwritten(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["build", str(tmp_path)])
-    with pytest.raises(SystemExit, match=f"^error: {tmp_path} exists already: use a new folder$"):
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path} already exists: use a new folder$"):
         building.main()
     assert list(tmp_path.iterdir()) == []
 

@@ -15,7 +15,7 @@
     try {
       sessionStorage.setItem(KEPT, url);
     } catch {
-      // The storage is full or forbidden, so a reload will lose the image.
+      // The storage is full or blocked, so a reload will lose the image.
     }
   };
   const shrink = async (file) => {

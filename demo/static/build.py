@@ -41,7 +41,7 @@ def build(out: Path, name: str | None = None) -> None:
     runs the best shipped variant.
     """
     if out.exists():
-        raise MobileNetV3CifarError(f"{out} exists already: use a new folder")
+        raise MobileNetV3CifarError(f"{out} already exists: use a new folder")
     if name and not shipped_folder(name) and Path(name).is_dir():
         folder = Path(name)
     else:
@@ -61,7 +61,7 @@ def write_network(folder: Path, page: Path) -> None:
     """Write the files `model.onnx` and `network.json` of the page.
 
     `model.onnx` is a copy of the 8-bit ONNX file in `folder` if there is one, else of the float
-    file. `network.json` has the ONNX file's metadata, the network's name and the maps' colours.
+    file. `network.json` contains the ONNX metadata, the network's name and the maps' colours.
     """
     files = [folder / name for name in (INT8_FILE, ONNX_FILE) if (folder / name).is_file()]
     if not files:
@@ -108,7 +108,7 @@ def finish_service_worker(page: Path) -> None:
 def main() -> None:
     parser = command_parser("demo.static.build", __doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
-    parser.add_argument("--variant", help="a name or a model folder; default: the best variant")
+    parser.add_argument("--variant", help="a variant or a model folder; default: the best variant")
     arguments = parser.parse_args()
     build(arguments.out, arguments.variant)
     print(f"{arguments.out}: serve it with python -m http.server --directory {arguments.out}")

@@ -1,7 +1,7 @@
 // Converts images exactly as mobilenetv3_cifar.preprocessing does, bit for bit.
 
 export const SIZE = 32; // pixels per side of the network's input
-const PHOTOGRAPH_SIDE = 128; // an image counts as a photograph if both its sides have this many pixels
+const PHOTOGRAPH_SIDE = 128; // an image counts as a photograph if both sides have at least this many pixels
 const SQUARES = [100, 80, 60]; // sides of a photograph's centred squares, in percent of its shorter side
 const PRECISION = 22; // as in Pillow, weights are integers: a weight of 1 is stored as 2 ** PRECISION
 

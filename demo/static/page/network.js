@@ -15,14 +15,14 @@ export class Network {
   }
 
   // `image` is an ImageData. `target` is the index of the class to explain, or -1 for the predicted class.
-  // If `several` is false, only the whole image is classified, not the centred squares of a photograph too.
+  // If `several` is false, only the whole image is classified, even for a photograph.
   async answer(image, target = -1, several = true) {
     const squares = several ? views(image) : [reduce(image)];
     const { labels, temperature, ood_score: score, ood_threshold: threshold } = this.facts;
     let outputs = await this.run(squares, target);
     // The mean over the views of each class's logit.
     const logits = labels.map((_, label) => mean(squares.map((_, i) => outputs.logits.data[i * labels.length + label])));
-    const averaged = mean([...outputs.ood_score.data]); // a linear score of the mean features is the mean score
+    const averaged = mean([...outputs.ood_score.data]); // the linear score of mean features is the mean score
     const highest = Math.max(...logits);
     const index = target < 0 ? logits.indexOf(highest) : target;
     if (squares.length > 1) outputs = await this.run(squares.slice(0, 1), index); // the whole image's map

@@ -98,7 +98,7 @@ async function startCamera() {
   classifyFrames(video);
 }
 
-// Stop the camera, increment `choices`, and return it.
+// Stop the camera, increment `choices`, and return its new value.
 function stopCamera() {
   stopTracks(video);
   video = null;
