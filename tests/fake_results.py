@@ -28,7 +28,7 @@ def split(accuracy):
         "f1_macro": accuracy,
         "top5_accuracy": 0.98,
         "ece": 0.01,
-        "unsure": 0.05,
+        "flagged": 0.05,
         "ece_untempered": 0.03,
         "per_class": {label: dict(scores) for label in LABELS},
         "confusion_matrix": [[100] * 10] * 10,

@@ -105,15 +105,15 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     assert model.config.ood_score == "linear"
     assert len(model.config.ood_weights) == 576
     flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
-    assert found["validation"]["unsure"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
-    assert said == f"{100 * found['test']['unsure']:.2f} % of the test images are flagged"
+    assert found["validation"]["flagged"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
+    assert said == f"{100 * found['test']['flagged']:.2f} % of the test images are flagged"
     noise = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), np.uint8)
     assert all(each.probably_none for each in model.predict(noise))
     assert {key: found["outliers"][key] for key in ("cifar10", "known", "none")} == {
         **{"cifar10": 192, "known": 60, "none": 40}
     }
     for split in ("train", "validation", "test"):  # nothing else was measured again
-        assert before[split] | {"unsure": 0} == found[split] | {"unsure": 0}
+        assert before[split] | {"flagged": 0} == found[split] | {"flagged": 0}
     assert (copied / "model.safetensors").read_bytes() == weights
     assert not list(copied.glob("*.onnx"))
     assert not {"latency", "int8"} & found.keys()

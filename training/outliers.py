@@ -117,8 +117,8 @@ def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[s
     config = dataclasses.replace(model.config, ood_score="linear", ood_weights=weights)
     validation = split_outputs(model, data.validation, "validation")
     model.config = fit_threshold(config, *validation)
-    metrics["validation"]["unsure"] = flagged(model.config, *validation)
-    metrics["test"]["unsure"] = flagged(model.config, *split_outputs(model, data.test, "test"))
+    metrics["validation"]["flagged"] = flagged(model.config, *validation)
+    metrics["test"]["flagged"] = flagged(model.config, *split_outputs(model, data.test, "test"))
     metrics["outliers"] = Outliers(
         cifar10=len(cifar),
         known=len(labels) - labels.count(NONE),
@@ -137,7 +137,7 @@ def fit_score(folder: Path, data: Cifar10, photographs: tuple[np.ndarray, list[s
         (staged / METRICS_FILE).write_bytes(to_json(metrics))
         install_folder(staged, folder)
     card.write_card(folder)
-    return f"{percent(metrics['test']['unsure'])} of the test images are flagged"
+    return f"{percent(metrics['test']['flagged'])} of the test images are flagged"
 
 
 @one_line_errors()

@@ -48,7 +48,7 @@ def measure(
         "f1_macro": float(per_class[2].mean()),
         "top5_accuracy": float(top5),
         "ece": calibration_error(probabilities, labels),
-        "unsure": flagged(config, logits, features),
+        "flagged": flagged(config, logits, features),
         "ece_untempered": calibration_error(logits.softmax(1), labels),
         "per_class": {
             name: dict(zip(("precision", "recall", "f1", "support"), scores, strict=True))

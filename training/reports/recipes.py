@@ -52,7 +52,7 @@ def write_recipes(docs: Path) -> None:
         ablations = [run for run in runs if run.get("kind") == "ablation"]
         text = render(
             "recipe_template.md",
-            published=compare([run for run in runs if run not in ablations]),
+            runs=compare([run for run in runs if run not in ablations]),
             ablations=compare(ablations),
             goals=[(name, *GOALS[name], tested[name]) for name in GOALS if name in tested],
         )

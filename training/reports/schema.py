@@ -40,7 +40,7 @@ class SplitMetrics(Summary):
     top5_accuracy: float
     ece: float  # expected calibration error in 15 bins, at the config's temperature
     ece_untempered: float  # expected calibration error at temperature 1
-    unsure: float  # fraction of images that are flagged as probably showing none of the classes
+    flagged: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
     # The experiment that was validated instead, if this one was trained on all images.
