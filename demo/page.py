@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
 
-from demo import answers, api, conclusions, experiments, explore, overfitting, try_it
+from demo import answers, api, claims, experiments, explore, overfitting, try_it
 from demo.parts import LOCAL
 from demo.sample import example_files, file_of, sample
 from demo.serving.blocks import ServedBlocks
@@ -23,7 +23,7 @@ TABS = {
     "explore": ("Test images", explore.build),
     "overfitting": ("Overfitting", overfitting.build),
     "experiments": ("Experiments", experiments.build),
-    "conclusions": ("Conclusions", conclusions.build),
+    "claims": ("Claims", claims.build),
 }
 
 

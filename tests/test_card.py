@@ -40,7 +40,7 @@ def own(monkeypatch):
         EXPERIMENTS[COSINE],
         name="large-ours",
         kind="own",
-        claim="The best of all.",
+        summary="The best of all.",
         recipe=Recipe(schedule="cosine", ema=0.998),
     )
     monkeypatch.setitem(EXPERIMENTS, row.name, row)
@@ -80,7 +80,7 @@ def test_another_control_is_described_by_its_own_recipe(tmp_path):
     text = card_of(write(tmp_path / OVERFIT[0], metrics(OVERFIT[0], 0.4, train=1.0)))
     assert "rotation by up to" not in text
     assert "| `train_images` | `1000` |" in text
-    assert f"The experiment asks: {EXPERIMENTS['small-overfit'].claim}" in text
+    assert f"The experiment asks: {EXPERIMENTS['small-overfit'].summary}" in text
     assert "the report's blocks" not in text
 
 

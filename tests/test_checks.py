@@ -10,19 +10,19 @@ from training.reports.claims import CLAIMS, COSINE, L3, L4, L5, S3, S4, S5, S10,
 @pytest.mark.parametrize(("one", "expected"), [(0.780, YES), (0.720, NO), (0.755, OPEN)])
 def test_a_difference_counts_outside_its_interval(one, expected):
     small, large = results(S4, 0.75, seeds=(0.752, 0.748)), results(L4, one)
-    verdict, figures = decide(L4, "slightly better than the Small", small, large)
+    verdict, numbers = decide(L4, "slightly better than the Small", small, large)
     assert verdict == expected
     # One run is compared with the mean of three. The margin of their difference is
     # 4.303 (t value) * 0.2 (standard deviation) * sqrt(4 / 3).
-    assert figures.endswith("± 0.99 (+1.53 in the report)")
+    assert numbers.endswith("± 0.99 (+1.53 in the report)")
     opposite = {YES: NO, NO: YES}.get(expected, expected)
     assert checks.falls(checks.compare(by_name(small, large), large, small)) == opposite
 
 
 def test_without_seeds_no_difference_is_decided():
-    verdict, figures = decide(L3, "lower than the baseline", results(L3, 0.5), results(L4, 0.9))
+    verdict, numbers = decide(L3, "lower than the baseline", results(L3, 0.5), results(L4, 0.9))
     assert verdict == OPEN
-    assert "-40.00 (variation unknown)" in figures
+    assert "-40.00 (variation unknown)" in numbers
 
 
 def test_the_best_must_be_better_than_every_other():
@@ -32,10 +32,10 @@ def test_the_best_must_be_better_than_every_other():
             results(name, test, seeds=(test + 0.001, test - 0.002))
             for name, test in ((S5, five), (S10, ten), (S3, 0.6))
         ]
-        verdict, figures = decide(S4, "the best Small setting", one, *others)
+        verdict, numbers = decide(S4, "the best Small setting", one, *others)
         assert verdict == expected
-        assert figures.count("; ") == 2
-        assert "(-2.11 in the report)" in figures
+        assert numbers.count("; ") == 2
+        assert "(-2.11 in the report)" in numbers
 
 
 def test_recalls_far_apart_are_not_balanced():
@@ -43,9 +43,9 @@ def test_recalls_far_apart_are_not_balanced():
     assert decide(S4, "equally well", one)[0] == YES
     for run, recall in zip(one.runs, (0.60, 0.62, 0.61), strict=True):
         run["test"]["per_class"]["cat"]["recall"] = recall
-    verdict, figures = decide(S4, "equally well", one)
+    verdict, numbers = decide(S4, "equally well", one)
     assert verdict == NO
-    assert "61.00 % (cat)" in figures  # the mean over the seeds
+    assert "61.00 % (cat)" in numbers  # the mean over the seeds
 
 
 @pytest.mark.parametrize(("test", "expected"), [(0.745, YES), (0.76, NO), (0.72, NO)])
@@ -71,11 +71,11 @@ def test_a_gap_counts_beyond_the_variation(train, valid, expected):
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.71, YES), (0.69, NO), (0.702, OPEN)])
 def test_a_fifth_epoch_overfits_if_it_raises_the_validation_loss(loss, expected):
-    verdict, figures = decide(S5, "beginning of overfitting", *five_epochs(loss=loss))
+    verdict, numbers = decide(S5, "beginning of overfitting", *five_epochs(loss=loss))
     assert verdict == expected
     # The margin is 4.303 (t value) * 0.001 (standard deviation) / sqrt(3).
     assert (
-        figures
+        numbers
         == f"validation loss {loss:.3f} against 0.700, a difference of {loss - 0.7:+.3f} ± 0.002"
     )
     large = five_epochs(loss=loss, names=(L5, L4))
@@ -93,9 +93,19 @@ def test_a_fifth_epoch_overfits_if_it_raises_the_validation_loss(loss, expected)
 )
 def test_precision_is_compared_like_accuracy(name, other, says):
     one, two = results(name, 0.78, seeds=(0.781, 0.779)), results(other, 0.75, seeds=(0.752, 0.748))
-    verdict, figures = decide(name, says, one, two)
+    verdict, numbers = decide(name, says, one, two)
     assert verdict == YES
-    assert figures.startswith("precision 78.10 % against 75.10 %, a difference of +3.00 ±")
+    assert numbers.startswith("precision 78.10 % against 75.10 %, a difference of +3.00 ±")
+
+
+@pytest.mark.parametrize(("valid", "expected"), [(0.78, YES), (0.72, NO), (0.755, OPEN)])
+def test_the_larger_network_generalises_better_if_its_validation_accuracy_is_higher(
+    valid, expected
+):
+    small, large = results(S4, valid=0.75, seeds=(0.752, 0.748)), results(L4, valid=valid)
+    verdict, numbers = decide(L4, "generalises better", small, large)
+    assert verdict == expected
+    assert numbers.startswith(f"validation accuracy {100 * valid:.2f} % against 75.00 %")
 
 
 def test_a_contrast_of_two_gaps_has_its_own_variation():
@@ -116,18 +126,18 @@ def test_underfitting_has_four_signs_beyond_the_variation(split, key, worse, exp
                 run[part] |= {"accuracy": mean + change, "loss": 1 - mean + change}
             if each is one:
                 run[split][key] = (0.6 - worse if key == "accuracy" else 0.4 + worse) + change
-    verdict, figures = decide(S3, "the network underfits", one, full)
+    verdict, numbers = decide(S3, "the network underfits", one, full)
     assert verdict == expected
     # The margin is 4.303 (t value) * 0.01 (standard deviation) * sqrt(4 / 3).
-    assert ("± 4.97" in figures, "± 0.050" in figures) == (True, True)
+    assert ("± 4.97" in numbers, "± 0.050" in numbers) == (True, True)
 
 
 @pytest.mark.parametrize(("test", "expected"), [(0.71, YES), (0.69, NO), (0.705, OPEN)])
 def test_over_70_percent_counts_beyond_the_variation(test, expected):
     small, large = results(S3, 0.68, seeds=(0.682, 0.678)), results(L3, test)
-    verdict, figures = decide(L3, "over 70 %", small, large)
+    verdict, numbers = decide(L3, "over 70 %", small, large)
     assert verdict == expected
-    assert figures.endswith("± 0.86")  # the margin is 4.303 (t value) * 0.2 (standard deviation)
+    assert numbers.endswith("± 0.86")  # the margin is 4.303 (t value) * 0.2 (standard deviation)
     assert decide(L3, "over 70 %", large)[0] == OPEN
 
 
@@ -156,7 +166,7 @@ def test_dropout_helps_if_the_accuracy_after_five_epochs_is_higher(accuracy, exp
 
 
 def test_statements_about_the_method_are_computed():
-    found = {claim.where: judge(claim, {}) for claim in CLAIMS if not claim.needs}
-    assert {verdict for verdict, _ in found.values()} == {NO}
-    assert "means from 0.03 to 0.18" in found["section 3"][1]
-    assert "maps 3 to 1" in found["section 8, listing 13"][1]
+    judged = {claim.where: judge(claim, {}) for claim in CLAIMS if not claim.needs}
+    assert {verdict for verdict, _ in judged.values()} == {NO}
+    assert "means from 0.03 to 0.18" in judged["section 3"][1]
+    assert "maps 3 to 1" in judged["section 8, listing 13"][1]

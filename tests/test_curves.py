@@ -44,11 +44,11 @@ def improving(name, accuracies=RISING, changed=()):
 @pytest.mark.parametrize("column", [*ACCURACIES, *LOSSES])
 def test_every_step_of_an_improvement_must_exceed_the_noise(name, says, third, expected, column):
     one = improving(name, [*RISING[:2], third, *RISING[3:]], (column,))
-    verdict, figures = decide(name, says, improving(S10), improving(L10), one)
+    verdict, numbers = decide(name, says, improving(S10), improving(L10), one)
     assert verdict == expected
     if expected == OPEN:
         step = "-0.002 ± 0.004" if column in LOSSES else "+0.20 ± 0.37"
-        assert figures.endswith(f" {step} in epoch 3")
+        assert numbers.endswith(f" {step} in epoch 3")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,9 @@ def test_every_step_of_an_improvement_must_exceed_the_noise(name, says, third, e
         (L10, "consistently high", YES, {"train_accuracy": [0.5] * 5 + [0.702, *STILL]}),
         (L10, "consistently high", NO, {"train_accuracy": [0.5] * 5 + [0.710, *STILL]}),
         # 0.0029 is the margin for the difference between the mean of four losses and a single loss.
+        (S10, "more epochs", YES, {"valid_loss": [1, 0.9, 0.8, 0.69, 0.7, 0.7, *STILL]}),
+        (S10, "more epochs", NO, {"valid_loss": [1, 0.9, 0.8, 0.71, 0.7, 0.7, *STILL]}),
+        (S10, "more epochs", OPEN, {"valid_loss": [1, 0.9, 0.8, 0.701, 0.7, 0.7, *STILL]}),
         (S10, "overfits", YES, {"valid_loss": [1, 0.8, 0.6965, 0.7, 0.7, 0.7, *STILL]}),
         (S10, "overfits", NO, {"valid_loss": [1, 0.8, 0.704, 0.704, 0.704, 0.704, *STILL]}),
         (S10, "overfits", OPEN, {"valid_loss": [1, 0.8, 0.7, 0.7, 0.7, 0.7, *STILL[:3], 0.701]}),
@@ -103,6 +106,13 @@ def test_every_step_of_an_improvement_must_exceed_the_noise(name, says, third, e
 )
 def test_a_claim_about_a_curve(name, says, expected, columns):
     assert decide(name, says, results(name, **columns))[0] == expected
+
+
+def test_changes_are_shown_as_losses_or_in_percentage_points():
+    ten = results(S10, valid_loss=[0.70] * 6 + STILL, train_accuracy=[0.69] * 6 + STILL)
+    assert decide(S10, "more epochs", ten)[1] == "epochs 4 to 10: validation loss +0.000 ± 0.004"
+    shown = "epochs 6 to 10: training accuracy +1.00 ± 0.37"
+    assert decide(S10, "still rises", ten)[1] == shown
 
 
 def test_the_control_that_overfits_is_judged_by_the_noise_of_the_long_run():

@@ -7,7 +7,7 @@ import pytest
 from gradio import Dropdown, EventData, skip
 from PIL import Image
 
-from demo import charts, conclusions, experiments, explore, overfitting, try_it
+from demo import charts, claims, experiments, explore, overfitting, try_it
 from demo import page as page_of
 from demo.sample import example_files, file_of, sample
 from mobilenetv3_cifar.preprocessing import LABELS
@@ -75,14 +75,14 @@ def test_calibration_is_described_and_drawn(shipped):
     assert 'points="0.5,0.5 0.9,1"' in charts.reliability(sorted(rows), groups=2)
 
 
-def test_conclusions_are_shown_with_verdict_figures_and_curves(shipped):
-    rows = json.loads(conclusions.FILE.read_text())
+def test_claims_are_shown_with_verdict_numbers_and_curves(shipped):
+    rows = json.loads(claims.FILE.read_text())
     assert {row["verdict"] for row in rows} <= {"confirmed", "not confirmed", "not decidable"}
-    html = conclusions.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
+    html = claims.page([rows[2] | {"experiment": "small-best"}, *rows[3:]])
     assert rows[2]["says"] in html
     assert html.count("<details>") == len(rows) - 2
     of_report = sum(row["where"].startswith("section") for row in rows[2:])
-    assert f"Of the report's {of_report} conclusions: " in html
+    assert f"Of the report's {of_report} claims: " in html
     # Only the first row's network is in `shipped`, so only the two charts of this row are shown.
     assert html.count('<svg class="chart"') == 2
 

@@ -20,7 +20,7 @@ TABS = {  # for each tab, an element that appears once the tab is filled
     "Test images": "#images button",
     "Overfitting": "#fitting svg",
     "Experiments": "#calibration svg",
-    "Conclusions": "#conclusions details",
+    "Claims": "#claims details",
 }
 
 

@@ -76,9 +76,13 @@ def test_the_answer_comes_first(published, no_figures):
     text = (published / "REPRODUCTION.md").read_text()
     # The standard deviation of one run is 0.2 points. For the mean of three runs minus the report's
     # single run, it is 0.2 * sqrt(4/3) = 0.23 points.
-    row = f"| {S4} | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |"
-    assert row in text
-    assert "of the 1 accuracies that the report prints, 1 are within the 95 % interval" in text
+    assert f"| {S4} | accuracy | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |" in text
+    assert (
+        f"| {S4} | precision | 74.59 % | 75.10 ± 0.20 % (3) | +0.51 | 0.99 | 0.46 | yes |" in text
+    )
+    assert "1 of the accuracies and 1 of the precisions are within the 95 % interval" in text
+    assert "Outside the interval: none." in text
+    assert f"These do not agree: `{S4}` (precision)." in text
     assert text.index("are within the 95 % interval") < text.index("## Scope")
     # The four-epoch run with seed 0 is the start of the five-epoch run, so the two count as one.
     # The four-epoch runs with seeds 1 and 2 were trained separately.
@@ -86,6 +90,13 @@ def test_the_answer_comes_first(published, no_figures):
     assert f"| {S4} | 1 | 0.02 | 140,000 |" in text
     assert f"| {S4} | 0 |" not in text
     assert f"use several seeds (their number is in parentheses) for `{S4}` (3); all other" in text
+
+
+def test_scores_outside_the_interval_are_named():
+    text = document(by_name(results(S4, 0.78, seeds=(0.781, 0.779)), results(S5))).decode()
+    outside = f"the accuracy of `{S4}` (+3.35 ± 0.50 points), the precision of `{S4}` (+3.51 ± 0.50"
+    assert f"Outside the interval: {outside} points)." in text
+    assert f"These do not agree: `{S4}` (accuracy and precision)." in text
 
 
 def test_the_gain_with_a_cosine_schedule_is_computed():
@@ -103,16 +114,15 @@ def test_the_hardware_table_names_the_commits_of_a_run():
     assert "All runs used\nPyTorch 2." in text
 
 
-def test_conclusions_are_written_for_the_demo(published, no_figures):
+def test_claims_are_written_for_the_demo(published, no_figures):
     reproduce.write_tables(published / "model_cards", published)
-    conclusions = json.loads((published / "demo" / "assets" / "conclusions.json").read_text())
-    keys = {"where", "experiment", "says", "verdict", "original_verdict", "figures"}
-    assert all(each.keys() == keys for each in conclusions)
-    assert {each["experiment"] for each in conclusions} <= {None, *EXPERIMENTS}
-    (one,) = [each for each in conclusions if each["says"].startswith("a fifth epoch helps the S")]
-    assert one["experiment"] == S5
-    assert one["verdict"] == "not decidable"
-    assert "76.00 % against 75.00 %" in one["figures"]
+    claims = json.loads((published / "demo" / "assets" / "claims.json").read_text())
+    keys = {"where", "experiment", "says", "verdict", "original_verdict", "numbers"}
+    assert all(each.keys() == keys for each in claims)
+    assert {each["experiment"] for each in claims} <= {None, *EXPERIMENTS}
+    (one,) = [each for each in claims if each["says"].startswith("a fifth epoch helps the S")]
+    assert (one["experiment"], one["verdict"]) == (S5, "not decidable")
+    assert "76.00 % against 75.00 %" in one["numbers"]
 
 
 def test_networks_of_our_own_are_in_no_table_of_the_report(published, no_figures, monkeypatch):
@@ -234,7 +244,7 @@ def test_the_committed_tables_and_cards_are_what_the_committed_results_give(tmp_
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.md")}
     before |= {path: path.read_bytes() for path in assets.glob("*.json")}
-    assert assets / "conclusions.json" in before
+    assert assets / "claims.json" in before
     reproduce.write_tables(cards, tmp_path)
     assert {path: path.read_bytes() for path in before} == before
     assert set(tmp_path.rglob("*.md")) <= before.keys()

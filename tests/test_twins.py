@@ -24,7 +24,7 @@ from training.reports.shipped_weights import fit_decisions
 RECIPE = Recipe(optimizer=Sgd(0.02), batch_size=32, augmentations=(Flip(),), split="45k/5k")
 TWIN = Experiment("tiny-twin", {"blocks": "cifar32"}, 2, RECIPE, kind="control")
 ROW = replace(
-    TWIN, name="tiny-all", recipe=replace(RECIPE, split="50k"), validated_by=TWIN.name, claim="?"
+    TWIN, name="tiny-all", recipe=replace(RECIPE, split="50k"), validated_by=TWIN.name, summary="?"
 )
 
 

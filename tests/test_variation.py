@@ -6,7 +6,7 @@ import pytest
 
 from tests.fake_results import by_name, results
 from training.reports.claims import COSINE, L4, L5, S3, S4, S5, S10
-from training.reports.reproduction import accuracies
+from training.reports.reproduction import against_report
 from training.reports.results import validation_accuracy
 from training.reports.variation import difference, noise, variation
 
@@ -58,10 +58,16 @@ def test_nothing_is_known_without_seeds():
 
 
 def test_the_report_is_one_run():
-    (row,) = accuracies(by_name(results(S4, 0.75, seeds=(0.752, 0.748))))
-    gain = row["gain"]
-    assert gain.value == pytest.approx(0.75 - 0.7465)
-    assert gain.deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
+    one = results(S4, 0.75, seeds=(0.752, 0.748))
+    (row,) = against_report(by_name(one), "accuracy")
+    assert row["gain"].value == pytest.approx(0.75 - 0.7465)
+    assert row["gain"].deviation == pytest.approx(0.002 * math.sqrt(4 / 3))
+    for run, precision in zip(one.runs, (0.75, 0.751, 0.749), strict=True):
+        run["test"]["precision_macro"] = precision
+    (row,) = against_report(by_name(one), "precision")
+    assert row["gain"].value == pytest.approx(0.75 - 0.745888, abs=1e-6)
+    assert row["gain"].deviation == pytest.approx(0.001 * math.sqrt(4 / 3))
+    assert (row["within"], row["outside"]) == (True, True)
 
 
 def test_the_noise_of_a_curve_comes_from_its_still_epochs():

@@ -32,7 +32,7 @@ class Experiment:
     recipe: Recipe = REPORT
     kind: Literal["report", "control", "own", "ablation"] = "report"
     section: str = ""  # the place in the report that describes the experiment
-    claim: str = ""  # in our words: the report's conclusion, or a control experiment's question
+    summary: str = ""  # in our words: the report's claim, or a control experiment's question
     report: Reported | None = None  # the metrics that the report prints, if it prints any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; the other seeds show the variation
@@ -127,48 +127,48 @@ GPU32 = Recipe(
 ROWS = [
     Experiment("small-dropout0.7-epochs4", {"size": "small", "dropout": 0.7}, 4,
                section="section 9, figure 4",
-               claim="this is the best Small setting, and that the network generalises",
+               summary="this is the best Small setting, and that the network generalises",
                seeds=(0, 1, 2),
                report=Reported(precision=0.7458877999762664, recall=0.7465, accuracy=0.7465)),
     Experiment("small-dropout0.7-epochs5", {"size": "small", "dropout": 0.7}, 5,
                section="section 9, figure 5",
-               claim="the network is slightly better than after four epochs, and begins to overfit",
-               seeds=(0, 1, 2)),
+               summary="the network is slightly better than after four epochs, and begins to "
+                       "overfit", seeds=(0, 1, 2)),
     Experiment("small-dropout0-epochs10", {"size": "small", "dropout": 0.0}, 10,
                section="section 10, figure 6",
-               claim="the network overfits: validation accuracy stands still from epoch 6 on",
+               summary="the network overfits: validation accuracy stands still from epoch 6 on",
                seeds=(0, 1, 2),
                report=Reported(precision=0.7675353432051456, recall=0.7676, accuracy=0.7676)),
     Experiment("small-dropout0.9-epochs3", {"size": "small", "dropout": 0.9}, 3,
                section="section 10, figure 7",
-               claim="the network underfits", seeds=(0, 1, 2),
+               summary="the network underfits", seeds=(0, 1, 2),
                report=Reported(precision=0.6941715863943863, recall=0.6930, accuracy=0.6930)),
     Experiment("large-dropout0.7-epochs4", {"size": "large", "dropout": 0.7}, 4,
                section="section 11, figure 8",
-               claim="the Large network is slightly better than the Small one",
+               summary="the Large network is slightly better than the Small one",
                report=Reported(precision=0.7624977661099234, recall=0.7618, accuracy=0.7618)),
     Experiment("large-dropout0.7-epochs5", {"size": "large", "dropout": 0.7}, 5,
                section="section 12, figure 9",
-               claim="the fifth epoch still improves the network, with no sign of overfitting",
+               summary="the fifth epoch still improves the network, with no sign of overfitting",
                report=Reported(precision=0.7726209060673617, recall=0.7746, accuracy=0.7746)),
     Experiment("large-dropout0-epochs10", {"size": "large", "dropout": 0.0}, 10,
                section="section 12, figure 10",
-               claim="the network overfits: validation gains are marginal from epoch 5 on",
+               summary="the network overfits: validation gains are marginal from epoch 5 on",
                report=Reported(precision=0.7871469448523931, recall=0.7883, accuracy=0.7883)),
     Experiment("large-dropout0.9-epochs3", {"size": "large", "dropout": 0.9}, 3,
                section="section 12, figure 11",
-               claim="the network underfits",
+               summary="the network underfits",
                report=Reported(precision=0.7105702294239662, recall=0.7094, accuracy=0.7094)),
     Experiment("small-dropout0-epochs10-cosine", {"size": "small", "dropout": 0.0}, 10, COSINE,
                "control",
-               claim="with another learning-rate schedule, does small-dropout0-epochs10 reach a "
-                     "test accuracy above 80 %?", seeds=(0, 1, 2)),
+               summary="with another learning-rate schedule, does small-dropout0-epochs10 reach a "
+                       "test accuracy above 80 %?", seeds=(0, 1, 2)),
     Experiment("small-overfit", cifar32_net("small"), 60, OVERFIT, "control",
-               claim="what does overfitting look like if a network learns 1,000 images without "
-                     "augmentation, up to a training accuracy of about 100 %?"),
+               summary="what does overfitting look like if a network learns 1,000 images without "
+                       "augmentation, up to a training accuracy of about 100 %?"),
     Experiment("large-overfit", cifar32_net("large"), 20, OVERFIT, "control",
-               claim="does the Large network overfit the 1,000 images of small-overfit in a "
-                     "third of the epochs?"),
+               summary="does the Large network overfit the 1,000 images of small-overfit in a "
+                       "third of the epochs?"),
     Experiment("small-cifar32", cifar32_net("small"), 100, CPU32_DISTILLED, "own",
                seeds=(0, 1)),
     Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own"),

@@ -4,7 +4,7 @@
     python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU
 
 From the results in `model_cards/`, the command then writes REPRODUCTION.md, docs/recipe.md, the
-README's table of variants, the demo's list of conclusions, and every model's card and curves.
+README's table of variants, the demo's list of claims, and every model's card and curves.
 """
 
 import itertools
@@ -92,8 +92,8 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
     readme = insert_variants((root / "README.md").read_text(encoding="utf-8"))
     texts = {"REPRODUCTION.md": reproduction.document(reproduced), "README.md": readme.encode()}
     replace_files(root, texts)
-    conclusions = to_json(reproduction.conclusions(reproduced))
-    replace_files(root / "demo" / "assets", {"conclusions.json": conclusions})
+    claims = to_json(reproduction.judge_all(reproduced))
+    replace_files(root / "demo" / "assets", {"claims.json": claims})
     recipes.write_recipes(root / "docs")
     return reproduction.comparison_table(reproduced)
 

@@ -42,69 +42,74 @@ NAMES = {  # the name of each measure in generated text
 }
 
 
-class Measured(NamedTuple):
+class Quantity(NamedTuple):
     value: float
     margin: float  # values in [-margin, margin] count as 0; infinite if the variation is unknown
-    figures: str  # the numbers behind the value, for readers
+    numbers: str  # the numbers behind the value, for readers
 
 
-def rises(measured: Measured) -> str:
+def rises(quantity: Quantity) -> str:
     """Return the verdict on the claim that the value is above 0."""
-    if abs(measured.value) <= measured.margin and measured.margin > 0:
+    if abs(quantity.value) <= quantity.margin and quantity.margin > 0:
         return "not decidable"
-    return "confirmed" if measured.value > 0 else "not confirmed"
+    return "confirmed" if quantity.value > 0 else "not confirmed"
 
 
-def falls(measured: Measured) -> str:
-    return rises(measured._replace(value=-measured.value))
+def falls(quantity: Quantity) -> str:
+    return rises(quantity._replace(value=-quantity.value))
 
 
-def still(measured: Measured) -> str:
-    return "confirmed" if abs(measured.value) <= measured.margin else "not confirmed"
+def still(quantity: Quantity) -> str:
+    return "confirmed" if abs(quantity.value) <= quantity.margin else "not confirmed"
 
 
-def show(measured: Estimate | Measured, scale: float = 100, digits: int = 2) -> str:
-    """Format the value and its margin, by default in percentage points."""
-    value = f"{scale * measured.value:+.{digits}f}"
-    if math.isinf(measured.margin):
+def signed(value: float, loss: bool = False) -> str:
+    """Format a loss, or an accuracy in percentage points, with its sign."""
+    return f"{value:+z.3f}" if loss else points(value)
+
+
+def show(quantity: Estimate | Quantity, loss: bool = False) -> str:
+    """Format the value and its margin, in percentage points unless they are losses."""
+    value = signed(quantity.value, loss)
+    if math.isinf(quantity.margin):
         return f"{value} (variation unknown)"
-    return f"{value} ± {scale * measured.margin:.{digits}f}"
+    return f"{value} ± {signed(quantity.margin, loss)[1:]}"
 
 
-def measured(value: Estimate, figures: str) -> Measured:
-    return Measured(value.value, value.margin, f"{figures} {show(value)}")
+def to_quantity(estimate: Estimate, numbers: str, loss: bool = False) -> Quantity:
+    """Return the Quantity of an Estimate. Append its value and margin to `numbers`."""
+    return Quantity(estimate.value, estimate.margin, f"{numbers} {show(estimate, loss)}")
 
 
 def compare(
     results: ResultsByName, one: Results, other: Results, measure: Measure = test_accuracy
-) -> Measured:
+) -> Quantity:
     """Return `measure` of `one` minus `measure` of `other`. `measure` must be a key of NAMES."""
-    found, loss = difference(one, other, results, measure), NAMES[measure].endswith("loss")
+    gain, loss = difference(one, other, results, measure), NAMES[measure].endswith("loss")
     means = [each.mean_of(measure) for each in (one, other)]
     first, second = (f"{mean:.3f}" if loss else percent(mean) for mean in means)
-    shown = show(found, 1, 3) if loss else show(found)
-    figures = f"{NAMES[measure]} {first} against {second}, a difference of {shown}"
+    numbers = f"{NAMES[measure]} {first} against {second}, a difference of {show(gain, loss)}"
     if one.row.report and other.row.report and measure is test_accuracy:
         theirs = points(one.row.report["accuracy"] - other.row.report["accuracy"])
-        figures += f" ({theirs} in the report)"
-    return Measured(found.value, found.margin, figures)
+        numbers += f" ({theirs} in the report)"
+    return Quantity(gain.value, gain.margin, numbers)
 
 
-def least_certain(several: Iterable[Measured]) -> Measured:
+def least_certain(several: Iterable[Quantity]) -> Quantity:
     """Return the quantity with the lowest ratio of value to margin."""
     return min(several, key=lambda each: each.value / max(each.margin, 1e-12))
 
 
-def lead(results: ResultsByName, one: Results, *others: Results) -> Measured:
+def lead(results: ResultsByName, one: Results, *others: Results) -> Quantity:
     """Return the least certain of the leads in test accuracy that `one` has over `others`."""
     leads = {other.name: compare(results, one, other) for other in others}
-    figures = [f"compared with `{name}`, {each.figures}" for name, each in leads.items()]
-    return least_certain(leads.values())._replace(figures="; ".join(figures))
+    numbers = [f"compared with `{name}`, {each.numbers}" for name, each in leads.items()]
+    return least_certain(leads.values())._replace(numbers="; ".join(numbers))
 
 
 def gap_contrast(
     results: ResultsByName, one: Results, shorter: Results, other: Results, other_shorter: Results
-) -> Measured:
+) -> Quantity:
     """Return how much more the accuracy gap widens for `other` than for `one`.
 
     The widening for `one` is its `gap` minus the `gap` of `shorter`, which has fewer epochs.
@@ -112,26 +117,26 @@ def gap_contrast(
     """
     less = difference(one, shorter, results, gap)
     more = difference(other, other_shorter, results, gap)
-    figures = (
+    numbers = (
         f"the gap between training and validation accuracy changes by {points(less.value)} points "
         f"({one.row.size}) and {points(more.value)} points ({other.row.size}), a difference of"
     )
-    return measured(more.minus(less), figures)
+    return to_quantity(more.minus(less), numbers)
 
 
-def above(results: ResultsByName, one: Results, limit: float) -> Measured:
+def above(results: ResultsByName, one: Results, limit: float) -> Quantity:
     mean = estimate(one, results)
-    figures = f"test accuracy {percent(mean.value)}, a difference from {100 * limit:.0f} % of"
-    return measured(mean.of(mean.value - limit), figures)
+    numbers = f"test accuracy {percent(mean.value)}, a difference from {100 * limit:.0f} % of"
+    return to_quantity(mean.of(mean.value - limit), numbers)
 
 
-def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Measured:
+def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Quantity:
     """Return the less certain lead in test accuracy that `one` has over `other` or over 80 %."""
     both = compare(results, one, other), above(results, one, 0.80)
-    return least_certain(both)._replace(figures="; ".join(each.figures for each in both))
+    return least_certain(both)._replace(numbers="; ".join(each.numbers for each in both))
 
 
-def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
+def test_minus_validation(results: ResultsByName, one: Results) -> Quantity:
     """Return test accuracy minus validation accuracy.
 
     The margin is two standard errors of the difference.
@@ -140,14 +145,14 @@ def test_minus_validation(results: ResultsByName, one: Results) -> Measured:
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
     margin = 2 * math.sqrt(pooled * (1 - pooled) * sum(1 / size for size in sizes))
-    figures = (
+    numbers = (
         f"{percent(test)} test accuracy, {percent(valid)} validation accuracy; "
         f"two standard errors of the difference are {100 * margin:.2f} points"
     )
-    return Measured(test - valid, margin, figures)
+    return Quantity(test - valid, margin, numbers)
 
 
-def imbalance(results: ResultsByName, one: Results) -> Measured:
+def imbalance(results: ResultsByName, one: Results) -> Quantity:
     """Return the largest difference between a class's recall and the mean recall of all classes."""
     recalls = [
         (statistics.mean(run["test"]["per_class"][label]["recall"] for run in one.runs), label)
@@ -155,11 +160,11 @@ def imbalance(results: ResultsByName, one: Results) -> Measured:
     ]
     mean = statistics.mean(recall for recall, _ in recalls)
     (low, worst), (high, best) = min(recalls), max(recalls)
-    figures = f"recall from {percent(low)} ({worst}) to {percent(high)} ({best})"
-    return Measured(max(high - mean, mean - low), BALANCED, figures)
+    numbers = f"recall from {percent(low)} ({worst}) to {percent(high)} ({best})"
+    return Quantity(max(high - mean, mean - low), BALANCED, numbers)
 
 
-def underfitting(results: ResultsByName, one: Results, full: Results) -> Measured:
+def underfitting(results: ResultsByName, one: Results, full: Results) -> Quantity:
     """Return the least certain of four signs that `one`, unlike `full`, underfits.
 
     `full` has no dropout. The signs are a lower accuracy and a higher loss of `one` on the training
@@ -170,26 +175,26 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Measure
     ]
     losses = [compare(results, one, full, each) for each in (train_loss, validation_loss)]
     lower = [each._replace(value=-each.value) for each in accuracies]
-    figures = "; ".join(each.figures for each in (*accuracies, *losses))
-    return least_certain((*lower, *losses))._replace(figures=figures)
+    numbers = "; ".join(each.numbers for each in (*accuracies, *losses))
+    return least_certain((*lower, *losses))._replace(numbers=numbers)
 
 
-def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Measured:
+def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quantity:
     """Return how much validation accuracy `one` loses compared with `full`, which has no dropout.
 
     Both accuracies are measured after as many epochs as `one` has.
     """
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
-    figures = (
+    numbers = (
         f"validation accuracy after {epochs} epochs: {percent(theirs.value)} with dropout "
         f"{full.row.dropout:g} against {percent(ours.value)} with dropout {one.row.dropout:g}, "
         f"a difference of"
     )
-    return measured(theirs.minus(ours), figures)
+    return to_quantity(theirs.minus(ours), numbers)
 
 
-def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Measured:
+def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Quantity:
     """Return the mean gain of `longer` and `other` in the epoch after the last epoch of `one`.
 
     A gain is a rise in validation accuracy. Its variance is twice the variance of an accuracy.
@@ -197,35 +202,35 @@ def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Res
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]
-    figures = "; ".join(
+    numbers = "; ".join(
         f"with dropout {each.row.dropout:g}, epoch {last + 1} adds {points(gain)}"
         for each, gain in zip(runs, gains, strict=True)
     )
     mean = variation(one, results, validation_accuracy).of(statistics.mean(gains))
-    return measured(mean, f"validation accuracy: {figures}; on average")
+    return to_quantity(mean, f"validation accuracy: {numbers}; on average")
 
 
-def normalized_inputs(results: ResultsByName) -> Measured:
+def normalized_inputs(results: ResultsByName) -> Quantity:
     """Return how far normalised CIFAR-10 images are from mean 0 and standard deviation 1.
 
     As in the student report, the images are normalised with the constants for ImageNet.
     """
     means = (CIFAR10_MEAN - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     deviations = np.array(CIFAR10_STD) / IMAGENET_STD
-    figures = (
+    numbers = (
         f"with ImageNet's constants, CIFAR-10's channels have means from {means.min():.2f} to "
         f"{means.max():.2f} and standard deviations from {deviations.min():.2f} to "
         f"{deviations.max():.2f}"
     )
-    return Measured(float(np.abs([means, deviations - 1]).max()), 0.01, figures)
+    return Quantity(float(np.abs([means, deviations - 1]).max()), 0.01, numbers)
 
 
-def evaluated_batch_norm(results: ResultsByName) -> Measured:
+def evaluated_batch_norm(results: ResultsByName) -> Quantity:
     """Return how much a batch-norm layer in evaluation mode changes an input (0: not at all)."""
     value, mean, variance = torch.tensor([[3.0], [1.0], [4.0]])
     output = float(nn.functional.batch_norm(value[None], mean, variance, training=False, eps=0))
-    figures = (
+    numbers = (
         f"with a running mean of 1 and variance of 4, a PyTorch batch-norm layer in evaluation "
         f"mode maps 3 to {output:g}: it uses the running statistics"
     )
-    return Measured(output - 3, 0, figures)
+    return Quantity(output - 3, 0, numbers)

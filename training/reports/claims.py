@@ -13,8 +13,14 @@ from itertools import combinations
 from typing import NamedTuple
 
 from training.reports import checks, curves
-from training.reports.checks import Measured, falls, rises, still
-from training.reports.results import ResultsByName, gap, test_precision, validation_loss
+from training.reports.checks import Quantity, falls, rises, still
+from training.reports.results import (
+    ResultsByName,
+    gap,
+    test_precision,
+    validation_accuracy,
+    validation_loss,
+)
 from training.reports.text import points
 from training.reports.variation import difference, variation
 
@@ -25,8 +31,8 @@ class Claim(NamedTuple):
     where: str
     needs: tuple[str, ...]  # the experiments that `quantity` uses; the claim is about the first
     says: str  # the claim, in our words
-    quantity: Callable[..., Measured]
-    decide: Callable[[Measured], str]  # turns the quantity into a verdict
+    quantity: Callable[..., Quantity]
+    decide: Callable[[Quantity], str]  # turns the quantity into a verdict
     original: str | None = None
 
 
@@ -64,6 +70,8 @@ CLAIMS = (
           partial(checks.compare, measure=validation_loss), rises, "not confirmed"),
     Claim("section 10", (S5, S10), "dropout helps the network generalise",
           checks.lost_to_dropout, falls),
+    Claim("section 10", (S10,), "more epochs encourage overfitting",
+          partial(curves.change, column="valid_loss", epoch=4), rises),
     Claim("section 10, figure 6", (S10,),
           "at first, training and validation accuracy improve steadily",
           partial(curves.smallest_improvement, last=5), rises),
@@ -97,6 +105,8 @@ CLAIMS = (
     Claim("section 11, figure 8", (L4, S4),
           "the Large network's precision is higher than the Small one's",
           partial(checks.compare, measure=test_precision), rises),
+    Claim("section 11, figure 8", (L4, S4), "the Large network generalises better",
+          partial(checks.compare, measure=validation_accuracy), rises),
     Claim("section 12, figure 9", (L5, L4), "a fifth epoch helps the Large network",
           checks.compare, rises, "confirmed"),
     Claim("section 12, figure 9", (L5, L4), "the fifth epoch raises precision",
@@ -154,13 +164,13 @@ def judge(claim: Claim, results: ResultsByName) -> tuple[str, str]:
     """
     if missing := [name for name in claim.needs if name not in results]:
         return "not decidable", f"not trained yet: {', '.join(missing)}"
-    found = claim.quantity(results, *(results[name] for name in claim.needs))
-    verdict = "not decidable" if math.isinf(found.margin) else claim.decide(found)
-    return verdict, found.figures
+    quantity = claim.quantity(results, *(results[name] for name in claim.needs))
+    verdict = "not decidable" if math.isinf(quantity.margin) else claim.decide(quantity)
+    return verdict, quantity.numbers
 
 
 def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
-    """Return (better, worse, verdict, figures) for pairs of experiments that the report ranks.
+    """Return (better, worse, verdict, numbers) for pairs of experiments that the report ranks.
 
     "Better" is the experiment with the higher accuracy in the report. The verdict says whether our
     accuracies have the same order. A pair is left out if the 95 % interval of the difference
@@ -173,7 +183,7 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
         reported = variation(one, results).of(higher).minus(variation(other, results).of(lower))
         if reported.value > reported.margin:
             ours = difference(one, other, results)
-            figures = f"{points(reported.value)} in the report, {checks.show(ours)} in our results"
-            verdict = rises(Measured(ours.value, ours.margin, figures))
-            pairs.append((one.name, other.name, verdict, figures))
+            numbers = f"{points(reported.value)} in the report, {checks.show(ours)} in our results"
+            verdict = rises(Quantity(ours.value, ours.margin, numbers))
+            pairs.append((one.name, other.name, verdict, numbers))
     return pairs

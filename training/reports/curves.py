@@ -9,7 +9,7 @@ import statistics
 from itertools import pairwise
 from operator import itemgetter
 
-from training.reports.checks import Measured, least_certain, measured, show
+from training.reports.checks import Quantity, least_certain, show, signed, to_quantity
 from training.reports.results import Results, ResultsByName
 from training.reports.text import percent, points
 from training.reports.variation import STILL_LR, noise
@@ -23,29 +23,29 @@ COLUMNS = {
 }
 
 
-def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Measured:
+def change(results: ResultsByName, one: Results, column: str, epoch: int) -> Quantity:
     """Return how much `column` of the history changes between `epoch` and the last epoch."""
-    moved = one.history[-1][column] - one.at(epoch, column)
-    figures = f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}"
-    return measured(noise(one, results, lambda row: row[column]).of(moved), figures)
+    random, end = noise(one, results, itemgetter(column)), one.history[-1][column]
+    numbers = f"epochs {epoch} to {len(one.history)}: {COLUMNS[column]}"
+    return to_quantity(random.of(end - one.at(epoch, column)), numbers, column.endswith("loss"))
 
 
 def change_with_cosine(
     results: ResultsByName, step: Results, cosine: Results, epoch: int
-) -> Measured:
+) -> Quantity:
     """Return how much validation accuracy changes after `epoch` with the cosine schedule.
 
     With the step schedule, the learning rate after `epoch` is too low for the network to learn.
     """
     gain = change(results, cosine, "valid_accuracy", epoch)
-    figures = (
+    numbers = (
         f"from epoch {epoch + 1} on, the learning rate is at most {step.at(epoch + 1, 'lr'):.0e}; "
-        f"with a cosine schedule instead, {gain.figures}"
+        f"with a cosine schedule instead, {gain.numbers}"
     )
-    return gain._replace(figures=figures)
+    return gain._replace(numbers=numbers)
 
 
-def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Measured:
+def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Quantity:
     """Return the least certain improvement of any curve from one epoch to the next.
 
     An improvement is a rise in accuracy or a fall in loss. Only epochs up to `last` count. `last`
@@ -54,42 +54,40 @@ def smallest_improvement(results: ResultsByName, one: Results, last: int | None 
     rows, moved, steps = one.history[:last], [], []
     for column, name in COLUMNS.items():
         loss, random = column.endswith("loss"), noise(one, results, itemgetter(column))
-        scale, digits = (1, 3) if loss else (100, 2)
-        total = scale * (rows[-1][column] - rows[0][column])
-        moved.append(f"{name} {total:+.{digits}f}")
+        moved.append(f"{name} {signed(rows[-1][column] - rows[0][column], loss)}")
         for earlier, later in pairwise(rows):
             step = random.of(later[column] - earlier[column])
-            figures = f"{name} {show(step, scale, digits)} in epoch {later['epoch']:.0f}"
-            steps.append(Measured(-step.value if loss else step.value, step.margin, figures))
+            numbers = f"{name} {show(step, loss)} in epoch {later['epoch']:.0f}"
+            steps.append(Quantity(-step.value if loss else step.value, step.margin, numbers))
     least = least_certain(steps)
-    figures = f"epochs 1 to {len(rows)}: {', '.join(moved)}; least certain step: {least.figures}"
-    return least._replace(figures=figures)
+    numbers = f"epochs 1 to {len(rows)}: {', '.join(moved)}; least certain step: {least.numbers}"
+    return least._replace(numbers=numbers)
 
 
-def setbacks(results: ResultsByName, one: Results, epoch: int) -> Measured:
+def setbacks(results: ResultsByName, one: Results, epoch: int) -> Quantity:
     """Count how often validation accuracy falls or validation loss rises after `epoch`."""
     steps = list(pairwise(one.history[epoch - 1 :]))
     falls = sum(later["valid_accuracy"] < earlier["valid_accuracy"] for earlier, later in steps)
     rises = sum(later["valid_loss"] > earlier["valid_loss"] for earlier, later in steps)
-    figures = (
+    numbers = (
         f"of {len(steps)} epochs, validation accuracy falls in {falls}, "
         f"and validation loss rises in {rises}"
     )
-    return Measured(falls + rises, 0, figures)
+    return Quantity(falls + rises, 0, numbers)
 
 
-def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Measured:
+def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Quantity:
     """Return the largest fall in training accuracy between successive epochs from `epoch` on."""
     accuracies = [row["train_accuracy"] for row in one.history[epoch - 1 :]]
     drop = max(0, *(earlier - later for earlier, later in pairwise(accuracies)))
-    figures = (
+    numbers = (
         f"epochs {epoch} to {len(one.history)}: training accuracy between "
         f"{percent(min(accuracies))} and {percent(max(accuracies))}; largest fall"
     )
-    return measured(noise(one, results, lambda row: row["train_accuracy"]).of(drop), figures)
+    return to_quantity(noise(one, results, lambda row: row["train_accuracy"]).of(drop), numbers)
 
 
-def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Measured:
+def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Quantity:
     """Return how much training accuracy changes after `epoch`.
 
     Return -1 instead if the gains in validation accuracy after `epoch` are not marginal.
@@ -100,16 +98,16 @@ def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int
     rise = change(results, one, "train_accuracy", epoch)
     if after >= MARGINAL * before:
         rise = rise._replace(value=-1, margin=0)
-    figures = (
+    numbers = (
         f"validation accuracy gains {points(before)} points per epoch up to epoch {epoch}, and "
-        f"{points(after)} per epoch after it; {rise.figures}"
+        f"{points(after)} per epoch after it; {rise.numbers}"
     )
-    return rise._replace(figures=figures)
+    return rise._replace(numbers=numbers)
 
 
 def loss_gap_change(
     results: ResultsByName, one: Results, epoch: int, last: int | None = None
-) -> Measured:
+) -> Quantity:
     """Return how much the loss gap changes between the middle of `epoch` and the middle of `last`.
 
     The loss gap is validation loss minus training loss. `last` defaults to the last epoch. The
@@ -126,15 +124,15 @@ def loss_gap_change(
     (low, high), (last_low, last_high) = bounds
     least, most = last_low - high, last_high - low
     random = noise(one, results, lambda row: row["valid_loss"] - row["train_loss"]).margin
-    found = Measured((least + most) / 2, (most - least) / 2 + random, "")
-    figures = (
+    rise = Quantity((least + most) / 2, (most - least) / 2 + random, "")
+    numbers = (
         f"validation loss minus training loss: {low:+.3f} to {high:+.3f} in epoch {epoch}, "
-        f"{last_low:+.3f} to {last_high:+.3f} in epoch {last}; a change of {show(found, 1, 3)}"
+        f"{last_low:+.3f} to {last_high:+.3f} in epoch {last}; a change of {show(rise, loss=True)}"
     )
-    return found._replace(figures=figures)
+    return rise._replace(numbers=numbers)
 
 
-def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
+def rise_from_lowest(results: ResultsByName, one: Results) -> Quantity:
     """Return the validation loss at the end of training minus the lowest loss of earlier epochs.
 
     The loss at the end is the mean over the epochs with a learning rate of at most STILL_LR. The
@@ -153,8 +151,5 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Measured:
     last = "validation loss of the last epoch"
     if len(end) > 1:
         last = f"mean validation loss from epoch {len(earlier) + 1} on"
-    figures = (
-        f"{last}, minus the lowest validation loss of the earlier epochs "
-        f"(epoch {lowest['epoch']:.0f}): {show(rise, 1, 4)}"
-    )
-    return Measured(rise.value, rise.margin, figures)
+    compared = f"the lowest validation loss of the earlier epochs (epoch {lowest['epoch']:.0f})"
+    return to_quantity(rise, f"{last}, minus {compared}:", loss=True)

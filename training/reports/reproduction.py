@@ -1,4 +1,4 @@
-"""Generate REPRODUCTION.md and the demo's conclusions from the results of the experiments."""
+"""Generate REPRODUCTION.md and the demo's list of claims from the results of the experiments."""
 
 import math
 from collections import Counter
@@ -6,23 +6,28 @@ from typing import Any
 
 from training.reports import checks, curves
 from training.reports.claims import CLAIMS, L3, L5, L10, OURS, S3, S5, S10, compare_order, judge
-from training.reports.results import ResultsByName, measure, test_accuracy
+from training.reports.results import ResultsByName, measure, test_accuracy, test_precision
 from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
 from training.reports.variation import estimate, shared_runs, variation
 
 LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size and dropout rate
+SCORES = {  # the keys of `Reported`, and our measures of the same scores
+    "accuracy": test_accuracy,
+    "precision": test_precision,
+    "recall": measure("test", "recall_macro"),
+}
 
 
 def document(results: ResultsByName) -> bytes:
     """Return the content of REPRODUCTION.md."""
-    claims = conclusions(results)
+    claims = judge_all(results)
     of_report = [claim for claim in claims if claim["where"] != OURS]
     runs, pairs = independent_runs(results), compare_order(results)
     return render(
         "reproduction_template.md",
         results=results,
-        accuracies=accuracies(results),
+        scores=[row for kind in ("accuracy", "precision") for row in against_report(results, kind)],
         seeds=max(len(each.runs) for each in results.values()),
         claims=claims,
         of_report=of_report,
@@ -37,18 +42,20 @@ def document(results: ResultsByName) -> bytes:
     )
 
 
-def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
-    """Compare our mean test accuracies with those printed in the student report."""
-    rows = []
+def against_report(results: ResultsByName, kind: str) -> list[dict[str, Any]]:
+    """Compare our mean test scores of one kind with those printed in the student report."""
+    score, rows = SCORES[kind], []
     for each in results.values():
-        if each.row.report:
-            theirs = each.row.report["accuracy"]  # assumed to vary between runs as much as ours
-            gain = estimate(each, results).minus(variation(each, results).of(theirs))
+        report: Any = each.row.report
+        if report:
+            theirs = variation(each, results, score).of(report[kind])  # as if from one of our runs
+            gain = estimate(each, results, score).minus(theirs)
             rows.append(
                 {
                     "name": each.name,
-                    "report": theirs,
-                    "found": [test_accuracy(run) for run in each.runs],
+                    "kind": kind,
+                    "report": report[kind],
+                    "ours": [score(run) for run in each.runs],
                     "gain": gain,
                     "known": math.isfinite(gain.margin),
                     "within": abs(gain.value) <= gain.margin < math.inf,
@@ -58,7 +65,7 @@ def accuracies(results: ResultsByName) -> list[dict[str, Any]]:
     return rows
 
 
-def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
+def judge_all(results: ResultsByName) -> list[dict[str, Any]]:
     """Judge every claim by our results. Return the claims with verdicts and supporting numbers."""
     return [
         {
@@ -67,23 +74,22 @@ def conclusions(results: ResultsByName) -> list[dict[str, Any]]:
             "says": claim.says,
             "verdict": verdict,
             "original_verdict": claim.original,
-            "figures": figures,
+            "numbers": numbers,
         }
         for claim in CLAIMS
-        for verdict, figures in [judge(claim, results)]
+        for verdict, numbers in [judge(claim, results)]
     ]
 
 
 def comparison_table(results: ResultsByName) -> str:
     """Return a table of test results in the student report and in our runs with seed 0."""
-    keys = {"accuracy": "accuracy", "precision": "precision_macro", "recall": "recall_macro"}
-    heads = [head for kind in keys for head in (f"{kind}: report", "ours", "difference")]
+    heads = [head for kind in SCORES for head in (f"{kind}: report", "ours", "difference")]
     rows = []
     for name, each in results.items():
         cells = [name]
         report: Any = each.row.report or {}
-        for kind, key in keys.items():
-            ours, theirs = measure("test", key)(each.metrics), report.get(kind)
+        for kind, score in SCORES.items():
+            ours, theirs = score(each.metrics), report.get(kind)
             absent = "not printed" if each.row.section else "none"
             cells += [absent if theirs is None else percent(theirs), percent(ours)]
             cells.append("" if theirs is None else points(ours - theirs))

@@ -19,7 +19,7 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:+.2f}"
 
 
-def spread(values: list[float]) -> str:
+def mean_and_deviation(values: list[float]) -> str:
     """Format the mean of accuracies and, if there are several, their standard deviation."""
     deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.2f}{deviation} %"
@@ -43,8 +43,8 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> str:
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
 )
-TEMPLATES.filters |= {"percent": percent, "points": points, "spread": spread}
-TEMPLATES.filters |= {"hardware": hardware, "commits": commits}
+TEMPLATES.filters |= {"percent": percent, "points": points, "hardware": hardware}
+TEMPLATES.filters |= {"commits": commits, "mean_and_deviation": mean_and_deviation}
 
 
 def render(template: str, **values: Any) -> bytes:

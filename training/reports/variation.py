@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
         return Estimate(self.value - other.value, deviation, min(self.df, other.df))
 
 
-def spread(values: list[float]) -> Estimate:
+def deviation_of(values: list[float]) -> Estimate:
     """Return an Estimate of value 0 with the standard deviation of `values`.
 
     With fewer than two values, the standard deviation is infinite.
@@ -58,7 +58,7 @@ def variation(one: Results, results: ResultsByName, measure: Measure = test_accu
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
         one = min(several, key=lambda each: abs(each.row.epochs - one.row.epochs))
-    return spread([measure(metrics) for metrics in one.runs])
+    return deviation_of([measure(metrics) for metrics in one.runs])
 
 
 def estimate(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
@@ -81,7 +81,7 @@ def difference(
         return estimate(one, results, measure).minus(estimate(other, results, measure))
     pairs = paired(one, other, measure)
     known = [pairs, *(paired(*both, measure) for both in shared_runs(results))]
-    varies = spread(next((each for each in known if len(each) > 1), []))
+    varies = deviation_of(next((each for each in known if len(each) > 1), []))
     return varies.of(statistics.mean(pairs), 1 / math.sqrt(len(pairs)))
 
 
@@ -111,5 +111,5 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     for each in (one, full):
         still = [column(row) for row in each.history if row["lr"] <= STILL_LR]
         if len(still) >= 3:
-            return spread(still).of(0, math.sqrt(2))
+            return deviation_of(still).of(0, math.sqrt(2))
     return Estimate(0)
