@@ -20,7 +20,7 @@ from tests.networks import untrained
 from tests.tiny import tiny_dataset
 from training import evaluate
 from training.dataset.cifar10 import Split
-from training.experiments import EXPERIMENTS, Experiment
+from training.experiments import ABLATIONS, EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.validation import correct_and_loss, split_logits, to_inputs
@@ -181,13 +181,14 @@ def test_the_split_is_read_from_a_checkpoint_or_metrics_json(tmp_path, monkeypat
     assert evaluate.dataset_split(".", Path()) == "45k/5k"
 
 
-def test_the_network_of_a_run_is_measured(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("experiments", [EXPERIMENTS, ABLATIONS])
+def test_the_network_of_a_run_is_measured(tmp_path, monkeypatch, capsys, experiments):
     row, data = Experiment("tiny", {"blocks": "cifar32", "dropout": 0.2}, 1), tiny_dataset()
     model, run = MobileNetV3Cifar(**row.model).eval(), tmp_path / "tiny" / "seed-0"
     optimizer = row.recipe.optimizer.build(model)
     settings = {name: repr(value) for name, value in row.model.items()} | row.recipe.settings()
     checkpoint.write(run, checkpoint.pack(model, optimizer), State(), settings)
-    monkeypatch.setitem(EXPERIMENTS, "tiny", row)
+    monkeypatch.setitem(experiments, "tiny", row)
     monkeypatch.setattr(evaluate, "load", lambda *_: data)
     monkeypatch.setattr("sys.argv", ["evaluate", str(run)])
     evaluate.main()
@@ -204,7 +205,7 @@ def test_the_network_of_a_run_is_measured(tmp_path, monkeypatch, capsys):
     assert result["flip_averaged"]["total"] == len(data.test)
     assert result["corruptions"] == robustness(model, data.test)
     for other in ({"blocks": "paper"}, {"blocks": "cifar32"}, row.model | {"mean": (0, 0, 0)}):
-        monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(row, model=other))
+        monkeypatch.setitem(experiments, "tiny", dataclasses.replace(row, model=other))
         with pytest.raises(SystemExit, match=r"^error: the run in .*/seed-0 began with another"):
             evaluate.main()
 

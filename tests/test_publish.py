@@ -106,6 +106,18 @@ def test_wrong_metrics_of_a_seed_are_not_written(published, tmp_path, monkeypatc
     assert not (tmp_path / "cards").exists()
 
 
+def test_after_a_failure_the_measurements_are_used_again(published, tmp_path, monkeypatch):
+    run, cards, data = published / "runs" / NAME / "seed-0", tmp_path / "cards", tiny_dataset(64)
+    with monkeypatch.context() as failing:
+        failing.setattr(figures, "activation_maps", None)
+        with pytest.raises(TypeError):
+            publish_run(run, MINIATURE, cards, data)
+    monkeypatch.setattr(model_folder, "measurements", None)
+    publish_run(run, MINIATURE, cards, data)
+    assert json_of(cards / NAME) == json_of(published / "cards" / NAME)
+    assert not (run / "metrics.json").exists()  # a later call measures again
+
+
 def test_the_cards_metadata_says_what_the_metrics_say(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     data = ModelCard.load(folder / "README.md").data

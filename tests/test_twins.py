@@ -1,5 +1,6 @@
 """These tests check experiments that train on their validation images, and so need a twin."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import torch
 from mobilenetv3_cifar import MobileNetV3Cifar
 from tests.tiny import tiny_dataset, tiny_run
 from training import evaluate, train
+from training.dataset.cifar10 import Split
 from training.errors import TrainingError
 from training.experiments import EXPERIMENTS, Experiment, by_name
 from training.loop import checkpoint
@@ -17,9 +19,9 @@ from training.loop.checkpoint import State
 from training.loop.optimizers import Sgd
 from training.loop.validation import split_outputs
 from training.recipe import Recipe
-from training.reports import model_folder
+from training.reports import figures, model_folder, results, shipped_weights
 from training.reports.metrics import measure
-from training.reports.shipped_weights import fit_decisions
+from training.reports.shipped_weights import fit_decisions, save_weights
 
 RECIPE = Recipe(optimizer=Sgd(0.02), batch_size=32, augmentations=(Flip(),), split="45k/5k")
 TWIN = Experiment("tiny-twin", {"blocks": "cifar32"}, 2, RECIPE, kind="control")
@@ -51,12 +53,14 @@ def test_a_twin_differs_only_in_its_split_and_does_not_train_on_the_validation_i
 
 def test_temperature_threshold_and_validation_results_come_from_the_twin(tmp_path, monkeypatch):
     runs, data = tmp_path / "runs", tiny_dataset()
-    for row, images in ((TWIN, 64), (ROW, 192)):  # different images make two different networks
+    for row in (TWIN, ROW):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
+        images = 64 if row is TWIN else 192  # different images make two different networks
         tiny_run(runs / row.name / "seed-0", row, images=images).train()
     run, cpu = runs / ROW.name / "seed-0", torch.device("cpu")
     folder = model_folder.make_model_folder(run, ROW, data, tmp_path / "cards", "train", cpu)
-    shipped, twin = MobileNetV3Cifar.from_pretrained(folder), model_folder.load_twin(run, ROW)
+    shipped = MobileNetV3Cifar.from_pretrained(folder)
+    twin, history = model_folder.load_twin(run, ROW)
     assert shipped.config == fit_decisions(twin, data)
     assert shipped.config != fit_decisions(shipped, data)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -64,6 +68,15 @@ def test_temperature_threshold_and_validation_results_come_from_the_twin(tmp_pat
     expected = measure(shipped.config, logits, data.validation.labels) | {"run": TWIN.name}
     assert metrics["validation"] == json.loads(json.dumps(expected))
     assert metrics["test"]["loss"] != metrics["validation"]["loss"]  # both have the same images
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [float(row["valid_loss"]) for row in rows] == [row["valid_loss"] for row in history]
+    assert [float(row["train_loss"]) for row in rows] != [row["train_loss"] for row in history]
+    # During training, no accuracy on training images is reported as validation accuracy.
+    assert "nan" in (run / "history.csv").read_text()
+    plot = figures.curves(results.read(folder)).axes[1]
+    assert plot.get_legend_handles_labels()[1] == ["training, augmented", "validation (tiny-twin)"]
+    card = " ".join((folder / "README.md").read_text().split())
+    assert card.count(", with the network of the run `tiny-twin`") == 3
 
 
 def checkpoint_of(folder, row, settings):
@@ -74,10 +87,34 @@ def checkpoint_of(folder, row, settings):
     checkpoint.write(folder, tensors, State(history=[{}] * row.epochs), settings)
 
 
+def test_a_twin_that_was_trained_with_another_recipe_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, TWIN.name, TWIN)
+    checkpoint_of(tmp_path / TWIN.name / "seed-0", TWIN, RECIPE.settings() | {"ema": "0.5"})
+    with pytest.raises(TrainingError, match=r"needs the .*: .* ema was 0.5 and is now 0.0; use"):
+        model_folder.load_twin(tmp_path / ROW.name / "seed-0", ROW)
+
+
+def test_the_twin_decides_whether_the_weights_are_rounded(tmp_path, monkeypatch):
+    data, cpu = tiny_dataset(), torch.device("cpu")
+    data = data._replace(validation=Split(data.validation.images, 1 + 0 * data.validation.labels))
+    twin, network = MobileNetV3Cifar(**TWIN.model), MobileNetV3Cifar(**ROW.model)
+    *_, bias = twin.parameters()
+    bias.data[1] = 100  # the twin predicts class 1, unless rounding sets its bias to 0
+
+    def round_to_half(weights):
+        spoiled = {name: 0 * value for name, value in weights.items()}
+        return spoiled if 100 in list(weights.values())[-1] else weights
+
+    monkeypatch.setattr(shipped_weights, "round_to_half", round_to_half)
+    arguments = tmp_path / "model", network.state_dict(), ROW, data, cpu
+    assert save_weights(*arguments, twin.eval())["precision"] == "float32"
+    assert save_weights(*arguments, None)["precision"].startswith("float16")
+
+
 def test_the_twin_of_a_shorter_run_must_exist_before_training(tmp_path, monkeypatch):
     twin = replace(TWIN, name="longer-twin", epochs=3)
     longer = replace(ROW, name="longer", epochs=3, validated_by=twin.name)
-    checkpoint_of(tmp_path / twin.name / "seed-0", twin, {})
+    checkpoint_of(tmp_path / twin.name / "seed-0", twin, RECIPE.settings())
     for row in (ROW, longer, twin):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(64))

@@ -95,7 +95,7 @@ def test_one_process_prints_each_epoch(outcomes):
         assert output.count("valid_loss") == EXPERIMENT.epochs
 
 
-def test_different_checkpoints_stop_both_processes(outcomes):
-    for rank, folder in enumerate(("run", "empty")):
-        error = rf"process {rank}: the processes found different checkpoints in .*{folder}: this"
-        assert re.search(error, outcomes[1][1])
+def test_different_checkpoints_or_teachers_stop_both_processes(outcomes):
+    what = "the processes found different checkpoints or teachers for"
+    for rank, folder in ((0, "run"), (1, "empty"), (0, "taught"), (1, "taught")):
+        assert re.search(rf"process {rank}: {what} .*{folder}: all", outcomes[1][1])

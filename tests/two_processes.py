@@ -37,10 +37,15 @@ def few_steps(output: Path) -> None:
     run.state.step = STEPS
     run.save()
     rank = run.accelerator.process_index
-    try:
-        tiny_run(output.parent / ("empty" if rank else "run")).resume()
-    except TrainingError as error:
-        print(f"process {rank}: {error}", file=sys.stderr)
+    other, taught = (
+        tiny_run(output.parent / name) for name in ("empty" if rank else "run", "taught")
+    )
+    taught.learner.loss.teacher_sha256 = f"{rank:08}"
+    for each in (other, taught):
+        try:
+            each.resume()
+        except TrainingError as error:
+            print(f"process {rank}: {error}", file=sys.stderr)
     whole = tiny_run(output.parent / "whole")
     whole.train()
     for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"):

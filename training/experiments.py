@@ -1,5 +1,6 @@
 """This module lists the experiments. Each has a network, a recipe and a number of epochs."""
 
+from collections import ChainMap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
@@ -191,3 +192,4 @@ ABLATIONS = {
 }
 
 EXPERIMENTS = by_name(ROWS)
+RUNNABLE = ChainMap(ABLATIONS, EXPERIMENTS)  # lists the experiments first

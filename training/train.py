@@ -10,7 +10,6 @@ include the precision. An ablation only adds its validation accuracy to docs/run
 """
 
 import argparse
-from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,13 +18,12 @@ from typing import get_args
 
 from mobilenetv3_cifar.command_line import command_parser, one_line_errors
 from training.dataset.cifar10 import load
-from training.experiments import ABLATIONS, EXPERIMENTS
+from training.experiments import EXPERIMENTS, RUNNABLE
 from training.loop.provenance import ROOT
 from training.loop.run import Run
 from training.recipe import Precision
 from training.reports.model_folder import load_twin, make_model_folder
 
-RUNNABLE = ChainMap(ABLATIONS, EXPERIMENTS)  # lists the experiments first
 MOST = 999_999  # push_to_hub sends seeds/SEED.json only if SEED has at most six digits
 
 

@@ -11,7 +11,7 @@ from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.config import RULES, Config
 from mobilenetv3_cifar.variants import list_variants
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS, Experiment
+from training.experiments import RUNNABLE, Experiment
 from training.loop import checkpoint
 from training.recipe import Distillation, Recipe
 
@@ -64,7 +64,7 @@ def load_teacher(
 def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
     """Build the network of the newest checkpoint in a run's folder, in evaluation mode."""
     newest = checkpoint.read(folder)
-    row = EXPERIMENTS.get(folder.resolve().parent.name)
+    row = RUNNABLE.get(folder.resolve().parent.name)
     if newest is None or row is None:
         raise TrainingError(f"{folder} is not the folder of a run, runs/NAME/seed-N")
     if ended and len(newest[1].history) < row.epochs:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.variants import HISTORY_FILE
-from training.dataset.cifar10 import Cifar10
+from training.dataset.cifar10 import Cifar10, overlap
 from training.errors import TrainingError
 from training.experiments import Experiment
 from training.loop import checkpoint
@@ -30,7 +30,7 @@ from training.loop.checkpoint import State
 from training.loop.devices import make_accelerator, sum_over_processes
 from training.loop.learner import Learner
 from training.loop.provenance import environment
-from training.loop.run_folder import locked, newest, to_csv
+from training.loop.run_folder import check_settings, locked, newest, to_csv
 from training.loop.signals import deferred_signals
 from training.loop.validation import correct_and_loss, split_logits
 
@@ -102,10 +102,16 @@ class Run:
         tensors, self.state = newest(self.folder, self.settings(), environment(self.device))
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
-        steps = sum_over_processes(self.accelerator, torch.tensor([float(self.state.step)]))[0]
-        if steps != self.state.step * self.accelerator.num_processes:
-            what = f"the processes found different checkpoints in {self.folder}"
-            raise TrainingError(f"{what}: this folder must be on a disk that all processes share")
+        for row in self.shorter:
+            # The earlier network would otherwise be published as the one that this run saves.
+            if earlier := checkpoint.read(self.folder_of(row)):
+                check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
+        teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)
+        mine = torch.tensor([self.state.step, teacher], dtype=torch.float64)
+        sums = sum_over_processes(self.accelerator, mine)
+        if sums != (mine * self.accelerator.num_processes).tolist():
+            what = f"the processes found different checkpoints or teachers for {self.folder}"
+            raise TrainingError(f"{what}: all processes must share the disk with the runs")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         self.learner.model.train()
@@ -180,7 +186,12 @@ class Run:
         self.save_if_due(signals, ended)
 
     def validate(self) -> list[float]:
-        """Validate with all processes, and return [correct predictions, sum of losses]."""
+        """Validate with all processes, and return [correct predictions, sum of losses].
+
+        Return NaNs if the network was trained on the validation images.
+        """
+        if overlap(split := self.experiment.recipe.split, split):
+            return [math.nan, math.nan]
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
                 # The processes' batch-norm statistics can differ. Use the statistics of process 0.
@@ -213,8 +224,13 @@ class Run:
         """Save the state as the finished run of each shorter experiment that ends at this epoch."""
         for row in self.shorter:
             if row.epochs == len(self.state.history):
-                path = self.folder.parent.parent / row.name / self.folder.name
-                self.save_in(path, self.settings() | {"epochs": row.epochs})
+                self.save_in(self.folder_of(row), self.settings_of(row))
+
+    def folder_of(self, row: Experiment) -> Path:
+        return self.folder.parent.parent / row.name / self.folder.name
+
+    def settings_of(self, row: Experiment) -> dict[str, Any]:
+        return self.settings() | {"epochs": row.epochs}
 
     def save_in(self, folder: Path, settings: dict[str, Any]) -> None:
         if not self.accelerator.is_main_process:

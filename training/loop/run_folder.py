@@ -41,14 +41,7 @@ def newest(
     if found is None:
         return {}, State(environments=[environment])
     tensors, state, began, warnings = found
-    differing = [
-        f"{key} was {began.get(key)} and is now {settings.get(key)}"
-        for key in sorted(began.keys() | settings.keys())
-        if began.get(key) != settings.get(key)
-    ]
-    if differing:
-        what = f"the run in {folder} began with other settings: {'; '.join(differing)}"
-        raise TrainingError(f"{what}; use the earlier settings, or delete the folder to start over")
+    check_settings(folder, began, settings)
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"
@@ -59,6 +52,18 @@ def newest(
     if environment not in state.environments:
         state.environments.append(environment)
     return tensors, state
+
+
+def check_settings(folder: Path, began: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise a TrainingError if `began`, the settings of the run in `folder`, are not `settings`."""
+    differing = [
+        f"{key} was {began.get(key)} and is now {settings.get(key)}"
+        for key in sorted(began.keys() | settings.keys())
+        if began.get(key) != settings.get(key)
+    ]
+    if differing:
+        what = f"the run in {folder} began with other settings: {'; '.join(differing)}"
+        raise TrainingError(f"{what}; use the earlier settings, or delete the folder to start over")
 
 
 def to_columns(history: list[dict[str, float]]) -> dict[str, list[float]]:

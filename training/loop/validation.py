@@ -50,9 +50,13 @@ def split_logits(
 def to_inputs(images: Tensor, model: MobileNetV3Cifar) -> Tensor:
     """Convert uint8 images (N, 32, 32, 3) to normalised inputs, in channels-last memory format."""
     config = model.config
-    pixels = pillow_resize(images.permute(0, 3, 1, 2), config.image_size)
-    inputs = normalize(pixels.float() / 255, config.mean, config.std)
-    return inputs.contiguous(memory_format=torch.channels_last)
+    inputs = []
+    # On a CPU, a few images at a time stay in the cache, so resizing takes half the time.
+    for part in images.permute(0, 3, 1, 2).split(len(images) if images.is_cuda else 2):
+        pixels = pillow_resize(part, config.image_size).float() / 255
+        normalized = normalize(pixels, config.mean, config.std)
+        inputs.append(normalized.contiguous(memory_format=torch.channels_last))
+    return torch.cat(inputs)
 
 
 def correct_and_loss(logits: Tensor, labels: np.ndarray) -> tuple[int, float]:

@@ -43,12 +43,13 @@ def curves(one: Results) -> Figure:
     """Plot the losses and accuracies of each epoch, as figures 4 to 11 of the student report do."""
     training = "training, augmented" if one.row.recipe.augmentations else "training"
     training += ", with dropout" if one.row.dropout else ""
+    validation = f"validation ({run})" if (run := one.row.validated_by) else "validation"
     epochs = [row["epoch"] for row in one.history]
     ticks = epochs if len(epochs) <= 30 else epochs[4::5]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     names = {"loss": "cross entropy", "accuracy": "accuracy"}
     for axes, measure in zip(figure.subplots(1, 2), names, strict=True):
-        for split, label in (("train", training), ("valid", "validation")):
+        for split, label in (("train", training), ("valid", validation)):
             axes.plot(epochs, [row[f"{split}_{measure}"] for row in one.history], "o-", label=label)
         axes.set(xlabel="epoch", ylabel=names[measure], xticks=ticks)
         axes.grid(alpha=0.3)

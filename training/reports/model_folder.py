@@ -2,9 +2,10 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,11 +16,11 @@ from mobilenetv3_cifar.folder import create_folder
 from mobilenetv3_cifar.variants import CONFIG_FILE, HISTORY_FILE, INT8_FILE, METRICS_FILE, ONNX_FILE
 from training.dataset.cifar10 import Cifar10
 from training.errors import TrainingError
-from training.experiments import Experiment
+from training.experiments import EXPERIMENTS, Experiment
 from training.loop import checkpoint
 from training.loop.checkpoint import State
 from training.loop.losses import from_run
-from training.loop.run_folder import to_columns, to_csv
+from training.loop.run_folder import check_settings, to_columns, to_csv
 from training.loop.validation import split_logits
 from training.reports import card, figures, recipes
 from training.reports.metrics import count_macs, flip_averaged, measure, robustness, summarize
@@ -47,57 +48,76 @@ def make_model_folder(
         "images": len(data.train) * len(state.history),
         **provenance_of(state, settings),
     }
-    docs, history = cards.parent / "docs", state.history
+    twin, history = load_twin(run, row), state.history
+    if twin:
+        # The network was trained on the validation images, so the twin's validation counts.
+        validated = ({key: epoch[key] for key in epoch if "valid" in key} for epoch in twin.history)
+        history = [mine | theirs for mine, theirs in zip(history, validated, strict=True)]
+    docs, target = cards.parent / "docs", cards / row.name
     record = partial(recipes.write_record, docs, row, settings["seed"], training, history)
     if row.kind == "ablation":
         return record(history[-1]["valid_accuracy"])
-    target, twin = cards / row.name, load_twin(run, row)
-    if twin:
-        twin.to(device)
+    unseen = twin.network.to(device) if twin else None
+    kept = run / METRICS_FILE  # exists if an earlier call failed after measuring
     with tempfile.TemporaryDirectory(dir=run) as staging:
         folder = Path(staging) / row.name
-        weights = save_weights(folder, checkpoint.final_weights(tensors), row, data, device, twin)
+        weights = save_weights(folder, checkpoint.final_weights(tensors), row, data, device, unseen)
         values = json.loads((folder / CONFIG_FILE).read_bytes())
+        weights |= {"sha256": values["weights_sha256"], "config_sha256": values["config_sha256"]}
         model = MobileNetV3Cifar.from_pretrained(folder, device=device)
         test = split_logits(model, data.test, "test")
-        metrics = {
-            "name": row.name,
-            "kind": row.kind,
-            "seed": settings["seed"],
-            "epochs": len(state.history),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "macs": count_macs(model, model.config.image_size),
-            "weights": weights
-            | {"sha256": values["weights_sha256"], "config_sha256": values["config_sha256"]},
-            **measurements(model, twin or model, row, data, test),
-            "report": row.report,
-            "training": training,
-        }
-        check(metrics, run)
+        metrics = json.loads(kept.read_bytes()) if kept.exists() else {}
+        if metrics.get("weights") != weights:
+            metrics = {
+                "name": row.name,
+                "kind": row.kind,
+                "seed": settings["seed"],
+                "epochs": len(state.history),
+                "parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "macs": count_macs(model, model.config.image_size),
+                "weights": weights,
+                **measurements(model, unseen or model, row, data, test),
+                "report": row.report,
+                "training": training,
+            }
+            check(metrics, run)
+            replace_files(run, {METRICS_FILE: to_json(metrics)})
         if row.kind == "own":
             record(metrics["validation"]["accuracy"])
         if metrics["seed"] != 0:
-            return add_seed(target, metrics, state.history)
-        replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(state.history)})
+            kept.unlink()
+            return add_seed(target, metrics, history)
+        replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(history)})
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, row.recipe, folder / "batch.png")
         predicted = test.argmax(1).numpy()
         figures.activation_maps(model, data.test, predicted, folder / "activation_maps.png")
         install_folder(folder, target)
     card.write_card(target)
+    kept.unlink()
     return target
 
 
-def load_twin(run: Path, row: Experiment) -> MobileNetV3Cifar | None:
-    """Load the twin of `row`: the network of the experiment `row.validated_by` with the same seed.
+class Twin(NamedTuple):
+    network: MobileNetV3Cifar
+    history: list[dict[str, float]]
+
+
+def load_twin(run: Path, row: Experiment) -> Twin | None:
+    """Load the twin of `row`: the run of the experiment `row.validated_by` with the same seed.
 
     Unlike the network of `row`, the twin was not trained on the validation images. Return None if
     `row.validated_by` is empty.
     """
     if not row.validated_by:
         return None
+    folder = run.parent.parent / row.validated_by / run.name
     try:
-        return from_run(run.parent.parent / row.validated_by / run.name, ended=True)
+        network = from_run(folder, ended=True)
+        _, state, began, _ = checkpoint.read(folder)  # type: ignore[misc]
+        recipe = replace(row.recipe, split=EXPERIMENTS[row.validated_by].recipe.split).settings()
+        check_settings(folder, {key: began.get(key) for key in recipe}, recipe)
+        return Twin(network, state.history)
     except TrainingError as error:
         needed = f"{row.name} needs the finished run of {row.validated_by}"
         raise TrainingError(f"{needed}: {error}") from error

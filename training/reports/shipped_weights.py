@@ -34,19 +34,21 @@ def save_weights(
 
     The weights are rounded to float16 if this changes validation accuracy by at most
     HALF_TOLERANCE. The temperature and the threshold in the config are fitted on the validation
-    images. `twin` is used for the fit if the network itself was trained on these images.
+    images. If the network itself was trained on these images, both decisions use `twin` instead.
     Accuracies are computed in float32, even for rounded weights.
     """
 
-    def measured(weights: dict[str, Tensor]) -> tuple[MobileNetV3Cifar, float]:
-        model = build_network(row, weights).to(device)
-        logits = split_logits(model, data.validation, "validation")
-        return model, summarize(logits, data.validation.labels)["accuracy"]
+    def accuracy(weights: dict[str, Tensor]) -> float:
+        logits = split_logits(build_network(row, weights).to(device), data.validation, "validation")
+        return summarize(logits, data.validation.labels)["accuracy"]
 
-    (model, rounded), (full, exact) = measured(round_to_half(weights)), measured(weights)
-    precision, change = "float16, batch-norm statistics float32", rounded - exact
-    if abs(change) > HALF_TOLERANCE:
-        model, precision, change = full, "float32", 0.0
+    unseen = twin.state_dict() if twin else weights
+    change, precision = accuracy(round_to_half(unseen)) - accuracy(unseen), "float32"
+    if abs(change) <= HALF_TOLERANCE:
+        weights, precision = round_to_half(weights), "float16, batch-norm statistics float32"
+    else:
+        change = 0.0
+    model = build_network(row, weights).to(device)
     model.config = fit_decisions(twin or model, data)
     model.save_pretrained(folder)
     return {"precision": precision, "validation_change": change}
