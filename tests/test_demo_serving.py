@@ -43,8 +43,8 @@ def test_a_path_that_is_not_in_the_list_has_no_route(method, path):
 
 
 def test_a_route_names_its_parts():
-    found = find_route("GET", "/gradio_api/call/classify/abc")
-    assert found == ("answers", {"name": "classify", "event": "abc"})
+    route = find_route("GET", "/gradio_api/call/classify/abc")
+    assert route == ("answers", {"name": "classify", "event": "abc"})
     assert find_route("HEAD", "/")[0] == "plain"
 
 

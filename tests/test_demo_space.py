@@ -30,8 +30,8 @@ def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path)
     assert (tmp_path / "app.py").exists()
     script = "import demo; demo.build_demo(); print(demo.__file__)"
     command = [sys.executable, "-c", script]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == tmp_path / "demo" / "__init__.py"
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(completed.stdout.strip()) == tmp_path / "demo" / "__init__.py"
 
 
 def test_a_space_gets_only_files_that_git_tracks(tmp_path, monkeypatch):

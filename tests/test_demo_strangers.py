@@ -19,9 +19,9 @@ def test_no_spelling_of_an_address_makes_the_demo_fetch_it(tmp_path):
     """The attack runs with only a loopback network interface, and prints the demo's failures."""
     command = ["unshare", "-rn", sys.executable, "-m", "tests.attack_addresses"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert (found.stdout.splitlines()[-1:], found.returncode) == (["[]"], 0), found.stderr
-    assert "Traceback" not in found.stderr
+    attack = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert (attack.stdout.splitlines()[-1:], attack.returncode) == (["[]"], 0), attack.stderr
+    assert "Traceback" not in attack.stderr
 
 
 JUNK = [None, 5, -1, 1e308, True, "x", "\ud800", [], {}, [[]], {"path": None}, "a" * 5000]

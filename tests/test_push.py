@@ -79,8 +79,8 @@ def onnx_file(config, sha256):
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):
     config, sha256 = read_config(folder)
     other = dataclasses.replace(config, temperature=1.05)  # the text "1.05" begins with "1.0"
-    for found in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
-        (folder / "metrics.json").write_text(json.dumps({"weights": found}))
+    for weights in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
+        (folder / "metrics.json").write_text(json.dumps({"weights": weights}))
         with pytest.raises(ModelFolderError, match=r"metrics\.json was measured with other"):
             send(folder)
     (folder / "metrics.json").write_text(json.dumps({"weights": {"sha256": sha256}}))

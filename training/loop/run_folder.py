@@ -37,10 +37,10 @@ def newest(
     Raises:
         TrainingError: the run began with other `settings`, or all checkpoints are damaged.
     """
-    found = checkpoint.read(folder)
-    if found is None:
+    latest = checkpoint.read(folder)
+    if latest is None:
         return {}, State(environments=[environment])
-    tensors, state, began, warnings = found
+    tensors, state, began, warnings = latest
     differing = [
         f"{key} was {began.get(key)} and is now {settings.get(key)}"
         for key in sorted(began.keys() | settings.keys())
