@@ -56,7 +56,7 @@ class Budget:
         self.limit = self.bytes = size or MAX_BYTES  # `bytes` counts down from `limit`
         self.seconds = seconds or SECONDS
         self.rate = rate  # the minimum transfer rate in bytes per second; 0 for none
-        self.begun, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
+        self.started, self.deadline = time.monotonic(), math.inf  # `in_time` sets the deadline
 
     def spend(self, size: int) -> None:
         """Count `size` received bytes. Raise a HubError if a limit is exceeded."""
@@ -64,8 +64,8 @@ class Budget:
         if self.bytes < 0:
             raise HubError(f"the Hub sends more than {self.limit} bytes: refused")
         now = time.monotonic()
-        slow = self.limit - self.bytes < self.rate * (now - self.begun)
-        if now > self.deadline or (slow and now > self.begun + GRACE_SECONDS):
+        slow = self.limit - self.bytes < self.rate * (now - self.started)
+        if now > self.deadline or (slow and now > self.started + GRACE_SECONDS):
             raise HubError(TOO_SLOW)
 
 

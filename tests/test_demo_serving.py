@@ -72,11 +72,11 @@ def test_visitors_of_one_ipv6_network_are_one():
 
 def test_one_address_cannot_take_what_is_left_for_others(monkeypatch):
     monkeypatch.setitem(budgets.SHARES, "uploads", (3, 2))
-    share = budgets.one_more
-    with share("uploads", "a"), share("uploads", "a"):
-        with pytest.raises(HTTPException, match="Too many uploads"), share("uploads", "a"):
+    one_more = budgets.one_more
+    with one_more("uploads", "a"), one_more("uploads", "a"):
+        with pytest.raises(HTTPException, match="Too many uploads"), one_more("uploads", "a"):
             pass
-        with share("uploads", "b"), pytest.raises(HTTPException), share("uploads", "c"):
+        with one_more("uploads", "b"), pytest.raises(HTTPException), one_more("uploads", "c"):
             pass
     assert not budgets.under_way["uploads"]
 

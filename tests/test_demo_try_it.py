@@ -64,10 +64,10 @@ def test_a_blank_map_is_called_blank_and_not_drawn(cat):
 
 
 def test_a_map_that_is_the_same_for_all_classes_is_not_called_evidence(shipped, cat):
-    for method, said in (("gradcam", True), ("eigencam", False)):
+    for method, is_evidence in (("gradcam", True), ("eigencam", False)):
         html = text.draw(answers.answer(cat, "small-best", method, ["ship"]))
-        assert ("evidence for ship" in html) == said
-        assert ("strongest pattern" in html) != said
+        assert ("evidence for ship" in html) == is_evidence
+        assert ("strongest pattern" in html) != is_evidence
 
 
 def test_an_image_that_is_probably_of_no_class_is_called_so(shipped, monkeypatch, cat):
@@ -92,8 +92,8 @@ def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monk
     text.PHOTOGRAPHS_FILE.write_text(json.dumps(measured))
     large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
     html = try_it.show_one(answers.answer(large, "small-best"))
-    for words in ("fits best", "30 photographs", "66\xa0%", "40\xa0%"):
-        assert words in html
+    for expected in ("fits best", "30 photographs", "66\xa0%", "40\xa0%"):
+        assert expected in html
     assert "photographs" not in text.describe(answers.answer(large, "small-second"))
     html = try_it.show_one(answers.answer(small, "small-best"))
     assert not re.search("fits best|photographs", html)
@@ -162,8 +162,8 @@ def test_each_view_answers_the_question_it_asks(shipped, cat):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_no_change_that_would_end_the_process_reaches_pillow(cat, value):
-    for place in range(len(UNCHANGED)):
+    for index in range(len(UNCHANGED)):
         changes = [*UNCHANGED]
-        changes[place] = value
+        changes[index] = value
         with pytest.raises(ValueError, match="finite"):
             try_it.change(cat, *changes)

@@ -93,10 +93,10 @@ def test_confident_correct_predictions_are_perfectly_calibrated():
 
 def test_the_fitted_temperature_undoes_overconfidence():
     generator = torch.Generator().manual_seed(0)
-    honest = torch.randn(4000, 5, generator=generator)
-    labels = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0].numpy()
-    assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.1)
-    assert fit_temperature(honest * 3, labels) == pytest.approx(3, abs=0.3)
+    logits = torch.randn(4000, 5, generator=generator)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0].numpy()
+    assert fit_temperature(logits, labels) == pytest.approx(1, abs=0.1)
+    assert fit_temperature(logits * 3, labels) == pytest.approx(3, abs=0.3)
 
 
 def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
@@ -125,12 +125,12 @@ def test_flip_averaging_uses_the_mean_of_both_probabilities():
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda each: each.__name__)
 def test_corruptions_grow_with_severity_and_repeat_exactly(sample, corruption):
     images = sample[0][:20]
-    harm = []
+    changes = []
     for level in CORRUPTIONS[corruption]:
         corrupted = corrupt(images, corruption, level)
         assert np.array_equal(corrupted, corrupt(images, corruption, level))
-        harm.append(np.abs(corrupted.astype(float) - images).mean())
-    assert 0 < harm[0] < harm[1] < harm[2]
+        changes.append(np.abs(corrupted.astype(float) - images).mean())
+    assert 0 < changes[0] < changes[1] < changes[2]
 
 
 def test_accuracy_under_corruption_has_a_value_for_each_severity():

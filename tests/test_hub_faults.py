@@ -69,10 +69,10 @@ def test_bytes_and_time_of_every_exchange_are_limited(
 ):
     pushed.faults[fault if use == "load" else f"{fault}_json"] = 1
     monkeypatch.setattr(hub, *limit)
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with pytest.raises(HubError, match=message):
         load() if use == "load" else push.push_folder(folder, REPO_ID, token=TOKEN)
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - started < 5
 
 
 def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
@@ -96,8 +96,8 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
 def test_a_slow_server_is_given_up(monkeypatch):
     budget = hub.Budget(rate=1000)
     budget.spend(1)  # a slow rate is allowed for the first 30 seconds
-    budget.begun -= 60
+    budget.started -= 60
     budget.spend(70_000)
-    budget.begun -= 60
+    budget.started -= 60
     with pytest.raises(HubError, match="no complete answer in time"):
         budget.spend(1)

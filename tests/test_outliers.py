@@ -100,13 +100,13 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     MobileNetV3Cifar.from_pretrained(copied, ood_threshold=None).save_pretrained(copied)
     before = read_metrics(copied / "metrics.json")
     weights, data = (copied / "model.safetensors").read_bytes(), tiny_dataset()
-    said = outliers.fit_score(copied, data, outliers.read_photographs(folder))
+    summary = outliers.fit_score(copied, data, outliers.read_photographs(folder))
     model, metrics = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
     assert model.config.ood_score == "linear"
     assert len(model.config.ood_weights) == 576
     flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
     assert metrics["validation"]["unsure"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
-    assert said == f"{100 * metrics['test']['unsure']:.2f} % of the test images are flagged"
+    assert summary == f"{100 * metrics['test']['unsure']:.2f} % of the test images are flagged"
     noise = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), np.uint8)
     assert all(each.probably_none for each in model.predict(noise))
     assert {key: metrics["outliers"][key] for key in ("cifar10", "known", "none")} == {

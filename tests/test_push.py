@@ -171,8 +171,8 @@ def test_a_refused_push_says_what_to_do_and_never_the_token(
 ):
     with pytest.raises(HubError, match=advice) as refusal:
         push.push_folder(folder, repo_id, token=token)
-    said = "".join([*traceback.format_exception(refusal.value), caplog.text, *capfd.readouterr()])
-    assert not any(part in said for part in token.splitlines())
+    output = "".join([*traceback.format_exception(refusal.value), caplog.text, *capfd.readouterr()])
+    assert not any(part in output for part in token.splitlines())
 
 
 def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):

@@ -84,8 +84,8 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
     while shown(page) != pytest.approx(expected, abs=1e-4) and time.monotonic() < end:
         page.wait_for_timeout(100)
     assert shown(page) == pytest.approx(expected, abs=1e-4)
-    said = page.inner_text("#verdict").startswith("Probably none")
-    assert said == expected.probably_none
+    flagged = page.inner_text("#verdict").startswith("Probably none")
+    assert flagged == expected.probably_none
     other = [label for label in model.config.labels if label not in expected]
     target = next(label for label in other if not explain(model, image, target=label).blank)
     page.select_option("#target", label=target)

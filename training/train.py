@@ -53,7 +53,7 @@ def whole_number(least: int, text: str) -> int:
     return int(text)
 
 
-def train_and_publish(arguments: argparse.Namespace) -> None:
+def train_and_record(arguments: argparse.Namespace) -> None:
     experiment = RUNNABLE[arguments.name]
     recipe, epochs = experiment.recipe, arguments.epochs or experiment.epochs
     recipe = replace(recipe, precision=arguments.precision or recipe.precision)
@@ -89,7 +89,7 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
 
 @one_line_errors()
 def main() -> None:
-    train_and_publish(parse_arguments())
+    train_and_record(parse_arguments())
 
 
 if __name__ == "__main__":

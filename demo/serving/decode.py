@@ -43,9 +43,9 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hide warnings, which would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
-        folder, began = Path(line.rstrip("\n")), time.process_time()
+        folder, started = Path(line.rstrip("\n")), time.process_time()
         format, reason = None, None
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began) + CPU_SECONDS, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(started) + CPU_SECONDS, hard))
         try:
             data = (folder / SENT).read_bytes()
             reduce(open_image(data)).save(folder / PIXELS, format="BMP")
@@ -58,7 +58,7 @@ def main() -> None:
             reason = NO_ROOM
         except Exception:  # decoders raise many kinds of errors for damaged files
             reason = str(damaged("the image"))
-        print(json.dumps([format, reason, time.process_time() - began]), flush=True)
+        print(json.dumps([format, reason, time.process_time() - started]), flush=True)
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def newest(
     latest = checkpoint.read(folder)
     if latest is None:
         return {}, State(environments=[environment])
-    tensors, state, began, warnings = latest
+    tensors, state, earlier, warnings = latest
     differing = [
-        f"{key} was {began.get(key)} and is now {settings.get(key)}"
-        for key in sorted(began.keys() | settings.keys())
-        if began.get(key) != settings.get(key)
+        f"{key} was {earlier.get(key)} and is now {settings.get(key)}"
+        for key in sorted(earlier.keys() | settings.keys())
+        if earlier.get(key) != settings.get(key)
     ]
     if differing:
         what = f"the run in {folder} began with other settings: {'; '.join(differing)}"
