@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from demo.serving import folder, log, server
+from demo.serving import connection, folder, log
 from tests.light_demo import JSON, call, client, connect
 
 pytest_plugins = ["tests.light_server"]
@@ -119,17 +119,17 @@ def test_other_sites_may_not_upload_or_call(http):
 
 
 def test_silent_connections_make_room_for_others(url, monkeypatch):
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 20)
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 20)
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connect(url))
         with client(url) as other:
             assert other.get("/gradio_api/app_id").status_code == 200
-        assert len(server.Connection.everyone) <= 21
+        assert len(connection.Connection.everyone) <= 21
 
 
 def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
     with connect(url) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: demo\r\nX: ")
         with suppress(ConnectionResetError):
