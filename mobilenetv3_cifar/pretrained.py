@@ -172,8 +172,8 @@ class Pretrained(nn.Module):
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
         If the network has not changed since it was loaded, and its folder or repository has a model
-        card, the card, figures and measurements are pushed too. Otherwise, a new card without
-        measurements is pushed. Hand-written cards, and files not pushed by this package, are kept.
+        card, the card, figures and measurements are pushed too, otherwise a new card. Other files
+        that the last push did not send, or that changed since, are kept, as are hand-written cards.
 
         Args:
             repo_id: "owner/name".
