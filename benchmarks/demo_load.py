@@ -112,7 +112,7 @@ def main() -> None:
     command = [sys.executable, str(ROOT / "app.py")]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(busy) as neighbour,
+        subprocess.Popen(busy) as busy_process,
         subprocess.Popen(command, stdout=log, stderr=log) as server,
     ):
         try:
@@ -126,7 +126,7 @@ def main() -> None:
             time.sleep(2 * CLEANUP_SECONDS)  # wait for a cleanup to free memory
             print(f"{'no visitors for a while':36}{megabytes(server)}")
         finally:
-            neighbour.kill()
+            busy_process.kill()
             server.terminate()
         server.wait()
         log.seek(0)

@@ -130,7 +130,7 @@ def surprise(data):
     ("raises", "reason"),
     [
         (out_of_memory, decode.TOO_COSTLY),
-        (no_space, decode.NO_ROOM),
+        (no_space, decode.NO_SPACE),
         (surprise, "the image is damaged or cut short"),
     ],
 )
@@ -151,7 +151,7 @@ def test_the_reason_why_an_image_is_refused(own, monkeypatch, capsys, platform, 
 @pytest.mark.parametrize("full", ["server", "process"])
 def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(own, monkeypatch, full):
     async def answer(self, folder):
-        return "", decode.NO_ROOM, 0.1
+        return "", decode.NO_SPACE, 0.1
 
     if full == "server":
         monkeypatch.setattr(decoder.shutil, "copyfileobj", lambda *_: no_space(None))

@@ -125,7 +125,7 @@ def test_silent_connections_make_room_for_others(url, monkeypatch):
             stack.enter_context(connect(url))
         with client(url) as other:
             assert other.get("/gradio_api/app_id").status_code == 200
-        assert len(connection.Connection.everyone) <= 21
+        assert len(connection.Connection.open_connections) <= 21
 
 
 def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):

@@ -82,9 +82,9 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     command += f" --precision {arguments.precision}" if arguments.precision else ""
     for row in [experiment, *shorter]:
-        ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
-        if ended.exists():  # a shorter run's folder may have been deleted
-            print(make_model_folder(ended, row, run.data, cards, command, run.device))
+        folder, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+        if folder.exists():  # a shorter run's folder may have been deleted
+            print(make_model_folder(folder, row, run.data, cards, command, run.device))
 
 
 @one_line_errors()

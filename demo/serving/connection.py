@@ -16,15 +16,15 @@ MAX_CONNECTIONS = 3000
 class Connection(H11Protocol):
     """A connection that is checked every REQUEST_SECONDS, and closed if it is not in use."""
 
-    everyone: ClassVar[dict["Connection", None]] = {}  # all open connections, oldest first
+    open_connections: ClassVar[dict["Connection", None]] = {}  # oldest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.everyone[self] = None
+        self.open_connections[self] = None
         self.check_later()
-        if len(self.everyone) > MAX_CONNECTIONS:
-            oldest = next(each for each in self.everyone if each.is_silent())
-            del self.everyone[oldest]
+        if len(self.open_connections) > MAX_CONNECTIONS:
+            oldest = next(each for each in self.open_connections if each.is_silent())
+            del self.open_connections[oldest]
             oldest.transport.abort()
 
     def is_silent(self) -> bool:
@@ -45,5 +45,5 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.timer.cancel()
-        self.everyone.pop(self, None)
+        self.open_connections.pop(self, None)
         super().connection_lost(exc)

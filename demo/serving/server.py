@@ -55,8 +55,8 @@ class GuardedApp(App):
 async def clean_up(queue: FairQueue) -> None:
     """Until cancelled, periodically reset limits and delete old files and unfetched answers."""
     for turn in itertools.count():
-        await asyncio.to_thread(tried, delete_old)
-        tried(queue.forget_unheard)
+        await asyncio.to_thread(run_job, delete_old)
+        run_job(queue.forget_unheard)
         if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
             budgets.used.clear()
             log.seen.clear()
@@ -65,7 +65,7 @@ async def clean_up(queue: FairQueue) -> None:
         await asyncio.sleep(CLEANUP_SECONDS)
 
 
-def tried(job: Callable[[], None]) -> None:
+def run_job(job: Callable[[], None]) -> None:
     """Run the cleanup `job`. If it fails, log the error, so that other cleanups still run."""
     try:
         job()
