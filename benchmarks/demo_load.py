@@ -69,29 +69,29 @@ def visitor(url: str, number: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=120, transport=transport)
 
 
-async def visit(url: str, variant: str, visitors: int, requests: int, think: float) -> str:
-    """Simulate visitors who wait `think` seconds after each reply. Return a line of results."""
+async def visit(url: str, variant: str, visitors: int, requests: int, pause: float) -> str:
+    """Simulate visitors who wait `pause` seconds after each reply. Return a line of results."""
     images = [file.read_bytes() for file in example_files()]
     outcomes: Counter[str] = Counter()
     seconds: list[float] = []
 
     async def one(number: int) -> None:
         async with visitor(url, number) as client:
-            await asyncio.sleep(think * number / visitors)  # spread arrivals
+            await asyncio.sleep(pause * number / visitors)  # spread arrivals
             for turn in range(requests):
                 started = time.perf_counter()
                 outcome = await classify(client, variant, images[(number + turn) % len(images)])
                 outcomes[outcome] += 1
                 if outcome == "answer":
                     seconds.append(time.perf_counter() - started)
-                await asyncio.sleep(think)
+                await asyncio.sleep(pause)
 
     await asyncio.gather(*map(one, range(visitors)))
-    middle, late = np.percentile(seconds, [50, 95]) if seconds else (0, 0)
+    median, p95 = np.percentile(seconds, [50, 95]) if seconds else (0, 0)
     answers, messages = outcomes.pop("answer", 0), outcomes.pop("message", 0)
     return (
         f"{answers:5} answers{messages:5} messages{outcomes.total():4} failures   "
-        f"median {middle:6.3f}   p95 {late:6.3f}   {dict(outcomes) or ''}"
+        f"median {median:6.3f}   p95 {p95:6.3f}   {dict(outcomes) or ''}"
     )
 
 
@@ -112,7 +112,7 @@ def main() -> None:
     command = [sys.executable, str(ROOT / "app.py")]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(busy) as neighbour,
+        subprocess.Popen(busy) as busy_process,
         subprocess.Popen(command, stdout=log, stderr=log) as server,
     ):
         try:
@@ -126,7 +126,7 @@ def main() -> None:
             time.sleep(2 * CLEANUP_SECONDS)  # wait for a cleanup to free memory
             print(f"{'no visitors for a while':36}{megabytes(server)}")
         finally:
-            neighbour.kill()
+            busy_process.kill()
             server.terminate()
         server.wait()
         log.seek(0)

@@ -60,14 +60,14 @@ class Report:
         print(line, flush=True)
 
     def write(self, path: Path) -> None:
-        heads, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
+        head, notes = ["what", "against", "ours", "theirs", "ratio", "goal"], "\n".join(self.notes)
         text = (
             "# Benchmarks\n\n"
             'Written by `python -m benchmarks.run`. In each round, "ours" ran first and "theirs" '
             "second. Values are medians over the rounds, with the lowest and highest value in "
             "parentheses. The ratio is the median of theirs / ours over the rounds. If it is above "
             "1, ours is faster or smaller.\n\n"
-            f"{environment()}\n\n{table(heads, self.rows)}\n\n{notes}"
+            f"{environment()}\n\n{table(head, self.rows)}\n\n{notes}"
         )
         replace_files(path.parent, {path.name: f"{text.rstrip()}\n".encode()})
 

@@ -83,11 +83,11 @@ model = MobileNetV3Cifar(size={size!r}, blocks={blocks!r}).train()
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 for step, (images, labels) in enumerate(DataLoader(Images(), {batch}, num_workers=2)):
     if step == 3:
-        begun = time.perf_counter()
+        started = time.perf_counter()
     optimizer.zero_grad()
     torch.nn.functional.cross_entropy(model(images), labels).backward()
     optimizer.step()
-print((time.perf_counter() - begun) / {steps})
+print((time.perf_counter() - started) / {steps})
 """
 
 

@@ -55,12 +55,12 @@ def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
 
 def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
     indices = torch.arange(batch, device=learner.device) % len(learner.images)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for step in range(steps):
         learner.step(step, indices)
     if learner.device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / steps
+    return (time.perf_counter() - started) / steps
 
 
 def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> tuple[Any, ...]:

@@ -97,13 +97,13 @@ def pixels(image: Image.Image, alt: str = "") -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str, style: str = "") -> str:
     """Return an HTML table. `label` is for screen readers. `style` is a CSS class."""
-    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    headings = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
     region = f'role="region" tabindex="0" aria-label="{escape(label)}"'
     return (
-        f'<div class="table {style}" {region}><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="table {style}" {region}><table><thead><tr>{headings}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )

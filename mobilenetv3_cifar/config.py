@@ -83,8 +83,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 def require(name: str, value: Any) -> None:
     """Raise a ValueError if `value` is not valid for the setting `name`."""
-    rule, holds = RULES[name]
-    if not holds(value):
+    rule, is_valid = RULES[name]
+    if not is_valid(value):
         raise ValueError(f"{name} must be {rule}, not {reprlib.repr(value)}")  # reprlib shortens it
 
 

@@ -19,6 +19,7 @@ from mobilenetv3_cifar import hub
 from mobilenetv3_cifar.config import read_config
 from mobilenetv3_cifar.errors import HubError, ModelFolderError
 from mobilenetv3_cifar.folder import ModelFolder, read_folder
+from mobilenetv3_cifar.hub_limits import COMMIT, in_time
 from mobilenetv3_cifar.variants import CONFIG_FILE, WEIGHTS_FILE, get_variant, shipped_folder
 
 SECONDS_TO_ANSWER_IF_CACHED = 0.4  # if the Hub takes longer, the cached model is loaded
@@ -59,7 +60,7 @@ def load(
     if local and not cached:
         raise HubError(f"{name} is not in the cache: load it once without local_files_only")
     local |= cached and constants.HF_HUB_OFFLINE
-    fixed = hub.COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit never changes
+    fixed = COMMIT.fullmatch(revision or "")  # unlike a branch or tag, a commit never changes
     if cached and not (local or fixed or hub.hub_answers(SECONDS_TO_ANSWER_IF_CACHED)):
         logger.warning("the Hub does not answer; %s is loaded from the cache", name)
         local = True
@@ -76,7 +77,7 @@ def load(
         if not cached:
             hub.require_hub()
         try:
-            return fetch(cache) if local else hub.in_time(lambda: fetch(cache))
+            return fetch(cache) if local else in_time(lambda: fetch(cache))
         except RemoteEntryNotFoundError as error:
             raise ModelFolderError(
                 f"{CONFIG_FILE} or {WEIGHTS_FILE} is missing in {name}; every model needs both"
@@ -85,7 +86,7 @@ def load(
             if local:
                 raise
             logger.warning("%s; the model is downloaded again", error)
-            return hub.in_time(lambda: fetch(cache, force=True))
+            return in_time(lambda: fetch(cache, force=True))
         except OSError as error:
             if error.errno is None:  # the error is from the HTTP client, not from the disk
                 raise
@@ -93,7 +94,7 @@ def load(
                 "%s cannot be written (%s), so the model is not cached", cache, error.strerror
             )
             with tempfile.TemporaryDirectory() as temporary:
-                return hub.in_time(lambda: fetch(Path(temporary)))
+                return in_time(lambda: fetch(Path(temporary)))
 
 
 def fetch_files(

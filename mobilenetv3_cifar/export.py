@@ -47,8 +47,8 @@ def export_onnx(
     """
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():  # check this first: an export takes a minute
-        why = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
-        raise ExportError(f"{path} cannot be written: {why}")
+        reason = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
+        raise ExportError(f"{path} cannot be written: {reason}")
     network = evaluation_copy(model).float().cpu()
     if int8_images is None:
         proto = trace(network)

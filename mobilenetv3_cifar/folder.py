@@ -6,8 +6,8 @@ refuses this last combination, because the hash differs. A new folder is created
 rename.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32, and is always
-read as float32. Loading a saved model and saving it again gives the same bytes. A weights file is
-refused if its header is over 1 MiB or a value is not finite.
+read as float32. Loading a model that this version saved and saving it again gives the same bytes. A
+weights file is refused if its header is over 1 MiB or a value is not finite.
 """
 
 import os
@@ -190,9 +190,10 @@ def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: 
 def check_same(kind: str, given: dict[str, str], wanted: dict[str, str], refused: str) -> None:
     """Raise ModelFolderError if two dicts {name: description of a tensor or layer} differ."""
     for name in sorted(wanted.keys() | given.keys()):
-        found, need = given.get(name, "missing"), wanted.get(name, "absent")
-        if found != need:
-            raise ModelFolderError(f"{refused}: {kind} {quote(name)} is {found} but must be {need}")
+        actual, expected = given.get(name, "missing"), wanted.get(name, "absent")
+        if actual != expected:
+            what = f"{kind} {quote(name)} is {actual} but must be {expected}"
+            raise ModelFolderError(f"{refused}: {what}")
 
 
 def describe(tensor: Tensor) -> str:

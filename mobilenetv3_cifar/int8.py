@@ -56,15 +56,15 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
     proto = trace(network)
     graph = proto.graph
     for node in graph.node:
-        keeps = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
-        if node.op_type == "ReduceMean" and keeps:  # onnxruntime has no integer ReduceMean
+        keeps_axes = any(each.name == "keepdims" and each.i == 1 for each in node.attribute)
+        if node.op_type == "ReduceMean" and keeps_axes:  # onnxruntime has no integer ReduceMean
             node.op_type = "GlobalAveragePool"
             del node.input[1:], node.attribute[:]
     add_pre_process_metadata(proto)  # suppresses onnxruntime's advice to optimise the graph first
     convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
-    begin = convolutions[float_convolutions]
+    start = convolutions[float_convolutions]
     end = next(i for i, node in enumerate(graph.node) if "feature_map" in node.output)
-    nodes = [node for node in graph.node[begin : end + 1] if node.op_type in INTEGER_OPERATIONS]
+    nodes = [node for node in graph.node[start : end + 1] if node.op_type in INTEGER_OPERATIONS]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "int8.onnx")
         quantize_static(

@@ -172,8 +172,8 @@ class Pretrained(nn.Module):
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
         If the network has not changed since it was loaded, and its folder or repository has a model
-        card, the card, figures and measurements are pushed too. Otherwise, a new card without
-        measurements is pushed. Hand-written cards, and files not pushed by this package, are kept.
+        card, the card, figures and measurements are pushed too, otherwise a new card. Other files
+        that the last push did not send, or that changed since, are kept, as are hand-written cards.
 
         Args:
             repo_id: "owner/name".
@@ -186,33 +186,33 @@ class Pretrained(nn.Module):
             HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
-            spare = Path(temporary, "copy")
-            folder = self.folder_to_push(token, spare)
+            copy = Path(temporary, "copy")
+            folder = self.folder_to_push(token, copy)
             if folder is None:
                 folder = Path(temporary, "model")
                 self.save_pretrained(folder)
-                card = plain_card(self.config, repo_id, *self.find_origin(token, spare))
+                card = plain_card(self.config, repo_id, *self.find_origin(token, copy))
                 (folder / CARD_FILE).write_text(card, encoding="utf-8")
             return push.push_folder(folder, repo_id, token, private, create_pr, commit_message)
 
-    def folder_to_push(self, token: str | bool | None, spare: Path) -> Path | None:
+    def folder_to_push(self, token: str | bool | None, copy: Path) -> Path | None:
         """Return the folder to push, or None if the network is new, was changed or has no card.
 
-        For a network from the Hub, the repository's files are downloaded to the new folder `spare`,
-        and `spare` is returned. For other networks, `self.folder` is returned.
+        For a network from the Hub, the repository's files are downloaded to the new folder `copy`,
+        and `copy` is returned. For other networks, `self.folder` is returned.
         """
         folder = self.folder
         gone = folder is not None and not folder.is_dir()  # a temporary folder or a deleted cache
         if folder is None or not (gone or matches(folder, self.config, self.state_dict())):
             return None
         if self.repository is not None:
-            download.fetch_files(self.repository, folder.name, token, push.is_allowed, spare)
-            folder = spare
+            download.fetch_files(self.repository, folder.name, token, push.is_allowed, copy)
+            folder = copy
         if gone and not matches(folder, self.config, self.state_dict()):
             return None
         return folder if (folder / CARD_FILE).is_file() else None
 
-    def find_origin(self, token: str | bool | None, spare: Path) -> tuple[str | None, str]:
+    def find_origin(self, token: str | bool | None, copy: Path) -> tuple[str | None, str]:
         """Return the name of the repository or variant that was loaded, and the text of its card.
 
         The name is None for other folders and new networks. If no card can be read, the text is "".
@@ -224,8 +224,8 @@ class Pretrained(nn.Module):
             with contextlib.suppress(ModelFolderError, HubError):  # an error leaves the card empty
                 if self.repository is not None:
                     is_card = CARD_FILE.__eq__
-                    download.fetch_files(self.repository, folder.name, token, is_card, spare)
-                    folder = spare
+                    download.fetch_files(self.repository, folder.name, token, is_card, copy)
+                    folder = copy
                 card = read_card(folder)
         return origin, card
 

@@ -82,8 +82,8 @@ def push_folder(
         api.create_repo(repo_id, private=private, exist_ok=True)
         plan = make_plan(api, folder, repo_id)
         for path in plan.kept:
-            why = "the last push did not send it, or it was changed since"
-            logger.warning("%s in %s is kept: %s", path, repo_id, why)
+            reason = "the last push did not send it, or it was changed since"
+            logger.warning("%s in %s is kept: %s", path, repo_id, reason)
         contents = {name: folder / name for name in plan.sent} | {CARD_FILE: plan.card.encode()}
         added = [CommitOperationAdd(name, contents[name]) for name in plan.sent]
         commit = api.create_commit(
@@ -142,8 +142,8 @@ def files_of_last_push(
     for commit in api.list_repo_commits(repo_id, revision=head):
         if commit.message.startswith(SENT):
             sent = set(filter(is_allowed, commit.message.removeprefix(SENT).split(", ")))
-            then = hashes(api, repo_id, commit.commit_id)
-            return {path for path in sent & present.keys() if present[path] == then.get(path)}
+            pushed = hashes(api, repo_id, commit.commit_id)
+            return {path for path in sent & present.keys() if present[path] == pushed.get(path)}
     return set()
 
 

@@ -159,8 +159,8 @@ def read_weights(folder: Path, content: bytes) -> None:
 def read_config(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
     config = read_folder(folder).config.to_dict()
-    said = json.loads(content)
-    if any(said[name] != (list(v) if isinstance(v, tuple) else v) for name, v in config.items()):
+    saved = json.loads(content)
+    if any(saved[name] != (list(v) if isinstance(v, tuple) else v) for name, v in config.items()):
         raise AssertionError(f"the loaded values differ from the file: {content!r}")
 
 
@@ -173,7 +173,7 @@ def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
         file = folder / ("model.safetensors" if kind == "weights" else "config.json")
         seed_content, before = file.read_bytes(), peak_megabytes()
         for index in range(count):
-            begin = time.process_time()
+            started = time.process_time()
             try:
                 if kind == "configs":
                     read_config(folder, mutate_config(seed_content, chance))
@@ -183,7 +183,7 @@ def fuzz(kind: str, count: int, seed: int = 0) -> Outcome:
                 outcome.read += 1
             except ModelFolderError:
                 outcome.refused += 1
-            outcome.slowest_seconds = max(outcome.slowest_seconds, time.process_time() - begin)
+            outcome.slowest_seconds = max(outcome.slowest_seconds, time.process_time() - started)
         outcome.grown_megabytes = peak_megabytes() - before
     return outcome
 

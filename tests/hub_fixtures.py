@@ -86,13 +86,13 @@ def serve() -> Iterator[LoopbackHub]:
     thread.join()
 
 
-def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Make this process's Hub client send requests to `hub`. Keep its cache and token in `home`."""
+def point_client_at(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make this process's Hub client send requests to `hub`, and keep its cache in `folder`."""
     for name, value in {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_DISABLE_XET": True,
-        "HF_HUB_CACHE": str(home / "cache"),
-        "HF_TOKEN_PATH": str(home / "no-token"),
+        "HF_HUB_CACHE": str(folder / "cache"),
+        "HF_TOKEN_PATH": str(folder / "no-token"),
     }.items():
         monkeypatch.setattr(huggingface_hub.constants, name, value)

@@ -25,10 +25,10 @@ TOKEN = "hf_loopbackloopbackloopback"
 class RefusalError(Exception):
     """An exception that makes this Hub send an error response, with headers that clients read."""
 
-    def __init__(self, status: int, code: str | None, why: str, sha: str | None = None) -> None:
-        headers = {"X-Error-Message": why, "X-Error-Code": code, "X-Repo-Commit": sha}
+    def __init__(self, status: int, code: str | None, message: str, sha: str | None = None) -> None:
+        headers = {"X-Error-Message": message, "X-Error-Code": code, "X-Repo-Commit": sha}
         given = {name: value for name, value in headers.items() if value is not None}
-        self.response = JSONResponse({"error": why}, status, given)
+        self.response = JSONResponse({"error": message}, status, given)
 
 
 class LoopbackHub:
@@ -72,9 +72,9 @@ class LoopbackHub:
 
     def break_once(self, fault: str) -> bool:
         """Return whether `fault` is to occur now. If so, reduce `faults[fault]` by one."""
-        happens = self.faults[fault] > 0
-        self.faults[fault] -= happens
-        return happens
+        occurs = self.faults[fault] > 0
+        self.faults[fault] -= occurs
+        return occurs
 
     def find(self, request: Request) -> Repo:
         """Record a request, and return its repository. Raise RefusalError to refuse access."""

@@ -91,8 +91,8 @@ def test_the_fine_tuning_example_refuses_bad_folders_before_training(
 ):
     (tmp_path / "images" / "empty").mkdir(parents=True)
     (tmp_path / "file").touch()
-    words = ["finetune.py", str(tmp_path / images), "--output", str(tmp_path / output)]
-    monkeypatch.setattr("sys.argv", words)
+    argv = ["finetune.py", str(tmp_path / images), "--output", str(tmp_path / output)]
+    monkeypatch.setattr("sys.argv", argv)
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "examples" / "finetune.py"), run_name="__main__")
     assert ended.value.code == 2

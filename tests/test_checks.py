@@ -166,7 +166,7 @@ def test_dropout_helps_if_the_accuracy_after_five_epochs_is_higher(accuracy, exp
 
 
 def test_statements_about_the_method_are_computed():
-    judged = {claim.where: judge(claim, {}) for claim in CLAIMS if not claim.needs}
-    assert {verdict for verdict, _ in judged.values()} == {NO}
-    assert "means from 0.03 to 0.18" in judged["section 3"][1]
-    assert "maps 3 to 1" in judged["section 8, listing 13"][1]
+    verdicts = {claim.where: judge(claim, {}) for claim in CLAIMS if not claim.needs}
+    assert {verdict for verdict, _ in verdicts.values()} == {NO}
+    assert "means from 0.03 to 0.18" in verdicts["section 3"][1]
+    assert "maps 3 to 1" in verdicts["section 8, listing 13"][1]

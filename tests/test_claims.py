@@ -44,7 +44,7 @@ def committed():
 
 
 def test_no_verdict_depends_on_which_seed_is_shipped():
-    shipped = committed()
+    results = committed()
     for first in (1, 2):
         reordered = {
             name: Results(
@@ -52,14 +52,14 @@ def test_no_verdict_depends_on_which_seed_is_shipped():
             )
             if len(each.runs) > first
             else each
-            for name, each in shipped.items()
+            for name, each in results.items()
         }
-        assert verdicts(reordered) == verdicts(shipped)
+        assert verdicts(reordered) == verdicts(results)
 
 
 def test_the_control_that_overfits_changes_no_other_verdict():
-    shipped = committed()
-    without = {name: each for name, each in shipped.items() if name not in OVERFIT}
+    results = committed()
+    without = {name: each for name, each in results.items() if name not in OVERFIT}
     others = slice(-len(OVERFIT))
-    assert verdicts(without)[others] == verdicts(shipped)[others]
-    assert verdicts(shipped)[-len(OVERFIT) :] == ["confirmed", "confirmed"]
+    assert verdicts(without)[others] == verdicts(results)[others]
+    assert verdicts(results)[-len(OVERFIT) :] == ["confirmed", "confirmed"]

@@ -90,7 +90,7 @@ def test_variants_lists_every_shipped_variant_best_first(cli):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         (["predict", "a.png", "--variant", "tiny"], ["'tiny'"]),
         (["predict", "a.png", "--top-k", "0"], ["top_k", "0"]),
@@ -104,7 +104,7 @@ def test_variants_lists_every_shipped_variant_best_first(cli):
         (["predict", "a.png", "--device", "meta"], ["error: "]),
     ],
 )
-def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arguments, words):
+def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arguments, expected):
     arguments = [images / "a.png" if each == "a.png" else each for each in arguments]
     if "--variant" not in arguments:
         arguments += ["--variant", model_folder]
@@ -113,7 +113,7 @@ def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arg
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
-    assert all(word in line for word in words)
+    assert all(word in line for word in expected)
 
 
 def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, images, tmp_path):
@@ -200,7 +200,7 @@ def test_an_interrupt_is_one_line(cli, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "redirection", "status", "words"),
+    ("command", "redirection", "status", "expected"),
     [
         ("variants", ">&-", 1, "error: standard output is closed"),
         ("--help", ">&-", 1, "error: standard output is closed"),
@@ -212,13 +212,13 @@ def test_an_interrupt_is_one_line(cli, monkeypatch):
     ],
 )
 def test_streams_that_are_closed_or_full_and_missing_folders_are_one_line(
-    command, redirection, status, words
+    command, redirection, status, expected
 ):
     line = f"{sys.executable} -m mobilenetv3_cifar {command} {redirection}"
     done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == (1 if words else 0)
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if expected else 0)
 
 
 def shown_on_a_terminal(command, model_folder, folder):

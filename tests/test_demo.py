@@ -49,8 +49,8 @@ def test_a_test_image_is_explained_with_its_true_class(shipped):
 
 
 def test_networks_are_sorted_into_underfitting_fitting_and_overfitting(shipped):
-    found = overfitting.fitting("small")
-    assert list(found.values()) == ["small-underfit", "small-best", "small-second"]
+    networks = overfitting.fitting("small")
+    assert list(networks.values()) == ["small-underfit", "small-best", "small-second"]
     assert not any(overfitting.fitting("large").values())
     assert overfitting.rise("small-second") == pytest.approx(0.25)
     html = overfitting.page()

@@ -31,8 +31,8 @@ def test_classify_answers_with_every_label_and_an_overlay(client, shipped):
     expected = MobileNetV3Cifar.from_pretrained(shipped / "small-second").predict(CAT, top_k=None)
     assert answer["label"] == next(iter(expected))
     assert [row["label"] for row in answer["confidences"]] == list(expected)
-    found = [row["confidence"] for row in answer["confidences"]]
-    np.testing.assert_allclose(found, list(expected.values()), rtol=1e-5)
+    confidences = [row["confidence"] for row in answer["confidences"]]
+    np.testing.assert_allclose(confidences, list(expected.values()), rtol=1e-5)
     assert Image.open(overlay).size == (256, 256)
     assert details == {
         "layer": "features",

@@ -48,13 +48,13 @@ def keep(data=None, name="a.png"):
 
 def test_the_process_is_started_again_when_it_was_killed(own, monkeypatch):
     monkeypatch.setattr(decoder, "SECONDS", 3)
-    began = time.monotonic()
+    started = time.monotonic()
     _, refused, kept = visit(
         keep(),
         keep(slow_gif(), "../b c.gif"),
         keep(encode(noise((1000, 500)), "JPEG"), ""),
     )
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - started < 12
     assert refused.name == "b_c.png"
     with pytest.raises(ImageError, match="too long"):
         open_kept(refused)
@@ -130,7 +130,7 @@ def surprise(data):
     ("raises", "reason"),
     [
         (out_of_memory, decode.TOO_COSTLY),
-        (no_space, decode.NO_ROOM),
+        (no_space, decode.NO_SPACE),
         (surprise, "the image is damaged or cut short"),
     ],
 )
@@ -151,7 +151,7 @@ def test_the_reason_why_an_image_is_refused(own, monkeypatch, capsys, platform, 
 @pytest.mark.parametrize("full", ["server", "process"])
 def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(own, monkeypatch, full):
     async def answer(self, folder):
-        return "", decode.NO_ROOM, 0.1
+        return "", decode.NO_SPACE, 0.1
 
     if full == "server":
         monkeypatch.setattr(decoder.shutil, "copyfileobj", lambda *_: no_space(None))

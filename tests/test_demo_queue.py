@@ -24,73 +24,73 @@ def event(address, session, number=0, age=0.0):
 
 
 @pytest.fixture
-def fair():
+def fair_queue():
     """Create a queue that has no server and processes one event at a time."""
-    made = FairQueue(
+    fair_queue = FairQueue(
         live_updates=False,
         concurrency_count=1,
         update_intervals=1,
         blocks=SimpleNamespace(fns={0: SimpleNamespace(queue=True)}),
         default_concurrency_limit=1,
     )
-    made.event_queue_per_concurrency_id["network"] = SimpleNamespace(
+    fair_queue.event_queue_per_concurrency_id["network"] = SimpleNamespace(
         queue=[], concurrency_limit=1, current_concurrency=0
     )
-    return made
+    return fair_queue
 
 
-def push(fair, session):
+def push(fair_queue, session):
     """Send an event from IP address "a" to the queue, and return the queue's answer."""
     body = SimpleNamespace(session_hash=session, fn_index=0, data=[], event_data=None)
     request = SimpleNamespace(scope={"client": ("a", 1)})
-    return asyncio.run(fair.push(body, request, None))
+    return asyncio.run(fair_queue.push(body, request, None))
 
 
-def waiting(fair):
-    return fair.event_queue_per_concurrency_id["network"].queue
+def waiting(fair_queue):
+    return fair_queue.event_queue_per_concurrency_id["network"].queue
 
 
-def test_addresses_and_then_sessions_take_turns(fair):
-    waiting(fair).extend(event("a", "flood", number) for number in range(5))
-    waiting(fair).extend([event("a", "other", 6), event("b", "one", 7)])
-    order = [fair.get_events()[0][0] for _ in range(4)]
+def test_addresses_and_then_sessions_take_turns(fair_queue):
+    waiting(fair_queue).extend(event("a", "flood", number) for number in range(5))
+    waiting(fair_queue).extend([event("a", "other", 6), event("b", "one", 7)])
+    order = [fair_queue.get_events()[0][0] for _ in range(4)]
     assert [each.session_hash for each in order] == ["flood", "one", "other", "flood"]
 
 
-def test_an_event_that_nobody_listens_for_is_dropped(fair):
+def test_an_event_that_nobody_listens_for_is_dropped(fair_queue):
     heard, unheard, new = event("a", "x", age=60), event("a", "y", age=60), event("a", "z")
-    waiting(fair).extend([unheard, heard, new])
+    waiting(fair_queue).extend([unheard, heard, new])
     with budgets.one_more("streams", "x"):
-        assert [fair.get_events()[0][0] for _ in range(2)] == [heard, new]
-    assert fair.get_events() is None
+        assert [fair_queue.get_events()[0][0] for _ in range(2)] == [heard, new]
+    assert fair_queue.get_events() is None
 
 
-def test_a_session_has_a_share_of_the_queue(fair):
+def test_a_session_has_a_share_of_the_queue(fair_queue):
     for number in range(queue.MAX_OF_SESSION):
-        fair.event_ids_to_events[f"{number}"] = event("a", "x", number)
-    done, message, kind = push(fair, "x")
+        fair_queue.event_ids_to_events[f"{number}"] = event("a", "x", number)
+    done, message, kind = push(fair_queue, "x")
     assert (done, kind) == (False, "queue_full")
     assert "Too many of your requests" in message
 
 
-def test_a_session_named_none_takes_no_share_of_calls_without_a_session(fair, monkeypatch):
+def test_a_session_named_none_takes_no_share_of_calls_without_a_session(fair_queue, monkeypatch):
     async def accept(self, body, request, username):
         return True, "id", "success"
 
     monkeypatch.setattr(queue.Queue, "push", accept)
     for number in range(queue.MAX_OF_SESSION):
-        fair.event_ids_to_events[f"{number}"] = event("b", "None", number)
-    assert push(fair, "None")[0] is False
-    assert push(fair, None)[0] is True
+        fair_queue.event_ids_to_events[f"{number}"] = event("b", "None", number)
+    assert push(fair_queue, "None")[0] is False
+    assert push(fair_queue, None)[0] is True
 
 
-def test_answers_that_nobody_fetched_are_forgotten(fair):
+def test_answers_that_nobody_fetched_are_forgotten(fair_queue):
     for session in ("old", "heard", "new"):
-        fair.pending_messages_per_session[session] = asyncio.Queue()
-        fair.pending_event_ids_session[session] = {"x"}
-        fair.turns[session] = time.monotonic() - (0 if session == "new" else 1000)
+        fair_queue.pending_messages_per_session[session] = asyncio.Queue()
+        fair_queue.pending_event_ids_session[session] = {"x"}
+        fair_queue.turns[session] = time.monotonic() - (0 if session == "new" else 1000)
     with budgets.one_more("streams", "heard"):
-        fair.forget_unheard()
-    assert set(fair.pending_messages_per_session) == {"heard", "new"}
-    assert set(fair.pending_event_ids_session) == {"heard", "new"}
-    assert set(fair.turns) == {"new"}
+        fair_queue.forget_unheard()
+    assert set(fair_queue.pending_messages_per_session) == {"heard", "new"}
+    assert set(fair_queue.pending_event_ids_session) == {"heard", "new"}
+    assert set(fair_queue.turns) == {"new"}

@@ -43,8 +43,8 @@ def test_a_path_that_is_not_in_the_list_has_no_route(method, path):
 
 
 def test_a_route_names_its_parts():
-    found = find_route("GET", "/gradio_api/call/classify/abc")
-    assert found == ("answers", {"name": "classify", "event": "abc"})
+    route = find_route("GET", "/gradio_api/call/classify/abc")
+    assert route == ("answers", {"name": "classify", "event": "abc"})
     assert find_route("HEAD", "/")[0] == "plain"
 
 
@@ -72,11 +72,11 @@ def test_visitors_of_one_ipv6_network_are_one():
 
 def test_one_address_cannot_take_what_is_left_for_others(monkeypatch):
     monkeypatch.setitem(budgets.SHARES, "uploads", (3, 2))
-    share = budgets.one_more
-    with share("uploads", "a"), share("uploads", "a"):
-        with pytest.raises(HTTPException, match="Too many uploads"), share("uploads", "a"):
+    one_more = budgets.one_more
+    with one_more("uploads", "a"), one_more("uploads", "a"):
+        with pytest.raises(HTTPException, match="Too many uploads"), one_more("uploads", "a"):
             pass
-        with share("uploads", "b"), pytest.raises(HTTPException), share("uploads", "c"):
+        with one_more("uploads", "b"), pytest.raises(HTTPException), one_more("uploads", "c"):
             pass
     assert not budgets.under_way["uploads"]
 

@@ -20,8 +20,8 @@ def pins(path):
 
 
 def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path):
-    for place, path in files().items():
-        copy = tmp_path / place
+    for name, path in files().items():
+        copy = tmp_path / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     assert not (tmp_path / "training").exists()
@@ -30,8 +30,8 @@ def test_a_space_has_all_that_the_demo_imports_and_nothing_of_training(tmp_path)
     assert (tmp_path / "app.py").exists()
     script = "import demo; demo.build_demo(); print(demo.__file__)"
     command = [sys.executable, "-c", script]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()) == tmp_path / "demo" / "__init__.py"
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(completed.stdout.strip()) == tmp_path / "demo" / "__init__.py"
 
 
 def test_a_space_gets_only_files_that_git_tracks(tmp_path, monkeypatch):
@@ -62,14 +62,14 @@ class FakeHub:
 
     def __init__(self):
         self.operations = []
-        self.there = [".gitattributes", "app.py", "model_cards/former/config.json", "mine.txt"]
+        self.existing = [".gitattributes", "app.py", "model_cards/former/config.json", "mine.txt"]
 
     def create_repo(self, repo_id, **options):
         if repo_id == "forbidden/demo":
             raise OSError("403\nForbidden")
 
     def list_repo_files(self, repo_id, repo_type):
-        return self.there
+        return self.existing
 
     def create_commit(self, repo_id, operations, **options):
         self.operations = operations
@@ -87,15 +87,15 @@ def fake(monkeypatch):
 def changes(hub):
     """Return the files that the last commit sends, as {path: file}, and the paths it deletes."""
     sent = [each for each in hub.operations if isinstance(each, CommitOperationAdd)]
-    gone = [each.path_in_repo for each in hub.operations if each not in sent]
-    return {each.path_in_repo: each.path_or_fileobj for each in sent}, gone
+    deleted = [each.path_in_repo for each in hub.operations if each not in sent]
+    return {each.path_in_repo: each.path_or_fileobj for each in sent}, deleted
 
 
 def test_a_space_keeps_only_what_lies_outside_our_folders(fake):
     assert deploy.deploy("owner/demo") == "https://hub/spaces/owner/demo"
-    sent, gone = changes(fake)
+    sent, deleted = changes(fake)
     assert sent.keys() == files().keys()
-    assert gone == ["model_cards/former/config.json"]
+    assert deleted == ["model_cards/former/config.json"]
 
 
 @pytest.mark.parametrize(

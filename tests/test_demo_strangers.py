@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from demo.serving import folder, log, server
+from demo.serving import connection, folder, log
 from tests.light_demo import JSON, call, client, connect
 
 pytest_plugins = ["tests.light_server"]
@@ -19,9 +19,9 @@ def test_no_spelling_of_an_address_makes_the_demo_fetch_it(tmp_path):
     """The attack runs with only a loopback network interface, and prints the demo's failures."""
     command = ["unshare", "-rn", sys.executable, "-m", "tests.attack_addresses"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert (found.stdout.splitlines()[-1:], found.returncode) == (["[]"], 0), found.stderr
-    assert "Traceback" not in found.stderr
+    attack = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert (attack.stdout.splitlines()[-1:], attack.returncode) == (["[]"], 0), attack.stderr
+    assert "Traceback" not in attack.stderr
 
 
 JUNK = [None, 5, -1, 1e308, True, "x", "\ud800", [], {}, [[]], {"path": None}, "a" * 5000]
@@ -119,17 +119,17 @@ def test_other_sites_may_not_upload_or_call(http):
 
 
 def test_silent_connections_make_room_for_others(url, monkeypatch):
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 20)
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 20)
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connect(url))
         with client(url) as other:
             assert other.get("/gradio_api/app_id").status_code == 200
-        assert len(server.Connection.everyone) <= 21
+        assert len(connection.Connection.open_connections) <= 21
 
 
 def test_headers_that_do_not_end_are_not_waited_for(url, monkeypatch):
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
     with connect(url) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: demo\r\nX: ")
         with suppress(ConnectionResetError):

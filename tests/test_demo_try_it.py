@@ -54,31 +54,31 @@ def test_a_blank_map_is_called_blank_and_not_drawn(cat):
         blank=True,
         probabilities=answers.Prediction({"cat": 0.9, "dog": 0.1}, 1.0, False),
     )
-    found = answers.Answer("any", "gradcam", cat, (cat,), (nothing,), ("features",), 0.1)
-    html = text.draw(found)
+    answer = answers.Answer("any", "gradcam", cat, (cat,), (nothing,), ("features",), 0.1)
+    html = text.draw(answer)
     assert "without a map" in html
     assert "no evidence" in html
     assert 'class="heat"' not in html
     plain = cat.resize((256, 256), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(api.blend(found, 0.9), plain)
+    np.testing.assert_array_equal(api.blend(answer, 0.9), plain)
 
 
 def test_a_map_that_is_the_same_for_all_classes_is_not_called_evidence(shipped, cat):
-    for method, said in (("gradcam", True), ("eigencam", False)):
+    for method, is_evidence in (("gradcam", True), ("eigencam", False)):
         html = text.draw(answers.answer(cat, "small-best", method, ["ship"]))
-        assert ("evidence for ship" in html) == said
-        assert ("strongest pattern" in html) != said
+        assert ("evidence for ship" in html) == is_evidence
+        assert ("strongest pattern" in html) != is_evidence
 
 
 def test_an_image_that_is_probably_of_no_class_is_called_so(shipped, monkeypatch, cat):
-    found = answers.answer(cat, "small-best")
-    assert "Probably none of the ten classes" not in text.describe(found)
+    answer = answers.answer(cat, "small-best")
+    assert "Probably none of the ten classes" not in text.describe(answer)
     model = answers.load("small-best")
-    score = found.probabilities.ood_score
+    score = answer.probabilities.ood_score
     monkeypatch.setattr(model, "config", replace(model.config, ood_threshold=score + 0.01))
-    found = answers.answer(cat, "small-best")
-    assert "Probably none of the ten classes" in text.describe(found)
-    assert "probably none" in try_it.show_all([found])
+    answer = answers.answer(cat, "small-best")
+    assert "Probably none of the ten classes" in text.describe(answer)
+    assert "probably none" in try_it.show_all([answer])
 
 
 def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monkeypatch, tmp_path):
@@ -92,27 +92,27 @@ def test_a_photograph_gets_careful_words_and_the_measured_accuracy(shipped, monk
     text.PHOTOGRAPHS_FILE.write_text(json.dumps(measured))
     large, small = (Image.new("RGB", (side, side), "red") for side in (33, 32))
     html = try_it.show_one(answers.answer(large, "small-best"))
-    for words in ("fits best", "30 photographs", "66\xa0%", "40\xa0%"):
-        assert words in html
+    for expected in ("fits best", "30 photographs", "66\xa0%", "40\xa0%"):
+        assert expected in html
     assert "photographs" not in text.describe(answers.answer(large, "small-second"))
     html = try_it.show_one(answers.answer(small, "small-best"))
     assert not re.search("fits best|photographs", html)
 
 
 def test_maps_of_several_classes_share_one_scale(shipped, cat):
-    found = try_it.ask_one(cat, "small-best", try_it.CLASSES, "predicted", "gradcam")
-    assert [each.label for each in found.explanations] == [label for label, _ in found.top(3)]
-    peaks = [each.peak for each in found.explanations]
-    drawn = [heatmap.max() for heatmap in found.heatmaps() if heatmap is not None]
+    answer = try_it.ask_one(cat, "small-best", try_it.CLASSES, "predicted", "gradcam")
+    assert [each.label for each in answer.explanations] == [label for label, _ in answer.top(3)]
+    peaks = [each.peak for each in answer.explanations]
+    drawn = [heatmap.max() for heatmap in answer.heatmaps() if heatmap is not None]
     np.testing.assert_allclose(drawn, [peak / max(peaks) for peak in peaks if peak], rtol=1e-4)
 
 
 def test_every_layer_is_drawn_on_its_own_scale(shipped, cat):
-    found = try_it.ask_one(cat, "small-best", try_it.LAYERS, "cat", "gradcam")
-    assert found.layers == tuple(answers.load_torch("small-best").layers())
-    drawn = [heatmap for heatmap in found.heatmaps() if heatmap is not None]
+    answer = try_it.ask_one(cat, "small-best", try_it.LAYERS, "cat", "gradcam")
+    assert answer.layers == tuple(answers.load_torch("small-best").layers())
+    drawn = [heatmap for heatmap in answer.heatmaps() if heatmap is not None]
     assert all(heatmap.max() == pytest.approx(1) for heatmap in drawn)
-    assert f"layer 1 of {len(found.layers)}" in text.draw(found)
+    assert f"layer 1 of {len(answer.layers)}" in text.draw(answer)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -121,8 +121,8 @@ def test_a_network_of_few_strides_shows_the_layers_that_it_has(monkeypatch, cat,
     names = network.layers()[-count:]
     monkeypatch.setattr(network, "layers", lambda: names)
     monkeypatch.setattr(answers, "load_torch", lambda name: network)
-    found = try_it.ask_one(cat, "any", try_it.LAYERS, "predicted", "gradcam")
-    assert try_it.show_one(found).count('role="img"') == count
+    answer = try_it.ask_one(cat, "any", try_it.LAYERS, "predicted", "gradcam")
+    assert try_it.show_one(answer).count('role="img"') == count
 
 
 def test_an_image_is_changed_as_the_sliders_say(cat):
@@ -162,8 +162,8 @@ def test_each_view_answers_the_question_it_asks(shipped, cat):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_no_change_that_would_end_the_process_reaches_pillow(cat, value):
-    for place in range(len(UNCHANGED)):
+    for index in range(len(UNCHANGED)):
         changes = [*UNCHANGED]
-        changes[place] = value
+        changes[index] = value
         with pytest.raises(ValueError, match="finite"):
             try_it.change(cat, *changes)

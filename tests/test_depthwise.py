@@ -27,11 +27,11 @@ def test_gradients_are_those_of_the_convolution(kernel, stride, size, dtype):
     outputs = [module(images) for module in (convolution, fast)]
     torch.testing.assert_close(*outputs)
     gradient = torch.randn_like(outputs[0])
-    expected, found = (
+    expected, actual = (
         torch.autograd.grad(output, (images, module.weight), gradient)
         for output, module in zip(outputs, (convolution, fast), strict=True)
     )
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_under_autocast_it_computes_in_bfloat16_and_the_weights_stay_float32():
@@ -73,9 +73,9 @@ for n, c, side, kernel, stride in [(3, 40, 8, 3, 2), (2, 72, 9, 5, 2), (40, 8, 1
     assert outputs[1].is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(outputs[1], outputs[0])
     gradient = torch.randn_like(outputs[0])
-    expected, found = (torch.autograd.grad(y, (x, plain.weight), gradient) for y in outputs)
+    expected, actual = (torch.autograd.grad(y, (x, plain.weight), gradient) for y in outputs)
     # A weight gradient sums up to 5,760 float32 products, in different orders.
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)
 """
 
 

@@ -51,19 +51,19 @@ def logits_for(predicted, classes=6):
 def test_precision_recall_and_confusion_match_values_worked_out_by_hand(model):
     truth = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 5], np.uint8)
     predicted = [0, 0, 1, 1, 2, 2, 3, 4, 5, 0]
-    found = measure(model.config, logits_for(predicted), truth)
-    assert (found["correct"], found["total"], found["accuracy"]) == (7, 10, 0.7)
-    assert found["per_class"]["a"] == {
+    metrics = measure(model.config, logits_for(predicted), truth)
+    assert (metrics["correct"], metrics["total"], metrics["accuracy"]) == (7, 10, 0.7)
+    assert metrics["per_class"]["a"] == {
         "precision": pytest.approx(2 / 3),
         "recall": pytest.approx(2 / 3),
         "f1": pytest.approx(2 / 3),
         "support": 3,
     }
     precisions, recalls = [2 / 3, 1 / 2, 1 / 2, 1, 1, 1], [2 / 3, 1 / 2, 1, 1, 1, 1 / 2]
-    assert found["precision_macro"] == pytest.approx(sum(precisions) / 6)
-    assert found["recall_macro"] == pytest.approx(sum(recalls) / 6)
-    assert found["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # of three a's, one is predicted as b
-    assert found["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
+    assert metrics["precision_macro"] == pytest.approx(sum(precisions) / 6)
+    assert metrics["recall_macro"] == pytest.approx(sum(recalls) / 6)
+    assert metrics["confusion_matrix"][0] == [2, 1, 0, 0, 0, 0]  # of three a's, one predicted as b
+    assert metrics["confusion_matrix"][5] == [1, 0, 0, 0, 0, 1]
 
 
 def test_top5_counts_a_class_among_the_five_highest(model):
@@ -73,8 +73,8 @@ def test_top5_counts_a_class_among_the_five_highest(model):
 
 def test_loss_is_the_mean_over_images():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
-    found = summarize(logits, np.array([0, 1], np.uint8))
-    assert found["loss"] == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    metrics = summarize(logits, np.array([0, 1], np.uint8))
+    assert metrics["loss"] == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
     assert correct_and_loss(logits, np.array([0, 1], np.uint8))[0] == 2
 
 
@@ -93,10 +93,10 @@ def test_confident_correct_predictions_are_perfectly_calibrated():
 
 def test_the_fitted_temperature_undoes_overconfidence():
     generator = torch.Generator().manual_seed(0)
-    honest = torch.randn(4000, 5, generator=generator)
-    labels = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0].numpy()
-    assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.1)
-    assert fit_temperature(honest * 3, labels) == pytest.approx(3, abs=0.3)
+    logits = torch.randn(4000, 5, generator=generator)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0].numpy()
+    assert fit_temperature(logits, labels) == pytest.approx(1, abs=0.1)
+    assert fit_temperature(logits * 3, labels) == pytest.approx(3, abs=0.3)
 
 
 def test_the_temperature_of_logits_that_are_always_wrong_stays_within_bounds():
@@ -110,8 +110,8 @@ def test_five_percent_of_the_validation_images_are_flagged_by_either_score(score
     # Measure the batch-norm statistics, so that the outputs differ between images.
     update_bn([to_inputs(torch.from_numpy(data.train.images), model)], model)
     model.config = fit_decisions(model, data)
-    found = measure(model.config, split_logits(model, data.validation), data.validation.labels)
-    assert found["flagged"] == pytest.approx(0.05, abs=0.02)
+    metrics = measure(model.config, split_logits(model, data.validation), data.validation.labels)
+    assert metrics["flagged"] == pytest.approx(0.05, abs=0.02)
     flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
     assert 3 <= sum(flagged) <= 7
 
@@ -125,12 +125,12 @@ def test_flip_averaging_uses_the_mean_of_both_probabilities():
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda each: each.__name__)
 def test_corruptions_grow_with_severity_and_repeat_exactly(sample, corruption):
     images = sample[0][:20]
-    harm = []
+    changes = []
     for level in CORRUPTIONS[corruption]:
         corrupted = corrupt(images, corruption, level)
         assert np.array_equal(corrupted, corrupt(images, corruption, level))
-        harm.append(np.abs(corrupted.astype(float) - images).mean())
-    assert 0 < harm[0] < harm[1] < harm[2]
+        changes.append(np.abs(corrupted.astype(float) - images).mean())
+    assert 0 < changes[0] < changes[1] < changes[2]
 
 
 def test_accuracy_under_corruption_has_a_value_for_each_severity():
@@ -155,8 +155,8 @@ def test_logits_of_a_split_give_the_probabilities_of_predict(sample, blocks, ima
     for prediction, row in zip(
         model.predict(split.images, top_k=None), split_logits(model, split).softmax(1), strict=True
     ):
-        found = dict(zip(model.config.labels, row.tolist(), strict=True))
-        assert found == pytest.approx(prediction, abs=1e-5)
+        probabilities = dict(zip(model.config.labels, row.tolist(), strict=True))
+        assert probabilities == pytest.approx(prediction, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -56,32 +56,32 @@ class Brightness(MobileNetV3Cifar):
 
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam", "gradcam++"])
 def test_the_map_points_at_the_evidence(method):
-    found = explain(Brightness().eval(), bright_corner(), method=method, target=3)
-    corner, rest = found.heatmap[:11, :11], found.heatmap[20:, 20:]
+    explanation = explain(Brightness().eval(), bright_corner(), method=method, target=3)
+    corner, rest = explanation.heatmap[:11, :11], explanation.heatmap[20:, 20:]
     assert corner.min() > 0.8
     assert rest.max() < 0.1
 
 
 def test_a_class_without_evidence_has_a_blank_map():
-    found = explain(Brightness().eval(), bright_corner(), target="ship")
-    assert found.blank
-    assert not found.heatmap.any()
+    explanation = explain(Brightness().eval(), bright_corner(), target="ship")
+    assert explanation.blank
+    assert not explanation.heatmap.any()
 
 
 @pytest.mark.parametrize("method", get_args(Method))
 def test_a_map_has_the_images_size_and_spans_0_to_1(model, image, method):
-    found = explain(model, image, method=method)
-    assert found.heatmap.shape == (60, 90)
-    assert found.heatmap.dtype == np.float32
-    assert found.heatmap.min() >= 0
-    assert found.blank or found.heatmap.max() == pytest.approx(1)
+    explanation = explain(model, image, method=method)
+    assert explanation.heatmap.shape == (60, 90)
+    assert explanation.heatmap.dtype == np.float32
+    assert explanation.heatmap.min() >= 0
+    assert explanation.blank or explanation.heatmap.max() == pytest.approx(1)
 
 
 def test_the_default_target_is_the_predicted_class(model, image):
     (label, probability), *_ = model.predict(image).items()
-    found = explain(model, image)
-    assert found.label == label
-    assert found.probability == pytest.approx(probability, abs=1e-5)
+    explanation = explain(model, image)
+    assert explanation.label == label
+    assert explanation.probability == pytest.approx(probability, abs=1e-5)
 
 
 def test_explain_and_predict_give_the_same_probabilities(model, image):
@@ -137,8 +137,8 @@ def test_maps_made_concurrently_equal_maps_made_one_by_one(model, image):
     jobs = [(model, image, "gradcam", target) for target in range(6)]
     expected = [explain(*job).heatmap for job in jobs]
     with ThreadPoolExecutor(3) as pool:
-        found = [result.heatmap for result in pool.map(lambda job: explain(*job), jobs)]
-    assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
+        concurrent = [result.heatmap for result in pool.map(lambda job: explain(*job), jobs)]
+    assert all(np.array_equal(one, other) for one, other in zip(expected, concurrent, strict=True))
 
 
 def test_overlay_at_opacity_0_is_the_image_and_at_1_the_colours_of_the_map(image):
@@ -166,9 +166,9 @@ def test_the_map_is_laid_over_the_whole_photograph(photograph, target):
     weights = features.grad.mean(dim=(2, 3), keepdim=True)
     values = (weights * features.detach()).sum(1)[0].relu().numpy()
     expected = np.asarray(Image.fromarray(values).resize((150, 96), Image.Resampling.BILINEAR))
-    found = explain(model, photograph, target=target)
-    np.testing.assert_allclose(found.heatmap, expected / expected.max(), atol=1e-5)
-    assert found.peak == pytest.approx(expected.max(), rel=1e-4)
+    explanation = explain(model, photograph, target=target)
+    np.testing.assert_allclose(explanation.heatmap, expected / expected.max(), atol=1e-5)
+    assert explanation.peak == pytest.approx(expected.max(), rel=1e-4)
 
 
 LIBRARY = {
@@ -184,8 +184,8 @@ LIBRARY = {
 @pytest.mark.parametrize("layer", ["features", "features.blocks.7"])
 def test_maps_match_pytorch_grad_cam(model, sample, method, layer):
     square = Image.fromarray(sample[0][0]).resize((224, 224))
-    found = model.evidence([square], 3, layer)
-    ours = METHODS[method].compute(found.activations, found.gradients)
+    evidence = model.evidence([square], 3, layer)
+    ours = METHODS[method].compute(evidence.activations, evidence.gradients)
     network, targets = deepcopy(model), [ClassifierOutputTarget(3)]
     inputs = to_input([square], model.config.mean, model.config.std)
     module = network.get_submodule(layer)

@@ -72,8 +72,8 @@ def test_the_maps_match_pytorch_grad_cam(model, session, images):
         for target in range(-1, 10):
             targets = None if target < 0 else [ClassifierOutputTarget(target)] * len(images)
             expected = cam(input_tensor=inputs, targets=targets)
-            found = run_onnx(session, images, target)["activation_map"]
-            np.testing.assert_allclose(found, expected, atol=1e-4)
+            maps = run_onnx(session, images, target)["activation_map"]
+            np.testing.assert_allclose(maps, expected, atol=1e-4)
             shown += expected.max() > 0.9  # maps are blank for a target without positive evidence
     assert shown >= 3
 

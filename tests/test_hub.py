@@ -81,8 +81,8 @@ def test_a_password_in_the_endpoint_is_not_printed(pushed, folder, monkeypatch, 
         ):
             with pytest.raises(HubError) as refusal:
                 use()
-            said = "".join(traceback.format_exception(refusal.value)) + caplog.text
-            assert "secret" not in said
+            output = "".join(traceback.format_exception(refusal.value)) + caplog.text
+            assert "secret" not in output
 
 
 def test_a_shipped_variant_or_a_folder_has_no_revision(folder):
@@ -181,15 +181,15 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
         seconds = []
         for _ in range(3):  # only the fastest load counts, because the machine may be busy
-            begin = time.perf_counter()
+            started = time.perf_counter()
             assert open_model(REPO_ID).config.dropout == 0.3
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(time.perf_counter() - started)
         assert min(seconds) < 0.6  # the wait for the Hub ends after 0.4 s
         assert "someone/small is loaded from the cache" in caplog.text
-        begin = time.perf_counter()
+        started = time.perf_counter()
         with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
             load("someone/else")
-        assert time.perf_counter() - begin < 2  # twice the SECONDS_TO_ANSWER above
+        assert time.perf_counter() - started < 2  # twice the SECONDS_TO_ANSWER above
 
 
 def test_eight_processes_share_one_cold_cache(loopback, folder):

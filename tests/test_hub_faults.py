@@ -8,7 +8,7 @@ import time
 import pytest
 from huggingface_hub import close_session, get_session, snapshot_download
 
-from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, push
+from mobilenetv3_cifar import HubError, MobileNetV3Cifar, hub, hub_limits, push
 from tests.hub_fixtures import REPO_ID
 from tests.loopback_hub import TOKEN
 
@@ -68,21 +68,21 @@ def test_bytes_and_time_of_every_exchange_are_limited(
     pushed, folder, monkeypatch, fault, limit, message, use
 ):
     pushed.faults[fault if use == "load" else f"{fault}_json"] = 1
-    monkeypatch.setattr(hub, *limit)
-    begin = time.perf_counter()
+    monkeypatch.setattr(hub_limits, *limit)
+    started = time.perf_counter()
     with pytest.raises(HubError, match=message):
         load() if use == "load" else push.push_folder(folder, REPO_ID, token=TOKEN)
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - started < 5
 
 
 def test_other_users_of_the_client_have_no_limits(pushed, monkeypatch):
     load()  # from now on, the client has the hooks that limit responses
-    monkeypatch.setattr(hub, "MAX_BYTES", 0)
+    monkeypatch.setattr(hub_limits, "MAX_BYTES", 0)
     assert snapshot_download(REPO_ID)
 
 
 def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monkeypatch):
-    monkeypatch.setattr(hub, "MAX_BYTES", 9)
+    monkeypatch.setattr(hub_limits, "MAX_BYTES", 9)
 
     def work():
         close_session()
@@ -90,14 +90,14 @@ def test_a_session_that_the_client_starts_anew_has_the_same_limits(pushed, monke
         get_session().get(f"{pushed.endpoint}/{REPO_ID}/resolve/main/config.json")
 
     with pytest.raises(HubError, match="more than 9"), hub.hub_errors("asking"):
-        hub.in_time(work)
+        hub_limits.in_time(work)
 
 
 def test_a_slow_server_is_given_up(monkeypatch):
-    budget = hub.Budget(rate=1000)
+    budget = hub_limits.Budget(rate=1000)
     budget.spend(1)  # a slow rate is allowed for the first 30 seconds
-    budget.begun -= 60
+    budget.started -= 60
     budget.spend(70_000)
-    budget.begun -= 60
+    budget.started -= 60
     with pytest.raises(HubError, match="no complete answer in time"):
         budget.spend(1)

@@ -31,13 +31,13 @@ def folder(tmp_path):
 
 
 def test_every_file_is_tried_but_hidden_and_stray_ones(folder):
-    found = find_images(folder, on_error=pytest.fail)
-    assert [path.relative_to(folder).as_posix() for path in found] == sorted(MEANT)
+    paths = find_images(folder, on_error=pytest.fail)
+    assert [path.relative_to(folder).as_posix() for path in paths] == sorted(MEANT)
 
 
 def test_a_hidden_folder_that_is_named_is_searched(folder):
-    found = find_images(folder / ".ipynb_checkpoints", on_error=pytest.fail)
-    assert found == [folder / ".ipynb_checkpoints" / "a.png"]
+    paths = find_images(folder / ".ipynb_checkpoints", on_error=pytest.fail)
+    assert paths == [folder / ".ipynb_checkpoints" / "a.png"]
 
 
 def test_hidden_and_stray_folders_are_not_labels(folder):

@@ -59,8 +59,8 @@ def test_every_kind_of_input_gives_the_same_answer_alone_and_in_a_list(model, sa
     ]
     for make in makers:
         assert model.predict(make()) == expected
-        for found in model.predict([make(), make()]):
-            assert found == pytest.approx(expected)
+        for prediction in model.predict([make(), make()]):
+            assert prediction == pytest.approx(expected)
         assert explain(model, make()).probabilities == model.predict(image, top_k=None)
 
 

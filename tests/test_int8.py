@@ -42,12 +42,12 @@ def files(exported, network, sample, tmp_path_factory):
 def test_half_of_the_size_and_nearly_the_same_answers(files, sample):
     exact, coarse = (path.read_bytes() for path in files)
     assert len(coarse) < 0.55 * len(exact)
-    found = [run_onnx(open_session(content), sample[0][200:300]) for content in (exact, coarse)]
-    same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in found))
+    results = [run_onnx(open_session(content), sample[0][200:300]) for content in (exact, coarse)]
+    same = np.equal(*(outputs["logits"].argmax(axis=1) for outputs in results))
     assert same.mean() > 0.8  # not 1, because an untrained network is often undecided
     for name, least in (("logits", 0.98), ("features", 0.98), ("activation_map", 0.9)):
         # A map is for the predicted class, so omit images for which the two predictions differ.
-        pair = [outputs[name][same].ravel() for outputs in found]
+        pair = [outputs[name][same].ravel() for outputs in results]
         assert np.corrcoef(*pair)[0, 1] > least, name
 
 
@@ -59,10 +59,10 @@ def test_a_narrow_network_with_larger_inputs(sample, tmp_path, monkeypatch):
     network = untrained(sample[0][:64], blocks="cifar32", image_size=48)
     export_onnx(network, tmp_path / "int8.onnx", int8_images=sample[0][:64])
     content = (tmp_path / "int8.onnx").read_bytes()
-    found = run_onnx(open_session(content), sample[0][200:300])
-    assert found["activation_map"].shape == (100, 48, 48)
+    outputs = run_onnx(open_session(content), sample[0][200:300])
+    assert outputs["activation_map"].shape == (100, 48, 48)
     expected = split_logits(network, Split(sample[0][200:300], sample[1][200:300])).numpy()
-    assert np.corrcoef(found["logits"].ravel(), expected.ravel())[0, 1] > 0.98
+    assert np.corrcoef(outputs["logits"].ravel(), expected.ravel())[0, 1] > 0.98
     weights = map(onnx.numpy_helper.to_array, onnx.load_from_string(content).graph.initializer)
     integer = [each.shape[0] for each in weights if each.dtype == np.int8 and each.ndim == 4]
     # Two bottlenecks have 320 channels. Each has an expansion, a depthwise convolution and a gate.

@@ -95,7 +95,7 @@ def test_tensorboard_gets_each_epochs_row_and_the_speed_of_its_training_steps(tm
     assert writer.folder == str(tmp_path / "tiny" / "seed-0")
     assert writer.closed
     for row, step in zip(run.state.history, (3, 6), strict=True):
-        found = {name: value for at, name, value in writer.values if at == step}
-        training = len(run.data.train) / found.pop("images_per_second")
-        assert found == row
+        logged = {name: value for at, name, value in writer.values if at == step}
+        training = len(run.data.train) / logged.pop("images_per_second")
+        assert logged == row
         assert row["seconds"] - training >= 0.1  # the validation

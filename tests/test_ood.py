@@ -29,22 +29,22 @@ def test_every_score_is_its_formula(xp):
     for name, scores in expected.items():
         given = weights if name == "linear" else ()
         config = dataclasses.replace(plain, ood_score=name, ood_weights=given)
-        found = ood.score(xp, config, logits, features)
-        assert str(found.dtype).endswith("float32")
-        assert found.tolist() == pytest.approx(scores, rel=1e-5, abs=1e-6), name
+        computed = ood.score(xp, config, logits, features)
+        assert str(computed.dtype).endswith("float32")
+        assert computed.tolist() == pytest.approx(scores, rel=1e-5, abs=1e-6), name
     energy = dataclasses.replace(plain, ood_score="energy")
     assert ood.score(xp, energy, 1e4 * logits, features).max() < math.inf
 
 
 def test_a_prediction_says_its_score_and_whether_it_is_probably_none(sample):
     model = MobileNetV3Cifar().eval()
-    found = model.predict(sample[0][0], top_k=1)
-    assert found.ood_score == pytest.approx(*found.values())
-    assert not found.probably_none  # without a threshold, no image is flagged
+    prediction = model.predict(sample[0][0], top_k=1)
+    assert prediction.ood_score == pytest.approx(*prediction.values())
+    assert not prediction.probably_none  # without a threshold, no image is flagged
     for step, flagged in ((-0.01, False), (0.01, True)):
-        threshold = found.ood_score + step
+        threshold = prediction.ood_score + step
         model.config = dataclasses.replace(model.config, ood_threshold=threshold)
         assert model.predict(sample[0][0]).probably_none == flagged
         assert explain(model, sample[0][0]).probabilities.probably_none == flagged
-    copied = pickle.loads(pickle.dumps(found))
-    assert (copied, copied.ood_score) == (found, found.ood_score)
+    copied = pickle.loads(pickle.dumps(prediction))
+    assert (copied, copied.ood_score) == (prediction, prediction.ood_score)

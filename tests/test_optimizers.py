@@ -35,7 +35,7 @@ def test_every_parameter_has_one_role():
     model = small()
     roles = parameters_by_role(model)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    by_role = {role: [names[parameter] for parameter in found] for role, found in roles.items()}
+    by_role = {role: [names[each] for each in parameters] for role, parameters in roles.items()}
     assert sorted(name for each in by_role.values() for name in each) == sorted(names.values())
     assert all(parameter.shape[2:] == (1, 1) for parameter in roles["pointwise"])
     assert "features.last.weight" in by_role["pointwise"]

@@ -100,23 +100,23 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     MobileNetV3Cifar.from_pretrained(copied, ood_threshold=None).save_pretrained(copied)
     before = read_metrics(copied / "metrics.json")
     weights, data = (copied / "model.safetensors").read_bytes(), tiny_dataset()
-    said = outliers.fit_score(copied, data, outliers.read_photographs(folder))
-    model, found = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
+    summary = outliers.fit_score(copied, data, outliers.read_photographs(folder))
+    model, metrics = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
     assert model.config.ood_score == "linear"
     assert len(model.config.ood_weights) == 576
     flagged = [each.probably_none for each in model.predict(list(data.validation.images))]
-    assert found["validation"]["flagged"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
-    assert said == f"{100 * found['test']['flagged']:.2f} % of the test images are flagged"
+    assert metrics["validation"]["flagged"] == np.mean(flagged) == pytest.approx(0.05, abs=0.011)
+    assert summary == f"{100 * metrics['test']['flagged']:.2f} % of the test images are flagged"
     noise = np.random.default_rng(1).integers(0, 256, (20, 32, 32, 3), np.uint8)
     assert all(each.probably_none for each in model.predict(noise))
-    assert {key: found["outliers"][key] for key in ("cifar10", "known", "none")} == {
+    assert {key: metrics["outliers"][key] for key in ("cifar10", "known", "none")} == {
         **{"cifar10": 192, "known": 60, "none": 40}
     }
     for split in ("train", "validation", "test"):  # nothing else was measured again
-        assert before[split] | {"flagged": 0} == found[split] | {"flagged": 0}
+        assert before[split] | {"flagged": 0} == metrics[split] | {"flagged": 0}
     assert (copied / "model.safetensors").read_bytes() == weights
     assert not list(copied.glob("*.onnx"))
-    assert not {"latency", "int8"} & found.keys()
+    assert not {"latency", "int8"} & metrics.keys()
     push.check(copied, "owner/name", None)  # the metrics fit the new config
     card = (copied / "README.md").read_text()
     assert "60 photographs from Tiny ImageNet that show an automobile, bird, cat, dog" in card

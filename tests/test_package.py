@@ -14,8 +14,8 @@ from mobilenetv3_cifar import MobileNetV3Cifar, ModelFolderError, VariantError, 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
     path
-    for room in ("mobilenetv3_cifar", "training", "demo")
-    for path in (ROOT / room).rglob("*.py")
+    for folder in ("mobilenetv3_cifar", "training", "demo")
+    for path in (ROOT / folder).rglob("*.py")
 )
 BAD = """
     ../x a/../../b .. . / // ~ ~/x %2e%2e %2e%2e/x é é/x x/é a/b/c a/b/ /etc a//b file:///etc
@@ -61,13 +61,13 @@ assert resumed.state.step == 2  # both steps were loaded from the checkpoint
 print("open" in {event for event, _ in events})
 print([arguments for event, arguments in events if event == "pickle.find_class"])
 """
-    said = run_script(WATCH + script, tmp_path)
-    assert said.splitlines()[-2:] == ["True", "[]"]  # files were opened, but nothing was unpickled
+    output = run_script(WATCH + script, tmp_path)
+    assert output.splitlines()[-2:] == ["True", "[]"]  # files were opened, nothing was unpickled
 
 
 def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_path):
     assert len(BAD_NAMES) >= 40
-    said = run_script(
+    output = run_script(
         WATCH + f"names = {BAD_NAMES!r}\n"
         "os.chdir(sys.argv[1])\n"
         "refused = []\n"
@@ -86,7 +86,7 @@ def test_strange_names_are_refused_and_touch_no_file_outside_the_package(tmp_pat
         "print(refused == names, {path for path in opened if not path.startswith(cards)})",
         tmp_path,
     )
-    assert said == "True set()\n"
+    assert output == "True set()\n"
 
 
 def test_no_source_calls_a_function_that_unpickles():
@@ -143,12 +143,12 @@ def test_predict_names_what_is_wrong_with_a_network(sample):
 
 def test_pretrained_cfg_is_timms_dictionary():
     model = MobileNetV3Cifar(blocks="cifar32", dropout=0.1)
-    said = model.pretrained_cfg
-    assert said["input_size"] == (3, 32, 32)
-    assert (said["mean"], said["std"]) == (model.config.mean, model.config.std)
-    assert model.get_submodule(said["classifier"]) is model.get_classifier()
-    assert model.get_submodule(said["first_conv"]).in_channels == 3
-    assert said["label_names"] == list(model.config.labels)
+    settings = model.pretrained_cfg
+    assert settings["input_size"] == (3, 32, 32)
+    assert (settings["mean"], settings["std"]) == (model.config.mean, model.config.std)
+    assert model.get_submodule(settings["classifier"]) is model.get_classifier()
+    assert model.get_submodule(settings["first_conv"]).in_channels == 3
+    assert settings["label_names"] == list(model.config.labels)
 
 
 def test_a_misspelt_variant_is_refused_with_the_right_name():

@@ -62,12 +62,12 @@ def test_a_network_for_32_pixels_averages_the_logits_over_the_views_of_a_photogr
         features = model.forward_features(inputs).mean(dim=(0, 2, 3))
     probabilities = (logits / model.config.temperature).softmax(0).tolist()
     expected = dict(zip(model.config.labels, probabilities, strict=True))
-    found = model.predict(photograph, top_k=None)
-    assert found == pytest.approx(expected, abs=1e-5)
+    prediction = model.predict(photograph, top_k=None)
+    assert prediction == pytest.approx(expected, abs=1e-5)
     weights = torch.tensor(model.config.ood_weights)
-    assert found.ood_score == pytest.approx(float(features @ weights), abs=1e-4)
+    assert prediction.ood_score == pytest.approx(float(features @ weights), abs=1e-4)
     explained = explain(model, photograph)
-    assert explained.label == next(iter(found))
+    assert explained.label == next(iter(prediction))
     assert explained.probabilities == pytest.approx(expected, abs=1e-5)
 
 
@@ -198,12 +198,12 @@ def test_the_callers_torch_settings_change_nothing(photograph, tmp_path, state, 
     MobileNetV3Cifar(blocks=blocks).save_pretrained(tmp_path / "model")
 
     def everything(model):
-        found = explain(model, photograph, target=3)
+        explanation = explain(model, photograph, target=3)
         features = model.extract_features(photograph)
         assert model.extract_features([]).dtype == features.dtype == torch.float32
         inputs = model.preprocess(photograph)
         assert (inputs.dtype, inputs.device.type) == (torch.float32, "cpu")
-        return model.predict(photograph, top_k=None), found.heatmap, features.numpy()
+        return model.predict(photograph, top_k=None), explanation.heatmap, features.numpy()
 
     expected = everything(MobileNetV3Cifar.from_pretrained(tmp_path / "model"))
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
@@ -211,10 +211,10 @@ def test_the_callers_torch_settings_change_nothing(photograph, tmp_path, state, 
         inside = everything(loaded)
         loaded_inside = MobileNetV3Cifar.from_pretrained(tmp_path / "model")
         inside_both = everything(loaded_inside)
-    for found in (inside, inside_both, everything(loaded_inside)):
-        assert found[0] == expected[0]
-        np.testing.assert_array_equal(found[1], expected[1])
-        np.testing.assert_array_equal(found[2], expected[2])
+    for actual in (inside, inside_both, everything(loaded_inside)):
+        assert actual[0] == expected[0]
+        np.testing.assert_array_equal(actual[1], expected[1])
+        np.testing.assert_array_equal(actual[2], expected[2])
 
 
 def test_the_transform_is_preprocess_as_an_object(model, photograph):

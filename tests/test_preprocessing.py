@@ -81,7 +81,7 @@ def test_a_photograph_is_also_viewed_through_centred_squares(size, boxes):
 @pytest.mark.parametrize("size", [32, 33, 48, 224, 225])
 def test_batches_are_enlarged_exactly_as_pillow_does_it(sample, size):
     images = torch.from_numpy(sample[0][:4])
-    found = pillow_resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-    for pixels, enlarged in zip(sample[0], found.numpy(), strict=False):
+    batch = pillow_resize(images.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+    for pixels, enlarged in zip(sample[0], batch.numpy(), strict=False):
         expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(enlarged, np.asarray(expected))

@@ -42,24 +42,24 @@ FILES = {
 }
 
 
-def publish_run(folder, row, cards, data):
+def make_folder(folder, row, cards, data):
     model_folder.make_model_folder(folder, row, data, cards, COMMAND, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """Train and publish a tiny experiment with two seeds. Return the parent of runs/ and cards/."""
-    root = tmp_path_factory.mktemp("published")
+def trained(tmp_path_factory):
+    """Train a tiny experiment with two seeds. Return the folder that contains runs/ and cards/."""
+    root = tmp_path_factory.mktemp("trained")
     for seed in (0, 1):
         folder = root / "runs" / NAME / f"seed-{seed}"
         Run(MINIATURE, tiny_dataset(64), folder, seed=seed, device="cpu").train()
-        publish_run(folder, MINIATURE, root / "cards", tiny_dataset(64))
+        make_folder(folder, MINIATURE, root / "cards", tiny_dataset(64))
     return root
 
 
 @pytest.fixture(scope="module")
-def folder(published):
-    return published / "cards" / NAME
+def folder(trained):
+    return trained / "cards" / NAME
 
 
 def test_the_folder_holds_exactly_the_promised_files(folder):
@@ -98,23 +98,23 @@ def test_the_history_has_a_row_per_epoch(folder):
     assert (list(history), history["lr"]) == (columns.split(), [1e-3] * 3)
 
 
-def test_wrong_metrics_of_a_seed_are_not_written(published, tmp_path, monkeypatch):
+def test_wrong_metrics_of_a_seed_are_not_written(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(model_folder, "count_macs", lambda model, size: "many")
-    run = published / "runs" / NAME / "seed-1"
+    run = trained / "runs" / NAME / "seed-1"
     with pytest.raises(ResultsError, match="seed-1: macs must be int, not 'many'"):
-        publish_run(run, MINIATURE, tmp_path / "cards", tiny_dataset(64))
+        make_folder(run, MINIATURE, tmp_path / "cards", tiny_dataset(64))
     assert not (tmp_path / "cards").exists()
 
 
-def test_after_a_failure_the_measurements_are_used_again(published, tmp_path, monkeypatch):
-    run, cards, data = published / "runs" / NAME / "seed-0", tmp_path / "cards", tiny_dataset(64)
+def test_after_a_failure_the_measurements_are_used_again(trained, tmp_path, monkeypatch):
+    run, cards, data = trained / "runs" / NAME / "seed-0", tmp_path / "cards", tiny_dataset(64)
     with monkeypatch.context() as failing:
         failing.setattr(figures, "activation_maps", None)
         with pytest.raises(TypeError):
-            publish_run(run, MINIATURE, cards, data)
+            make_folder(run, MINIATURE, cards, data)
     monkeypatch.setattr(model_folder, "measurements", None)
-    publish_run(run, MINIATURE, cards, data)
-    assert json_of(cards / NAME) == json_of(published / "cards" / NAME)
+    make_folder(run, MINIATURE, cards, data)
+    assert json_of(cards / NAME) == json_of(trained / "cards" / NAME)
     assert not (run / "metrics.json").exists()  # a later call measures again
 
 
@@ -205,10 +205,10 @@ def json_of(folder, name="metrics.json"):
 def test_the_provenance_names_every_device_that_a_run_used():
     machine = {"device": "cpu: old", "torch": "2.14.1", "commit": "c0ffee", "threads": 2}
     state = State(environments=[machine, machine | {"device": "cpu: new"}])
-    told = model_folder.provenance_of(
+    provenance = model_folder.provenance_of(
         state, {"precision": "bf16", "processes": 2, "data_sha256": "d"}
     )
-    assert told == {
+    assert provenance == {
         "seconds": 0,
         "precision": "bf16",
         "processes": 2,
@@ -219,22 +219,22 @@ def test_the_provenance_names_every_device_that_a_run_used():
     }
 
 
-def test_a_run_that_has_not_ended_is_not_published(tmp_path, published):
+def test_a_run_that_has_not_ended_gets_no_model_folder(tmp_path, trained):
     longer = dataclasses.replace(MINIATURE, epochs=4)
-    run = published / "runs" / NAME / "seed-0"
+    run = trained / "runs" / NAME / "seed-0"
     for folder, row in ((tmp_path, MINIATURE), (run, longer)):
         with pytest.raises(TrainingError, match="has not ended"):
-            publish_run(folder, row, tmp_path / "cards", tiny_dataset())
+            make_folder(folder, row, tmp_path / "cards", tiny_dataset())
 
 
-def test_a_run_also_publishes_shorter_experiments_it_contains(tmp_path, monkeypatch, capsys):
+def test_a_run_also_makes_the_folders_of_shorter_experiments(tmp_path, monkeypatch, capsys):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     for row in (EXPERIMENT, longer):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset())
     monkeypatch.setattr(train, "ROOT", tmp_path)
-    words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
-    train.train_and_publish(train.parse_arguments(words))
+    argv = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_record(train.parse_arguments(argv))
     cards = tmp_path / "model_cards"
     both = [str(cards / row.name) for row in (longer, EXPERIMENT)]
     assert capsys.readouterr().out.split() == both
@@ -243,12 +243,12 @@ def test_a_run_also_publishes_shorter_experiments_it_contains(tmp_path, monkeypa
         assert metrics["epochs"] == row.epochs
         assert metrics["training"]["command"] == "python -m training.train tiny-longer"
     shutil.rmtree(tmp_path / "runs" / EXPERIMENT.name)
-    train.train_and_publish(train.parse_arguments(words))
+    train.train_and_record(train.parse_arguments(argv))
     assert capsys.readouterr().out.split() == both[:1]
 
 
-def run_publish(monkeypatch, *words):
-    monkeypatch.setattr("sys.argv", ["publish", NAME, *words])
+def run_publish(monkeypatch, *argv):
+    monkeypatch.setattr("sys.argv", ["publish", NAME, *argv])
     publish.main()
 
 

@@ -79,8 +79,8 @@ def onnx_file(config, sha256):
 def test_measurements_and_exports_of_other_weights_are_not_pushed(loopback, folder):
     config, sha256 = read_config(folder)
     other = dataclasses.replace(config, temperature=1.05)  # the text "1.05" begins with "1.0"
-    for found in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
-        (folder / "metrics.json").write_text(json.dumps({"weights": found}))
+    for weights in ({"sha256": "0" * 64}, {"sha256": sha256, "config_sha256": "0" * 64}):
+        (folder / "metrics.json").write_text(json.dumps({"weights": weights}))
         with pytest.raises(ModelFolderError, match=r"metrics\.json was measured with other"):
             send(folder)
     (folder / "metrics.json").write_text(json.dumps({"weights": {"sha256": sha256}}))
@@ -171,8 +171,8 @@ def test_a_refused_push_says_what_to_do_and_never_the_token(
 ):
     with pytest.raises(HubError, match=advice) as refusal:
         push.push_folder(folder, repo_id, token=token)
-    said = "".join([*traceback.format_exception(refusal.value), caplog.text, *capfd.readouterr()])
-    assert not any(part in said for part in token.splitlines())
+    output = "".join([*traceback.format_exception(refusal.value), caplog.text, *capfd.readouterr()])
+    assert not any(part in output for part in token.splitlines())
 
 
 def test_a_failed_upload_is_retried(loopback, folder, monkeypatch):

@@ -34,21 +34,21 @@ def latencies(ratio):
 def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
     monkeypatch.setattr(quantize, "measure_latency", lambda model, folder: latencies(1.5))
     monkeypatch.setattr(quantize, "MAX_LOSS", 1)  # accept any loss of accuracy on the 100 images
-    said = quantize.quantize(copied, tiny_dataset())
-    found = metrics_of(copied)["int8"]
-    assert found["speedup"] == 1.5
-    assert said.startswith("1.50 times as fast as float32")
-    assert said.endswith("model-int8.onnx is kept")
+    summary = quantize.quantize(copied, tiny_dataset())
+    int8 = metrics_of(copied)["int8"]
+    assert int8["speedup"] == 1.5
+    assert summary.startswith("1.50 times as fast as float32")
+    assert summary.endswith("model-int8.onnx is kept")
     content = (copied / "model-int8.onnx").read_bytes()
-    assert found["bytes"] == len(content)
+    assert int8["bytes"] == len(content)
     images, labels = tiny_dataset().test
     logits = run_onnx(open_session(content), images)["logits"]
     right = int((logits.argmax(1) == labels).sum())
-    assert (found["correct"], found["total"], found["accuracy"]) == (right, 100, right / 100)
-    difference = 100 * found["accuracy"] - 100 * metrics_of(copied)["test"]["accuracy"]
-    said = f"accuracy of **{right:.2f} %** ({difference:+.2f} points compared with the network in"
+    assert (int8["correct"], int8["total"], int8["accuracy"]) == (right, 100, right / 100)
+    difference = 100 * int8["accuracy"] - 100 * metrics_of(copied)["test"]["accuracy"]
+    text = f"accuracy of **{right:.2f} %** ({difference:+.2f} points compared with the network in"
     card = (copied / "README.md").read_text()
-    assert said in card
+    assert text in card
     assert "it is 1.50 times as fast as the float32 ONNX file" in card
     assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
     assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()

@@ -118,8 +118,8 @@ def test_no_module_imports_itself_through_other_modules():
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
     needed = {}
     for name, path in modules.items():
-        found = [f"{each}." for each in imports(path)]
-        needed[name] = [each for each in modules if any(f.startswith(f"{each}.") for f in found)]
+        imported = [f"{each}." for each in imports(path)]
+        needed[name] = [each for each in modules if any(f.startswith(f"{each}.") for f in imported)]
     graphlib.TopologicalSorter(needed).prepare()  # raises a CycleError that lists the modules
 
 

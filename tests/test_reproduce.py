@@ -29,7 +29,7 @@ def no_figures(monkeypatch):
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch):
     """Make a folder with a README and the metrics of two experiments. S4 has three seeds."""
     cards = tmp_path / "model_cards"
     for name, test in ((S4, 0.75), (S5, 0.76)):
@@ -57,8 +57,8 @@ def written(root):
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_table_compares_our_results_with_the_reports(published, no_figures):
-    comparison = reproduce.write_tables(published / "model_cards", published)
+def test_the_table_compares_our_results_with_the_reports(root, no_figures):
+    comparison = reproduce.write_tables(root / "model_cards", root)
     (row,) = [line for line in comparison.splitlines() if line.startswith(f"| {S4} ")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells == [
@@ -71,9 +71,9 @@ def test_the_table_compares_our_results_with_the_reports(published, no_figures):
     assert len(widths) == 1
 
 
-def test_the_answer_comes_first(published, no_figures):
-    reproduce.write_tables(published / "model_cards", published)
-    text = (published / "REPRODUCTION.md").read_text()
+def test_the_answer_comes_first(root, no_figures):
+    reproduce.write_tables(root / "model_cards", root)
+    text = (root / "REPRODUCTION.md").read_text()
     # The standard deviation of one run is 0.2 points. For the mean of three runs minus the report's
     # single run, it is 0.2 * sqrt(4/3) = 0.23 points.
     assert f"| {S4} | accuracy | 74.65 % | 75.00 ± 0.20 % (3) | +0.35 | 0.99 | 0.46 | yes |" in text
@@ -114,9 +114,9 @@ def test_the_hardware_table_names_the_commits_of_a_run():
     assert "All runs used\nPyTorch 2." in text
 
 
-def test_claims_are_written_for_the_demo(published, no_figures):
-    reproduce.write_tables(published / "model_cards", published)
-    claims = json.loads((published / "demo" / "assets" / "claims.json").read_text())
+def test_claims_are_written_for_the_demo(root, no_figures):
+    reproduce.write_tables(root / "model_cards", root)
+    claims = json.loads((root / "demo" / "assets" / "claims.json").read_text())
     keys = {"where", "experiment", "says", "verdict", "original_verdict", "numbers"}
     assert all(each.keys() == keys for each in claims)
     assert {each["experiment"] for each in claims} <= {None, *EXPERIMENTS}
@@ -125,42 +125,40 @@ def test_claims_are_written_for_the_demo(published, no_figures):
     assert "76.00 % against 75.00 %" in one["numbers"]
 
 
-def test_networks_of_our_own_are_in_no_table_of_the_report(published, no_figures, monkeypatch):
-    cards = published / "model_cards"
-    reproduce.write_tables(cards, published)
-    before = (published / "REPRODUCTION.md").read_bytes()
+def test_networks_of_our_own_are_in_no_table_of_the_report(root, no_figures, monkeypatch):
+    cards = root / "model_cards"
+    reproduce.write_tables(cards, root)
+    before = (root / "REPRODUCTION.md").read_bytes()
     row = dataclasses.replace(EXPERIMENTS[S10], name="ours", kind="own", report=None)
     monkeypatch.setitem(EXPERIMENTS, row.name, row)
     folder = shutil.copytree(cards / S5, cards / row.name)
     write_json(folder / "metrics.json", metrics(row.name, 0.95))
     shutil.copytree(cards / S4 / "seeds", folder / "seeds", dirs_exist_ok=True)
-    reproduce.write_tables(cards, published)
-    assert (published / "REPRODUCTION.md").read_bytes() == before
+    reproduce.write_tables(cards, root)
+    assert (root / "REPRODUCTION.md").read_bytes() == before
     assert "training recipe are this project's own" in (cards / "ours" / "README.md").read_text()
 
 
-def test_wrong_metrics_end_in_one_line(published, monkeypatch):
+def test_wrong_metrics_end_in_one_line(root, monkeypatch):
     content = metrics(S4, 0.75)
     del content["test"]["ece"]
-    write_json(published / "model_cards" / S4 / "metrics.json", content)
+    write_json(root / "model_cards" / S4 / "metrics.json", content)
     monkeypatch.setattr("sys.argv", ["reproduce", "--tables-only"])
-    monkeypatch.setattr(
-        reproduce.write_tables, "__defaults__", (published / "model_cards", published)
-    )
+    monkeypatch.setattr(reproduce.write_tables, "__defaults__", (root / "model_cards", root))
     with pytest.raises(SystemExit) as ended:
         reproduce.main()
     assert str(ended.value).endswith(f"{S4}/metrics.json: test.ece is missing")
 
 
-def test_everything_is_written_and_writing_again_changes_nothing(published):
-    reproduce.write_tables(published / "model_cards", published)
-    once = written(published)
-    reproduce.write_tables(published / "model_cards", published)
-    assert written(published) == once
-    text = (published / "REPRODUCTION.md").read_text()
+def test_everything_is_written_and_writing_again_changes_nothing(root):
+    reproduce.write_tables(root / "model_cards", root)
+    once = written(root)
+    reproduce.write_tables(root / "model_cards", root)
+    assert written(root) == once
+    text = (root / "REPRODUCTION.md").read_text()
     assert "{{" not in text
     assert f"model_cards/{S4}/confusion_matrix.png" in text
-    readme = (published / "README.md").read_text()
+    readme = (root / "README.md").read_text()
     assert readme.startswith("before")
     assert readme.endswith("after\n")
     assert (
@@ -186,8 +184,8 @@ class FakeTraining:
         return int(command[3] == self.failing)
 
 
-def test_missing_runs_are_trained_longest_first(published, monkeypatch):
-    (published / "model_cards" / S4 / "metrics.json").unlink()
+def test_missing_runs_are_trained_longest_first(root, monkeypatch):
+    (root / "model_cards" / S4 / "metrics.json").unlink()
     training = FakeTraining(1)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
     reproduce.train_missing([S4, S5], ["--runs-dir", "elsewhere"])
@@ -196,7 +194,7 @@ def test_missing_runs_are_trained_longest_first(published, monkeypatch):
     assert training.started == [[name, "--seed", seed, *options] for name, seed in expected]
 
 
-def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
+def test_each_device_trains_one_run_at_a_time(root, monkeypatch):
     training = FakeTraining(2)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
     reproduce.train_missing([S5, L4, L3], [], ["cuda:0", "cuda:1"])
@@ -205,10 +203,10 @@ def test_each_device_trains_one_run_at_a_time(published, monkeypatch):
     assert sorted(map(tuple, devices[:2])) == [("--device", "cuda:0"), ("--device", "cuda:1")]
 
 
-def test_a_run_starts_after_the_runs_of_its_teacher_and_twin(published, monkeypatch):
+def test_a_run_starts_after_the_runs_of_its_teacher_and_twin(root, monkeypatch):
     teacher = Experiment("teacher", {}, 1)
-    taught = dataclasses.replace(teacher.recipe, distillation=Distillation("teacher", 0.5, 2.0))
-    student = Experiment("student", {}, 3, taught)
+    recipe = dataclasses.replace(teacher.recipe, distillation=Distillation("teacher", 0.5, 2.0))
+    student = Experiment("student", {}, 3, recipe)
     twin = Experiment("twin", {"dropout": 0.1}, 2)
     everything = dataclasses.replace(twin.recipe, split="50k")
     last = Experiment("everything", twin.model, 2, everything, validated_by="twin")
@@ -221,7 +219,7 @@ def test_a_run_starts_after_the_runs_of_its_teacher_and_twin(published, monkeypa
     assert (set(started[:2]), set(started[2:])) == ({"teacher", "twin"}, {"student", "everything"})
 
 
-def test_a_run_that_fails_stops_the_others(published, monkeypatch):
+def test_a_run_that_fails_stops_the_others(root, monkeypatch):
     training = FakeTraining(2, failing=L4)
     monkeypatch.setattr(reproduce.subprocess, "Popen", training)
     with pytest.raises(TrainingError, match=f"{L4} with seed 0 failed"):

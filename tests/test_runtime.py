@@ -54,8 +54,8 @@ for name in ("torch", "onnx", "safetensors", "huggingface_hub", "matplotlib", "c
 from mobilenetv3_cifar import OnnxClassifier, explain, overlay
 model = OnnxClassifier.from_pretrained({str(exported)!r})
 print(len(model.predict({str(tmp_path / "cat.png")!r})))
-found = explain(model, {str(tmp_path / "cat.png")!r})
-print(overlay({str(tmp_path / "cat.png")!r}, found.heatmap).size)
+explanation = explain(model, {str(tmp_path / "cat.png")!r})
+print(overlay({str(tmp_path / "cat.png")!r}, explanation.heatmap).size)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout.splitlines(), done.stderr) == (["3", "(96, 64)"], "")

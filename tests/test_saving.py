@@ -38,28 +38,28 @@ def start_save(folder: Path) -> tuple[int, int]:
     The child exits with status 0, or with 3 after a ModelFolderError. NEW is so small that
     saving it does not use torch's threads, which do not survive a fork.
     """
-    wait, tell = os.pipe()
+    read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.read(wait, 1)
+        os.read(read_end, 1)
         try:
             write_folder(folder, NEW_CONFIG, NEW)
         except ModelFolderError:
             os._exit(3)
         os._exit(0)
-    os.close(wait)
-    return pid, tell
+    os.close(read_end)
+    return pid, write_end
 
 
 def save_with(injection: str, folder: Path) -> int:
     """Save NEW while strace injects an error or a signal. Return the saving process's exit code."""
-    pid, tell = start_save(folder)
+    pid, write_end = start_save(folder)
     command = ["strace", "-p", str(pid), "-o", os.devnull, "-e", f"inject={injection}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
         assert "attached" in tracer.stderr.readline()
-        os.write(tell, b"x")
+        os.write(write_end, b"x")
         _, status = os.waitpid(pid, 0)
-    os.close(tell)
+    os.close(write_end)
     return os.waitstatus_to_exitcode(status)
 
 
@@ -78,11 +78,11 @@ SYSTEM_CALLS = [
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_save_killed_at_any_system_call_leaves_no_mixture(tmp_path, calls, existing):
     seen = []
-    for when in count(1):
-        folder = tmp_path / str(when) / "model"
+    for number in count(1):
+        folder = tmp_path / str(number) / "model"
         if existing:
             write_folder(folder, CONFIG, TENSORS)
-        status = save_with(f"{calls}:signal=SIGKILL:when={when}", folder)
+        status = save_with(f"{calls}:signal=SIGKILL:when={number}", folder)
         seen.append(state(folder))
         write_folder(folder, NEW_CONFIG, NEW)
         assert equal(read_folder(folder).tensors, NEW)  # the next save repairs the folder
@@ -98,12 +98,12 @@ def test_a_save_killed_at_any_system_call_leaves_no_mixture(tmp_path, calls, exi
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_save_that_meets_an_error_at_any_point_changes_nothing(tmp_path, calls, existing):
     statuses = []
-    for when in range(1, 8):
-        folder = tmp_path / str(when) / "model"
+    for number in range(1, 8):
+        folder = tmp_path / str(number) / "model"
         folder.parent.mkdir()
         if existing:
             write_folder(folder, CONFIG, TENSORS)
-        statuses.append(save_with(f"{calls}:error=ENOSPC:when={when}", folder))
+        statuses.append(save_with(f"{calls}:error=ENOSPC:when={number}", folder))
         assert len(list(folder.parent.iterdir())) == folder.exists()  # no partial folder
         assert sorted(path.name for path in folder.glob("*")) in (
             [],
@@ -151,11 +151,11 @@ def test_a_disk_that_fills_up_changes_nothing(tmp_path, percent, existing):
 def test_readers_never_see_a_mixture_during_a_save(folder):
     seen = set()
     for _ in range(20):
-        pid, tell = start_save(folder)
-        os.write(tell, b"x")
+        pid, write_end = start_save(folder)
+        os.write(write_end, b"x")
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             seen.add(state(folder))
-        os.close(tell)
+        os.close(write_end)
         seen.add(state(folder))
         write_folder(folder, CONFIG, TENSORS)
     assert seen <= {"old", "new", "refused"}
@@ -165,12 +165,12 @@ def test_readers_never_see_a_mixture_during_a_save(folder):
 def test_concurrent_saves_leave_a_model_that_loads_or_that_the_next_save_repairs(folder):
     for _ in range(10):
         savers = [start_save(folder) for _ in range(4)]
-        for _, tell in savers:
-            os.write(tell, b"x")
+        for _, write_end in savers:
+            os.write(write_end, b"x")
         write_folder(folder, CONFIG, TENSORS)
-        for pid, tell in savers:
+        for pid, write_end in savers:
             assert os.waitpid(pid, 0)[1] == 0
-            os.close(tell)
+            os.close(write_end)
         assert state(folder) in {"old", "new", "refused"}
         assert len(list(folder.iterdir())) == 2
     write_folder(folder, CONFIG, TENSORS)

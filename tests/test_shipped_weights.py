@@ -42,9 +42,9 @@ def test_weights_that_rounding_hurts_are_shipped_in_single_precision(
         predicted = split_logits(exact, data.validation).argmax(1).numpy().astype(np.uint8)
         assert predicted.any()  # at least one prediction is not the first class
         data = data._replace(validation=Split(data.validation.images, predicted))
-    said = shipped_weights.save_weights(
+    summary = shipped_weights.save_weights(
         tmp_path / "model", weights, run.experiment, data, torch.device("cpu"), None
     )
-    assert said["precision"].startswith(precision)
+    assert summary["precision"].startswith(precision)
     loaded = MobileNetV3Cifar.from_pretrained(tmp_path / "model").state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items()) == spoils

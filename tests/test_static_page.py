@@ -84,16 +84,16 @@ def test_an_image_is_answered_and_explained_as_in_python(page, model, sample, tm
     while shown(page) != pytest.approx(expected, abs=1e-4) and time.monotonic() < end:
         page.wait_for_timeout(100)
     assert shown(page) == pytest.approx(expected, abs=1e-4)
-    said = page.inner_text("#verdict").startswith("Probably none")
-    assert said == expected.probably_none
+    flagged = page.inner_text("#verdict").startswith("Probably none")
+    assert flagged == expected.probably_none
     other = [label for label in model.config.labels if label not in expected]
     target = next(label for label in other if not explain(model, image, target=label).blank)
     page.select_option("#target", label=target)
     wait_for(page, f"document.getElementById('map').dataset.label === '{target}'")
-    found = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(32, 32, 4)[..., :3]
+    pixels = np.array(json.loads(page.evaluate(PIXELS)), np.float64).reshape(32, 32, 4)[..., :3]
     heatmap = Image.fromarray(explain(model, image, target=target).heatmap)
     levels = np.asarray(heatmap.resize((32, 32), Image.Resampling.BILINEAR))
-    assert np.abs(found - colour(levels)).mean() < 10
+    assert np.abs(pixels - colour(levels)).mean() < 10
 
 
 PIXELS = """JSON.stringify([...document.getElementById("map").getContext("2d")

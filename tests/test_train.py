@@ -112,10 +112,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
     run.train()
     before = final_state(tmp_path)
     longer = tiny_run(tmp_path, dataclasses.replace(EXPERIMENT, epochs=3))
-    ruined = checkpoint.read(tmp_path)[1]
+    state = checkpoint.read(tmp_path)[1]
     with torch.no_grad():
         next(longer.learner.model.parameters()).fill_(float("nan"))
-    monkeypatch.setattr(run_module, "newest", lambda *_: ({}, ruined))
+    monkeypatch.setattr(run_module, "newest", lambda *_: ({}, state))
     with pytest.raises(TrainingError, match="the loss is nan at step"):
         longer.train()
     assert final_state(tmp_path) == before
@@ -249,12 +249,12 @@ def test_distillation_adds_the_divergence_from_the_teachers_predictions(runs):
     run = tiny_run(runs / "own" / "seed-0", OWN)
     learner, labels = run.learner, run.learner.labels[:8]
     inputs = to_inputs(learner.images[:8], learner.bare_model)
-    taught, other = learner.loss.teacher(inputs), torch.randn(8, 10)
-    for logits in (taught, other):
+    teacher_logits, other = learner.loss.teacher(inputs), torch.randn(8, 10)
+    for logits in (teacher_logits, other):
         plain = torch.nn.functional.cross_entropy(
             logits, labels, label_smoothing=0.1, reduction="sum"
         )
-        student, teacher = (logits / 2).log_softmax(1), (taught / 2).log_softmax(1)
+        student, teacher = (logits / 2).log_softmax(1), (teacher_logits / 2).log_softmax(1)
         divergence = (teacher.exp() * (teacher - student)).sum()
         expected = 0.5 * plain + 0.5 * 4 * divergence
         ours = learner.loss(logits, labels, inputs)

@@ -44,11 +44,11 @@ def test_wrong_gradients_end_the_benchmark_with_an_error(monkeypatch):
 
 
 def test_the_gradients_of_every_depthwise_convolution_are_checked():
-    found = set()
+    shapes = set()
 
     def note(module, inputs):
         (images,) = inputs
-        found.add((module.groups, module.kernel_size[0], module.stride[0], images.shape[2]))
+        shapes.add((module.groups, module.kernel_size[0], module.stride[0], images.shape[2]))
 
     for size, blocks in LAYOUTS:
         model = MobileNetV3Cifar(size=size, blocks=blocks).eval()
@@ -58,7 +58,7 @@ def test_the_gradients_of_every_depthwise_convolution_are_checked():
         with torch.inference_mode():
             for pixels in (32, 224):
                 model(torch.zeros(1, 3, pixels, pixels))
-    assert depthwise_shapes() == sorted(found)
+    assert depthwise_shapes() == sorted(shapes)
 
 
 @pytest.mark.parametrize("pixels", [32, 224])

@@ -21,13 +21,13 @@ from training.loop import checkpoint, provenance, run
     ("option", "value", "trained"),
     [("epochs", 3, 3), ("limit", 64, 2), ("precision", "bfloat16", 2)],
 )
-def test_a_trial_never_publishes(tmp_path, monkeypatch, capsys, option, value, trained):
+def test_a_trial_makes_no_model_folder(tmp_path, monkeypatch, capsys, option, value, trained):
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
     monkeypatch.setattr(train, "ROOT", tmp_path)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
-    train.train_and_publish(train.parse_arguments([*words, f"--{option}", str(value)]))
+    argv = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_record(train.parse_arguments([*argv, f"--{option}", str(value)]))
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert capsys.readouterr().out == ""
     (trial,) = (tmp_path / "runs" / EXPERIMENT.name).iterdir()
@@ -42,8 +42,8 @@ def test_an_ablation_only_records_its_validation_accuracy(tmp_path, monkeypatch)
     monkeypatch.setitem(train.ABLATIONS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
     monkeypatch.setattr(train, "ROOT", tmp_path)
-    words = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
-    train.train_and_publish(train.parse_arguments(words))
+    argv = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_record(train.parse_arguments(argv))
     (written,) = (tmp_path / "docs").rglob("*.*")
     record, run = (
         json.loads(written.read_text()),
@@ -56,11 +56,11 @@ def test_an_ablation_only_records_its_validation_accuracy(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("seed", "precision", "published"),
-    [(0, "float32", False), (1, "float32", True), (1, "bfloat16", False)],
+    ("seed", "precision", "folders"),
+    [(0, "float32", 0), (1, "float32", 1), (1, "bfloat16", 0)],
 )
 def test_only_another_seed_may_be_trained_in_float32(
-    tmp_path, monkeypatch, seed, precision, published
+    tmp_path, monkeypatch, seed, precision, folders
 ):
     made = []
     monkeypatch.setitem(EXPERIMENTS, EXPERIMENT.name, EXPERIMENT)
@@ -68,9 +68,9 @@ def test_only_another_seed_may_be_trained_in_float32(
     monkeypatch.setattr(train, "make_model_folder", lambda *arguments: made.append(arguments))
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     options = ["--seed", str(seed), "--precision", precision]
-    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path), *options]
-    train.train_and_publish(train.parse_arguments(words))
-    assert len(made) == published
+    argv = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path), *options]
+    train.train_and_record(train.parse_arguments(argv))
+    assert len(made) == folders
     for folder, row, _, _, command, _ in made:
         assert (folder.name, row.recipe.precision) == ("seed-1-float32", "float32")
         assert command == "python -m training.train tiny --seed 1 --precision float32"
@@ -84,8 +84,8 @@ def test_a_trial_of_another_length_saves_no_shorter_run(tmp_path, monkeypatch, e
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
     # Save only at the end, because more saves would delete the checkpoint of a shorter run.
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 1e9)
-    words = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
-    train.train_and_publish(train.parse_arguments([*words, "--epochs", str(epochs)]))
+    argv = [EXPERIMENT.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    train.train_and_record(train.parse_arguments([*argv, "--epochs", str(epochs)]))
     saved = [json.loads(path.read_text())["settings"] for path in tmp_path.rglob("step-*.json")]
     assert {settings["epochs"] for settings in saved} == {epochs}
 
@@ -94,9 +94,9 @@ def test_a_missing_validated_run_is_named_before_training(tmp_path, monkeypatch)
     row = dataclasses.replace(EXPERIMENT, validated_by="tiny-twin")
     monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
-    words = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    argv = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
     with pytest.raises(TrainingError, match="tiny needs the finished run of tiny-twin: "):
-        train.train_and_publish(train.parse_arguments(words))
+        train.train_and_record(train.parse_arguments(argv))
     assert not list(tmp_path.rglob("step-*.json"))
 
 
@@ -104,16 +104,16 @@ def test_a_seed_of_more_than_six_digits_is_refused(capsys):
     assert train.parse_arguments(["small-overfit", "--seed", "999999"]).seed == 999_999
     with pytest.raises(SystemExit):
         train.parse_arguments(["small-overfit", "--seed", "1000000"])
-    said = "must be a whole number from 0 to 999999, not 1000000\n"
-    assert capsys.readouterr().err.endswith(said)
+    message = "must be a whole number from 0 to 999999, not 1000000\n"
+    assert capsys.readouterr().err.endswith(message)
 
 
 def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch):
     for name in ("used.py", "unused.py"):
         (tmp_path / name).write_text("")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for words in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+    for arguments in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setitem(sys.modules, "used", SimpleNamespace(__file__=str(tmp_path / "used.py")))
     head = provenance.commit()

@@ -119,9 +119,9 @@ def test_the_twin_of_a_shorter_run_must_exist_before_training(tmp_path, monkeypa
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(64))
     monkeypatch.setattr(train, "Run", None)
-    words = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
+    argv = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path)]
     with pytest.raises(TrainingError, match="tiny-all needs the finished run of tiny-twin: "):
-        train.train_and_publish(train.parse_arguments(words))
+        train.train_and_record(train.parse_arguments(argv))
 
 
 def test_validation_on_training_images_is_refused(tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def test_two_processes_give_the_same_gradients_as_one(both):
 
 def test_the_loss_falls_alike_and_counts_every_image_once(both):
     one, two = (
-        torch.stack([found[f"loss.{step}"] for step in range(STEPS)]) for found in both
+        torch.stack([results[f"loss.{step}"] for step in range(STEPS)]) for results in both
     )  # shape (STEPS, 3); columns: loss sum, correct predictions, number of images
     assert one[-1, 0] < one[0, 0]
     torch.testing.assert_close(two[:, 0], one[:, 0], atol=0, rtol=1e-3)
@@ -66,11 +66,11 @@ def test_the_loss_falls_alike_and_counts_every_image_once(both):
 
 def test_two_processes_train_save_and_validate_every_image_once(both, root):
     data = tiny_dataset()
-    for found in both:
+    for results in both:
         for split, images in (("train", len(data.train)), ("valid", len(data.validation))):
-            correct = found[f"history.{split}_accuracy"] * images
+            correct = results[f"history.{split}_accuracy"] * images
             torch.testing.assert_close(correct, correct.round(), atol=1e-9, rtol=0)
-            losses = found[f"history.{split}_loss"]
+            losses = results[f"history.{split}_loss"]
             assert losses.isfinite().all()
             assert len(losses) == EXPERIMENT.epochs
     assert both[1]["history.train_loss"][-1] < both[1]["history.train_loss"][0]
@@ -86,8 +86,8 @@ def test_both_processes_validate_the_network_that_is_saved(both, root):
     model.load_state_dict(checkpoint.final_weights(tensors))
     validation = tiny_dataset().validation
     _, loss_sum = correct_and_loss(split_logits(model, validation), validation.labels)
-    found = both[1]["history.valid_loss"][-1].item()
-    assert found == pytest.approx(loss_sum / len(validation), rel=1e-5)
+    loss = both[1]["history.valid_loss"][-1].item()
+    assert loss == pytest.approx(loss_sum / len(validation), rel=1e-5)
 
 
 def test_one_process_prints_each_epoch(outcomes):

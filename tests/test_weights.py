@@ -143,12 +143,12 @@ MALFORMED = {
 def test_weights_that_are_malformed_are_refused_by_name(folder, kind):
     content, cause = MALFORMED[kind]
     put_weights(folder, content)
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with pytest.raises(ModelFolderError, match=rf"{WEIGHTS} is refused: .*({cause})") as refusal:
         read_folder(folder)
     assert len(str(refusal.value)) < 1000
     assert str(refusal.value).isprintable()
-    assert time.perf_counter() - begin < 0.5
+    assert time.perf_counter() - started < 0.5
 
 
 def test_a_weights_file_over_64_mb_is_refused_unread(folder):

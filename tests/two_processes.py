@@ -29,8 +29,8 @@ def few_steps(output: Path) -> None:
     results = {}
     for step in range(STEPS):
         batch = torch.arange(56)  # a smaller batch than usual, as at the end of an epoch
-        found = run.learner.step(step, batch)
-        results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, found))
+        sums = run.learner.step(step, batch)
+        results[f"loss.{step}"] = torch.tensor(sum_over_processes(run.accelerator, sums))
         if step == 0:
             for name, parameter in run.learner.bare_model.named_parameters():
                 results[f"gradient.{name}"] = parameter.grad.clone().contiguous()

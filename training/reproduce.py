@@ -77,8 +77,8 @@ def train_missing(names: Iterable[str], options: list[str], devices: Sequence[st
 
 def rank(row: Experiment) -> int:
     """Return the length of the longest chain of runs that must precede a run of `row`."""
-    taught = row.recipe.distillation
-    needed = {row.validated_by, taught.teacher if taught else ""} & EXPERIMENTS.keys()
+    distillation = row.recipe.distillation
+    needed = {row.validated_by, distillation.teacher if distillation else ""} & EXPERIMENTS.keys()
     return max((1 + rank(EXPERIMENTS[name]) for name in needed), default=0)
 
 
@@ -100,7 +100,7 @@ def write_tables(cards: Path = CARDS, root: Path = ROOT) -> str:
 
 def insert_variants(readme: str) -> str:
     """Return the text `readme` with a new table of variants between the two `MARKERS`."""
-    heads = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
+    head = ["variant", "validation accuracy", "test accuracy", "parameters", "MACs", "weights"]
     rows = [
         [
             f"[`{variant.name}`](model_cards/{variant.name})",
@@ -112,7 +112,7 @@ def insert_variants(readme: str) -> str:
         ]
         for variant in list_variants()
     ]
-    block = f"\n{table(heads, rows)}\n".join(MARKERS)
+    block = f"\n{table(head, rows)}\n".join(MARKERS)
     return re.sub(".*?".join(MARKERS), lambda match: block, readme, flags=re.DOTALL)
 
 

@@ -16,8 +16,8 @@ def interleave(
     seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds):
         for side, times in zip(sides, seconds, strict=True):
-            begun = clock()
+            started = clock()
             for _ in range(repeats):
                 side()
-            times.append((clock() - begun) / repeats)
+            times.append((clock() - started) / repeats)
     return seconds

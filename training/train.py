@@ -51,7 +51,7 @@ def whole_number(least: int, text: str) -> int:
     return int(text)
 
 
-def train_and_publish(arguments: argparse.Namespace) -> None:
+def train_and_record(arguments: argparse.Namespace) -> None:
     experiment = RUNNABLE[arguments.name]
     recipe, epochs = experiment.recipe, arguments.epochs or experiment.epochs
     recipe = replace(recipe, precision=arguments.precision or recipe.precision)
@@ -80,14 +80,14 @@ def train_and_publish(arguments: argparse.Namespace) -> None:
     command += f" --seed {arguments.seed}" if arguments.seed else ""
     command += f" --precision {arguments.precision}" if arguments.precision else ""
     for row in [experiment, *shorter]:
-        ended, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
-        if ended.exists():  # a shorter run's folder may have been deleted
-            print(make_model_folder(ended, row, run.data, cards, command, run.device))
+        folder, cards = arguments.runs_dir / row.name / path.name, ROOT / "model_cards"
+        if folder.exists():  # a shorter run's folder may have been deleted
+            print(make_model_folder(folder, row, run.data, cards, command, run.device))
 
 
 @one_line_errors()
 def main() -> None:
-    train_and_publish(parse_arguments())
+    train_and_record(parse_arguments())
 
 
 if __name__ == "__main__":

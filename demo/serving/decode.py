@@ -23,7 +23,7 @@ CPU_SECONDS = 3  # limit per image; the largest accepted image takes about one s
 MEMORY = 1_500_000_000  # bytes of address space; the largest accepted image needs less than half
 SENT, PIXELS = ".upload", ".pixels"  # names of two files: the upload, and its pixels as BMP
 TOO_COSTLY = "the image takes too long or too much memory to open"
-NO_ROOM = "the image cannot be kept: the server lacks disk space or memory"
+NO_SPACE = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
@@ -43,9 +43,9 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hide warnings, which would fill the log
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin:
-        folder, began = Path(line.rstrip("\n")), time.process_time()
+        folder, started = Path(line.rstrip("\n")), time.process_time()
         format, reason = None, None
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(began) + CPU_SECONDS, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(started) + CPU_SECONDS, hard))
         try:
             data = (folder / SENT).read_bytes()
             reduce(open_image(data)).save(folder / PIXELS, format="BMP")
@@ -55,10 +55,10 @@ def main() -> None:
         except MemoryError:
             reason = TOO_COSTLY
         except OSError:
-            reason = NO_ROOM
+            reason = NO_SPACE
         except Exception:  # decoders raise many kinds of errors for damaged files
             reason = str(damaged("the image"))
-        print(json.dumps([format, reason, time.process_time() - began]), flush=True)
+        print(json.dumps([format, reason, time.process_time() - started]), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 
 from demo.serving import budgets, decode
-from demo.serving.decode import NO_ROOM, PIXELS, SENT
+from demo.serving.decode import NO_SPACE, PIXELS, SENT
 from demo.serving.folder import new_folder
 from mobilenetv3_cifar.errors import ImageError
 
@@ -73,7 +73,7 @@ class Decoder:
             if not isinstance(error, OSError):
                 raise
             logger.warning("An image cannot be kept: %s", error)
-            raise HTTPException(503, f"{NO_ROOM.capitalize()}.") from error
+            raise HTTPException(503, f"{NO_SPACE.capitalize()}.") from error
 
     async def keep_in(self, folder: Path, sent: BinaryIO, stem: str, address: str) -> Path:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
@@ -85,7 +85,7 @@ class Decoder:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)
             budgets.used["seconds", address] += seconds
-        if reason == NO_ROOM:
+        if reason == NO_SPACE:
             raise OSError("the process that opens images got an OSError")
         if reason is not None:
             (folder / SENT).unlink()

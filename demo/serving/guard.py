@@ -116,8 +116,8 @@ class Guard:
                 response = JSONResponse([await self.upload(scope, receive)])
             elif kind == "json":
                 receive = limited(receive, MAX_JSON_BYTES)
-            lasting = kind in ("answers", "heartbeat")
-            async with asyncio.timeout(None if lasting else RESPONSE_SECONDS):
+            is_stream = kind in ("answers", "heartbeat")
+            async with asyncio.timeout(None if is_stream else RESPONSE_SECONDS):
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, ClassVar
+from typing import Any
 
 import gradio as gr
 import uvicorn.config
@@ -21,19 +21,17 @@ from gradio.routes import App
 from gradio.themes import Default
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.sample import ASSETS
 from demo.serving import budgets, log
 from demo.serving.blocks import NoStates
+from demo.serving.connection import Connection
 from demo.serving.folder import delete_old, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
 MAX_THREADS = 8  # few, because a thread does not free the memory that it used to run a network
 CLEANUP_SECONDS = 10  # from one cleanup to the next; a cleanup takes milliseconds
-REQUEST_SECONDS = 15  # see Connection
-MAX_CONNECTIONS = 3000
 DESCRIPTORS = 8192  # limit for open files and sockets; asyncio may accept 2,048 connections at once
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 logger = logging.getLogger(__name__)
@@ -57,8 +55,8 @@ class GuardedApp(App):
 async def clean_up(queue: FairQueue) -> None:
     """Until cancelled, periodically reset limits and delete old files and unfetched answers."""
     for turn in itertools.count():
-        await asyncio.to_thread(tried, delete_old)
-        tried(queue.forget_unheard)
+        await asyncio.to_thread(run_job, delete_old)
+        run_job(queue.forget_unheard)
         if turn % (budgets.PERIOD // CLEANUP_SECONDS) == 0:
             budgets.used.clear()
             log.seen.clear()
@@ -67,7 +65,7 @@ async def clean_up(queue: FairQueue) -> None:
         await asyncio.sleep(CLEANUP_SECONDS)
 
 
-def tried(job: Callable[[], None]) -> None:
+def run_job(job: Callable[[], None]) -> None:
     """Run the cleanup `job`. If it fails, log the error, so that other cleanups still run."""
     try:
         job()
@@ -84,53 +82,13 @@ async def lifespan(app: GuardedApp) -> AsyncIterator[None]:
     await app.guard.decoder.stop()
 
 
-class Connection(H11Protocol):
-    """A connection that is checked every REQUEST_SECONDS, and closed if it is not in use.
-
-    Without these checks, uvicorn would wait forever for the first byte of a request, or for the end
-    of its headers.
-    """
-
-    everyone: ClassVar[dict["Connection", None]] = {}  # all open connections, oldest first
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.everyone[self] = None
-        self.check_later()
-        if len(self.everyone) > MAX_CONNECTIONS:
-            oldest = next(each for each in self.everyone if each.is_silent())
-            del self.everyone[oldest]
-            oldest.transport.abort()
-
-    def is_silent(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def check_later(self) -> None:
-        self.timer = self.loop.call_later(REQUEST_SECONDS, self.close_if_silent, self.cycle)
-
-    def close_if_silent(self, newest: object) -> None:
-        """Close the connection if no request is pending and none has arrived since the last check.
-
-        `newest` is the newest request at the last check.
-        """
-        if self.cycle is newest and self.is_silent():
-            self.transport.abort()
-        else:
-            self.check_later()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.timer.cancel()
-        self.everyone.pop(self, None)
-        super().connection_lost(exc)
-
-
 def launch_options() -> dict[str, Any]:
     """Prepare this process to serve, and return the keyword arguments for `Blocks.launch`.
 
     By default, the server listens on 127.0.0.1:7860. Gradio's environment variables
     GRADIO_SERVER_NAME and GRADIO_SERVER_PORT change this address.
     """
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{Connection.__module__}:{Connection.__name__}"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

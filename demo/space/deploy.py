@@ -49,10 +49,10 @@ def deploy(repo_id: str) -> str:
         require_hub()
         api.create_repo(repo_id, repo_type="space", space_sdk="gradio", exist_ok=True)
         folders = tuple(name for name in SENT if name.endswith("/"))
-        there = api.list_repo_files(repo_id, repo_type="space")
-        former = [name for name in there if name.startswith(folders) and name not in sent]
+        existing = api.list_repo_files(repo_id, repo_type="space")
+        obsolete = [name for name in existing if name.startswith(folders) and name not in sent]
         changes: list[Any] = [CommitOperationAdd(name, path) for name, path in sent.items()]
-        changes += map(CommitOperationDelete, former)
+        changes += map(CommitOperationDelete, obsolete)
         message = "The demo and its networks"
         commit = api.create_commit(repo_id, changes, commit_message=message, repo_type="space")
     return str(commit.repo_url)

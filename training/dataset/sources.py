@@ -22,7 +22,8 @@ from huggingface_hub import hf_hub_download
 from PIL import Image
 from tqdm import tqdm
 
-from mobilenetv3_cifar.hub import Budget, hub_errors, in_time
+from mobilenetv3_cifar.hub import hub_errors
+from mobilenetv3_cifar.hub_limits import Budget, in_time
 from training.errors import DataError
 
 OFFICIAL_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"

@@ -34,7 +34,7 @@ class Replayed:
                 self.output = self.function(*self.inputs, **constants)
         if [each.shape for each in inputs] != [each.shape for each in self.inputs]:
             return self.function(*inputs, **constants)
-        for mine, given in zip(self.inputs, inputs, strict=True):
-            mine.copy_(given)
+        for captured, given in zip(self.inputs, inputs, strict=True):
+            captured.copy_(given)
         self.graph.replay()
         return self.output.clone()

@@ -47,19 +47,19 @@ def make_accelerator(
         log_with="tensorboard" if log_dir else None,
         project_dir=log_dir,
     )
-    processes, found = accelerator.num_processes, accelerator.device.type
+    processes, actual = accelerator.num_processes, accelerator.device.type
     if index and processes > 1:
         raise TrainingError(f"{device} is one device, but {processes} processes are running")
-    if kind not in ("", found):
-        raise TrainingError(f"device {device} is not available; the best available one is {found}")
-    if found == "cpu" and platform.libc_ver()[0] == "glibc":
+    if kind not in ("", actual):
+        raise TrainingError(f"device {device} is not available; the best available one is {actual}")
+    if actual == "cpu" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory, because returning tens of MB to the system at every layer costs time.
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
     if precision == "bfloat16":
-        check_bfloat16(found)
-    if found == "cuda":
+        check_bfloat16(actual)
+    if actual == "cuda":
         set_up_cuda(precision)
     return accelerator
 

@@ -36,9 +36,9 @@ class Loss:
         if self.teacher is None or self.distillation is None:
             return loss
         with torch.no_grad():
-            taught = self.teacher(inputs).float()
+            teacher = self.teacher(inputs).float()
         weight, temperature = self.distillation.weight, self.distillation.temperature
-        student, teacher = ((each / temperature).log_softmax(1) for each in (logits, taught))
+        student, teacher = ((each / temperature).log_softmax(1) for each in (logits, teacher))
         divergence = nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
         return (1 - weight) * loss + weight * temperature**2 * divergence
 
@@ -69,9 +69,9 @@ def from_run(folder: Path, ended: bool = False) -> MobileNetV3Cifar:
         raise TrainingError(f"{folder} is not the folder of a run, runs/NAME/seed-N")
     if ended and len(newest[1].history) < row.epochs:
         raise TrainingError(f"the run in {folder} has not ended")
-    began = {name: value for name, value in newest[2].items() if name in RULES}
-    if began != {name: repr(value) for name, value in row.model.items()}:
-        raise TrainingError(f"the run in {folder} began with another network: {began}")
+    model = {name: value for name, value in newest[2].items() if name in RULES}
+    if model != {name: repr(value) for name, value in row.model.items()}:
+        raise TrainingError(f"the run in {folder} began with another network: {model}")
     return build_network(row, checkpoint.final_weights(newest[0]))
 
 

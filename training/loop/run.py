@@ -103,20 +103,20 @@ class Run:
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
         for row in self.shorter:
-            # The earlier network would otherwise be published as the one that this run saves.
+            # The earlier network would otherwise be taken for the one that this run saves.
             if earlier := checkpoint.read(self.folder_of(row)):
                 check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
         teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)
-        mine = torch.tensor([self.state.step, teacher], dtype=torch.float64)
-        sums = sum_over_processes(self.accelerator, mine)
-        if sums != (mine * self.accelerator.num_processes).tolist():
+        local = torch.tensor([self.state.step, teacher], dtype=torch.float64)
+        sums = sum_over_processes(self.accelerator, local)
+        if sums != (local * self.accelerator.num_processes).tolist():
             what = f"the processes found different checkpoints or teachers for {self.folder}"
             raise TrainingError(f"{what}: all processes must share the disk with the runs")
 
     def train_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         self.learner.model.train()
         end = (epoch + 1) * self.learner.steps_per_epoch
-        begun = time.monotonic()
+        started = time.monotonic()
         sums: list[Tensor] = []  # results of `Learner.step` since the last call of `collect`
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
@@ -126,26 +126,26 @@ class Run:
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
             now = time.monotonic()
-            self.collect(step + 1, sums, now - begun)
-            sums, begun = [], now
+            self.collect(step + 1, sums, now - started)
+            sums, started = [], now
             bar.set_postfix(epoch=epoch + 1, loss=f"{self.state.loss_sum / self.state.total:.3f}")
             self.save_if_due(signals)
 
-    def batches(self, epoch: int, begin: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield (step, image indices) for each step from `begin` to the end of `epoch`."""
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield (step, image indices) for each step from `start` to the end of `epoch`."""
         permutation = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
         order = torch.from_numpy(permutation).to(self.device)
         first = epoch * self.learner.steps_per_epoch
         batches = order.split(self.experiment.recipe.batch_size)
-        yield from enumerate(batches[begin - first :], begin)
+        yield from enumerate(batches[start - first :], start)
 
     def collect(self, step: int, sums: list[Tensor], seconds: float) -> None:
         """Add the latest `sums` and `seconds` to the state. `step` is the number of steps so far.
 
         The sums are exact in float64, so they do not depend on how often this method is called.
         """
-        mine = torch.stack(sums).cpu().double().sum(0)
-        loss_sum, correct, total = sum_over_processes(self.accelerator, mine)
+        local_sums = torch.stack(sums).cpu().double().sum(0)
+        loss_sum, correct, total = sum_over_processes(self.accelerator, local_sums)
         self.state.step = step
         self.state.loss_sum += loss_sum
         self.state.correct += correct
@@ -157,7 +157,7 @@ class Run:
 
     def finish_epoch(self, epoch: int, signals: list[int], bar: "tqdm[Any]") -> None:
         """Validate, add a row for `epoch` to the history, and save the state if a save is due."""
-        begun = time.monotonic()
+        started = time.monotonic()
         ended, per_epoch = epoch + 1 == self.experiment.epochs, self.learner.steps_per_epoch
         if ended:
             self.learner.reestimate_batch_norm(self.batches(epoch, epoch * per_epoch))
@@ -170,7 +170,7 @@ class Run:
             "train_accuracy": state.correct / state.total,
             "valid_loss": loss_sum / images,
             "valid_accuracy": correct / images,
-            "seconds": state.seconds + time.monotonic() - begun,
+            "seconds": state.seconds + time.monotonic() - started,
         }
         state.history.append(row)
         rate = len(self.data.train) / state.seconds  # validation does not count
@@ -190,21 +190,22 @@ class Run:
 
         Return NaNs if the network was trained on the validation images.
         """
-        if overlap(split := self.experiment.recipe.split, split):
+        recipe = self.experiment.recipe
+        if overlap(recipe.split, recipe.split):
             return [math.nan, math.nan]
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
                 # The processes' batch-norm statistics can differ. Use the statistics of process 0.
                 for buffer in network.buffers():
                     torch.distributed.broadcast(buffer, 0)
-        mine = self.data.validation.take(self.learner.part)
-        sums = correct_and_loss(split_logits(self.learner.result, mine), mine.labels)
+        split = self.data.validation.take(self.learner.part)
+        sums = correct_and_loss(split_logits(self.learner.result, split), split.labels)
         return sum_over_processes(self.accelerator, torch.tensor(sums, dtype=torch.float64))
 
     def save_if_due(self, signals: list[int], ended: bool = False) -> None:
         """Save the state every two minutes and when training ends. On a signal, save and exit."""
-        late = time.monotonic() - self.saved > CHECKPOINT_SECONDS
-        asked = torch.tensor([float(bool(signals)), float(ended or late)])
+        overdue = time.monotonic() - self.saved > CHECKPOINT_SECONDS
+        asked = torch.tensor([float(bool(signals)), float(ended or overdue)])
         stopping, due = sum_over_processes(self.accelerator, asked)
         if stopping or due:
             self.save()

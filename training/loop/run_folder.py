@@ -37,11 +37,11 @@ def newest(
     Raises:
         TrainingError: the run began with other `settings`, or all checkpoints are damaged.
     """
-    found = checkpoint.read(folder)
-    if found is None:
+    latest = checkpoint.read(folder)
+    if latest is None:
         return {}, State(environments=[environment])
-    tensors, state, began, warnings = found
-    check_settings(folder, began, settings)
+    tensors, state, earlier, warnings = latest
+    check_settings(folder, earlier, settings)
     for key in ("torch", "device"):
         if (before := state.environments[-1][key]) != environment[key]:
             change = f"{key} was {before} and is now {environment[key]}"

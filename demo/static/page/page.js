@@ -50,8 +50,8 @@ function draw(source, left, top, width, height, toWidth, toHeight) {
 async function answer() {
   const pixels = imageContext.getImageData(0, 0, image.width, image.height);
   const live = video !== null; // for camera frames, several views would take too long
-  const found = await network.answer(pixels, Number(target.value), !live);
-  const { probabilities, probablyNone, index } = found;
+  const prediction = await network.answer(pixels, Number(target.value), !live);
+  const { probabilities, probablyNone, index } = prediction;
   const { labels, colours } = network.facts;
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   const [best] = order;
@@ -59,9 +59,9 @@ async function answer() {
     ? `Probably none of the ten classes; ${labels[best]} fits best.`
     : labels[best];
   element("bars").replaceChildren(...order.slice(0, SHOWN).map((i) => bar(labels[i], probabilities[i])));
-  map.width = map.height = found.mapSize;
-  const colouring = mapContext.createImageData(found.mapSize, found.mapSize);
-  found.map.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
+  map.width = map.height = prediction.mapSize;
+  const colouring = mapContext.createImageData(prediction.mapSize, prediction.mapSize);
+  prediction.map.forEach((value, i) => colouring.data.set([...colours[Math.round(255 * value)], 255], 4 * i));
   mapContext.putImageData(colouring, 0, 0);
   map.dataset.label = labels[index];
 }
