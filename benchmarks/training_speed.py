@@ -22,7 +22,7 @@ from training.dataset.cifar10 import load_sample
 from training.errors import TrainingError
 from training.experiments import CPU32, GPU32, REPORT, Experiment
 from training.loop.depthwise import use_fast_depthwise
-from training.loop.devices import make_accelerator
+from training.loop.devices import check_bfloat16, make_accelerator
 from training.loop.learner import Learner
 from training.loop.provenance import device_name
 
@@ -31,6 +31,9 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {  # {device: {pixels: batch si
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
+# A run has EPOCHS epochs. The timed steps begin in epoch FIRST_EPOCH, where CPU32 and GPU32 use all
+# their augmentations, and crops are as large as the images.
+EPOCHS, FIRST_EPOCH = 1000, 800
 # The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
@@ -47,7 +50,7 @@ def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
     recipe = dataclasses.replace(own if pixels == 32 else REPORT, batch_size=batch)
     model = {"size": size, "blocks": "cifar32" if pixels == 32 else "report", "dropout": 0.7}
     accelerator = make_accelerator(device, recipe.precision)
-    experiment = Experiment("speed", model, 1, recipe)
+    experiment = Experiment("speed", model, EPOCHS, recipe)
     learner = Learner(experiment, load_sample(), accelerator, 0, Path())
     learner.model.train()
     return learner
@@ -55,8 +58,8 @@ def make_learner(size: str, pixels: int, batch: int, device: str) -> Learner:
 
 def seconds_per_step(learner: Learner, batch: int, steps: int) -> float:
     indices = torch.arange(batch, device=learner.device) % len(learner.images)
-    started = time.perf_counter()
-    for step in range(steps):
+    first, started = FIRST_EPOCH * learner.steps_per_epoch, time.perf_counter()
+    for step in range(first, first + steps):
         learner.step(step, indices)
     if learner.device.type == "cuda":
         torch.cuda.synchronize()
@@ -120,6 +123,8 @@ def gradient_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device:
 
 def check_gradients(device: str) -> str:
     """Return a line with the largest gradient error. Raise a TrainingError for wrong gradients."""
+    if device == "cuda":
+        check_bfloat16(device)
     errors = {
         (*shape, dtype): gradient_error(shape, dtype, device) / tolerance
         for dtype, tolerance in TOLERANCE.items()

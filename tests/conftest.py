@@ -31,6 +31,7 @@ SLOW = {
     "test_api_docs",
     "test_cli",
     "test_cuda",
+    "test_cuda_graph",
     "test_demo_api",
     "test_demo_browser",
     "test_demo_decoder",

@@ -9,10 +9,14 @@ import dataclasses
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from benchmarks.training_speed import check_gradients
 from tests.tiny import EXPERIMENT, final_state, tiny_dataset, tiny_run
 from training.experiments import GPU32, Experiment, cifar32_net
+from training.loop import checkpoint
+from training.loop.augmentation import Crop
+from training.loop.devices import make_accelerator
 from training.loop.learner import Learner
 from training.loop.validation import split_logits
 from training.recipe import Distillation
@@ -21,19 +25,40 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 OWN = Experiment("own", cifar32_net("small"), 2, dataclasses.replace(GPU32, batch_size=64))
 
 
+@pytest.fixture(autouse=True)
+def separate_accelerators():
+    """Let each test choose a device, and restore the settings of PyTorch that the device changes.
+
+    Accelerate remembers the first device of a process, and refuses any other device.
+    """
+    flags = [(torch.backends.cuda.matmul, "allow_tf32")]
+    flags += [(torch.backends.cudnn, name) for name in ("allow_tf32", "deterministic", "benchmark")]
+    before = [getattr(*flag) for flag in flags]
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+    for flag, value in zip(flags, before, strict=True):
+        setattr(*flag, value)
+
+
 def interrupted_run(folder, experiment, monkeypatch):
-    """Interrupt a run in its second epoch. Return a new `Run` that has resumed and finished it."""
+    """Save and interrupt a run early in its second epoch. Return a new `Run` that finished it."""
     run = tiny_run(folder, experiment, device="cuda")
-    steps, step = run.learner.steps_per_epoch, run.learner.step
+    last, step = run.learner.steps_per_epoch, run.learner.step
 
     def step_or_stop(number, batch):
-        if number == steps + 1:
+        if number > last:
             raise KeyboardInterrupt
-        return step(number, batch)
+        sums = step(number, batch)
+        if number == last:
+            run.collect(number + 1, [sums], 0.0)
+            run.save()
+        return sums
 
     monkeypatch.setattr(run.learner, "step", step_or_stop)
     with pytest.raises(KeyboardInterrupt):
         run.train()
+    assert checkpoint.read(folder)[1].step == last + 1
     run = tiny_run(folder, experiment, device="cuda")
     run.train()
     return run
@@ -46,14 +71,17 @@ def test_a_float32_run_repeats_and_resumes_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_a_compiled_bfloat16_run_trains_and_resumes(tmp_path, monkeypatch):
-    run = interrupted_run(tmp_path, OWN, monkeypatch)
+    recipe = dataclasses.replace(OWN.recipe, batch_size=32)  # 5 steps remain after the interruption
+    run = interrupted_run(tmp_path, dataclasses.replace(OWN, recipe=recipe), monkeypatch)
+    assert len(run.learner.fast_update.graphs) == 1
     assert len(run.state.history) == 2
     assert run.state.history[1]["train_loss"] < 3
 
 
 @pytest.mark.parametrize("experiment", [EXPERIMENT, OWN], ids=["report", "own"])
 def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
-    learner: Learner = tiny_run(tmp_path, experiment, device="cuda").learner
+    longer = dataclasses.replace(experiment, epochs=100)  # so that all augmentations are active
+    learner: Learner = tiny_run(tmp_path, longer, device="cuda").learner
     batch = torch.arange(64, device="cuda")
     for step in range(5):  # the first steps may wait: they compile and record a CUDA graph
         learner.step(step, batch)
@@ -65,25 +93,33 @@ def test_a_step_neither_copies_from_the_host_nor_waits(tmp_path, experiment):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_replayed_steps_give_nearly_the_same_losses(tmp_path):
+@pytest.mark.parametrize("sizes", [(), ((0.6, 24),)], ids=["one-size", "two-sizes"])
+def test_replayed_steps_give_nearly_the_same_losses(tmp_path, sizes):
     """Two learners take the same steps and must have nearly equal losses.
 
     Only the first learner replays a recorded CUDA graph. The learning rate changes at each step, so
-    a replay with the recorded rate would be noticed.
+    a replay with the recorded rate would be noticed. With two crop sizes, each is used four times.
     """
-    learners = [tiny_run(tmp_path, OWN, device="cuda").learner for _ in "ab"]
+    every = tuple(Crop(4, sizes) if each == Crop(4) else each for each in GPU32.augmentations)
+    recipe = dataclasses.replace(OWN.recipe, augmentations=every)
+    experiment = dataclasses.replace(OWN, recipe=recipe)
+    learners = [tiny_run(tmp_path, experiment, device="cuda").learner for _ in "ab"]
     learners[1].fast_update = learners[1].fast_update.function
     batch = torch.arange(64, device="cuda")
     losses = [[float(each.step(step, batch)[0]) for step in range(8)] for each in learners]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert losses[0][-1] < losses[0][0]
+    assert len(learners[0].fast_update.graphs) == 1 + len(sizes)
 
 
 def test_distillation_trains_with_a_compiled_teacher(tmp_path):
     recipe = dataclasses.replace(OWN.recipe, distillation=Distillation("small-cifar32", 0.7, 2.0))
     learner = tiny_run(tmp_path, dataclasses.replace(OWN, recipe=recipe), device="cuda").learner
-    loss_sum, _, count = learner.step(0, torch.arange(64, device="cuda"))
-    assert 0 < loss_sum / count < 10
+    batch = torch.arange(64, device="cuda")
+    for step in range(6):  # the fourth step records a CUDA graph, which includes the teacher
+        loss_sum, _, count = learner.step(step, batch)
+        assert 0 < loss_sum / count < 10
+    assert learner.fast_update.graphs
 
 
 @pytest.mark.parametrize("experiment", [EXPERIMENT, OWN], ids=["report", "own"])
@@ -96,4 +132,5 @@ def test_validation_agrees_with_the_cpu(tmp_path, experiment):
 
 
 def test_gradients_of_depthwise_convolutions_are_right():
+    make_accelerator("cuda")  # turns off TF32
     check_gradients("cuda")

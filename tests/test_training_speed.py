@@ -7,12 +7,30 @@ import torch
 from torch import nn
 
 from benchmarks import training_speed
-from benchmarks.training_speed import TOLERANCE, depthwise_shapes, gradient_error, measure
+from benchmarks.training_speed import (
+    BATCHES,
+    STEPS,
+    TOLERANCE,
+    check_gradients,
+    depthwise_shapes,
+    gradient_error,
+    make_learner,
+    measure,
+    seconds_per_step,
+)
 from mobilenetv3_cifar import MobileNetV3Cifar
 from mobilenetv3_cifar.architecture import LAYOUTS
+from training.errors import TrainingError
 from training.loop import depthwise
+from training.loop.devices import make_accelerator
 from training.loop.optimizers import MuonWithSgd
 
+TIMED = [
+    (device, pixels, batch)
+    for device, sizes in BATCHES.items()
+    for pixels, batches in sizes.items()
+    for batch in batches
+]
 SHAPE = (24, 5, 2, 8)  # its weight gradient is computed by `depthwise.weight_gradient`
 
 
@@ -43,6 +61,13 @@ def test_wrong_gradients_end_the_benchmark_with_an_error(monkeypatch):
         training_speed.main()
 
 
+def test_gradients_on_a_gpu_without_triton_are_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="needs Triton: pip install triton"):
+        check_gradients("cuda")
+
+
 def test_the_gradients_of_every_depthwise_convolution_are_checked():
     shapes = set()
 
@@ -59,6 +84,21 @@ def test_the_gradients_of_every_depthwise_convolution_are_checked():
             for pixels in (32, 224):
                 model(torch.zeros(1, 3, pixels, pixels))
     assert depthwise_shapes() == sorted(shapes)
+
+
+@pytest.mark.parametrize(("device", "pixels", "batch"), TIMED)
+def test_timed_steps_use_all_augmentations_and_full_crops(monkeypatch, device, pixels, batch):
+    monkeypatch.setattr(training_speed, "make_accelerator", lambda *_: make_accelerator("cpu"))
+    learner, steps = make_learner("small", pixels, batch, device), []
+    monkeypatch.setattr(learner, "step", lambda step, indices: steps.append(step))
+    seconds_per_step(learner, batch, STEPS[device])
+    assert len(steps) == STEPS[device]
+    for step in steps:
+        draws = learner.draws(step, torch.arange(2), slice(None))
+        assert learner.augmented(draws)[0].shape[2] == pixels
+        for each in learner.recipe.augmentations:
+            begin, end = getattr(each, "during", (0.0, 1.0))
+            assert begin <= draws.progress < end
 
 
 @pytest.mark.parametrize("pixels", [32, 224])
