@@ -70,8 +70,8 @@ def curves(
 ) -> str:
     """Draw the training and validation curves of one or two networks, one chart per measure.
 
-    If `epoch` is not 0, the charts mark this epoch, and one line of text per network states its
-    accuracies at this epoch, or at its last epoch if its training was shorter.
+    If `epoch` is not 0, the charts mark this epoch, and text below them states the accuracies of
+    each network at this epoch, or at the network's last epoch if its training was shorter.
     """
     lines: dict[str, dict[str, Points]] = {measure: {} for measure in measures}
     keys, readings = [], []

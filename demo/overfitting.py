@@ -65,7 +65,7 @@ def page() -> str:
 def column(kind: str, name: str | None) -> str:
     """Show the final accuracies of the network `name`, and its curves.
 
-    Unlike the training curve, the final accuracies were measured without dropout and augmentation.
+    Unlike the training curve, the final accuracies were measured without dropout or augmentation.
     """
     if name is None:
         return f"<section><h3>{kind}</h3>No shipped network of this size {kind.lower()}.</section>"

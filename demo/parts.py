@@ -23,7 +23,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-# Arguments of events: LOCAL for events that run no network, ASK for events that run one.
+# Arguments of events: ASK for events that run a neural network, LOCAL for all other events.
 LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 

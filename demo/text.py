@@ -1,4 +1,4 @@
-"""Write the text that the demo shows for an answer, and the captions of its activation maps."""
+"""Write the text that the demo shows for a prediction, and captions for its activation maps."""
 
 import json
 from collections.abc import Iterator

@@ -77,7 +77,7 @@ class Classifier:
         """
 
     def views(self, image: Image.Image) -> list[Image.Image]:
-        """Return the parts of an image whose logits `predict` averages, the whole image first.
+        """Return the views that `predict` averages over. The first view is the whole image.
 
         Only networks for 32x32 images use several views of a photograph. This improved the accuracy
         of our own networks, but did not consistently improve that of networks for 224x224 images.

@@ -69,7 +69,7 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:
-        # Fail before training, not after it, if the run of a row's `validated_by` is missing.
+        # Fail before training, not after it, if the run that `validated_by` names is missing.
         for row in [experiment, *shorter]:
             load_twin(path, row)
     run = Run(experiment, data, path, shorter, seed=arguments.seed, device=device, log_dir=logs)

@@ -40,7 +40,7 @@ def address_of(scope: Scope) -> str:
 
 @contextmanager
 def one_more(kind: str, visitor: str) -> Iterator[None]:
-    """Count one more connection, upload or stream of `visitor` until the `with` block ends.
+    """Count a connection, upload or stream by `visitor` as open until the `with` block ends.
 
     `kind` is a key of SHARES. For a stream, `visitor` is the ID of a session or an API call.
 

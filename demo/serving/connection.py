@@ -1,7 +1,6 @@
-"""Close connections that are not in use, and limit their number.
+"""Limit the number of connections, and close those that are not in use.
 
-Without these checks, uvicorn would wait forever for the first byte of a request or the end of its
-headers.
+Otherwise, uvicorn would wait forever for the first byte of a request or the end of its headers.
 """
 
 import asyncio

@@ -76,7 +76,7 @@ def new_folder(kind: str) -> Path:
 def delete_old() -> None:
     """Delete files that are older than KEPT allows.
 
-    If the files of a kind still exceed its size limit, delete the oldest of them too.
+    If the files of one kind still exceed the size limit of this kind, delete the oldest of them.
     """
     for kind, (seconds, size) in KEPT.items():
         files = []

@@ -83,7 +83,7 @@ def fetch_hub(folder: Path) -> None:
 
 
 def read_hub(paths: list[Path]) -> Iterator[Batch]:
-    """Read Parquet tables of PNG bytes and labels. Every 10,000 rows of a table are one batch."""
+    """Read Parquet tables of PNG bytes and labels. A batch is 10,000 rows of one table."""
     from pyarrow import parquet
 
     for path in paths:

@@ -165,10 +165,10 @@ def imbalance(results: ResultsByName, one: Results) -> Quantity:
 
 
 def underfitting(results: ResultsByName, one: Results, full: Results) -> Quantity:
-    """Return the least certain of four signs that `one`, unlike `full`, underfits.
+    """Return the least certain of four signs that `one` underfits.
 
-    `full` has no dropout. The signs are a lower accuracy and a higher loss of `one` on the training
-    images, and the same on the validation images.
+    The signs are that `one` has a lower accuracy and a higher loss than `full`, which has no
+    dropout, both on the training images and on the validation images.
     """
     accuracies = [
         compare(results, one, full, each) for each in (train_accuracy, validation_accuracy)

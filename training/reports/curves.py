@@ -145,7 +145,7 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Quantity:
     lowest = min(earlier, key=lambda row: row["valid_loss"])
     rise = noise(one, results, lambda row: row["valid_loss"]).of(
         statistics.mean(end) - lowest["valid_loss"],
-        # `noise` is for one epoch minus another, but `rise` is a mean over epochs minus one epoch.
+        # `noise` is for a difference between two epochs. Here, the first is a mean over epochs.
         math.sqrt((1 + 1 / len(end)) / 2),
     )
     last = "validation loss of the last epoch"

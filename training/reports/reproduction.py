@@ -82,7 +82,7 @@ def judge_all(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """Return a table of test results in the student report and in our runs with seed 0."""
+    """Return a table that compares the report's test results with those of our runs with seed 0."""
     heads = [head for kind in SCORES for head in (f"{kind}: report", "ours", "difference")]
     rows = []
     for name, each in results.items():

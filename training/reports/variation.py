@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half the width of the 95 % confidence interval, by Student's t distribution."""
+        """Half the width of the 95 % confidence interval, from Student's t distribution."""
         return float(stats.t.ppf(0.975, self.df)) * self.deviation
 
     def of(self, value: float, factor: float = 1) -> "Estimate":
