@@ -71,7 +71,7 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str = "Upload the model",
 ) -> str:
-    """Push the allowed files of a model folder in one commit, or make none if no file differs.
+    """Push the allowed files of a model folder in one commit. Make no commit if no file differs.
 
     The arguments, result and errors are as in `MobileNetV3Cifar.push_to_hub`.
     """
@@ -100,7 +100,7 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, token: str | bool | None = None) -> Plan:
-    """Return what `push_folder` would change now, or raise the same errors, but send nothing."""
+    """Check the folder, and return what `push_folder` would change now. Nothing is sent."""
     check(folder, repo_id, token)
     return ask(f"asking for {repo_id}", lambda: make_plan(HfApi(token=token), folder, repo_id))
 
@@ -154,7 +154,7 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Check the arguments, and that metrics and ONNX files match the weights and settings."""
+    """Check the arguments. Check that metrics and ONNX files match the weights and settings."""
     check_repo_id(repo_id)
     check_token(token)
     read_folder(folder)

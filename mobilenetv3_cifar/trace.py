@@ -39,7 +39,7 @@ def trace(network: MobileNetV3Cifar) -> onnx.ModelProto:
 
 
 class ExportedNetwork(nn.Module):
-    """A network that maps uint8 images (N, 32, 32, 3) and int32 targets (N,) to the file's outputs.
+    """A network that maps uint8 images (N, 32, 32, 3) and int32 targets (N,) to the ONNX outputs.
 
     A target is the index of the class to explain. A negative target means the predicted class.
     """

@@ -13,7 +13,7 @@ from training.recipe import Distillation, Recipe
 
 
 class Reported(TypedDict):
-    """The test metrics, from 0 to 1, that the student report prints for one experiment."""
+    """The test metrics, from 0 to 1, that the student report states for one experiment."""
 
     precision: float
     recall: float
@@ -60,7 +60,7 @@ class Experiment:
         return same and not self.recipe.depends_on_length and self.epochs < other.epochs
 
     def is_twin_of(self, other: "Experiment") -> bool:
-        """Return whether this is `other`, trained without the validation images of `other`."""
+        """Return whether this repeats `other`, but trains on no validation image of `other`."""
         recipe = replace(self.recipe, split=other.recipe.split)
         same = (self.model, recipe, self.epochs) == (other.model, other.recipe, other.epochs)
         return same and not overlap(self.recipe.split, other.recipe.split)

@@ -69,7 +69,7 @@ def load_sample() -> Split:
 
 
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the training images and of the validation images, from 0 to 49,999.
+    """Return the indices, from 0 to 49,999, of the training images and of the validation images.
 
     NumPy guarantees that a seed of RandomState always gives the same permutation.
     """

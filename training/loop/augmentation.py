@@ -70,7 +70,7 @@ class EnlargeRotate:
 
     Corners that the rotated image does not cover are black. The student report resizes and rotates
     in two steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel
-    directly from the small image. The results can differ for two reasons: torchvision rounds the
+    directly from the input image. The results can differ for two reasons: torchvision rounds the
     enlarged image to integers, and for a coordinate on the edge between two pixels, torchvision and
     this class may pick different pixels.
     """
@@ -86,7 +86,7 @@ class EnlargeRotate:
     def rotate(self, images: Tensor, angles: Tensor, norm: Normalization) -> Tensor:
         """Enlarge the images and rotate them counter-clockwise. `angles` (N,) are in degrees."""
         size, height = self.size, images.shape[2]
-        # Subtract `norm.black` so that black becomes 0, as grid_sample returns 0 outside the image.
+        # Subtract `norm.black`: grid_sample returns 0 outside the image, and 0 must mean black.
         # Repeat the outermost pixels, because interpolation at the edges needs one more pixel.
         pixels = nn.functional.pad(images - norm.black, (1, 1, 1, 1), mode="replicate")
         # For each output pixel, find the nearest pixel of the enlarged image. In the coordinates of
@@ -180,12 +180,12 @@ class CutMix:
 
 @dataclass(frozen=True)
 class AffineColour:
-    """Change the geometry of some images in a batch, and the colours of as many other images.
+    """Change the geometry of some images in a batch, and the colours of an equal number of others.
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, both groups together make up the
-    fraction `probability` of the batch. They are its first images, as its order is random.
+    fraction `probability` of the batch. Since batches are shuffled, these are the first images.
     """
 
     probability: float

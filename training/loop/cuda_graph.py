@@ -18,7 +18,7 @@ class Replayed:
 
     The function may depend only on its inputs and on tensors whose addresses in memory are fixed.
     Inputs of other shapes, such as larger crops, get another graph. Each graph always uses the
-    `constants` of its recorded call, so they may depend only on the shapes of the inputs.
+    `constants` of the call that it recorded, so these may depend only on the inputs' shapes.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

@@ -64,7 +64,7 @@ def weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: in
 def convolution_backward(
     gradient: Tensor, images: Tensor, weight: Tensor, stride: int, padding: int, wanted: list[bool]
 ) -> list[Tensor]:
-    """Return PyTorch's gradients of the images, weight and bias that are `wanted`."""
+    """Return the `wanted` gradients of the images, weight and bias, computed by PyTorch."""
     return torch.ops.aten.convolution_backward(
         gradient, images, weight, None, [stride, stride], [padding, padding], [1, 1], False, [0, 0],
         len(weight), wanted,

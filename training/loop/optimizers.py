@@ -90,7 +90,7 @@ OptimizerRecipe = Adam | Sgd | Muon  # `lr` is the highest learning rate of the 
 
 
 class MuonWithSgd(torch.optim.Optimizer):
-    """An optimizer that uses Muon for groups with the key `iterations`, and SGD for other groups.
+    """Apply Muon to parameter groups with the key `iterations`, and SGD to all other groups.
 
     Muon and SGD both use Nesterov momentum. A learning rate may be a tensor, so that a CUDA graph
     of the step can be replayed with a new learning rate.

@@ -103,7 +103,7 @@ class Run:
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
         for row in self.shorter:
-            # The earlier network would otherwise be taken for the one that this run saves.
+            # An earlier network with other settings could be taken for the one that this run saves.
             if earlier := checkpoint.read(self.folder_of(row)):
                 check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
         teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)
@@ -121,7 +121,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # Looking for signals makes several processes wait for each other, so they do it rarely.
+            # Several processes wait for each other to check for signals, so they check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue
@@ -195,7 +195,7 @@ class Run:
             return [math.nan, math.nan]
         if self.accelerator.num_processes > 1:
             for network in (self.learner.bare_model, self.learner.result):
-                # The processes' batch-norm statistics can differ. Use the statistics of process 0.
+                # The processes' batch-norm statistics can differ, so all use those of process 0.
                 for buffer in network.buffers():
                     torch.distributed.broadcast(buffer, 0)
         split = self.data.validation.take(self.learner.part)

@@ -55,7 +55,7 @@ def newest(
 
 
 def check_settings(folder: Path, began: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise a TrainingError if `began`, the settings of the run in `folder`, are not `settings`."""
+    """Raise TrainingError unless `settings` equal `began`, the settings of the run in `folder`."""
     differing = [
         f"{key} was {began.get(key)} and is now {settings.get(key)}"
         for key in sorted(began.keys() | settings.keys())
