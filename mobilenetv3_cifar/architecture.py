@@ -72,7 +72,7 @@ class Layout(NamedTuple):
 
 
 def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
-    """Return `rows` with other strides for the rows in `strides`, which is {row index: stride}."""
+    """Return `rows` with the strides of some rows replaced. `strides` is {row index: stride}."""
     return [row._replace(stride=strides.get(i, row.stride)) for i, row in enumerate(rows)]
 
 

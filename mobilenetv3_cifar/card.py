@@ -75,7 +75,7 @@ def merge_cards(local: str, remote: str) -> str:
 
 
 def add_metadata(remote: str, local: str) -> str:
-    """Return the card `remote`, with added metadata keys and tags that only the card `local` has.
+    """Return the card `remote`, extended by the metadata keys and tags that only `local` has.
 
     The key `model-index` is not added. If either card has invalid metadata, return `remote`
     unchanged.
@@ -99,7 +99,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the text of the card of `origin`, from which the licence is copied, or "".
+        base: the text of `origin`'s card, whose licence is copied, or "" if there is no card.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

@@ -32,7 +32,7 @@ class Prediction(dict[str, float]):
     Attributes:
         ood_score: the score that `config.ood_score` names (see `ood.score`). The higher it is, the
             more likely the image shows one of the classes.
-        probably_none: whether `ood_score` is below `config.ood_threshold`, so that the image
+        probably_none: whether `ood_score` is below `config.ood_threshold`, in which case the image
             probably shows none of the classes. If the threshold is None, this is always False.
     """
 
@@ -79,8 +79,8 @@ class Classifier:
     def views(self, image: Image.Image) -> list[Image.Image]:
         """Return the views that `predict` averages over. The first view is the whole image.
 
-        Only networks for 32x32 images use several views of a photograph. This improved the accuracy
-        of our own networks, but did not consistently improve that of networks for 224x224 images.
+        Extra views of a photograph made large-cifar32 and small-cifar32 more accurate, but did not
+        consistently help networks for 224x224 images. Only networks for 32x32 images use them.
         """
         return views_of(image) if self.config.image_size == NATIVE_SIZE else [image]
 
@@ -133,8 +133,8 @@ class Classifier:
                 PIL image, a uint8 array (H, W, 3) or (H, W), or a uint8 tensor (3, H, W). An array
                 (N, H, W, 3) or tensor (N, 3, H, W) is treated as a list.
             top_k: the number of labels to return per image; None returns all labels.
-            batch_size: the number of images, each with all its views, in one pass through the
-                network.
+            batch_size: the number of images in one pass through the network. All views of an image
+                are in the same pass and count as one image.
 
         Raises:
             ImageError: an image cannot be opened. For a list, the error's `index` is the position
@@ -209,7 +209,7 @@ def raise_errors(
 ) -> Iterator[Item]:
     """Yield the results before the first ImageError, then raise that error.
 
-    If `several` is true, the error gets the position of the image and `predictions` as attributes.
+    If `several` is true, set the error's attributes `index` and `predictions` first.
     """
     for index, result in enumerate(results):
         if isinstance(result, ImageError):

@@ -1,6 +1,6 @@
 """Read, check and write `config.json`, which contains all arguments that a network was built with.
 
-The file also contains the SHA-256 of the weights file, and another SHA-256 of its own other values.
+It also contains the SHA-256 of the weights file, and a SHA-256 that covers all other values.
 """
 
 import dataclasses
@@ -217,7 +217,7 @@ def check_keys(values: Any) -> None:
 
 
 def hash_values(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of all values except `config_sha256`, encoded as compact, sorted JSON."""
+    """Encode all values but `config_sha256` as compact, sorted JSON, and return its SHA-256."""
     covered = {key: value for key, value in values.items() if key != "config_sha256"}
     return digest(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode())
 

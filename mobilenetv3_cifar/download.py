@@ -100,7 +100,7 @@ def load(
 def fetch_files(
     repo_id: str, commit: str, token: str | bool | None, wanted: Callable[[str], bool], folder: Path
 ) -> None:
-    """Download the files of a commit to `folder`, but only those with `wanted(path)` true."""
+    """Download to `folder` all files of a commit for which `wanted(path)` is true."""
 
     def fetch() -> None:
         for path in HfApi(token=token).list_repo_files(repo_id, revision=commit):

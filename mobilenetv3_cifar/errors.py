@@ -48,7 +48,7 @@ def quote(value: object) -> str:
 
 
 def printable(text: str, limit: int = MAX_QUOTED) -> str:
-    """Mask URL passwords, escape unprintable characters, and cut to about `limit` characters."""
+    """Mask URL passwords, escape unprintable characters, and keep about `limit` characters."""
     return shorten(escape(PASSWORD_IN_URL.sub("***@", text)), limit)
 
 

@@ -75,8 +75,8 @@ def class_index(target: str | int, labels: tuple[str, ...]) -> int:
 
 
 # Each method takes the activations (K, h, w) of a layer, and the gradients (K, h, w) of a class's
-# logit with respect to these activations. It returns a map (h, w), in which `explain` then sets the
-# negative values to 0.
+# logit with respect to these activations. It returns a map (h, w), whose negative values `explain`
+# then sets to 0.
 
 
 def grad_cam(activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor], refused: str) -> None:
-    """Raise ModelFolderError if names, shapes or dtypes of `tensors` differ from `expected`.
+    """Raise ModelFolderError if `tensors` and `expected` differ in names, shapes or dtypes.
 
     All floating-point dtypes count as equal, because the network may be in half precision.
     The error message begins with `refused`.

@@ -56,7 +56,7 @@ def hub_errors(doing: str, budget: Budget | None = None) -> Iterator[None]:
 
 
 def ask(doing: str, work: Callable[[], T]) -> T:
-    """Run `work`, which sends requests to the Hub, within `hub_errors` and `in_time`."""
+    """Run `work`, which sends requests to the Hub, within `hub_errors` and with a time limit."""
     with hub_errors(doing):
         require_hub()
         return in_time(work)

@@ -40,8 +40,8 @@ class Limits(NamedTuple):
 UPLOAD_LIMITS = Limits(megabytes=20, megapixels=25, aspect=50)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 URL = re.compile(r"^([a-z][a-z0-9+.-]+://|data:)", re.IGNORECASE)
-# Errors that Pillow's decoders raise on damaged files. Other errors have other causes and are not
-# caught. For example, a caller's signal handler may raise an error to stop a slow call.
+# Errors that Pillow's decoders raise on damaged files. Other errors are not caught: for example, a
+# caller's signal handler may raise an error to stop a slow call.
 DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
@@ -97,7 +97,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
 
 def is_batch(images: object) -> bool:
-    """Return whether `images` is a batch, such as a list or a 4-D array, and not a single image."""
+    """Return whether `images` is a batch, such as a list or 4-D array, rather than one image."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim == 4
     single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image

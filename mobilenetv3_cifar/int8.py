@@ -4,7 +4,7 @@ The choice of layers is based on each node's time in onnxruntime's profiler, at 
 8-bit integers, 1x1 convolutions with many channels are faster, but depthwise convolutions on 16x16
 maps are slower. Onnxruntime fuses a float convolution with the hardswish after it, but an integer
 hardswish takes several operations. Therefore, all layers before the first wide bottleneck stay in
-float. A bottleneck is wide if it has at least `WIDE` expanded channels. If no bottleneck has so
+float. A bottleneck is wide if it has at least `WIDE` expanded channels. If no bottleneck has that
 many, those with the most are wide. The last pooling and the head stay in float too.
 
 Every operation between two integer convolutions must use integers too. Onnxruntime has no integer
@@ -46,7 +46,7 @@ class Calibration(CalibrationDataReader):
 
 
 def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
-    """Convert a network to an ONNX model with 8-bit layers and without metadata.
+    """Convert a network to an ONNX model that has 8-bit layers, but no metadata yet.
 
     Args:
         network: the network in evaluation mode. Some of its modules are replaced in place.

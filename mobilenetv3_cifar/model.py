@@ -53,8 +53,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
             "class 0", "class 1" and so on.
         image_size: height and width in pixels of the network's input; by default, 32 for "cifar32"
             blocks, else 224.
-        mean: the means of the red, green and blue values, which are in [0, 1]. They are subtracted
-            from the channels of an image.
+        mean: the mean red, green and blue values, from 0 to 1, subtracted from an image's channels.
         std: the standard deviations, by which the channels are then divided.
         temperature: the number by which `predict` divides the logits before the softmax.
         ood_score: the score that is compared with `ood_threshold`: "confidence" (the highest

@@ -2,8 +2,8 @@
 
 By default, images are first resized to 32x32 pixels, so that they are as sharp as the training
 images. Without this step, the conversion is the same as in listing 11 of the student report that
-this project reproduces. A photograph has several views, each of which is converted. Importing this
-module does not import torch.
+this project reproduces. An image whose shorter side has at least `PHOTOGRAPH_SIDE` pixels counts as
+a photograph, which has several views. Importing this module does not import torch.
 """
 
 from collections.abc import Sequence

@@ -139,8 +139,8 @@ class Pretrained(nn.Module):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `config.json` and `model.safetensors`. A new folder is created in one atomic step.
 
-        If a save over an older model is interrupted, the folder contains the old model, the new
-        model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
+        If the replacement of an older model is interrupted, the folder contains the old model, the
+        new model, or a mixture that `from_pretrained` refuses. Other files in the folder are kept.
 
         Raises:
             ModelFolderError: the folder cannot be written, a weight is not finite, or the network's
@@ -172,8 +172,9 @@ class Pretrained(nn.Module):
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
         If the network has not changed since it was loaded, and its folder or repository has a model
-        card, the card, figures and measurements are pushed too, otherwise a new card. Other files
-        that the last push did not send, or that changed since, are kept, as are hand-written cards.
+        card, the card, figures and measurements are pushed too. Otherwise, a new card is pushed. In
+        `repo_id`, the config, weights and a generated card are replaced, and a hand-written card is
+        kept. Other files are kept if the last push did not send them or they have changed since.
 
         Args:
             repo_id: "owner/name".
@@ -198,8 +199,8 @@ class Pretrained(nn.Module):
     def folder_to_push(self, token: str | bool | None, copy: Path) -> Path | None:
         """Return the folder to push, or None if the network is new, was changed or has no card.
 
-        For a network from the Hub, the repository's files are downloaded to the new folder `copy`,
-        and `copy` is returned. For other networks, `self.folder` is returned.
+        For a network from the Hub, the repository's files that may be pushed are downloaded to the
+        new folder `copy`, which is returned. For other networks, `self.folder` is returned.
         """
         folder = self.folder
         gone = folder is not None and not folder.is_dir()  # a temporary folder or a deleted cache
@@ -215,7 +216,7 @@ class Pretrained(nn.Module):
     def find_origin(self, token: str | bool | None, copy: Path) -> tuple[str | None, str]:
         """Return the name of the repository or variant that was loaded, and the text of its card.
 
-        The name is None for other folders and new networks. If no card can be read, the text is "".
+        If neither was loaded, the name is None. If no card can be read, the text is "".
         """
         origin, card, folder = self.repository, "", self.folder
         if folder is not None and folder.is_dir():  # a temporary folder is gone by now
