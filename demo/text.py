@@ -30,7 +30,7 @@ def describe(answer: Answer) -> str:
 
 def describe_photographs(variant: str) -> str:
     """Say which photographs suit a network. State its accuracy on photographs if it is known."""
-    advice = "The network was trained on images of 32 by 32 pixels: let one object fill the photo."
+    advice = "The network was trained on images of 32x32 pixels, so let one object fill the photo."
     measured = json.loads(PHOTOGRAPHS_FILE.read_text(encoding="utf-8"))
     row = measured["variants"].get(variant)
     if row is None:

@@ -1,4 +1,4 @@
-"""Let visitors classify an image, and edit it to fool a network, in the demo's first tab."""
+"""Define the demo's first tab, where visitors classify an image and edit it to fool a network."""
 
 import math
 from collections import Counter

@@ -77,9 +77,9 @@ def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
 
 
 LAYOUTS = {
-    # NOTE: Rows 12 and 13 swap their strides as in listing 8, unlike in figure 1 and the paper.
+    # NOTE: The strides of rows 12 and 13 follow listing 8. Figure 1 and the paper swap them.
     ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
-    # The report has no listing of the small network. Figure 1 has SE after the last convolution.
+    # No listing shows the small network, so it follows figure 1: SE after the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
     # NOTE: Table 2 of the paper has SE after the last convolution. This layout has no SE there,

@@ -5,7 +5,7 @@
 
 The score is a weighted sum of the network's features. A logistic regression chooses the weights so
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
-2019). The network itself does not change. The images are CIFAR-10's training images and photographs
+2019). The network itself does not change. The images are CIFAR-10 training images and photographs
 from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped weights were
 fitted to a copy with images of 32x32 pixels (see benchmarks/photographs-development.md).
 

@@ -27,7 +27,7 @@ NO_SPACE = "the image cannot be kept: the server lacks disk space or memory"
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """Reduce an image to at most MAX_SIDE pixels per side. Round up, so that no side is 0."""
+    """Reduce an image to at most MAX_SIDE pixels per side. Sides are rounded up, so none is 0."""
     factor = MAX_SIDE / max(image.size)
     if factor >= 1:
         return image

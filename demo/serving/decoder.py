@@ -79,8 +79,8 @@ class Decoder:
         with (folder / SENT).open("wb") as file:  # on disk, a waiting upload takes no memory
             shutil.copyfileobj(sent, file)
         turn = self.turns.setdefault(address, asyncio.Lock())
-        # The lock `self.free` ensures that one image is opened at a time. Each address has its own
-        # lock, `turn`, so that at most one image per address waits for `self.free`.
+        # The lock `self.free` ensures that only one image is opened at a time. Each address has its
+        # own lock, `turn`, so that at most one image per address waits for `self.free`.
         async with turn, self.free:
             budgets.check(address)
             format, reason, seconds = await self.ask(folder)

@@ -27,8 +27,8 @@ WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's proces
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
 # {kind: (maximum age in seconds, maximum size of all files in bytes)}. Files made for a visitor are
-# fetched within seconds, so they are deleted sooner than uploads. Their own size limit keeps them
-# from using up the space for uploads.
+# fetched within seconds, so they are deleted sooner than uploads. They have their own size
+# limit, so they do not use up the space for uploads.
 KEPT = {"sent": (1800, 2000e6), "made": (300, 500e6)}
 
 
@@ -67,7 +67,7 @@ def delete_abandoned(base: Path) -> None:
 
 
 def new_folder(kind: str) -> Path:
-    """Create a folder for one image. `kind` is a key of KEPT. Nobody can guess its name."""
+    """Create a folder for one image, with a name that nobody can guess. `kind` is a key of KEPT."""
     folder = own_folder() / kind / secrets.token_urlsafe(16)
     folder.mkdir()
     return folder
@@ -76,7 +76,7 @@ def new_folder(kind: str) -> Path:
 def delete_old() -> None:
     """Delete files that are older than KEPT allows.
 
-    If the files of one kind still exceed the size limit of this kind, delete the oldest of them.
+    If the remaining files of a kind exceed its size limit, delete the oldest of them.
     """
     for kind, (seconds, size) in KEPT.items():
         files = []

@@ -40,7 +40,7 @@ ROUTES = (
     ("POST", rf"{API}/call/(?P<name>{WORD})/?", "json"),
 )
 
-# The Hub shows a Space in a frame. No other site has a reason to do the same.
+# The Hub shows a Space in a frame. No other site has a reason to embed the page.
 FRAMES = "'self' https://huggingface.co" if os.environ.get("SPACE_ID") else "'self'"
 # The policy allows inline scripts and `eval`, since gradio's page needs both.
 HEADERS = {

@@ -19,7 +19,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Keep only the first MOST records of each line of code per period. Shorten long records."""
+    """Keep at most MOST records per period from each line of code. Shorten long records."""
     line = record.pathname, record.lineno
     seen[line] += 1
     if seen[line] > MOST:

@@ -36,7 +36,7 @@ class FairQueue(Queue):
     async def push(
         self, body: PredictBodyInternal, request: fastapi.Request, username: str | None
     ) -> Any:
-        """Queue an event, unless its values are invalid or its visitor sent too many."""
+        """Queue an event, unless its values are invalid or its visitor has sent too many events."""
         function = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         if function is None or not function.queue:
             raise HTTPException(404, "Unknown function.")
