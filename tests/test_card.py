@@ -96,7 +96,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     content["training"]["images"] = 2_000_000
     settings = {"ood_score": "energy", "ood_threshold": -4.5}
     text = card_of(write(tmp_path / own, content, settings))
-    assert "Its layout and training recipe are this project's own. The best of all." in text
+    assert "layout and training recipe are this project's own. The best of all." in text
     assert "the probabilities of each image and its mirror image | 97.00 %" in text
     noise = "gaussian noise: standard deviation 0.04, 0.08, 0.12 of the range of pixel values"
     assert f"| {noise} | 90.00 % | 80.00 % | 70.00 % |" in text

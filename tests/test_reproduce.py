@@ -66,7 +66,7 @@ def test_the_table_compares_our_results_with_the_reports(root, no_figures):
         *("74.59 %", "75.10 %", "+0.51"),
         *("74.65 %", "75.00 %", "+0.35"),
     ]
-    assert f"| {S5} | not printed | 76.00 % |" in comparison
+    assert f"| {S5} | not given | 76.00 % |" in comparison
     widths = {line.count("|") for line in comparison.splitlines()}
     assert len(widths) == 1
 

@@ -39,7 +39,7 @@ MAX_LOSS = 0.003  # the largest accepted drop in validation accuracy (0.3 points
 ROUNDS = 14  # number of timing rounds
 REPEATS = {1: 20, 64: 1}  # {batch size: calls per timing round}
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
-# The decision about the 8-bit file needs images on which the network was not trained.
+# Whether to keep the 8-bit file is decided on images on which the network was not trained.
 NAMES = [name for name, row in EXPERIMENTS.items() if not row.validated_by]
 
 
@@ -96,7 +96,7 @@ def export_and_measure(
 
 
 def onnx_logits(path: Path, split: Split) -> torch.Tensor:
-    """Return an ONNX file's logits for all images of a split, as float32 (images, classes)."""
+    """Return an ONNX file's logits (N, C) for the N images of a split, as float32."""
     session = open_session(path.read_bytes(), threads=1)
     batches = np.array_split(split.images, max(1, len(split) // BATCH_SIZE))
     progress = tqdm(batches, desc=path.name, unit="batch", mininterval=1)

@@ -41,8 +41,8 @@ class Recipe:
     def lr_factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """Return the learning rate at `step` (counted from 0), divided by the peak learning rate.
 
-        The schedule "step" is PyTorch's StepLR(step_size=3, gamma=0.03), stepped once per epoch, as
-        in the report's listing 10.
+        The schedule "step" is the StepLR(step_size=3, gamma=0.03) of the report's listing 10. We
+        step it once per epoch.
         """
         warmup = self.warmup_epochs * steps_per_epoch
         if step < warmup:

@@ -32,12 +32,12 @@ MARKERS = ("<!-- variants: written by python -m training.reproduce -->", "<!-- /
 
 
 def train_missing(names: Iterable[str], options: list[str], devices: Sequence[str] = ("",)) -> None:
-    """Train the experiments' runs that have no results yet, one at a time per device.
+    """Train all runs of the named experiments that have no results yet, one at a time per device.
 
     The device "" means the best available one. `options` are added to each `training.train`
-    command. Runs that differ only in length are trained on the same device, the longest first:
-    a run also writes the results of each shorter run that is identical to its first epochs. The
-    runs of a `rank` start only when all runs of lower ranks have ended.
+    command. Runs that differ only in length are trained on the same device, the longest first,
+    because a run also writes the results of each shorter run that is identical to its first epochs.
+    The runs of a `rank` start only when all runs of lower ranks have ended.
 
     Raises:
         TrainingError: a run failed. The other runs were stopped and can be resumed.

@@ -6,7 +6,7 @@
 The results of a finished run go into a folder under `model_cards/`. A run with --epochs, --limit or
 --precision is a trial that writes nothing there, because these options change the experiment. As an
 exception, a run with --precision float32 and a seed other than 0 does write its results, which
-include the precision. An ablation only adds its validation accuracy to docs/runs/.
+include the precision. An ablation writes only a record, to docs/runs/.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
     suffix = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{suffix}"
-    # Only the network of seed 0 is shipped, so runs with other seeds may also use float32.
+    # Only the network of seed 0 is shipped, so with other seeds, a float32 run is not a trial.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
     # A run also saves each shorter run that is identical to its first epochs. A run with --epochs N

@@ -64,7 +64,7 @@ def still(quantity: Quantity) -> str:
 
 
 def signed(value: float, loss: bool = False) -> str:
-    """Format a loss, or an accuracy in percentage points, with its sign."""
+    """Format a signed difference, either of losses or, in percentage points, of accuracies."""
     return f"{value:+z.3f}" if loss else points(value)
 
 
@@ -77,7 +77,7 @@ def show(quantity: Estimate | Quantity, loss: bool = False) -> str:
 
 
 def to_quantity(estimate: Estimate, numbers: str, loss: bool = False) -> Quantity:
-    """Return the Quantity of an Estimate. Append its value and margin to `numbers`."""
+    """Convert `estimate` to a Quantity, and append its value and margin to the text `numbers`."""
     return Quantity(estimate.value, estimate.margin, f"{numbers} {show(estimate, loss)}")
 
 
@@ -131,7 +131,7 @@ def above(results: ResultsByName, one: Results, limit: float) -> Quantity:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Quantity:
-    """Return the less certain lead in test accuracy that `one` has over `other` or over 80 %."""
+    """Return the less certain of `one`'s leads in test accuracy over `other` and over 80 %."""
     both = compare(results, one, other), above(results, one, 0.80)
     return least_certain(both)._replace(numbers="; ".join(each.numbers for each in both))
 
@@ -182,7 +182,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Quantit
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quantity:
     """Return how much validation accuracy `one` loses compared with `full`, which has no dropout.
 
-    Both accuracies are measured after as many epochs as `one` has.
+    Both accuracies are measured after the same epoch, the last one of `one`.
     """
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
@@ -197,8 +197,8 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quan
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Quantity:
     """Return the mean gain of `longer` and `other` in the epoch after the last epoch of `one`.
 
-    A gain is a rise in validation accuracy. Its variance is twice the variance of an accuracy.
-    Averaging two gains halves this variance, so the mean gain varies as much as one accuracy.
+    A gain in validation accuracy is the difference of two accuracies, so its variance is twice that
+    of one accuracy. Averaging two gains halves this variance, back to that of one accuracy.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

@@ -48,8 +48,8 @@ def change_with_cosine(
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Quantity:
     """Return the least certain improvement of any curve from one epoch to the next.
 
-    An improvement is a rise in accuracy or a fall in loss. Only epochs up to `last` count. `last`
-    defaults to the last epoch.
+    An improvement is a rise in accuracy or a fall in loss. Only epochs up to `last` (by default,
+    the last epoch) count.
     """
     rows, moved, steps = one.history[:last], [], []
     for column, name in COLUMNS.items():
@@ -111,10 +111,10 @@ def loss_gap_change(
     """Return how much the loss gap changes between the middle of `epoch` and the middle of `last`.
 
     The loss gap is validation loss minus training loss. `last` defaults to the last epoch. The
-    validation loss in the middle of an epoch is not recorded. On a falling convex curve, it is at
-    least the loss at the end of the epoch, and at most the average of the losses at the beginning
-    and at the end. `epoch` must be at least 2, because the validation loss at the beginning of
-    epoch 1 is not recorded either.
+    validation loss in the middle of an epoch is not recorded. If the curve is falling and convex,
+    this loss lies between the loss at the end of the epoch and the average of the losses at the
+    epoch's beginning and end. `epoch` must be at least 2, because the validation loss at the
+    beginning of epoch 1 is not recorded either.
     """
     last, bounds = last or len(one.history), []
     for at in (epoch, last):
@@ -135,9 +135,9 @@ def loss_gap_change(
 def rise_from_lowest(results: ResultsByName, one: Results) -> Quantity:
     """Return the validation loss at the end of training minus the lowest loss of earlier epochs.
 
-    The loss at the end is the mean over the epochs with a learning rate of at most STILL_LR. The
-    losses of these epochs differ only by noise. If there are no such epochs, the loss at the end
-    is the loss of the last epoch.
+    The loss at the end is the mean over the epochs with a learning rate of at most STILL_LR, whose
+    losses differ only by noise. If there are no such epochs, the loss at the end is the loss of the
+    last epoch.
     """
     end = [row["valid_loss"] for row in one.history if row["lr"] <= STILL_LR]
     end = end or [one.history[-1]["valid_loss"]]
@@ -145,7 +145,7 @@ def rise_from_lowest(results: ResultsByName, one: Results) -> Quantity:
     lowest = min(earlier, key=lambda row: row["valid_loss"])
     rise = noise(one, results, lambda row: row["valid_loss"]).of(
         statistics.mean(end) - lowest["valid_loss"],
-        # `noise` is for a difference between two epochs. Here, the first is a mean over epochs.
+        # `noise` is for the difference of two single epochs, but `end` is averaged over its epochs.
         math.sqrt((1 + 1 / len(end)) / 2),
     )
     last = "validation loss of the last epoch"

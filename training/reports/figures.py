@@ -77,9 +77,9 @@ def confusion_matrices(one: Results) -> Figure:
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
     """Draw the first images of `split` in two rows, augmented as after 30 % and 80 % of training.
 
-    Each row is the batch of one of the steps 0 to 9. The first row shows the step that mixes the
-    labels most, and the second row shows the step that mixes them least. If no step mixes labels,
-    both rows show step 0. Smaller crops are drawn smaller.
+    Each row is augmented as in one of the steps 0 to 9: the first row as in the step that mixes its
+    labels most, and the second row as in the step that mixes its labels least. If no step mixes
+    labels, both rows use step 0. Smaller crops are drawn smaller.
     """
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     grid = figure.subplots(2, BATCH_IMAGES // 2, sharex=True, sharey=True)
@@ -100,7 +100,7 @@ def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
 def augmented(
     split: Split, config: Config, recipe: Recipe, part: slice, step: int, progress: float
 ) -> tuple[np.ndarray, Tensor]:
-    """Augment `part` of the first images of `split`. Return RGB images in [0, 1] and targets."""
+    """Augment the slice `part` of `split`'s first batch. Return RGB in [0, 1] and targets."""
     taken, indices = split.take(part), torch.arange(BATCH_IMAGES)[part]
     draws = Draws(0, step, BATCH_IMAGES, indices, progress=progress, part=part)
     inputs, targets = augment(
@@ -119,9 +119,9 @@ def activation_maps(
 ) -> None:
     """Draw one test image per class with its Grad-CAM map.
 
-    If the index of the class is even, draw the first image of the class for which `predicted` is
-    correct. If the index is odd, draw the first image for which `predicted` is wrong. If there is
-    no such image, draw the first image of the class.
+    For a class with an even index, draw its first image that `predicted` classifies correctly. For
+    a class with an odd index, draw its first misclassified image. If there is no such image, draw
+    the first image of the class.
     """
     labels = model.config.labels
     figure = Figure(figsize=(1.5 * len(labels), 3.6), layout="constrained")

@@ -81,8 +81,8 @@ def calibration_error(probabilities: Tensor, labels: np.ndarray) -> float:
     """Return the expected calibration error (Guo et al. 2017).
 
     Images are grouped into bins by confidence, the probability of the predicted class. The error is
-    a weighted mean of |mean confidence - accuracy| over the bins. The weight of a bin is its number
-    of images.
+    the mean of |mean confidence - accuracy| over the bins, weighted by the number of images in each
+    bin.
     """
     confidence, predicted = (part.numpy() for part in probabilities.double().max(dim=1))
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)

@@ -36,8 +36,7 @@ def make_model_folder(
 
     NAME is `row.name`. For a seed other than 0, `add_seed` adds one file to the folder instead. For
     our own networks, a record is also written to `docs/runs/`. For an ablation, only the record is
-    written. `command` is the command that started the run, or that started the longer run if this
-    run is the beginning of a longer one.
+    written. `command` started the run or, if it is the beginning of a longer run, the longer run.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -50,7 +49,7 @@ def make_model_folder(
     }
     twin, history = load_twin(run, row), state.history
     if twin:
-        # The network was trained on the validation images, so the twin's validation counts.
+        # The network was trained on the validation images, so use the twin's validation results.
         validated = ({key: epoch[key] for key in epoch if "valid" in key} for epoch in twin.history)
         history = [mine | theirs for mine, theirs in zip(history, validated, strict=True)]
     docs, target = cards.parent / "docs", cards / row.name
@@ -173,7 +172,7 @@ def install_folder(staged: Path, target: Path) -> None:
 
     If the weights and config stay the same, keep the target's ONNX files and their measurements.
     Otherwise, first delete the target's ONNX files, because they are exports of the old network.
-    The new config.json is copied after the weights. Until then, loading fails, because the hash in
+    The new config.json is copied after the weights. In between, loading fails, because the hash in
     the old config.json does not match the new weights. The new metrics.json is copied last, because
     a folder without this file is not a variant.
     """

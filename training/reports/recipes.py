@@ -21,7 +21,7 @@ def write_record(
     history: list[dict[str, float]],
     validation_accuracy: float,
 ) -> Path:
-    """Write the record of a run. `training` is as in metrics.json. Return the record's path."""
+    """Write the record of a run, and return its path. `training` is a `schema.Training`."""
     record = {
         "name": row.name,
         "kind": row.kind,
@@ -44,7 +44,7 @@ def write_recipes(docs: Path) -> None:
     records = {path: json.loads(path.read_text("utf-8")) for path in (docs / "runs").glob("*.json")}
     tested = {each.name: each.test_accuracy for each in list_variants()}
     runs = [
-        # The record of the shipped network is NAME-seed-0.json. Others may have the same "name".
+        # The shipped network's record is NAME-seed-0.json. Other records may have the same "name".
         run | {"shipped": run["name"] in tested and path.stem == f"{run['name']}-seed-0"}
         for path, run in sorted(records.items())
     ]

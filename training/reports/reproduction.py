@@ -43,7 +43,7 @@ def document(results: ResultsByName) -> bytes:
 
 
 def against_report(results: ResultsByName, kind: str) -> list[dict[str, Any]]:
-    """Compare our mean test scores of one kind with those printed in the student report."""
+    """Compare our mean test scores of one kind with the scores in the student report."""
     score, rows = SCORES[kind], []
     for each in results.values():
         report: Any = each.row.report
@@ -82,7 +82,7 @@ def judge_all(results: ResultsByName) -> list[dict[str, Any]]:
 
 
 def comparison_table(results: ResultsByName) -> str:
-    """Return a table that compares the report's test results with those of our runs with seed 0."""
+    """Return a table that compares the report's test results with our results for seed 0."""
     heads = [head for kind in SCORES for head in (f"{kind}: report", "ours", "difference")]
     rows = []
     for name, each in results.items():
@@ -90,7 +90,7 @@ def comparison_table(results: ResultsByName) -> str:
         report: Any = each.row.report or {}
         for kind, score in SCORES.items():
             ours, theirs = score(each.metrics), report.get(kind)
-            absent = "not printed" if each.row.section else "none"
+            absent = "not given" if each.row.section else "none"
             cells += [absent if theirs is None else percent(theirs), percent(ours)]
             cells.append("" if theirs is None else points(ours - theirs))
         rows.append(cells)

@@ -43,7 +43,7 @@ class SplitMetrics(Summary):
     flagged: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    # The experiment that was validated instead, if this one was trained on all images.
+    # The experiment that was measured instead, if this one was trained on these images.
     run: NotRequired[str]
 
 

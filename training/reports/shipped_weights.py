@@ -34,8 +34,8 @@ def save_weights(
 
     The weights are rounded to float16 if this changes validation accuracy by at most
     HALF_TOLERANCE. The temperature and the threshold in the config are fitted on the validation
-    images. If the network itself was trained on these images, both decisions use `twin` instead.
-    Accuracies are computed in float32, even for rounded weights.
+    images. If the network was trained on these images, the accuracies and the fits are those of
+    `twin` instead. Accuracies are computed in float32, even for rounded weights.
     """
 
     def accuracy(weights: dict[str, Tensor]) -> float:

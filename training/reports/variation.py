@@ -40,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 def deviation_of(values: list[float]) -> Estimate:
-    """Return an Estimate of value 0 with the standard deviation of `values`.
+    """Return an Estimate with value 0 and the standard deviation of `values`.
 
     With fewer than two values, the standard deviation is infinite.
     """
@@ -50,7 +50,7 @@ def deviation_of(values: list[float]) -> Estimate:
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return an Estimate of value 0 with the standard deviation of `measure` over `one`'s seeds.
+    """Return an Estimate with value 0 and the standard deviation of `measure` over `one`'s seeds.
 
     If `one` has only one seed, another experiment is used instead: of the student report's
     experiments with several seeds, the one whose number of epochs is closest.
@@ -73,7 +73,7 @@ def difference(
     """Estimate the mean of `measure` for `one` minus the mean of `measure` for `other`.
 
     If the runs of one experiment are the beginnings of the runs of the other, only runs with the
-    same seed are compared, and the value is the mean of their differences. If the two experiments
+    same seed are compared, and the value is the mean of their differences. If two such experiments
     have only one seed in common, the standard deviation comes from the first pair in `shared_runs`
     with several seeds in common.
     """
@@ -104,8 +104,8 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
     """Estimate by how much `column` differs between two epochs through noise alone.
 
     The value of the Estimate is 0. Its standard deviation comes from the epochs whose learning rate
-    is at most STILL_LR. If `one` has fewer than three such epochs, the student
-    report's ten-epoch run with the same network size is used instead.
+    is at most STILL_LR. If `one` has fewer than three such epochs, the student report's ten-epoch
+    run with the same network size is used instead.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
