@@ -34,7 +34,7 @@ class Experiment:
     kind: Literal["report", "control", "own", "ablation"] = "report"
     section: str = ""  # the place in the report that describes the experiment
     summary: str = ""  # in our words: the report's claim, or a control experiment's question
-    report: Reported | None = None  # the metrics that the report prints, if it prints any
+    report: Reported | None = None  # the metrics that the report states, if it states any
     validated_by: str = ""  # the same experiment on split 45k/5k, if this one trains on all images
     seeds: tuple[int, ...] = (0,)  # seed 0's network is shipped; the other seeds show the variation
 
