@@ -69,7 +69,7 @@ def ordinary_grad_cam(model: MobileNetV3Cifar, image: Image.Image) -> None:
 def other_libraries(model: MobileNetV3Cifar) -> dict[str, Predict]:
     """Return {name: prediction function} for `model` in PyTorch and for other libraries' networks.
 
-    The networks of other libraries are untrained. Their input has the same size as `model`'s input.
+    The other libraries' networks are untrained, and their inputs have the same size as `model`'s.
     """
     sides: dict[str, Predict] = {"our network in PyTorch": model.predict}
     networks = {"torchvision, eager": torchvision_network(model.config.size)}

@@ -4,8 +4,8 @@
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
 Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
-too. To measure the size of the installation that docs/onnx.md describes, pip downloads its packages
-into a temporary folder.
+too. To measure the size of the installation that docs/onnx.md describes, the benchmarks download
+and install it with pip in a temporary folder.
 """
 
 import subprocess
@@ -25,8 +25,8 @@ from training.experiments import EXPERIMENTS
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """Compare the speeds of the variants `native` (32x32 inputs) and `enlarged` (224x224 inputs).
 
-    `native` runs with ONNX. `enlarged` runs once with PyTorch and once with ONNX. Earlier versions
-    of this package had only 224x224 networks, and ran them only with PyTorch.
+    `native` runs with ONNX. `enlarged` runs first with PyTorch, as in earlier versions of this
+    package, which had only 224x224 networks, and then with ONNX.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"

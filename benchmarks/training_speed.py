@@ -31,16 +31,16 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {  # {device: {pixels: batch si
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
-# A run has EPOCHS epochs. The timed steps begin in epoch FIRST_EPOCH, where CPU32 and GPU32 use all
-# their augmentations, and crops are as large as the images.
+# A run has EPOCHS epochs. The timed steps begin in epoch FIRST_EPOCH. In these steps, CPU32 and
+# GPU32 use all their augmentations, and their crops are as large as the images.
 EPOCHS, FIRST_EPOCH = 1000, 800
 # The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 # "outside the network" is the share of a step's time that augmentation, loss, optimizer and weight
-# averaging take. They are timed alone and without a CUDA graph. If the whole step was timed with a
-# CUDA graph, which makes it faster, the share is too high. "GPU waits" is the share of a step's
-# time in which the GPU is idle.
+# averaging take. These parts are timed without the network, and never with a CUDA graph. The share
+# is therefore too high if the whole step is timed with a CUDA graph, which makes it faster. "GPU
+# waits" is the share of a step's time in which the GPU is idle.
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 
 
@@ -89,7 +89,7 @@ def measure(size: str, pixels: int, batch: int, compiled: bool, device: str) -> 
 
 
 def depthwise_shapes() -> list[tuple[int, int, int, int]]:
-    """List depthwise layers as (channels, kernel size, stride, input height), for all layouts."""
+    """List the depthwise layers of all layouts as (channels, kernel size, stride, input height)."""
     shapes = set()
     for layout, pixels in itertools.product(LAYOUTS.values(), (32, 224)):
         height = pixels // layout.stem_stride

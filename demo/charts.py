@@ -102,7 +102,7 @@ def curves(
 def reliability(predictions: Sequence[tuple[float, bool]], groups: int = 5) -> str:
     """Draw the fraction of correct predictions against the mean probability.
 
-    The pairs (probability, correct) are sorted and split into `groups` parts. Each part is a point.
+    The sorted pairs (probability, correct) are split into `groups` parts, one for each point.
     """
     parts = np.array_split(np.array(sorted(predictions), float), groups)
     points = [(part[:, 0].mean(), part[:, 1].mean()) for part in parts]

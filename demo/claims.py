@@ -23,8 +23,8 @@ INTRODUCTION = (
     "We repeated the experiments of the student report *Classification of the CIFAR-10 dataset "
     "using MobileNetV3*, and checked its claims. Open a claim to see our numbers. The "
     "number after ± is a margin, for example half the width of a 95 % confidence interval. A "
-    "difference or change within its margin counts as 0: it confirms that something stays the "
-    "same, but cannot decide whether something is higher or lower."
+    "difference or change within its margin counts as 0: a claim that something stays the same is "
+    "then confirmed, and a claim that something is higher or lower is not decidable."
 )
 
 
