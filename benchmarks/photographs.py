@@ -68,7 +68,7 @@ class Photographs(NamedTuple):
     none: list[Image.Image]  # each shows none of the classes
 
     def whole(self) -> "Photographs":
-        """Resize the photographs to 32x32 pixels, so that they have only one view."""
+        """Resize the photographs to 32x32 pixels, so that the whole image is their only view."""
         groups = (self.known, self.none)
         known, none = ([to_square(each, NATIVE_SIZE) for each in group] for group in groups)
         return self._replace(known=known, none=none)

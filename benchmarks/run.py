@@ -4,8 +4,8 @@
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file
 
 Run the benchmarks on an idle machine. If timm and transformers are installed, they are measured
-too. To measure the size of the installation that docs/onnx.md describes, the benchmarks download
-and install it with pip in a temporary folder.
+too. To measure the size of the installation that docs/onnx.md describes, the benchmarks install
+its packages with pip in a temporary folder.
 """
 
 import subprocess

@@ -23,7 +23,7 @@ SELECT = """element.addEventListener("click", (event) => {
     if (map) trigger("select", { id: parts() });
 });"""
 COMMON: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
-# Arguments of events: ASK for events that run a neural network, LOCAL for all other events.
+# Arguments for event listeners: ASK for those that run a neural network, LOCAL for all others.
 LOCAL = COMMON | {"show_progress": "hidden", "concurrency_limit": None}
 ASK = COMMON | {"show_progress": "minimal", "concurrency_id": NETWORK}
 
@@ -59,10 +59,10 @@ def safe_image(**options: Any) -> gr.Image:
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open an uploaded image that `Decoder` stored. If there is none, return None.
+    """Open an uploaded image that `Decoder` stored. If nothing was uploaded, return None.
 
-    If the upload was refused or deleted, return an ImageError. Raising the error would make gradio
-    show a red "Error" over the whole page.
+    If the upload was refused or has been deleted, return an ImageError. If it were raised, gradio
+    would show a red "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

@@ -52,7 +52,7 @@ def file_of(key: str) -> Path | None:
 
 
 def write_png(image: Image.Image, name: str) -> Path:
-    """Write a PNG file into a new folder, so that no file is overwritten while it is served."""
+    """Write a PNG file into a new folder, so that no file is replaced while it is served."""
     path = new_folder("made") / name
     image.save(path, compress_level=1)  # four times as fast as the default, but the file is larger
     return path

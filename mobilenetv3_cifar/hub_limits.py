@@ -111,7 +111,7 @@ def in_time(work: Callable[[], T]) -> T:
     """Run `work` in a thread with a time limit, because DNS lookups and header reads can hang."""
     future: Future[T] = Future()
     budget = BUDGET.get() or Budget()
-    # After the deadline, `spend` raises an error, which ends the thread.
+    # After the deadline, `spend` raises an error that ends the thread.
     budget.deadline = time.monotonic() + budget.seconds
 
     def run() -> None:

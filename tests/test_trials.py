@@ -13,7 +13,7 @@ import torch
 from tests.tiny import EXPERIMENT, tiny_dataset
 from training import train
 from training.errors import TrainingError
-from training.experiments import EXPERIMENTS
+from training.experiments import ABLATIONS, EXPERIMENTS
 from training.loop import checkpoint, provenance, run
 
 
@@ -39,7 +39,7 @@ def test_a_trial_makes_no_model_folder(tmp_path, monkeypatch, capsys, option, va
 
 def test_an_ablation_only_records_its_validation_accuracy(tmp_path, monkeypatch):
     row = dataclasses.replace(EXPERIMENT, name="ablation-tiny", kind="ablation")
-    monkeypatch.setitem(train.ABLATIONS, row.name, row)
+    monkeypatch.setitem(ABLATIONS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(128))
     monkeypatch.setattr(train, "ROOT", tmp_path)
     argv = [row.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]

@@ -76,7 +76,10 @@ def test_temperature_threshold_and_validation_results_come_from_the_twin(tmp_pat
     plot = figures.curves(results.read(folder)).axes[1]
     assert plot.get_legend_handles_labels()[1] == ["training, augmented", "validation (tiny-twin)"]
     card = " ".join((folder / "README.md").read_text().split())
-    assert card.count(", with the network of the run `tiny-twin`") == 3
+    assert (
+        card.count("fitted on the validation images, with the network of the run `tiny-twin`.") == 2
+    )
+    assert "rounding the weights of the run `tiny-twin` to this precision" in card
 
 
 def checkpoint_of(folder, row, settings):

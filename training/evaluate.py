@@ -33,8 +33,8 @@ from training.reports.schema import read_metrics
 def dataset_split(name: str, folder: Path) -> str:
     """Return the split on which the network in `folder` was trained.
 
-    If `folder` is a run, its checkpoint names the split. Otherwise, return the split of the
-    experiment named by metrics.json or, if that file does not exist, by the last part of `name`.
+    If `folder` is a run, its checkpoint names the split. Otherwise, metrics.json names the
+    experiment. If that file does not exist, the last part of `name` is the experiment.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")

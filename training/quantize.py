@@ -1,4 +1,4 @@
-"""Write `model.onnx` (float32) for a shipped variant, and `model-int8.onnx` if it is faster.
+"""Write `model.onnx` (float32) and, if it is worthwhile, `model-int8.onnx` for a shipped variant.
 
     python -m training.quantize small-dropout0.7-epochs4
 
@@ -120,7 +120,7 @@ def measure_latency(model: MobileNetV3Cifar, folder: Path) -> list[Latency]:
         images = np.zeros((batch, 32, 32, 3), np.uint8)
         runs = {"PyTorch": partial(model, torch.zeros(batch, 3, size, size))}
         runs |= {name: partial(run_onnx, each, images) for name, each in sessions.items()}
-        # Processor time, unlike wall time, hardly depends on other work on the machine.
+        # Processor time, unlike wall time, is hardly affected by other processes.
         times = interleave(list(runs.values()), ROUNDS, repeats, time.process_time)
         for name, seconds in zip(runs, times, strict=True):
             median = round(1000 * statistics.median(seconds), 3)

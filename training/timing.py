@@ -1,4 +1,4 @@
-"""Time functions in turn, so that other work on the machine affects all of them equally."""
+"""Time functions in alternating rounds, so that other processes affect all of them equally."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -64,8 +64,8 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     # Only the network of seed 0 is shipped, so with other seeds, a float32 run is not a trial.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
-    # A run also saves each shorter run that is identical to its first epochs. A run with --epochs N
-    # does not, because the names of the shorter runs' folders would then also end in "-epochsN".
+    # If the first epochs of this run are the whole run of another row, that run is saved too. With
+    # --epochs N, it is not, because the name of its folder would wrongly end in "-epochsN".
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:

@@ -19,7 +19,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Keep at most MOST records per period from each line of code. Shorten long records."""
+    """Return whether to log a record. A line of code may log MOST per period. Shorten long ones."""
     line = record.pathname, record.lineno
     seen[line] += 1
     if seen[line] > MOST:

@@ -4,7 +4,8 @@
     python -m http.server --directory OUT
     hf upload owner/name OUT . --repo-type space
 
-The build needs a network with an ONNX file, and npm to download onnxruntime-web.
+The build requires a network that has an ONNX file. It also requires npm, to download
+onnxruntime-web.
 """
 
 import hashlib

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 
 class DepthwiseConvolution(torch.autograd.Function):
-    """Convolve images (N, C, H, W) with weights (C, 1, K, K), K = 3 or 5, and padding K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K) and padding K // 2. K is 3 or 5."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)

@@ -123,7 +123,7 @@ def run_convolve(
 
 @triton_op("mobilenetv3_cifar::depthwise", mutates_args={})
 def depthwise(images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Convolve images (N, C, H, W) with weights (C, 1, K, K), K = 3 or 5, and padding K // 2."""
+    """Convolve images (N, C, H, W) with weights (C, 1, K, K) and padding K // 2. K is 3 or 5."""
     size = [(side - 1) // stride + 1 for side in images.shape[2:]]
     return run_convolve(images, weight, size, stride, False)
 

@@ -130,7 +130,7 @@ def orthogonalize(matrices: list[Tensor], iterations: int) -> list[Tensor]:
     """Approximate, for each matrix, the nearest matrix whose singular values are all 1.
 
     Matrices of similar shape are padded with zeros and processed as one batch. The zeros do not
-    change the result. On a GPU, the computation is in bfloat16, as in the code of Muon's authors.
+    change the result. On a GPU, the computation uses bfloat16, as in the code of Muon's authors.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T for matrix in matrices]
     stacks: dict[tuple[int, ...], list[int]] = defaultdict(list)

@@ -121,7 +121,7 @@ class Run:
         for step, batch in self.batches(epoch, self.state.step):
             sums.append(self.learner.step(step, batch))
             bar.update(len(batch))
-            # Several processes wait for each other to check for signals, so they check rarely.
+            # With several processes, each check for signals makes all of them wait: check rarely.
             stopping = signals and self.accelerator.num_processes == 1
             if step + 1 < end and step % COLLECT_STEPS and not stopping:
                 continue

@@ -131,16 +131,16 @@ def above(results: ResultsByName, one: Results, limit: float) -> Quantity:
 
 
 def gain_beyond_80(results: ResultsByName, one: Results, other: Results) -> Quantity:
-    """Return the less certain of `one`'s leads in test accuracy over `other` and over 80 %."""
+    """Compare the test accuracy of `one` with that of `other` and with 80 %.
+
+    Return the less certain of the two differences.
+    """
     both = compare(results, one, other), above(results, one, 0.80)
     return least_certain(both)._replace(numbers="; ".join(each.numbers for each in both))
 
 
 def test_minus_validation(results: ResultsByName, one: Results) -> Quantity:
-    """Return test accuracy minus validation accuracy.
-
-    The margin is two standard errors of the difference.
-    """
+    """Return test accuracy minus validation accuracy, with a margin of two standard errors."""
     test, valid = one.mean_of(test_accuracy), one.mean_of(validation_accuracy)
     sizes = [one.metrics["test"]["total"], one.metrics["validation"]["total"]]
     pooled = (test * sizes[0] + valid * sizes[1]) / sum(sizes)
@@ -195,10 +195,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quan
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Quantity:
-    """Return the mean gain of `longer` and `other` in the epoch after the last epoch of `one`.
+    """Return the mean gain of `longer` and `other` in epoch N + 1, if `one` has N epochs.
 
-    A gain in validation accuracy is the difference of two accuracies, so its variance is twice that
-    of one accuracy. Averaging two gains halves this variance, back to that of one accuracy.
+    A gain is the difference of two validation accuracies, so it has twice the variance of a single
+    accuracy. Averaging two gains halves this variance again.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]

@@ -90,7 +90,7 @@ def largest_fall(results: ResultsByName, one: Results, epoch: int) -> Quantity:
 def training_gain_past_marginal(results: ResultsByName, one: Results, epoch: int) -> Quantity:
     """Return how much training accuracy changes after `epoch`.
 
-    Return -1 instead if the gains in validation accuracy after `epoch` are not marginal.
+    If validation accuracy still gains more than marginally after `epoch`, return -1 instead.
     """
     before = (one.at(epoch, "valid_accuracy") - one.at(1, "valid_accuracy")) / (epoch - 1)
     valid = change(results, one, "valid_accuracy", epoch)

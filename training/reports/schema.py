@@ -119,7 +119,7 @@ class Metrics(TypedDict):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read and check a metrics.json. A ResultsError names the file and the first invalid key."""
+    """Read a metrics.json. If it is invalid, raise a ResultsError with the first invalid key."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
