@@ -103,7 +103,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     assert "not CIFAR-10-C\nimages" in text
     assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text
     assert "a test accuracy of **95.50 %** (-0.50 points compared with" in text
-    assert "it is 1.20 times as fast as the float32 ONNX file" in text
+    assert "(a cpu), the file is 1.20 times as fast as the float32 ONNX file" in text
     assert "zyxxmu/White-Box) | 95.28 % | 64.5 M |" in text
     assert "Only seed 0 was trained" in text
     assert "; the moving average of the weights after the last epoch is shipped" in text
