@@ -2,6 +2,8 @@
 
     python examples/finetune.py IMAGES --output my-model
 
+First install the package, for example with `pip install .` in a checkout.
+
 IMAGES contains one subfolder of images per class, with files such as IMAGES/cat/1.png. Every fifth
 image is held out from training. The script prints the accuracy on the held-out images and writes a
 model folder, which `MobileNetV3Cifar.from_pretrained("my-model")` loads.

@@ -49,6 +49,17 @@ def main() -> None:
     sys.exit(status)
 
 
+def given(text: str) -> str:
+    """Return `text`. Refuse an empty argument, which is often an unset variable of the shell."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def path(text: str) -> Path:
+    return Path(given(text))
+
+
 def run() -> int:
     # This import is here so that `main` also handles Ctrl-C during the import.
     from mobilenetv3_cifar.output import make_encodable
@@ -72,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     network = argparse.ArgumentParser(add_help=False)
     option: Callable[..., Any] = network.add_argument
-    option("--variant", metavar="NAME", help=VARIANT)
+    option("--variant", type=given, metavar="NAME", help=VARIANT)
     option("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
     option("--revision", help="a branch, tag or commit of the Hub repository")
     option("--token", help="the Hub's access token; default: the token saved by `hf auth login`")
@@ -93,25 +104,25 @@ def make_parser() -> argparse.ArgumentParser:
     add("variants", "list the shipped variants, best first", as_json)
 
     option = add("predict", "classify images", network, batches)
-    option("paths", nargs="+", type=Path, metavar="PATH", help="a file, a folder, or - for stdin")
+    option("paths", nargs="+", type=path, metavar="PATH", help="a file, a folder, or - for stdin")
     option("--top-k", type=int, default=3, help="labels per image; default: 3")
     option("--format", choices=FORMATS, default="table")
 
     summary = "measure accuracy on a folder with one subfolder of images per label"
     option = add("evaluate", summary, network, batches, as_json)
-    option("folder", type=Path, metavar="FOLDER", help="contains images such as FOLDER/cat/1.png")
+    option("folder", type=path, metavar="FOLDER", help="contains images such as FOLDER/cat/1.png")
 
     option = add("explain", "draw activation maps over images", network)
-    option("path", type=Path, metavar="PATH", help="an image or a folder of images")
+    option("path", type=path, metavar="PATH", help="an image or a folder of images")
     option("--method", choices=METHODS, default="gradcam")
     option("--target", help="a label or its index; default: the predicted label")
     option("--layer", help="layer of the activation map; default: features, the last layer")
-    option("--output", type=Path, help=OUTPUT)
+    option("--output", type=path, help=OUTPUT)
 
     option = add("export", "write the network as an ONNX file", network)
-    option("--output", type=Path, required=True, metavar="MODEL.onnx")
+    option("--output", type=path, required=True, metavar="MODEL.onnx")
     int8_help = "write an 8-bit file, calibrated on the few hundred images in this folder"
-    option("--int8", type=Path, metavar="FOLDER", help=int8_help)
+    option("--int8", type=path, metavar="FOLDER", help=int8_help)
     return parser
 
 

@@ -54,8 +54,13 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
             return OnnxClassifier.from_pretrained(folder, threads=0)
         except (ModuleNotFoundError, ModelFolderError):
             pass  # onnxruntime is missing, or model.onnx is damaged or does not match config.json
-    from mobilenetv3_cifar.model import MobileNetV3Cifar
-
+    try:
+        from mobilenetv3_cifar.model import MobileNetV3Cifar
+    except ModuleNotFoundError as error:
+        if not folder.is_dir() and "/" not in name:
+            get_variant(name)  # raises an error that lists the variants
+        needs = f"a network without {ONNX_FILE}, and --device, --revision and --layer, need it"
+        raise MobileNetV3CifarError(f"{error.name} is not installed: {needs}") from error
     options = ("revision", "token", "local_files_only", "device")
     given = {option: getattr(arguments, option) for option in options}
     return MobileNetV3Cifar.from_pretrained(name, **given)
@@ -171,6 +176,10 @@ def explain(arguments: Namespace) -> int:
         output = output or Path("overlay.png")
         targets = {path: output / f"{path.name}.png" if output.is_dir() else output}
         image_format(targets[path])  # refuse an unknown extension before the slow work
+    images = {file.resolve() for file in targets}
+    for target in targets.values():
+        if target.resolve() in images:
+            raise ImageError(f"{target} would replace an input image: choose another --output")
     model = load(arguments)
     for file in tqdm(targets, disable=len(targets) < LONG_WORK or not sys.stderr.isatty()):
         if path.is_dir():

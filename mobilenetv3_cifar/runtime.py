@@ -70,6 +70,9 @@ class OnnxClassifier(Classifier):
         folder = shipped_folder(os.fspath(name)) or path
         if not os.path.isdir(folder):
             get_variant(os.fspath(name))  # raises an error that lists the variants
+        elif not (folder / ONNX_FILE).exists():
+            advice = "use MobileNetV3Cifar, or export the network"
+            raise ModelFolderError(f"{folder} has no {ONNX_FILE}: {advice}")
         model = cls(folder / ONNX_FILE, threads)
         if (model.config, model.metadata.get("weights_sha256")) != read_config(folder):
             raise ModelFolderError(

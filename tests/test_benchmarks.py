@@ -60,7 +60,7 @@ def test_the_smallest_installation_follows_the_document(monkeypatch):
     monkeypatch.setattr(processes, "run", install)
     assert processes.smallest_installation() == 10
     assert commands == [
-        ["install", "--no-compile", "numpy", "pillow"],
+        ["install", "--no-compile", "numpy", "pillow", "tqdm"],
         ["install", "--no-compile", "--no-deps", "onnxruntime<1.25"],
     ]
 

@@ -116,6 +116,23 @@ def test_bad_input_is_one_line_and_a_failing_exit(cli, images, model_folder, arg
     assert all(word in line for word in expected)
 
 
+@pytest.mark.parametrize("arguments", [["predict", ""], ["predict", "a.png", "--variant", ""]])
+def test_an_empty_argument_is_refused(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(": must not be empty\n")
+
+
+def test_explain_never_replaces_an_input_image(cli, images, model_folder):
+    (images / "a.png.png").write_bytes((images / "a.png").read_bytes())
+    before = {path: path.read_bytes() for path in images.rglob("*.*")}
+    for path, output in ((images / "a.png", images / "more" / ".." / "a.png"), (images, images)):
+        done = cli("explain", path, "--output", output, "--variant", model_folder)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "would replace an input image: choose another --output\n" in done.stderr
+    assert {path: path.read_bytes() for path in images.rglob("*.*")} == before
+
+
 def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, images, tmp_path):
     model = MobileNetV3Cifar(ood_score="energy", ood_threshold=1000.0)
     model.save_pretrained(tmp_path / "flags")

@@ -63,6 +63,7 @@ print(overlay({str(tmp_path / "cat.png")!r}, explanation.heatmap).size)
 
 def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
     images[1].save(tmp_path / "cat.png")
+    (tmp_path / "empty").mkdir()
     program = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['x', *sys.argv[1:]]; "
         "from mobilenetv3_cifar.__main__ import main; main()"
@@ -72,6 +73,24 @@ def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
         command += [*arguments[1:], "--variant", str(exported)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+    for options, error in (
+        (
+            ["--variant", "large-cifar"],
+            "unknown variant 'large-cifar'; did you mean large-cifar32?",
+        ),
+        (
+            ["--variant", str(tmp_path / "empty")],
+            "torch is not installed: a network without model.",
+        ),
+        (
+            ["--revision", "main"],
+            "torch is not installed: a network without model.onnx, and --device",
+        ),
+    ):
+        command = [sys.executable, "-c", program, "predict", str(tmp_path / "cat.png"), *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith(f"error: {error}")
 
 
 @pytest.mark.parametrize(("settings", "change"), [({}, 1), ({"temperature": 10.0}, 0)])
@@ -87,7 +106,11 @@ def test_a_file_of_other_weights_or_settings_is_refused(exported, tmp_path, sett
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.onnx", None, "cannot be read: No such file"),
+        (
+            "model.onnx",
+            None,
+            "damaged has no model.onnx: use MobileNetV3Cifar, or export the network",
+        ),
         ("model.onnx", b"no network", "is refused"),
         ("config.json", b"{}", "missing keys"),
     ],
