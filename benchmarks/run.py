@@ -25,8 +25,8 @@ from training.experiments import EXPERIMENTS
 def measure_native(report: Report, rounds: int, native: str, enlarged: str) -> None:
     """Compare the speeds of the variants `native` (32x32 inputs) and `enlarged` (224x224 inputs).
 
-    `native` runs with ONNX. `enlarged` runs first with PyTorch, as in earlier versions of this
-    package, which had only 224x224 networks, and then with ONNX.
+    `native` runs with ONNX. `enlarged` runs first with PyTorch, then with ONNX. Earlier
+    versions of this package had only 224x224 networks, and ran them with PyTorch.
     """
     model, larger = (MobileNetV3Cifar.from_pretrained(name) for name in (native, enlarged))
     image, what = load_sample().images[0], f"{native}: prediction, batch 1"

@@ -1,4 +1,4 @@
-"""Show networks that underfit, fit well or overfit side by side, in the demo's third tab."""
+"""Compare networks that underfit, fit well or overfit, in the demo's third tab."""
 
 from typing import Any
 

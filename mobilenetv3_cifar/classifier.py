@@ -125,8 +125,8 @@ class Classifier:
         """Return {label: probability}, most probable first. For several images, return a list.
 
         Every image is first resized to 32x32 pixels, without preserving its aspect ratio. If an
-        image has at least 128x128 pixels, networks for 32x32 images average the logits of the whole
-        image and of centred squares (see `preprocessing.views_of`).
+        image has at least 128x128 pixels, networks for 32x32 images resize the whole
+        image and centred squares of it, and average their logits (see `preprocessing.views_of`).
 
         Args:
             images: an image or an iterable of images. An image is a path, bytes, a binary file, a

@@ -69,7 +69,7 @@ def export_onnx(
 
 
 def compare(network: MobileNetV3Cifar, content: bytes) -> float:
-    """Compute the result of `export_onnx` with a batch of one image and a batch of three images."""
+    """Compute what `export_onnx` returns, with a batch of one image and a batch of three images."""
     noise = np.random.default_rng(0).integers(0, 256, (4, NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8)
     config = network.config
     squares = [to_square(Image.fromarray(image), config.image_size) for image in noise]

@@ -171,10 +171,11 @@ class Pretrained(nn.Module):
     ) -> str:
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
-        If the network has not changed since it was loaded, and its folder or repository has a model
-        card, the card, figures and measurements are pushed too. Otherwise, a new card is pushed. In
-        `repo_id`, the config, weights and a generated card are replaced, and a hand-written card is
-        kept. Other files are kept if the last push did not send them or they have changed since.
+        The card, figures and measurements of the network's folder or repository are pushed too, if
+        it has a card and the network was not changed after loading. Else, a new card is pushed.
+        In `repo_id`, the config, weights and a generated card are replaced, and a hand-written card
+        is kept. Other files are replaced or deleted only if the last push sent them and nobody has
+        changed them since.
 
         Args:
             repo_id: "owner/name".

@@ -30,7 +30,7 @@ class OnnxClassifier(Classifier):
     """A classifier that predicts and explains as MobileNetV3Cifar does, but without torch.
 
     With a float32 file, probabilities and heatmaps differ by at most 1e-4 from the results of
-    MobileNetV3Cifar. `explain` supports every method, but only the last layer, "features".
+    MobileNetV3Cifar. `explain` supports every method, but only the layer "features".
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:

@@ -41,9 +41,9 @@ from training.reports.schema import Outliers, read_metrics
 from training.reports.shipped_weights import fit_threshold
 from training.reports.text import percent, to_json
 
-# This file lists the WordNet ids (wnids) of Tiny ImageNet's categories that belong to CIFAR-10's
-# classes, the ids of categories that are skipped because they resemble a class, and the files
-# that are skipped because benchmarks/photographs-development.md uses the same photographs.
+# The file below lists the WordNet ids (wnids) of Tiny ImageNet's categories that belong to
+# CIFAR-10's classes, the ids of categories that are skipped because they resemble a class, and the
+# files that are skipped because benchmarks/photographs-development.md uses the same photographs.
 PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
 IDS = 200
 NONE = "none"

@@ -19,7 +19,7 @@ SHARES = {
 PERIOD = 300  # seconds; at the end of each period, `used` is cleared
 MOST = {  # {kind: (limit per address and period, error message)}
     "seconds": (60, "Opening your images took too much time: try again in a few minutes."),
-    # Images are kept for half an hour. This limit prevents an address from filling the disk.
+    # This limit keeps an address from filling the disk with images, which are kept half an hour.
     "bytes": (100e6, "Too many images came from your address: try again in a few minutes."),
 }
 under_way: dict[str, Counter[str]] = {kind: Counter() for kind in SHARES}

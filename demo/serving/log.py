@@ -19,7 +19,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Return whether to log a record. A line of code may log MOST per period. Shorten long ones."""
+    """Shorten a record. Return whether to log it: a line of code may log MOST per period."""
     line = record.pathname, record.lineno
     seen[line] += 1
     if seen[line] > MOST:

