@@ -49,7 +49,7 @@ def test_the_8_bit_file_is_measured_and_the_card_says_so(copied, monkeypatch):
     text = f"accuracy of **{right:.2f} %** ({difference:+.2f} points compared with the network in"
     card = (copied / "README.md").read_text()
     assert text in card
-    assert "it is 1.50 times as fast as the float32 ONNX file" in card
+    assert "the file is 1.50 times as fast as the float32 ONNX file" in card
     assert {"model-int8.onnx", "model.onnx"} <= set(push.files_to_push(copied))
     assert OnnxClassifier.from_pretrained(copied).predict(images[0]).keys()
 
