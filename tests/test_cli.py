@@ -71,14 +71,6 @@ def test_a_label_that_looks_like_an_index_is_a_label(cli, images, tmp_path):
         assert f"map.png: {label} " in done.stdout, done.stderr
 
 
-def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_folder, tmp_path):
-    (tmp_path / "empty").mkdir()
-    done = cli("predict", tmp_path / "empty", images / "a.png", "--variant", model_folder)
-    assert done.returncode == 1
-    assert "empty: the folder has no image files" in done.stderr
-    assert "a.png: " in done.stdout
-
-
 def test_variants_lists_every_shipped_variant_best_first(cli):
     done = cli("variants")
     assert done.returncode == 0
@@ -121,16 +113,6 @@ def test_an_empty_argument_is_refused(arguments):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(": must not be empty\n")
-
-
-def test_explain_never_replaces_an_input_image(cli, images, model_folder):
-    (images / "a.png.png").write_bytes((images / "a.png").read_bytes())
-    before = {path: path.read_bytes() for path in images.rglob("*.*")}
-    for path, output in ((images / "a.png", images / "more" / ".." / "a.png"), (images, images)):
-        done = cli("explain", path, "--output", output, "--variant", model_folder)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "would replace an input image: choose another --output\n" in done.stderr
-    assert {path: path.read_bytes() for path in images.rglob("*.*")} == before
 
 
 def test_every_format_has_the_score_and_whether_the_image_is_probably_none(cli, images, tmp_path):

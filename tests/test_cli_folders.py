@@ -1,4 +1,4 @@
-"""These tests run `evaluate`, `explain` and `export --int8` on folders of images."""
+"""These tests run the commands on folders of images, and check what they write."""
 
 import json
 from pathlib import Path
@@ -105,3 +105,21 @@ def test_int8_export_is_calibrated_with_the_images_of_a_folder(
     )
     assert (status, out) == (1, f"{output}: 4 bytes\n")
     assert "notes" in err
+
+
+def test_explain_never_replaces_an_input_image(cli, images, model_folder):
+    (images / "a.png.png").write_bytes((images / "a.png").read_bytes())
+    before = {path: path.read_bytes() for path in images.rglob("*.*")}
+    for path, output in ((images / "a.png", images / "more" / ".." / "a.png"), (images, images)):
+        done = cli("explain", path, "--output", output, "--variant", model_folder)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "would replace an input image: choose another --output\n" in done.stderr
+    assert {path: path.read_bytes() for path in images.rglob("*.*")} == before
+
+
+def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = cli("predict", tmp_path / "empty", images / "a.png", "--variant", model_folder)
+    assert done.returncode == 1
+    assert "empty: the folder has no image files" in done.stderr
+    assert "a.png: " in done.stdout

@@ -13,8 +13,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mobilenetv3_cifar import MobileNetV3Cifar
-from tests.tiny import EXPERIMENT, RECIPE, tiny_dataset
-from training import publish, train
+from tests.tiny import RECIPE, tiny_dataset
+from training import publish
 from training.errors import ResultsError, TrainingError
 from training.experiments import EXPERIMENTS
 from training.loop.checkpoint import State
@@ -225,26 +225,6 @@ def test_a_run_that_has_not_ended_gets_no_model_folder(tmp_path, trained):
     for folder, row in ((tmp_path, MINIATURE), (run, longer)):
         with pytest.raises(TrainingError, match="has not ended"):
             make_folder(folder, row, tmp_path / "cards", tiny_dataset())
-
-
-def test_a_run_also_makes_the_folders_of_shorter_experiments(tmp_path, monkeypatch, capsys):
-    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
-    for row in (EXPERIMENT, longer):
-        monkeypatch.setitem(EXPERIMENTS, row.name, row)
-    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset())
-    monkeypatch.setattr(train, "ROOT", tmp_path)
-    argv = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
-    train.train_and_record(train.parse_arguments(argv))
-    cards = tmp_path / "model_cards"
-    both = [str(cards / row.name) for row in (longer, EXPERIMENT)]
-    assert capsys.readouterr().out.split() == both
-    for row in (EXPERIMENT, longer):
-        metrics = json_of(cards / row.name)
-        assert metrics["epochs"] == row.epochs
-        assert metrics["training"]["command"] == "python -m training.train tiny-longer"
-    shutil.rmtree(tmp_path / "runs" / EXPERIMENT.name)
-    train.train_and_record(train.parse_arguments(argv))
-    assert capsys.readouterr().out.split() == both[:1]
 
 
 def run_publish(monkeypatch, *argv):

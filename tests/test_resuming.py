@@ -179,3 +179,14 @@ def test_a_full_disk_is_named_and_keeps_the_last_checkpoint(uninterrupted, tmp_p
         run.save()
     assert final_state(tmp_path) == final_state(uninterrupted)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_an_earlier_run_of_a_shorter_experiment_must_have_the_same_settings(tmp_path):
+    recipe = dataclasses.replace(EXPERIMENT.recipe, batch_size=16)
+    earlier = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    tiny_run(tmp_path / "tiny" / "seed-0", earlier, images=32).train()
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    run = tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT], images=32)
+    changed = r"tiny/seed-0 began .*: batch_size was 16 and is now 64;"
+    with pytest.raises(TrainingError, match=changed):
+        run.train()

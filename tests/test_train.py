@@ -61,17 +61,6 @@ def test_a_longer_run_passes_through_the_very_end_of_the_shorter_one(uninterrupt
     assert final_state(tmp_path / "tiny" / "seed-0") == final_state(uninterrupted)
 
 
-def test_an_earlier_run_of_a_shorter_experiment_must_have_the_same_settings(tmp_path):
-    recipe = dataclasses.replace(EXPERIMENT.recipe, batch_size=16)
-    earlier = dataclasses.replace(EXPERIMENT, recipe=recipe)
-    tiny_run(tmp_path / "tiny" / "seed-0", earlier, images=32).train()
-    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
-    run = tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT], images=32)
-    changed = r"tiny/seed-0 began .*: batch_size was 16 and is now 64;"
-    with pytest.raises(TrainingError, match=changed):
-        run.train()
-
-
 def test_a_kill_between_the_saves_of_two_runs_loses_neither(uninterrupted, tmp_path, monkeypatch):
     longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
     run = tiny_run(tmp_path / longer.name / "seed-0", longer, [EXPERIMENT])

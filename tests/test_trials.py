@@ -1,8 +1,9 @@
-"""These tests check trial runs, refusals before training, and which commit a run records."""
+"""These tests check what `training.train` refuses, writes and records about its commit."""
 
 import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -122,3 +123,23 @@ def test_provenance_tells_of_changes_in_code_that_was_used(tmp_path, monkeypatch
     assert provenance.commit() == head
     (tmp_path / "used.py").write_text("changed")
     assert provenance.commit() == f"{head}+changes"
+
+
+def test_a_run_also_makes_the_folders_of_shorter_experiments(tmp_path, monkeypatch, capsys):
+    longer = dataclasses.replace(EXPERIMENT, name="tiny-longer", epochs=3)
+    for row in (EXPERIMENT, longer):
+        monkeypatch.setitem(EXPERIMENTS, row.name, row)
+    monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset())
+    monkeypatch.setattr(train, "ROOT", tmp_path)
+    argv = [longer.name, "--device", "cpu", "--runs-dir", str(tmp_path / "runs")]
+    train.train_and_record(train.parse_arguments(argv))
+    cards = tmp_path / "model_cards"
+    both = [str(cards / row.name) for row in (longer, EXPERIMENT)]
+    assert capsys.readouterr().out.split() == both
+    for row in (EXPERIMENT, longer):
+        metrics = json.loads((cards / row.name / "metrics.json").read_text())
+        assert metrics["epochs"] == row.epochs
+        assert metrics["training"]["command"] == "python -m training.train tiny-longer"
+    shutil.rmtree(tmp_path / "runs" / EXPERIMENT.name)
+    train.train_and_record(train.parse_arguments(argv))
+    assert capsys.readouterr().out.split() == both[:1]

@@ -120,7 +120,7 @@ def activation_maps(
     """Draw one test image per class with its Grad-CAM map.
 
     For a class with an even index, draw its first image that `predicted` classifies correctly. For
-    a class with an odd index, draw its first misclassified image. If there is no such image, draw
+    a class with an odd index, draw its first misclassified image. If the class has none, draw
     the first image of the class.
     """
     labels = model.config.labels
