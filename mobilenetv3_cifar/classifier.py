@@ -189,8 +189,9 @@ class Classifier:
 
 
 def check_counts(top_k: int | None, batch_size: int) -> None:
-    if (top_k is not None and top_k < 1) or batch_size < 1:
-        raise ValueError(f"top_k ({top_k}) and batch_size ({batch_size}) must be at least 1")
+    for name, count in (("top_k", top_k), ("batch_size", batch_size)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, not {count}")
 
 
 def open_each(

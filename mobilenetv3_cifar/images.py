@@ -185,10 +185,9 @@ def check_size(image: Image.Image, name: str, limits: Limits | None) -> None:
     if short * long > limits.megapixels * 1_000_000:
         raise too_many_pixels(name, limits)
     if long > limits.aspect * short:
-        raise ImageError(
-            f"{name} is too narrow: {image.width}x{image.height} pixels, more than "
-            f"{limits.aspect} to 1"
-        )
+        # The size is not stated, because the demo's page has already reduced the image.
+        what = f"one side is more than {limits.aspect} times as long as the other"
+        raise ImageError(f"{name} is too narrow: {what}")
 
 
 def decode(image: Image.Image) -> Image.Image:

@@ -122,10 +122,10 @@ def test_temperature_softens_probabilities_and_keeps_their_order(model, samples)
     assert max(soft_answer.values()) < max(sharp_answer.values())
 
 
-@pytest.mark.parametrize("arguments", [{"top_k": 0}, {"batch_size": 0}])
-def test_numbers_below_one_are_refused(model, samples, arguments):
-    with pytest.raises(ValueError, match="at least 1"):
-        model.predict(samples, **arguments)
+@pytest.mark.parametrize("name", ["top_k", "batch_size"])
+def test_numbers_below_one_are_refused(model, samples, name):
+    with pytest.raises(ValueError, match=f"^{name} must be at least 1, not 0$"):
+        model.predict(samples, **{name: 0})
 
 
 def test_an_unreadable_image_is_refused_by_name(model, tmp_path):
