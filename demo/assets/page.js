@@ -1,5 +1,5 @@
-// This script shrinks images before they are sent, keeps the page's state in the URL, and sets the
-// opacity of the maps.
+// This script shrinks images before they are sent, keeps the page's state in the URL, sets the
+// opacity of the maps, and scrolls to the bars when a visitor opens the view "Fool it" on a phone.
 () => {
   const LONGEST = 640; // pixels; the longer side of a sent image is at most this long
   const LOSSLESS = 256; // pixels; an image whose sides are at most this long is sent as PNG
@@ -87,5 +87,10 @@
     if (!target.matches(".opacity")) return;
     document.documentElement.style.setProperty("--opacity", target.value);
     for (const slider of document.querySelectorAll(".opacity")) slider.value = target.value;
+  });
+  document.addEventListener("change", ({ target }) => {
+    // On a phone, the sliders would cover the bars until the visitor scrolls.
+    const covered = matchMedia("(max-width: 640px)").matches && target.value === "change";
+    if (covered) target.closest("#view")?.scrollIntoView();
   });
 }
