@@ -1,4 +1,4 @@
-"""Measure the demo's answers, response times and memory with many visitors at once.
+"""Measure the demo's response times, failures and memory with many visitors at once.
 
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     alongside a process that keeps one core busy

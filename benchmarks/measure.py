@@ -47,7 +47,7 @@ class Report:
     ) -> None:
         """Add a table row. `goal` is the smallest ratio of `theirs` to `ours` that we accept.
 
-        `ours` and `theirs` have one value per round: seconds if `unit` is "ms", else MB.
+        `ours` and `theirs` have one value per round, in seconds (shown as "ms") or MB.
         """
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"

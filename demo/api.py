@@ -22,8 +22,8 @@ MIN_OVERLAY = 256  # pixels; the longer side of an overlay is at least this long
 def build() -> gr.Markdown:
     """Add the API's functions to the page, and return the component with the example code.
 
-    The inputs of `classify` and `compare` are invisible components, so that gradio checks the files
-    that programs send.
+    The inputs of `classify` and `compare` are invisible components. Gradio therefore opens images
+    from programs with `open_sent`, as it opens visitors' images.
     """
     with gr.Row(visible=False):
         image = safe_image(label="image")
@@ -43,7 +43,7 @@ def build() -> gr.Markdown:
 
 
 def describe(url: str) -> str:
-    """Return Markdown with example code that runs unchanged against the demo at `url`."""
+    """Return Markdown with example code that calls the demo at `url`."""
     return f"""Programs can call `/classify`, `/compare` and `/variants`. For example, in Python:
 
 ```python

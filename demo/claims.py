@@ -1,4 +1,4 @@
-"""Show the student report's claims and our verdicts on them in the demo's fifth tab.
+"""Show the student report's claims, with our verdicts, in the demo's fifth tab.
 
 `python -m training.reproduce` writes assets/claims.json. In each entry, `where` is the place in the
 report, `says` is the claim, and `numbers` are our numbers. REPRODUCTION.md explains our current

@@ -59,7 +59,7 @@ def safe_image(**options: Any) -> gr.Image:
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open an uploaded image that `Decoder` stored. If nothing was uploaded, return None.
+    """Open the image that a visitor uploaded or chose. If there is none, return None.
 
     If the upload was refused or has been deleted, return an ImageError. If it were raised, gradio
     would show a red "Error" over the whole page.

@@ -22,7 +22,7 @@ ONE, ALL, CHANGE = "one", "all", "change"
 VIEWS = [("One network", ONE), ("All networks", ALL), ("Fool it", CHANGE)]
 CLASS, CLASSES, LAYERS = "class", "classes", "layers"
 SHOWN = [("of one class", CLASS), ("of the top three classes", CLASSES), ("at every layer", LAYERS)]
-CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of a side of the image
+CHANGES = {  # name: (minimum, maximum, step, start); lengths are fractions of width or height
     "Rotate": (-180, 180, 1, 0),
     "Zoom": (0.5, 4, 0.05, 1),
     "Shift across": (-0.5, 0.5, 0.01, 0),

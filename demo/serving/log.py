@@ -19,7 +19,7 @@ def limit() -> None:
 
 
 def is_rare(record: logging.LogRecord) -> bool:
-    """Shorten a record. Return whether to log it: a line of code may log MOST per period."""
+    """Shorten a record. Return False if its line of code has logged MOST records in this period."""
     line = record.pathname, record.lineno
     seen[line] += 1
     if seen[line] > MOST:

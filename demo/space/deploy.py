@@ -41,8 +41,8 @@ def files() -> dict[str, Path]:
 def deploy(repo_id: str) -> str:
     """Send the demo's files to the Space `repo_id` in one commit, and return the Space's address.
 
-    If the Space does not exist, it is created. In an existing Space, all other files in the folders
-    of SENT are deleted. If the Hub cannot be used or refuses the commit, a HubError is raised.
+    If the Space does not exist, it is created. In an existing Space, files in the folders of SENT
+    are deleted unless sent again. If a request to the Hub fails, raise a HubError.
     """
     api, sent = HfApi(), files()
     with hub_errors(f"deploying to {repo_id}"):

@@ -25,7 +25,7 @@ function centredSquare({ data, width, height }, side) {
   return { data: square, width: side, height: side };
 }
 
-// Reduce an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
+// Resize an ImageData to RGB bytes (SIZE, SIZE, 3) with Pillow's antialiasing bilinear filter.
 export function reduce({ data, width, height }) {
   const rows = squeeze(data, 4, width, height);
   return new Uint8Array(squeeze(rows, 3, height, SIZE).buffer);

@@ -20,9 +20,9 @@ export class Network {
     const squares = several ? views(image) : [reduce(image)];
     const { labels, temperature, ood_score: score, ood_threshold: threshold } = this.facts;
     let outputs = await this.run(squares, target);
-    // The mean over the views of each class's logit.
+    // Each class's logit, averaged over the views.
     const logits = labels.map((_, label) => mean(squares.map((_, i) => outputs.logits.data[i * labels.length + label])));
-    const averaged = mean([...outputs.ood_score.data]); // the linear score of mean features is the mean score
+    const averaged = mean([...outputs.ood_score.data]); // for a linear score, this is the score of the mean features
     const highest = Math.max(...logits);
     const index = target < 0 ? logits.indexOf(highest) : target;
     if (squares.length > 1) outputs = await this.run(squares.slice(0, 1), index); // the whole image's map
