@@ -5,10 +5,10 @@
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
 prints the measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
-under `test` or `validation`. With --all, the command adds `flip_averaged` and `corruptions`, which
-the `metrics.json` of our own networks contains for the test images. The last digits of the numbers
-can differ between devices. Use the validation images to choose between networks, and the test
-images only for a finished network.
+under `test` or `validation`. With --all, the command adds `flip_averaged` and `corruptions`. For
+the test images, the `metrics.json` of our own networks contains both. The last digits of the
+numbers can differ between devices. Use the validation images to choose between networks, and the
+test images only for a finished network.
 """
 
 import json
@@ -33,8 +33,8 @@ from training.reports.schema import read_metrics
 def dataset_split(name: str, folder: Path) -> str:
     """Return the split on which the network in `folder` was trained.
 
-    If `folder` is a run, its checkpoint names the split. Otherwise, metrics.json names the
-    experiment. If that file does not exist, the last part of `name` is the experiment.
+    A run's checkpoint names the split. A model folder's split is that of its experiment, which is
+    named by metrics.json or, without that file, by the last part of `name`.
     """
     if newest := checkpoint.read(folder):
         return str(newest[2]["split"]).strip("'")

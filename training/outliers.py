@@ -6,12 +6,12 @@
 The score is a weighted sum of the network's features. A logistic regression chooses the weights so
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
 2019). The network itself does not change. The images are CIFAR-10 training images and photographs
-from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped weights were
-fitted to a copy with images of 32x32 pixels (see benchmarks/photographs-development.md).
+from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped scores were
+fitted to a copy of it with 32x32 pixels per image (see benchmarks/photographs-development.md).
 
 The weights and a new threshold are written to `config.json`, and the rates of flagged images to
-`metrics.json` and the model card. The ONNX files are deleted, because they still contain the old
-score. `training.quantize` writes new ones.
+`metrics.json` and the model card. If `config.json` changes, the ONNX files are deleted, because
+they still contain the old score. `training.quantize` writes new ones.
 """
 
 import dataclasses
@@ -41,9 +41,9 @@ from training.reports.schema import Outliers, read_metrics
 from training.reports.shipped_weights import fit_threshold
 from training.reports.text import percent, to_json
 
-# The file below lists the WordNet ids (wnids) of Tiny ImageNet's categories that belong to
-# CIFAR-10's classes, the ids of categories that are skipped because they resemble a class, and the
-# files that are skipped because benchmarks/photographs-development.md uses the same photographs.
+# Tiny ImageNet's categories have WordNet ids (wnids). The file below lists the ids that belong to
+# CIFAR-10's classes, the ids that are skipped because they resemble a class, and the photographs
+# that are skipped because they are also used in benchmarks/photographs-development.md.
 PHOTOGRAPHS = Path(__file__).parent / "dataset" / "tiny_imagenet.json"
 IDS = 200
 NONE = "none"

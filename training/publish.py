@@ -28,7 +28,7 @@ def print_plan(folder: Path, repo_id: str) -> None:
     for name in plan.deleted:
         print(f"  {name}  deleted: sent by the last push, but no longer in the folder")
     for name in plan.kept:
-        print(f"  {name}  kept: not sent by the last push, or changed since")
+        print(f"  {name}  kept: not sent by the last push, or changed in the repository since")
 
 
 @one_line_errors()

@@ -3,8 +3,8 @@
     python -m training.quantize small-dropout0.7-epochs4
 
 The 8-bit file is kept only if it is faster than the float32 file at batch size 1 and loses at most
-0.3 points of validation accuracy. The latencies on this machine and, if the 8-bit file is kept, its
-accuracy and speed are written to `metrics.json` and the model card.
+0.3 points of validation accuracy. The latencies on this machine are written to `metrics.json` and
+the model card. If the 8-bit file is kept, its accuracy and speed are written there too.
 """
 
 import statistics

@@ -61,11 +61,11 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
     suffix = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{suffix}"
-    # Only the network of seed 0 is shipped, so with other seeds, a float32 run is not a trial.
+    # --precision float32 makes a trial only of seed 0, because that seed's network is shipped.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
-    # If the first epochs of this run are the whole run of another row, that run is saved too. With
-    # --epochs N, it is not, because the name of its folder would wrongly end in "-epochsN".
+    # This run also saves the shorter runs that are identical to its first epochs. With --epochs N,
+    # it does not, because the names of their folders would wrongly end in "-epochsN".
     rows = [] if arguments.epochs else EXPERIMENTS.values()
     shorter = [row for row in rows if row.is_prefix_of(experiment)]
     if not trial:

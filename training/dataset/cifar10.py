@@ -71,7 +71,7 @@ def load_sample() -> Split:
 def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
     """Return the indices, from 0 to 49,999, of the training images and of the validation images.
 
-    NumPy guarantees that a seed of RandomState always gives the same permutation.
+    NumPy guarantees that RandomState(SPLIT_SEED) always gives the same permutation.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; known splits: {', '.join(SPLITS)}")
@@ -90,7 +90,7 @@ def split_indices(split: str = "35k/15k") -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def overlap(trained: str, validated: str) -> bool:
-    """Return whether a training image of `trained` is a validation image of `validated`."""
+    """Return whether any training image of split `trained` is a validation image of `validated`."""
     return bool(np.isin(split_indices(validated)[1], split_indices(trained)[0]).any())
 
 

@@ -68,8 +68,8 @@ class Flip:
 class EnlargeRotate:
     """Resize to `size` x `size`, then rotate by a uniformly random angle.
 
-    Corners that the rotated image does not cover are black. The student report resizes and rotates
-    in two steps with torchvision (its listing 1). Here, one `grid_sample` reads each output pixel
+    Corners that the rotated image does not cover are black. The student report's listing 1 resizes
+    and rotates in two steps with torchvision. Here, one `grid_sample` reads each output pixel
     directly from the input image. The results can differ for two reasons: torchvision rounds the
     enlarged image to integers, and for a coordinate on the edge between two pixels, torchvision and
     this class may pick different pixels.
@@ -184,9 +184,8 @@ class AffineColour:
 
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
-    to 2.2. While the run's progress is in `during`, both groups together make up the
-    fraction `probability` of the batch. Batches are shuffled, so the changed images
-    are simply the first ones.
+    to 2.2. While the run's progress is in `during`, both groups together make up the fraction
+    `probability` of the batch. Batches are shuffled, so the changed images are the first ones.
     """
 
     probability: float

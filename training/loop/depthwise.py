@@ -77,7 +77,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """On a CPU or a CUDA GPU, speed up depthwise 3x3 and 5x5 convolutions that have no bias."""
+    """Replace the depthwise 3x3 and 5x5 convolutions without bias, on a CPU or a CUDA GPU."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

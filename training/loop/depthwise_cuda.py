@@ -1,7 +1,7 @@
 """Compute depthwise convolutions of channels-last images on a GPU, with Triton kernels.
 
-The network large-cifar32 was trained with these kernels. We have not measured whether they are
-faster than cuDNN's kernels in a CUDA graph.
+The network large-cifar32 was trained with these kernels. We have not compared their speed with that
+of cuDNN's kernels when both are replayed in a CUDA graph.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -62,7 +62,7 @@ def correlate(
 ):  # fmt: skip
     """Sum the gradient of one kernel row over `tiles` tiles. Store the sum in `partial`.
 
-    `partial` has the shape (number of programs, k * k, c).
+    `partial` has the shape (P, k * k, c), for P programs along axis 0 of the grid.
     """
     channel = tl.program_id(1) * tile_channels + tl.arange(0, tile_channels)
     i = tl.program_id(2)

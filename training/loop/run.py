@@ -1,9 +1,9 @@
 """Train one experiment with one seed, and save the state from which the run can be resumed.
 
 The seed and the step determine every random draw: the initial weights, the order of the images,
-augmentation and dropout. A resumed run therefore needs no saved random state to take exactly the
-same steps as an uninterrupted run. Runs with the same settings and seed also take the same steps.
-On a GPU, both statements are true only in float32.
+augmentation and dropout. A resumed run therefore takes exactly the same steps as an uninterrupted
+run, without any saved random state. Runs with the same settings, seed and device also take the same
+steps. On a GPU, all this is true only in float32.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    The runs of the experiments in `shorter` are identical to the first epochs of this run, which
-    therefore saves those runs too.
+    This run also saves the runs of the experiments in `shorter`, which are identical to its first
+    epochs.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Run:
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
         for row in self.shorter:
-            # An earlier network with other settings could be taken for the one that this run saves.
+            # A checkpoint with other settings could be taken for the one that this run saves there.
             if earlier := checkpoint.read(self.folder_of(row)):
                 check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
         teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)
