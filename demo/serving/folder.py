@@ -26,10 +26,10 @@ WATCHER = 'read -r line; rm -rf -- "$1"'  # `read` waits until the demo's proces
 # Matches relative file paths in which no name starts with a dot, so ".." never matches.
 NAMES = r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*"
 held: list[object] = []  # references that keep the lock and the watcher alive
-# {kind: (maximum age in seconds, maximum size of all files in bytes)}. Files made for a visitor are
-# fetched within seconds, so they are deleted sooner than uploads. They have their own size
+KEPT_SECONDS = 1800  # a visitor can ask about an image again for half an hour
+# {kind: maximum size of all its files in bytes}. Files that are made for visitors have their own
 # limit, so they do not use up the space for uploads.
-KEPT = {"sent": (1800, 2000e6), "made": (300, 500e6)}
+KEPT = {"sent": 2000e6, "made": 500e6}
 
 
 @cache
@@ -74,18 +74,18 @@ def new_folder(kind: str) -> Path:
 
 
 def delete_old() -> None:
-    """Delete files that are older than KEPT allows.
+    """Delete files that are older than KEPT_SECONDS.
 
     If the remaining files of a kind exceed its size limit, delete the oldest of them.
     """
-    for kind, (seconds, size) in KEPT.items():
+    for kind, size in KEPT.items():
         files = []
         for path in (own_folder() / kind).glob("*/*"):
             with suppress(FileNotFoundError):
                 files.append((path.stat(), path))
         total = sum(status.st_blocks * 512 for status, _ in files)
         for status, path in sorted(files, key=lambda entry: entry[0].st_mtime):
-            if status.st_mtime < time.time() - seconds or total > size:
+            if status.st_mtime < time.time() - KEPT_SECONDS or total > size:
                 shutil.rmtree(path.parent, ignore_errors=True)
                 total -= status.st_blocks * 512
 
