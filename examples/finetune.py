@@ -20,7 +20,7 @@ from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
 BATCH = 32  # images per step
-PEAK_LR = 1e-3  # AdamW's highest learning rate; small, because only the last layer is untrained
+PEAK_LR = 1e-3  # AdamW's highest learning rate; small, because only the last layer starts untrained
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def with_strides(rows: list[Row], strides: dict[int, int]) -> list[Row]:
 LAYOUTS = {
     # NOTE: The strides of rows 12 and 13 follow listing 8. Figure 1 and the paper swap them.
     ("large", "report"): Layout(with_strides(LARGE, {12: 1, 13: 2}), last=960, hidden=1280),
-    # The report has no listing of the small network. Ours follows figure 1: SE comes last.
+    # No listing shows the small network. As in figure 1, SE follows the last convolution.
     ("small", "report"): Layout(SMALL, last=576, last_se=True, hidden=1280),
     ("large", "paper"): Layout(LARGE, last=960, hidden=1280),
     # NOTE: Table 2 of the paper has SE after the last convolution. This layout has no SE there,

@@ -99,7 +99,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the text of `origin`'s card, whose licence is copied, or "" without a card.
+        base: the text of the loaded network's card, or "" if it has none; its licence is copied.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

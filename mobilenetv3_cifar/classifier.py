@@ -124,9 +124,9 @@ class Classifier:
     ) -> Prediction | list[Prediction]:
         """Return {label: probability}, most probable first. For several images, return a list.
 
-        Every image is first resized to 32x32 pixels, without preserving its aspect ratio. If an
-        image has at least 128x128 pixels, networks for 32x32 images resize the whole
-        image and centred squares of it, and average their logits (see `preprocessing.views_of`).
+        Every image is first resized to 32x32 pixels, without preserving its aspect ratio. For an
+        image of at least 128x128 pixels, a network for 32x32 images averages the logits of several
+        views: the whole image and centred squares of it (see `preprocessing.views_of`).
 
         Args:
             images: an image or an iterable of images. An image is a path, bytes, a binary file, a
@@ -156,7 +156,7 @@ class Classifier:
     ) -> Iterator[Prediction | ImageError]:
         """For each image, yield its prediction, or an ImageError if the image cannot be opened.
 
-        At most one batch of images is in memory at a time. The arguments are as in `predict`.
+        At most two batches of images are in memory at a time. The arguments are as in `predict`.
         """
         check_counts(top_k, batch_size)
         for group in batches(open_each(images, self.squares), batch_size):

@@ -1,6 +1,6 @@
 """Read, check and write `config.json`, which contains all arguments that a network was built with.
 
-The file also contains two SHA-256 hashes: one of the weights file, and one of all other values.
+The file also has the SHA-256 of the weights file, and `config_sha256`, a hash of all other values.
 """
 
 import dataclasses

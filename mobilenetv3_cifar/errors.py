@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-MAX_MESSAGE = 800  # characters; the list of shipped variants takes about 400
+MAX_MESSAGE = 800  # characters; the list of shipped variants takes about 300
 MAX_QUOTED = 100
 PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 

@@ -6,8 +6,8 @@ refuses this last combination, because the hash differs. A new folder is created
 rename.
 
 A floating-point tensor is written as float16 if that is lossless, else as float32, and is always
-read as float32. If a model of this version is loaded and saved again, its bytes stay the same. A
-weights file is refused if its header is over 1 MiB or a value is not finite.
+read as float32. If a model that this version saved is loaded and saved again, its bytes stay the
+same. A weights file is refused if its header is over 1 MiB or a value is not finite.
 """
 
 import os

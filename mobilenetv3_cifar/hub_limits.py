@@ -64,8 +64,8 @@ def check_answer(response: Any) -> None:
     headers = response.headers
     if headers.get("content-encoding", "identity") != "identity":
         raise HubError("the Hub sends a compressed answer: refused")
-    # Without this header, the client downloads over HTTP. With it, the client would use Xet, which
-    # bypasses these checks.
+    # If this header stays, the client downloads with Xet, which bypasses these checks. Without it,
+    # the client downloads over HTTP.
     headers.pop("x-xet-hash", None)
     size = headers.get("x-linked-size") or headers.get("content-length") or "0"
     if int(size) > budget.bytes:

@@ -65,7 +65,7 @@ def open_image(source: ImageInput, limits: Limits | None = UPLOAD_LIMITS) -> Ima
 
     Args:
         limits: the limits on file size, pixels and aspect ratio. If None, which is meant only for
-            trusted images, the only limit is `PIL.Image.MAX_IMAGE_PIXELS`.
+            trusted images, the only limit is Pillow's: twice `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Raises:
         ImageError: the image cannot be opened or exceeds `limits`.
@@ -185,7 +185,7 @@ def check_size(image: Image.Image, name: str, limits: Limits | None) -> None:
     if short * long > limits.megapixels * 1_000_000:
         raise too_many_pixels(name, limits)
     if long > limits.aspect * short:
-        # The size is not stated, because the demo's page has already reduced the image.
+        # The message omits the size, because the demo's page may have reduced the image.
         what = f"one side is more than {limits.aspect} times as long as the other"
         raise ImageError(f"{name} is too narrow: {what}")
 

@@ -193,7 +193,7 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         """A dictionary like timm's `pretrained_cfg`, with the keys that apply to this network.
 
         timm's `resolve_data_config` and `create_transform` turn it into a transform equivalent to
-        `transform("direct")`. By contrast, `predict` resizes each view as `transform()` does.
+        `transform("direct")`. But `predict` resizes each view as `transform("via_32")` does.
         """
         config = self.config
         return {

@@ -51,7 +51,7 @@ def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
 
 
 def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
-    """Return, for each setting, the bytes that encode it in an ONNX file (a protobuf message)."""
+    """Return each setting's bytes in an ONNX file (protobuf), from its name to its JSON value."""
     return [
         name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
         for name, value in metadata(config, weights_sha256).items()

@@ -12,7 +12,7 @@ def score(xp: Any, config: Config, logits: Any, features: Any) -> Any:
     - "confidence" is the highest probability (Hendrycks and Gimpel, ICLR 2017).
     - "energy" is the log of the sum of the logits' exponentials (Liu et al., NeurIPS 2020).
     - "linear" is the sum of the features, weighted by `config.ood_weights`. The weights were fitted
-      to separate images of the classes from other images (Hendrycks et al., ICLR 2019).
+      so that images of the classes score higher than other images (Hendrycks et al., ICLR 2019).
 
     Args:
         xp: the module numpy if `logits` is an array (as in `predict`), or torch if `logits` is a

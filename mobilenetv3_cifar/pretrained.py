@@ -171,11 +171,11 @@ class Pretrained(nn.Module):
     ) -> str:
         """Push the network to `repo_id` on the Hub. Return the URL of the commit or pull request.
 
-        The card, figures and measurements of the network's folder or repository are pushed too, if
-        it has a card and the network was not changed after loading. Else, a new card is pushed.
-        In `repo_id`, the config, weights and a generated card are replaced, and a hand-written card
-        is kept. Other files are replaced or deleted only if the last push sent them and nobody has
-        changed them since.
+        If the network was not changed after loading, and its folder or repository has a card, that
+        card and the figures, measurements and ONNX files beside it are pushed too. Else, a new card
+        is pushed. In `repo_id`, the config, weights and a generated card are replaced, and a
+        hand-written card is kept. Other files are replaced or deleted only if the last push sent
+        them and nobody has changed them since.
 
         Args:
             repo_id: "owner/name".
@@ -184,7 +184,7 @@ class Pretrained(nn.Module):
             create_pr: whether to open a pull request instead of changing the main branch.
 
         Raises:
-            ModelFolderError: `save_pretrained` would refuse this network.
+            ModelFolderError: the network, or a file that would be pushed with it, is refused.
             HubError: the Hub cannot be reached or refuses the push; the message says what to do.
         """
         with tempfile.TemporaryDirectory() as temporary:
@@ -215,9 +215,9 @@ class Pretrained(nn.Module):
         return folder if (folder / CARD_FILE).is_file() else None
 
     def find_origin(self, token: str | bool | None, copy: Path) -> tuple[str | None, str]:
-        """Return the name of the repository or variant that was loaded, and the text of its card.
+        """Return the name of the loaded repository or variant, and the text of the network's card.
 
-        If neither was loaded, the name is None. If no card can be read, the text is "".
+        For other networks, the name is None. If no card can be read, the text is "".
         """
         origin, card, folder = self.repository, "", self.folder
         if folder is not None and folder.is_dir():  # a temporary folder is gone by now

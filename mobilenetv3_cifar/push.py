@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
     card: str
     sent: list[str]
-    kept: list[str]  # not replaced: the last push did not send them, or they were changed since
+    kept: list[str]  # not replaced: not sent by the last push, or changed in the repository since
     deleted: list[str]
     card_is_merged: bool  # whether a hand-written card is kept, with metadata added
     head: str | None  # the newest commit, or None if the repository does not exist yet

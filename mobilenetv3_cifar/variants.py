@@ -70,7 +70,7 @@ def get_variant(name: str | None = None) -> Variant:
     """Return the shipped variant `name`, by default the one with the best validation accuracy.
 
     Raises:
-        VariantError: the name is unknown; the message lists the shipped variants.
+        VariantError: the name is unknown (the message lists all names), or `list_variants` fails.
     """
     variants = list_variants()
     for variant in variants:
