@@ -98,7 +98,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     text = card_of(write(tmp_path / own, content, settings))
     assert "layout and training recipe are this project's own. The best of all." in text
     assert "the probabilities of each image and its mirror image | 97.00 %" in text
-    noise = "gaussian noise: standard deviation 0.04, 0.08, 0.12 of the range of pixel values"
+    noise = "gaussian noise: standard deviation 0.04, 0.08, 0.12 for pixel values from 0 to 1"
     assert f"| {noise} | 90.00 % | 80.00 % | 70.00 % |" in text
     assert "not CIFAR-10-C\nimages" in text
     assert "| onnxruntime | a cpu | 64 | 32.00 ms | 2,000 |" in text

@@ -23,7 +23,7 @@ SCORES = (  # (metric type, metric name, key in the test metrics)
     ("loss", "cross entropy", "loss"),
 )
 SEVERITIES = {  # the meaning of each corruption's three levels
-    "gaussian_noise": "standard deviation {} of the range of pixel values",
+    "gaussian_noise": "standard deviation {} for pixel values from 0 to 1",
     "gaussian_blur": "standard deviation {} pixels",
     "low_contrast": "contrast multiplied by {}",
     "jpeg": "quality {}",

@@ -38,7 +38,7 @@ NAMES = {  # the name of each measure in generated text
     train_loss: "training loss",
     validation_accuracy: "validation accuracy",
     validation_loss: "validation loss",
-    gap: "accuracy gap",
+    gap: "gap between training and validation accuracy",
 }
 
 
@@ -64,7 +64,7 @@ def still(quantity: Quantity) -> str:
 
 
 def signed(value: float, loss: bool = False) -> str:
-    """Format a signed difference, either of losses or, in percentage points, of accuracies."""
+    """Format a difference of losses or of accuracies (in percentage points), with its sign."""
     return f"{value:+z.3f}" if loss else points(value)
 
 
@@ -96,7 +96,7 @@ def compare(
 
 
 def least_certain(several: Iterable[Quantity]) -> Quantity:
-    """Return the quantity with the lowest ratio of value to margin."""
+    """Return the least certain quantity: the one with the lowest ratio of value to margin."""
     return min(several, key=lambda each: each.value / max(each.margin, 1e-12))
 
 
@@ -182,7 +182,7 @@ def underfitting(results: ResultsByName, one: Results, full: Results) -> Quantit
 def lost_to_dropout(results: ResultsByName, one: Results, full: Results) -> Quantity:
     """Return how much validation accuracy `one` loses compared with `full`, which has no dropout.
 
-    Both accuracies are measured after the last epoch of `one`.
+    Both accuracies are measured after as many epochs as `one` has.
     """
     ours, epochs = estimate(one, results, validation_accuracy), len(one.history)
     theirs = variation(one, results, validation_accuracy).of(full.at(epochs, "valid_accuracy"))

@@ -173,8 +173,8 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     """Return (better, worse, verdict, numbers) for pairs of experiments that the report ranks.
 
     "Better" is the experiment with the higher accuracy in the report. The verdict says whether our
-    accuracies have the same order. A pair is left out if the 95 % interval of the
-    difference between its reported accuracies includes 0.
+    accuracies have the same order. A pair is left out if the 95 % interval of the difference
+    between its reported accuracies, treated as results of single runs, includes 0.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

@@ -46,10 +46,10 @@ def change_with_cosine(
 
 
 def smallest_improvement(results: ResultsByName, one: Results, last: int | None = None) -> Quantity:
-    """Return the least certain improvement of any curve from one epoch to the next.
+    """Return the improvement from one epoch to the next that is smallest relative to its margin.
 
-    An improvement is a rise in accuracy or a fall in loss. Only epochs up to `last` (by default,
-    the last epoch) count.
+    An improvement is a rise of an accuracy or a fall of a loss. Only epochs up to `last` (by
+    default, the last epoch) count.
     """
     rows, moved, steps = one.history[:last], [], []
     for column, name in COLUMNS.items():
@@ -60,8 +60,8 @@ def smallest_improvement(results: ResultsByName, one: Results, last: int | None 
             numbers = f"{name} {show(step, loss)} in epoch {later['epoch']:.0f}"
             steps.append(Quantity(-step.value if loss else step.value, step.margin, numbers))
     least = least_certain(steps)
-    numbers = f"epochs 1 to {len(rows)}: {', '.join(moved)}; least certain step: {least.numbers}"
-    return least._replace(numbers=numbers)
+    numbers = f"epochs 1 to {len(rows)}: {', '.join(moved)}; smallest change relative to its margin"
+    return least._replace(numbers=f"{numbers}: {least.numbers}")
 
 
 def setbacks(results: ResultsByName, one: Results, epoch: int) -> Quantity:
@@ -111,9 +111,9 @@ def loss_gap_change(
     """Return how much the loss gap changes between the middle of `epoch` and the middle of `last`.
 
     The loss gap is validation loss minus training loss. `last` defaults to the last epoch. The
-    validation loss in the middle of an epoch is not recorded. If the curve is falling and convex,
-    this loss lies between the loss at the end of the epoch and the average of the losses at the
-    epoch's beginning and end. `epoch` must be at least 2, because the validation loss at the
+    validation loss in the middle of an epoch is not recorded. If the loss falls along a convex
+    curve, its value in the middle lies between its value at the end and the average of its values
+    at the beginning and the end. `epoch` must be at least 2, because the validation loss at the
     beginning of epoch 1 is not recorded either.
     """
     last, bounds = last or len(one.history), []

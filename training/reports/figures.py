@@ -77,9 +77,9 @@ def confusion_matrices(one: Results) -> Figure:
 def batch(split: Split, config: Config, recipe: Recipe, path: Path) -> None:
     """Draw the first images of `split` in two rows, augmented as after 30 % and 80 % of training.
 
-    Each row is augmented as in one of the steps 0 to 9: the first row as in the step that mixes the
-    row's labels most, the second row as in the step that mixes them least. If no step mixes
-    labels, both rows use step 0. Smaller crops are drawn smaller.
+    Each row uses the random numbers of one of the steps 0 to 9: the first row those of the step
+    that mixes its labels most, the second row those of the step that mixes its labels least. If no
+    step mixes labels, both rows use step 0. Smaller crops are drawn smaller.
     """
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     grid = figure.subplots(2, BATCH_IMAGES // 2, sharex=True, sharey=True)

@@ -67,10 +67,9 @@ def flagged(config: Config, logits: Tensor, features: Tensor | None) -> float:
 
 
 def flip_averaged(logits: Tensor, mirrored: Tensor, labels: np.ndarray) -> dict[str, Any]:
-    """Compute the `schema.Counts` of predictions that use each image and its mirror image.
+    """Compute the `schema.Counts` for the mean probabilities of each image and its mirror image.
 
-    The probabilities of the two are averaged. `mirrored` contains the logits of the mirror
-    images.
+    `mirrored` contains the logits of the mirror images.
     """
     predicted = (logits.softmax(1) + mirrored.softmax(1)).argmax(1).numpy()
     correct = int((predicted == labels).sum())

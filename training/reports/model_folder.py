@@ -36,7 +36,7 @@ def make_model_folder(
 
     NAME is `row.name`. For a seed other than 0, `add_seed` adds one file to the folder instead. For
     our own networks, a record is also written to `docs/runs/`. For an ablation, only the record is
-    written. `command` started the run or, if it begins a longer run, that longer run.
+    written. `command` started the run, or the longer run of which this run is the beginning.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:

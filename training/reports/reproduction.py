@@ -11,7 +11,7 @@ from training.reports.schema import Metrics
 from training.reports.text import percent, points, render, table
 from training.reports.variation import estimate, shared_runs, variation
 
-LONGEST = (S10, S5, S3, L10, L5, L3)  # the report's longest run for each size and dropout rate
+LONGEST = (S10, S5, S3, L10, L5, L3)  # the longest experiment for each size and dropout rate
 SCORES = {  # the keys of `Reported`, and our measures of the same scores
     "accuracy": test_accuracy,
     "precision": test_precision,

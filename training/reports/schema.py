@@ -43,7 +43,7 @@ class SplitMetrics(Summary):
     flagged: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    # The experiment that was measured instead, if this one was trained on these images.
+    # If the network was trained on these images, the experiment whose network was measured.
     run: NotRequired[str]
 
 
@@ -80,7 +80,7 @@ class Int8(Summary):
 class Outliers(TypedDict):
     """The images to which the weights of the out-of-distribution score "linear" were fitted."""
 
-    cifar10: int  # number of CIFAR-10's training images
+    cifar10: int  # number of training images from CIFAR-10
     known: int  # number of photographs that show one of the ten classes
     none: int  # number of photographs that show none of the classes
     source: str  # of the photographs

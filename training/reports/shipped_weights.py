@@ -71,7 +71,7 @@ def fit_decisions(model: MobileNetV3Cifar, data: Cifar10) -> Config:
 
 
 def fit_threshold(config: Config, logits: Tensor, features: Tensor) -> Config:
-    """Return `config` with a threshold that flags a fraction FLAGGED of the given outputs."""
+    """Return `config` with a threshold that flags the fraction FLAGGED of the given images."""
     scores = ood.score(np, config, logits.numpy(), features.numpy()).astype(np.float64)
     threshold = float(f"{np.quantile(scores, FLAGGED):.6g}")
     return dataclasses.replace(config, ood_threshold=threshold)

@@ -52,8 +52,8 @@ def deviation_of(values: list[float]) -> Estimate:
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
     """Return an Estimate with value 0 and the standard deviation of `measure` over `one`'s seeds.
 
-    If `one` has only one seed, another experiment is used instead: of the student report's
-    experiments with several seeds, the one whose number of epochs is closest.
+    If `one` has only one seed, another experiment is used instead: the one with the closest number
+    of epochs among the student report's experiments with several seeds.
     """
     several = [each for each in results.values() if each.seeds and each.row.kind == "report"]
     if several and not one.seeds:
@@ -105,7 +105,7 @@ def noise(one: Results, results: ResultsByName, column: Column) -> Estimate:
 
     The value of the Estimate is 0. Its standard deviation comes from the epochs whose learning rate
     is at most STILL_LR. If `one` has fewer than three such epochs, the student report's ten-epoch
-    run with the same network size is used instead.
+    experiment with the same network size is used instead.
     """
     full = results.get(f"{one.row.size}-dropout0-epochs10", one)
     for each in (one, full):
