@@ -120,7 +120,7 @@ STYLES = {
         activate_depthwise=True,
         activate_projection=False,
         se_bias=True,
-        se_multiple=8,  # NOTE: as in the paper's code; the paper itself says "1/4 of the expansion"
+        se_multiple=8,  # NOTE: as in the paper's code; the paper's text mentions no rounding
         bn_eps=1e-3,
         bn_momentum=0.01,
     ),

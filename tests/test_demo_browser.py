@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect
 
+import demo.page
 from demo.sample import ASSETS
 from tests.demo_visit import answered, show
 
@@ -221,6 +222,7 @@ def test_the_curves_of_two_networks_are_laid_over_each_other(visit):
 
 
 def test_every_tab_is_visible_on_a_phone(visit):
+    assert [*TABS] == [label for label, _ in demo.page.TABS.values()]
     page = visit(390)
     for tab, content in TABS.items():
         page.get_by_role("tab", name=tab).click()

@@ -29,6 +29,12 @@ def test_training_must_end_with_images_of_the_size_of_validation(
         tiny_run(tmp_path, row)
 
 
+def test_a_trial_of_one_step_is_not_refused_because_its_crops_are_still_small(tmp_path):
+    assert CPU32.augmentations[2].sizes
+    row = Experiment("own", {"blocks": "cifar32"}, 1, CPU32)
+    assert tiny_run(tmp_path, row, images=64).learner.steps_per_epoch == 1
+
+
 def test_a_network_with_the_papers_blocks_trains(tmp_path):
     row = Experiment("paper", {"blocks": "paper", "image_size": 64}, 1, RECIPE)
     learner = tiny_run(tmp_path, row).learner

@@ -1,5 +1,7 @@
 """These tests check optimizer steps and checkpoints, and the grouping of parameters by role."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
@@ -10,12 +12,14 @@ from training.loop.optimizers import (
     NEWTON_SCHULZ,
     Adam,
     Muon,
+    OptimizerRecipe,
     Sgd,
     orthogonalize,
     parameters_by_role,
 )
 
 OPTIMIZERS = {"adam": Adam(1e-3), "sgd": Sgd(0.1), "muon": Muon(0.05)}
+assert {type(each) for each in OPTIMIZERS.values()} == {*get_args(OptimizerRecipe)}
 
 
 def small():

@@ -71,8 +71,8 @@ class Learner:
                 for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
                     group["lr"] = torch.tensor(peak, device=self.device)
                 self.fast_update = Replayed(self.update)
-        last = self.steps_per_epoch * experiment.epochs - 1
-        draws = self.draws(last, torch.arange(1, device=self.device), slice(None))
+        end = math.nextafter(1, 0)  # the progress at the last step of a very long run
+        draws = Draws(seed, 0, 1, torch.arange(1, device=self.device), progress=end)
         trained, validated = self.augmented(draws)[0].shape[2], self.bare_model.config.image_size
         if trained != validated:
             what = f"the augmentations of {experiment.name} end with {trained}x{trained} pixels"

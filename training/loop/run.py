@@ -103,7 +103,7 @@ class Run:
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
         for row in self.shorter:
-            # A checkpoint with other settings could be taken for the one that this run saves there.
+            # If a checkpoint with other settings stayed there, it could be published by mistake.
             if earlier := checkpoint.read(self.folder_of(row)):
                 check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
         teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)
