@@ -176,7 +176,7 @@ ROWS = [
 ]
 # fmt: on
 
-# Short runs that compare settings for small-cifar32. Only their validation accuracy is recorded.
+# Short runs that compare settings for small-cifar32. They are never measured on the test images.
 SHORT32 = replace(
     CPU32, warmup_epochs=1, batch_size=500, augmentations=(Flip("alternating"), Crop(4))
 )

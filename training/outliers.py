@@ -5,9 +5,9 @@
 
 The score is a weighted sum of the network's features. A logistic regression chooses the weights so
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
-2019). The network itself does not change. The images are CIFAR-10 training images and photographs
-from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). The shipped scores were
-fitted to a copy of it with 32x32 pixels per image (see benchmarks/photographs-development.md).
+2019). The network itself does not change. The score is fitted to CIFAR-10 training images and
+photographs from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). For the shipped
+scores, these photographs had 32x32 pixels (see benchmarks/photographs-development.md).
 
 The weights and a new threshold are written to `config.json`, and the rates of flagged images to
 `metrics.json` and the model card. If `config.json` changes, the ONNX files are deleted, because
@@ -81,9 +81,9 @@ def read_photographs(folder: Path) -> tuple[np.ndarray, list[str]]:
 def fit_weights(features: np.ndarray, groups: list[tuple[str, str]]) -> tuple[float, ...]:
     """Fit the weights of the score to the features (N, F) of N images.
 
-    `groups` has the source and the label of each image. Images with the label NONE have half of the
-    total importance. The sources of all other images share the other half equally, and the labels
-    within a source share that source's part equally.
+    `groups` has the source (such as "photographs") and the label of each image. Together, images
+    with the label NONE count as much as all other images. Among these others, every source counts
+    the same and, within a source, every label.
     """
     # In float32, rounding would make the mean of a constant feature differ from its value.
     features = features.astype(np.float64)

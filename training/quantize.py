@@ -39,7 +39,7 @@ MAX_LOSS = 0.003  # the largest accepted drop in validation accuracy (0.3 points
 ROUNDS = 14  # number of timing rounds
 REPEATS = {1: 20, 64: 1}  # {batch size: calls per timing round}
 FLOAT, INT8 = "onnxruntime", "onnxruntime, 8 bits"
-# Whether to keep the 8-bit file is decided on images on which the network was not trained.
+# The decision to keep the 8-bit file needs images on which the network was not trained.
 NAMES = [name for name, row in EXPERIMENTS.items() if not row.validated_by]
 
 

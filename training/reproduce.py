@@ -1,4 +1,4 @@
-"""Train the experiments that have no results yet, and compare the results with the report.
+"""Train the experiments that have no results yet, and compare all results with the report.
 
     python -m training.reproduce
     python -m training.reproduce --devices cuda:0 cuda:1     # one run at a time on each GPU

@@ -61,7 +61,7 @@ def train_and_record(arguments: argparse.Namespace) -> None:
     changes = {"limit": arguments.limit, "epochs": arguments.epochs, "": arguments.precision}
     suffix = "".join(f"-{name}{value}" for name, value in changes.items() if value)
     path = arguments.runs_dir / experiment.name / f"seed-{arguments.seed}{suffix}"
-    # --precision float32 makes a trial only of seed 0, because that seed's network is shipped.
+    # With --precision float32 alone, only seed 0 is a trial, because its network is shipped.
     trial = suffix not in ("", "-float32" if arguments.seed else "")
     device, logs = arguments.device, arguments.log_dir
     # This run also saves the shorter runs that are identical to its first epochs. With --epochs N,

@@ -54,7 +54,7 @@ class Cifar10(NamedTuple):
 
 
 def load(data_dir: Path, split: str = "35k/15k") -> Cifar10:
-    """Load the images of `split`, a key of SPLITS, and the test images from the data folder."""
+    """Load the images of `split` (a key of SPLITS) and the test images from the data folder."""
     train, validation = split_indices(split)
     rows = read_cache(data_dir)
     images = Split(rows[:, 1:].reshape(-1, 32, 32, 3), rows[:, 0])

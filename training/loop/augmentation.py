@@ -70,9 +70,9 @@ class EnlargeRotate:
 
     Corners that the rotated image does not cover are black. The student report's listing 1 resizes
     and rotates in two steps with torchvision. Here, one `grid_sample` reads each output pixel
-    directly from the input image. The results can differ for two reasons: torchvision rounds the
-    enlarged image to integers, and for a coordinate on the edge between two pixels, torchvision and
-    this class may pick different pixels.
+    directly from the input image. The results can differ from torchvision's for two reasons:
+    torchvision rounds the enlarged image to integers, and for a coordinate on the edge between two
+    pixels, it may pick the other pixel.
     """
 
     degrees: float  # the largest angle in either direction
@@ -107,8 +107,8 @@ class Crop:
     """Pad each image with `padding` reflected pixels per side, and crop it at a random position.
 
     Each pair (progress, size) in `sizes` sets the crop size until the run reaches this progress.
-    After the last pair's progress, crops are as large as the image. Smaller crops early in training
-    save time and cost little accuracy.
+    Then the next pair applies. After the last one, crops are as large as the unpadded image.
+    Smaller crops early in training save time and cost little accuracy.
     """
 
     padding: int
@@ -185,7 +185,7 @@ class AffineColour:
     A geometric change rotates by up to 15 degrees, shears by up to 0.2 or scales by 0.8 to 1.25.
     A colour change multiplies brightness, contrast or saturation by 0.6 to 1.4, or sharpness by 0
     to 2.2. While the run's progress is in `during`, both groups together make up the fraction
-    `probability` of the batch. Batches are shuffled, so the changed images are the first ones.
+    `probability` of the batch. Batches are shuffled, so it is enough to change the first images.
     """
 
     probability: float

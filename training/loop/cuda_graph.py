@@ -17,8 +17,8 @@ class Replayed:
     """A callable that replaces `function`, and replays it as a CUDA graph after a few calls.
 
     The function may depend only on its inputs and on tensors whose addresses in memory are fixed.
-    Inputs of other shapes, such as larger crops, get another graph. Each graph always uses the
-    `constants` of the call that it recorded, so these may depend only on the inputs' shapes.
+    Each combination of input shapes gets its own graph. A graph always uses the `constants` of the
+    call that it recorded, so these may depend only on the inputs' shapes.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

@@ -1,8 +1,8 @@
 """This module provides depthwise convolutions whose gradients are fast on a CPU.
 
-In PyTorch 2.14's own convolutions, some gradients take many times as long as the forward pass. In
-bfloat16, these are the input gradient of a strided convolution and the weight gradient of a 5x5
-convolution. In float32, it is the weight gradient of a 5x5 convolution with outputs of up to 4x4.
+In PyTorch 2.14's own convolutions, some gradients take many times as long as the forward pass: in
+bfloat16, the input gradient of a strided convolution and the weight gradient of a 5x5 convolution,
+and in float32, the weight gradient of a 5x5 convolution with outputs of up to 4x4.
 """
 
 from typing import Any
@@ -77,7 +77,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Replace the depthwise 3x3 and 5x5 convolutions without bias, on a CPU or a CUDA GPU."""
+    """Replace depthwise 3x3 and 5x5 layers without bias by those for a CPU or a CUDA GPU."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton

@@ -60,7 +60,7 @@ def correlate(
     width: tl.constexpr, k: tl.constexpr, stride: tl.constexpr,
     tile_pixels: tl.constexpr, tile_channels: tl.constexpr, tiles: tl.constexpr,
 ):  # fmt: skip
-    """Sum the gradient of one kernel row over `tiles` tiles. Store the sum in `partial`.
+    """Sum the weight gradient of one kernel row over `tiles` tiles. Store the sum in `partial`.
 
     `partial` has the shape (P, k * k, c), for P programs along axis 0 of the grid.
     """

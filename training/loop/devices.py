@@ -65,7 +65,7 @@ def make_accelerator(
 
 
 def check_bfloat16(kind: str) -> None:
-    """Refuse to train in bfloat16 on a device that emulates it, or on a GPU without Triton.
+    """Refuse to train in bfloat16 on a device that emulates it, or on a GPU if Triton is missing.
 
     On CPUs, emulated bfloat16 is many times slower than float32.
     """

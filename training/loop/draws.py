@@ -41,7 +41,7 @@ class Draws:
         return torch.randint(end, size, generator=generator, device=self.device)[self.part]
 
     def dropout_seed(self) -> int:
-        """Draw a seed for torch's global generators, which only dropout uses."""
+        """Draw a seed for torch's global generators, which a step uses only for dropout."""
         return int(torch.randint(2**62, (), generator=self.host_generator))
 
 

@@ -3,7 +3,7 @@
 The seed and the step determine every random draw: the initial weights, the order of the images,
 augmentation and dropout. A resumed run therefore takes exactly the same steps as an uninterrupted
 run, without any saved random state. Runs with the same settings, seed and device also take the same
-steps. On a GPU, all this is true only in float32.
+steps. On a GPU, steps are reproducible only in float32.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ class Run:
         if tensors:
             checkpoint.unpack(tensors, *self.learner.saved)
         for row in self.shorter:
-            # If a checkpoint with other settings stayed there, it could be published by mistake.
+            # Refuse checkpoints with other settings: they could be published as the shorter runs.
             if earlier := checkpoint.read(self.folder_of(row)):
                 check_settings(self.folder_of(row), earlier[2], self.settings_of(row))
         teacher = int((self.learner.loss.teacher_sha256 or "0")[:8], 16)

@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
 def newest(
     folder: Path, settings: dict[str, Any], environment: dict[str, Any]
 ) -> tuple[Tensors, State]:
-    """Return the tensors and the state of the newest checkpoint in the folder of a run.
+    """Return the tensors and the state of the newest undamaged checkpoint in a run's folder.
 
     If no checkpoint exists, return an empty dict and a new state. Print a warning if the device or
     PyTorch version has changed since the checkpoint, or if a newer checkpoint is damaged.
