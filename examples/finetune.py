@@ -37,7 +37,7 @@ def main() -> None:
         parser.error(f"{images} is not a folder with one subfolder per class")
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"{arguments.output} cannot be written: it is not a folder")
-    torch.manual_seed(0)  # for a reproducible last layer and order of the images
+    torch.manual_seed(0)  # makes the new last layer and the order of images reproducible
     start = arguments.variant or get_variant().name
     model = MobileNetV3Cifar.from_pretrained(start, labels=labels)
     inputs, targets = read_images(model, images, labels)

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def given(text: str) -> str:
-    """Return `text`. Refuse an empty argument, which is often an unset shell variable."""
+    """Return `text`. Refuse an empty string, which often comes from an unset shell variable."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
     return text

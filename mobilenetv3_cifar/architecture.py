@@ -188,7 +188,7 @@ class Bottleneck(nn.Sequential):
 
 
 def round_to_multiple(value: int, multiple: int) -> int:
-    """Round to the nearest multiple that is at least 0.9 * `value`, as in the paper's code."""
+    """Round `value` to the nearest multiple of `multiple` that is at least 0.9 * `value`."""
     nearest = max(multiple, (value + multiple // 2) // multiple * multiple)
     return nearest if nearest >= 0.9 * value else nearest + multiple
 

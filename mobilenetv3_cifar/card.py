@@ -53,7 +53,7 @@ def read_card(folder: Path) -> str:
 
 
 def is_generated(card: str) -> bool:
-    """Return whether `card` has a notes section, as every card that this project generates does."""
+    """Return whether `card` has a notes section. All cards that this project generates have one."""
     return NOTES.search(card) is not None
 
 
@@ -99,7 +99,7 @@ def plain_card(config: Config, repo_id: str, origin: str | None = None, base: st
 
     Args:
         origin: the repository or shipped variant that the network was loaded from.
-        base: the text of the loaded network's card, or "" if it has none; its licence is copied.
+        base: the text of the loaded network's card, whose licence is copied; "" without a card.
     """
     data = ModelCardData(
         library_name="mobilenetv3-cifar",

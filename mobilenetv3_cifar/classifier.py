@@ -125,8 +125,8 @@ class Classifier:
         """Return {label: probability}, most probable first. For several images, return a list.
 
         Every image is first resized to 32x32 pixels, without preserving its aspect ratio. For an
-        image of at least 128x128 pixels, a network for 32x32 images averages the logits of several
-        views: the whole image and centred squares of it (see `preprocessing.views_of`).
+        image of at least 128x128 pixels, a network for 32x32 images resizes several views (the
+        whole image and centred squares, see `preprocessing.views_of`) and averages their logits.
 
         Args:
             images: an image or an iterable of images. An image is a path, bytes, a binary file, a

@@ -41,7 +41,7 @@ class Refused:
 
 
 def load(arguments: Namespace, onnx: bool = True) -> Any:
-    """Load the chosen network. If `onnx` is true, prefer onnxruntime, which loads faster."""
+    """Load the chosen network. If `onnx` is true, prefer onnxruntime to torch: it loads faster."""
     name = arguments.variant or get_variant().name
     folder = shipped_folder(name) or Path(name)
     # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.

@@ -1,4 +1,4 @@
-"""Turn errors of the Hugging Face Hub into HubErrors, and check ids, revisions and tokens.
+"""Turn errors of huggingface_hub, the client, into HubErrors. Check ids, revisions and tokens.
 
 Error messages never contain a token or the password in HF_ENDPOINT.
 """

@@ -79,8 +79,8 @@ def quantize(network: MobileNetV3Cifar, images: np.ndarray) -> onnx.ModelProto:
             reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
-            # Averaging the minima and maxima of the batches costs less accuracy than using the
-            # minimum and maximum of all images.
+            # Averaging the activation ranges of the batches costs less accuracy than using the
+            # range over all images.
             extra_options={"CalibMovingAverage": True},
         )
         quantized = onnx.load(path)

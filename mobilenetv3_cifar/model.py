@@ -172,8 +172,8 @@ class MobileNetV3Cifar(Pretrained, Classifier):
         """Return the pooled features before the head: (F,) for one image, (N, F) for N images.
 
         F is `num_features`, and the tensor is float32 and on the CPU. Only the first view of a
-        photograph, the whole image, is used. `images`, `batch_size` and the errors are as in
-        `predict`, but an ImageError has no `predictions`.
+        photograph, the whole image, is used. `images`, `batch_size` and the errors about them
+        are as in `predict`, but an ImageError has no `predictions`.
         """
         check_counts(None, batch_size)
         several = is_batch(images)

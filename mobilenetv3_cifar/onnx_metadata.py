@@ -51,7 +51,7 @@ def metadata(config: Config, weights_sha256: str) -> dict[str, str]:
 
 
 def encoded_settings(config: Config, weights_sha256: str) -> list[bytes]:
-    """Return each setting's bytes in an ONNX file (protobuf), from its name to its JSON value."""
+    """Return the bytes of each setting's name and JSON value in an ONNX file (protobuf)."""
     return [
         name.encode() + b"\x12" + varint(len(value.encode())) + value.encode()
         for name, value in metadata(config, weights_sha256).items()

@@ -78,7 +78,7 @@ class Pretrained(nn.Module):
             VariantError: `name` is not a variant, folder or repository id; the message lists the
                 variants.
             ModelFolderError: a file is missing or damaged, or does not match the config.
-            HubError: the Hub cannot be reached, refuses the request or has no such revision.
+            HubError: the repository or revision is not found, or the request fails or is refused.
             ValueError: the device is unknown or unavailable, or a setting or label is not valid.
         """
         if unknown := settings.keys() - Overrides.__annotations__.keys():
