@@ -77,7 +77,7 @@ class FastDepthwise(nn.Conv2d):
 
 
 def use_fast_depthwise(model: nn.Module, device: torch.device) -> None:
-    """Replace depthwise 3x3 and 5x5 layers without bias by those for a CPU or a CUDA GPU."""
+    """Use `FastDepthwise` (CPU) or `TritonDepthwise` (CUDA) for depthwise 3x3 and 5x5 layers."""
     kind: type[nn.Conv2d] = FastDepthwise
     if device.type == "cuda":
         from training.loop.depthwise_cuda import TritonDepthwise  # needs Triton
