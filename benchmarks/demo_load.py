@@ -3,7 +3,7 @@
     python -m benchmarks.demo_load            about three minutes
     python -m benchmarks.demo_load --busy     alongside a process that keeps one core busy
 
-The benchmark starts the demo and applies several loads of 1 to 200 visitors, one after another. For
+The benchmark starts the demo and applies one load after another, each of 1 to 200 visitors. For
 each load, it prints how many requests ended in an answer (a prediction), a message (such as "the
 queue is full") or a failure (anything else). It also prints the median and the 95th percentile of
 the answers' response times in seconds, and the server's memory. It needs Linux.

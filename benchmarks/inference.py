@@ -21,8 +21,8 @@ from mobilenetv3_cifar.runtime import run_onnx
 from training.dataset.cifar10 import load_sample
 from training.quantize import CALIBRATION_IMAGES
 
-# {batch size: (onnxruntime's threads, calls per round, required speed-up over torchvision,
-# required speed-up of the 8-bit file over the float32 file)}. 0 threads means one thread per core.
+# {batch size: (onnxruntime's threads, calls per round, goal for the speed-up over torchvision, goal
+# for the speed-up of the 8-bit file over the float32 file)}. 0 threads means one thread per core.
 BATCHES: dict[int, tuple[int, int, float, float | None]] = {1: (1, 20, 4, 1.3), 64: (0, 1, 3, None)}
 Predict = Callable[[list[Image.Image]], Any]
 

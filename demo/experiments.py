@@ -14,9 +14,9 @@ from mobilenetv3_cifar.variants import list_variants
 INTRODUCTION = (
     "Every network was trained on training images of CIFAR-10, and no setting was chosen with test "
     "images. Most names state a network's size, dropout rate and number of epochs. *Report's "
-    "test* is the test accuracy in the student report, *Images* the number of training images, "
-    "*Input* the width and height of the network's input in pixels, and *MACs* the number of "
-    "multiply-add operations for one image."
+    'test* is the test accuracy in the student report (see the tab "Claims"), *Images* the number '
+    "of training images, *Input* the width and height of the network's input in pixels, and *MACs* "
+    "the number of multiply-add operations for one image."
 )
 NONE = "none"
 
@@ -70,11 +70,11 @@ def describe_calibration(name: str) -> str:
     rows = [(value, label == sample()[key].label) for key, (label, value) in predictions]
     error = 100 * read_metrics(name)["test"]["ece"]
     return (
-        "<h2>Can the network's probabilities be trusted?</h2><p>Yes, if the points lie on the "
-        "diagonal: then 80 % of the predictions with a probability of 80 % are right. If they lie "
-        "below it, the network is overconfident. Over all 10,000 test images, probability and "
-        f"accuracy differ by {error:.1f} points on average (expected calibration error). The "
-        f'diagram shows the {len(rows)} images of the tab "Test images" in five groups of equal '
-        "size.</p>"
+        "<h2>Can the network's probabilities be trusted?</h2><p>Yes, if the solid line follows the "
+        "dashed diagonal: then 80 % of the predictions with a probability of 80 % are right. If "
+        "the solid line lies below the diagonal, the network is overconfident. Over all 10,000 "
+        f"test images, probability and accuracy differ by {error:.1f} points on average (expected "
+        f'calibration error). The diagram shows the {len(rows)} images of the tab "Test images" in '
+        "five groups of equal size.</p>"
         f"{reliability(rows)}"
     )

@@ -61,8 +61,8 @@ def safe_image(**options: Any) -> gr.Image:
 def open_sent(payload: ImageData | None) -> Opened:
     """Open the image that a visitor uploaded or chose. If there is none, return None.
 
-    If the upload was refused or has been deleted, return an ImageError. If it were raised, gradio
-    would show a red "Error" over the whole page.
+    If the upload was refused or has been deleted, return an ImageError. If this error were raised,
+    gradio would show a red "Error" over the whole page.
     """
     try:
         return open_kept(Path(payload.path)) if payload and payload.path else None

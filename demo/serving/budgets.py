@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-# {kind: (limit for all visitors together, limit per address)}. The limits are for connections,
-# uploads and streams that are open at the same time. For "streams", the second limit applies to
-# each session or API call instead.
+# {kind: (limit for all visitors together, limit per address)}. The limits apply at any one time, to
+# connections that carry a request, to uploads and to streams. For "streams", the second limit
+# applies to each session or API call instead.
 SHARES = {
     "connections": (2500, 400),
     "uploads": (256, 48),

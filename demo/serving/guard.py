@@ -121,7 +121,7 @@ class Guard:
                 await response(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive) -> str:
-        """Store the uploaded image, or a blank image if the upload is refused.
+        """Store the uploaded image or, if the decoder refuses it, a blank image.
 
         Return the public path of the stored image.
         """

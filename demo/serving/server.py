@@ -30,7 +30,7 @@ from demo.serving.folder import delete_old, own_folder
 from demo.serving.guard import MAX_UPLOAD_BYTES, Guard
 from demo.serving.queue import FairQueue
 
-MAX_THREADS = 8  # few, because a thread does not free the memory that it used to run a network
+MAX_THREADS = 8  # few, because each thread keeps the memory that it used to run a network
 CLEANUP_SECONDS = 10  # from one cleanup to the next; a cleanup takes milliseconds
 DESCRIPTORS = 8192  # limit for open files and sockets; MAX_CONNECTIONS can be exceeded for a moment
 PRIVATE = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
