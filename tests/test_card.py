@@ -97,7 +97,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     settings = {"ood_score": "energy", "ood_threshold": -4.5}
     text = card_of(write(tmp_path / own, content, settings))
     assert "layout and training recipe are this project's own. The best of all." in text
-    assert "the probabilities of each image and its mirror image | 97.00 %" in text
+    assert "averaged over each image and its mirror image | 97.00 %" in text
     noise = "gaussian noise: standard deviation 0.04, 0.08, 0.12 for pixel values from 0 to 1"
     assert f"| {noise} | 90.00 % | 80.00 % | 70.00 % |" in text
     assert "not CIFAR-10-C\nimages" in text
@@ -106,7 +106,7 @@ def test_a_card_of_our_own_has_every_section_that_was_measured(tmp_path, own):
     assert "(a cpu), the file is 1.20 times as fast as the float32 ONNX file" in text
     assert "zyxxmu/White-Box) | 95.28 % | 64.5 M |" in text
     assert "Only seed 0 was trained" in text
-    assert "; the moving average of the weights after the last epoch is shipped" in text
+    assert "; the shipped weights are the moving average at the end of training |" in text
     assert "| **large-ours** | **96.00 %** | 59.0 M |" in text
     assert "the validation results are from the run `large-ours-45k`" in text
     assert "2,000,000 images" in text

@@ -103,7 +103,7 @@ def test_the_gain_with_a_cosine_schedule_is_computed():
     curve = [0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.76, 0.77, 0.78, 0.79]
     text = document(by_name(results(S10), results(COSINE, valid_accuracy=curve))).decode()
     assert "the learning rate, which is at most 9e-07 from epoch 7 on" in text
-    assert "the same network changes by +4.00 points after epoch 6" in text
+    assert "schedule instead, validation accuracy changes by +4.00 points after epoch 6" in text
 
 
 def test_the_hardware_table_names_the_commits_of_a_run():

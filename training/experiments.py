@@ -128,7 +128,8 @@ GPU32 = Recipe(
 ROWS = [
     Experiment("small-dropout0.7-epochs4", {"size": "small", "dropout": 0.7}, 4,
                section="section 9, figure 4",
-               summary="this is the best Small setting, and that the network generalises",
+               summary="dropout 0.7 and 4 epochs are the best Small setting, and that the "
+                       "network generalises",
                seeds=(0, 1, 2),
                report=Reported(precision=0.7458877999762664, recall=0.7465, accuracy=0.7465)),
     Experiment("small-dropout0.7-epochs5", {"size": "small", "dropout": 0.7}, 5,
@@ -168,8 +169,8 @@ ROWS = [
                summary="what does overfitting look like if a network learns 1,000 images without "
                        "augmentation, up to a training accuracy of about 100 %?"),
     Experiment("large-overfit", cifar32_net("large"), 20, OVERFIT, "control",
-               summary="does the Large network overfit the 1,000 images of small-overfit in a "
-                       "third of the epochs?"),
+               summary="does the Large network overfit in a third of small-overfit's epochs, on "
+                       "the same 1,000 images?"),
     Experiment("small-cifar32", cifar32_net("small"), 100, CPU32_DISTILLED, "own",
                seeds=(0, 1)),
     Experiment("large-cifar32", cifar32_net("large"), 190, GPU32, "own"),

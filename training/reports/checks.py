@@ -1,7 +1,7 @@
 """Check the claims of the student report: measure quantities, and derive verdicts from them.
 
-A function that measures a quantity takes the results of all experiments as its first argument. Its
-other arguments are the results of the experiments that the claim needs (see `claims.Claim.needs`).
+A function that measures a quantity takes the results of all experiments as its first argument. The
+next arguments are the results of the experiments that the claim needs (see `claims.Claim.needs`).
 The functions that measure training curves are in `curves`.
 """
 
@@ -126,7 +126,7 @@ def gap_contrast(
 
 def above(results: ResultsByName, one: Results, limit: float) -> Quantity:
     mean = estimate(one, results)
-    numbers = f"test accuracy {percent(mean.value)}, a difference from {100 * limit:.0f} % of"
+    numbers = f"test accuracy {percent(mean.value)}, difference from {100 * limit:.0f} %:"
     return to_quantity(mean.of(mean.value - limit), numbers)
 
 

@@ -1,4 +1,4 @@
-"""List the claims of the student report, and judge them by our results.
+"""List the claims of the student report and of our own, and judge them by our results.
 
 `reproduction_template.md` explains our rules for the verdicts. On 26 November 2026, these rules
 (commit 45ecce8) replaced our original rules (commit 827579a, 22 November). `Claim.original` is the
@@ -173,8 +173,8 @@ def compare_order(results: ResultsByName) -> list[tuple[str, str, str, str]]:
     """Return (better, worse, verdict, numbers) for pairs of experiments that the report ranks.
 
     "Better" is the experiment with the higher accuracy in the report. The verdict says whether our
-    accuracies have the same order. A pair is left out if the 95 % interval of the difference
-    between its reported accuracies, treated as results of single runs, includes 0.
+    accuracies have the same order. Each reported accuracy counts as the result of a single run. A
+    pair is left out if the 95 % interval of the difference between these two accuracies includes 0.
     """
     printed = [(each.row.report["accuracy"], each) for each in results.values() if each.row.report]
     printed.sort(key=lambda pair: pair[0], reverse=True)

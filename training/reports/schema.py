@@ -43,7 +43,7 @@ class SplitMetrics(Summary):
     flagged: float  # fraction of images that are flagged as probably showing none of the classes
     per_class: dict[str, ClassScores]  # by label
     confusion_matrix: list[list[int]]  # rows: true class, columns: predicted class
-    # If the network was trained on these images, the experiment whose network was measured.
+    # If the network was trained on these images: the experiment whose network was measured instead.
     run: NotRequired[str]
 
 

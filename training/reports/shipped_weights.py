@@ -30,7 +30,7 @@ def save_weights(
     device: torch.device,
     twin: MobileNetV3Cifar | None,
 ) -> dict[str, Any]:
-    """Write a network's weights and config. Return its `precision` and `validation_change`.
+    """Write weights and config. Return `precision` and `validation_change` (`schema.Weights`).
 
     The weights are rounded to float16 if this changes validation accuracy by at most
     HALF_TOLERANCE. The temperature and the threshold in the config are fitted on the validation
