@@ -122,7 +122,7 @@ def main() -> None:
         f"has {known} photographs of objects from {classes} of the ten classes, and {none} "
         "photographs that show none of the ten. AUROC is the probability that a photograph of the "
         "first group has a higher `ood_score` than a photograph of the second group. In the rows "
-        '"whole image only", the network sees each photograph whole, and no centred squares of it.'
+        '"whole image only", the whole photograph is the only view: no centred squares are used.'
         f"\n\n{table(head, body)}\n"
     )
     if not folder:

@@ -1,4 +1,4 @@
-"""Run all benchmarks and write their results to benchmarks/RESULTS.md.
+"""Compare our speed and size with other libraries, and write benchmarks/RESULTS.md.
 
     python -m benchmarks.run              about half an hour on two cores
     python -m benchmarks.run --quick      few rounds, without the demo; writes no file

@@ -38,8 +38,8 @@ EPOCHS, FIRST_EPOCH = 1000, 800
 # bfloat16 has only 8 significant bits, and each gradient is a sum of many terms.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 # "outside the network" is the share of a step's time that augmentation, loss, optimizer and weight
-# averaging take. These parts are timed without the network, and never with a CUDA graph. The share
-# is therefore too high if the whole step is timed with a CUDA graph, which makes it faster. "GPU
+# averaging take. These parts are timed without the network and without a CUDA graph. A graph makes
+# the whole step faster, so if the whole step is timed with a graph, the share is too high. "GPU
 # waits" is the share of a step's time in which the GPU is idle.
 COLUMNS = ("size", "pixels", "batch", "compiled", "images/s", "outside the network", "GPU waits")
 

@@ -17,7 +17,7 @@ INTRODUCTION = (
 )
 # These limits only choose examples: the verdicts in REPRODUCTION.md follow other rules.
 RISE = 0.1  # a network overfits if its rise() exceeds this limit
-LOW = 0.05  # a network underfits if the good fit's training accuracy is higher by more than this
+LOW = 0.05  # a network underfits if its training accuracy is this much below that of a good fit
 
 
 def rise(name: str) -> float:

@@ -5,8 +5,8 @@
 
 The network is a shipped variant, a model folder or the newest checkpoint of a run. The command
 prints the measurements as JSON. The `metrics.json` of a shipped variant contains the same JSON
-under `test` or `validation`. With --all, the command adds `flip_averaged` and `corruptions`, which
-the `metrics.json` of our own networks contains for the test images only. The last digits of the
+under `test` or `validation`. With --all, the command adds `flip_averaged` and `corruptions`. For
+our own networks, `metrics.json` contains these two for the test images. The last digits of the
 numbers can differ between devices. Use the validation images to choose between networks, and the
 test images only for a finished network.
 """

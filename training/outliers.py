@@ -7,7 +7,8 @@ The score is a weighted sum of the network's features. A logistic regression cho
 that images of CIFAR-10's classes have a higher score than other images (Hendrycks et al., ICLR
 2019). The network itself does not change. The score is fitted to CIFAR-10 training images and
 photographs from Tiny ImageNet (https://cs231n.stanford.edu/tiny-imagenet-200.zip). For the shipped
-scores, these photographs had 32x32 pixels (see benchmarks/photographs-development.md).
+scores, we used a copy of Tiny ImageNet with images of 32x32 instead of 64x64 pixels (see
+benchmarks/photographs-development.md).
 
 The weights and a new threshold are written to `config.json`, and the rates of flagged images to
 `metrics.json` and the model card. If `config.json` changes, the ONNX files are deleted, because

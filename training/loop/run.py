@@ -41,8 +41,8 @@ COLLECT_STEPS = 50  # steps between readings of the loss: each reading waits for
 class Run:
     """One experiment with one seed, in one folder.
 
-    This run also saves the runs of the experiments in `shorter`, which are identical to its first
-    epochs.
+    The runs of the experiments in `shorter` are identical to the first epochs of this run, so this
+    run saves them too.
     """
 
     def __init__(

@@ -131,7 +131,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def check(metrics: Any, source: Path) -> None:
-    """Raise a ResultsError that names `source` and the first invalid key of `metrics`, if any."""
+    """If `metrics` has an invalid key, raise a ResultsError that names `source` and the key."""
     if problem := next(problems(metrics, Metrics), None):
         raise ResultsError(f"{source}: {problem}")
 

@@ -50,7 +50,7 @@ def deviation_of(values: list[float]) -> Estimate:
 
 
 def variation(one: Results, results: ResultsByName, measure: Measure = test_accuracy) -> Estimate:
-    """Return an Estimate with value 0 and the standard deviation of `measure` over `one`'s seeds.
+    """Estimate how much `measure` varies between the seeds of `one`. The Estimate's value is 0.
 
     If `one` has only one seed, another experiment is used instead: the one with the closest number
     of epochs among the student report's experiments with several seeds.
