@@ -154,9 +154,8 @@ def hashes(api: HfApi, repo_id: str, commit: str | None) -> dict[str, str]:
 
 
 def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
-    """Check the arguments. Check that metrics and ONNX files match the weights and settings."""
+    """Check the folder, then the token. Metrics and ONNX files must match weights and settings."""
     check_repo_id(repo_id)
-    check_token(token)
     read_folder(folder)
     read_card(folder)
     config, sha256 = read_config(folder)
@@ -172,9 +171,10 @@ def check(folder: Path, repo_id: str, token: str | bool | None) -> None:
         weights = json.loads(read_file(folder / METRICS_FILE, MAX_METRICS_BYTES))["weights"]
         measured = weights["sha256"], weights.get("config_sha256", config_sha256)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # the metrics are missing, or do not say which weights were measured
+        measured = sha256, config_sha256  # no metrics, or they do not say what was measured
     if measured != (sha256, config_sha256):
         raise ModelFolderError(
             f"{folder / METRICS_FILE} was measured with other weights or settings: measure "
             "again, or delete the file"
         )
+    check_token(token)

@@ -1,9 +1,23 @@
 """These tests check our verdicts on the claims of the student report."""
 
+import pytest
+
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import by_name, results
 from training.experiments import EXPERIMENTS
-from training.reports.claims import CLAIMS, L3, L4, OURS, OVERFIT, S4, S10, compare_order, judge
+from training.reports.claims import (
+    CLAIMS,
+    COSINE,
+    L3,
+    L4,
+    OURS,
+    OVERFIT,
+    S4,
+    S10,
+    compare_order,
+    judge,
+)
+from training.reports.reproduction import document
 from training.reports.results import Results, read_all
 
 
@@ -17,6 +31,13 @@ def test_every_claim_needs_experiments_that_exist_and_none_of_our_own():
 def test_a_claim_about_an_untrained_network_is_not_decidable():
     claim = next(claim for claim in CLAIMS if claim.needs == (L4, S4))
     assert judge(claim, by_name(results(S4))) == ("not decidable", f"not trained yet: {L4}")
+
+
+@pytest.mark.parametrize("names", [(), (S4,), (COSINE,), (L4, *OVERFIT)])
+def test_the_document_can_be_written_for_few_results(names):
+    text = document({name: each for name, each in committed().items() if name in names}).decode()
+    assert "not trained yet" in text
+    assert all(f"| {name} |" in text for name in names)
 
 
 def test_only_pairs_that_the_report_has_far_apart_are_compared():

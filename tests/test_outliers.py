@@ -1,5 +1,6 @@
 """These tests fit the linear out-of-distribution score to made-up photographs."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,7 +12,9 @@ from mobilenetv3_cifar import MobileNetV3Cifar, push
 from mobilenetv3_cifar.variants import variants_folder
 from tests.tiny import tiny_dataset
 from training import outliers
+from training.reports.model_folder import install_folder
 from training.reports.schema import read_metrics
+from training.reports.text import to_json
 
 NAME = "small-cifar32"
 NOT_A_CLASS = "n07749582"  # lemon
@@ -99,6 +102,7 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     copied = shutil.copytree(variants_folder() / NAME, tmp_path / NAME)
     MobileNetV3Cifar.from_pretrained(copied, ood_threshold=None).save_pretrained(copied)
     before = read_metrics(copied / "metrics.json")
+    del before["outliers"], before["latency"], before["int8"]
     weights, data = (copied / "model.safetensors").read_bytes(), tiny_dataset()
     summary = outliers.fit_score(copied, data, outliers.read_photographs(folder))
     model, metrics = MobileNetV3Cifar.from_pretrained(copied), read_metrics(copied / "metrics.json")
@@ -122,3 +126,16 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     assert "60 photographs from Tiny ImageNet that show an automobile, bird, cat, dog" in card
     assert "and on 40 photographs from Tiny ImageNet that show none of the ten classes" in card
     assert "An image with a linear score below " in card
+
+    # The same training run is published again, with the score that the trainer fits.
+    (copied / "model.onnx").touch()
+    staged = tmp_path / "staged"
+    plain = {"ood_score": "confidence", "ood_weights": (), "ood_threshold": 0.5}
+    model.config = dataclasses.replace(model.config, **plain)
+    model.save_pretrained(staged)
+    (staged / "metrics.json").write_bytes(to_json(before))
+    install_folder(staged, copied)
+    assert MobileNetV3Cifar.from_pretrained(copied).config.ood_score == "linear"
+    assert read_metrics(copied / "metrics.json") == metrics
+    (copied / "model.onnx").unlink()  # still there
+    push.check(copied, "owner/name", None)

@@ -136,6 +136,8 @@ def test_a_network_or_folder_that_would_not_load_is_not_pushed(loopback, folder)
         file.write(b"\0")
     with pytest.raises(ModelFolderError, match=r"its SHA-256 is not the one in config\.json"):
         send(folder)
+    with pytest.raises(ModelFolderError, match="is not the one in config"):
+        push.check(folder, REPO_ID, "a token with spaces")
     assert loopback.requests == []
 
 

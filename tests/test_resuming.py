@@ -19,6 +19,7 @@ from training.loop.augmentation import EnlargeRotate
 from training.loop.devices import check_bfloat16
 from training.loop.optimizers import Adam
 from training.loop.run import Run
+from training.loop.run_folder import newest
 from training.recipe import Recipe
 
 
@@ -190,3 +191,14 @@ def test_an_earlier_run_of_a_shorter_experiment_must_have_the_same_settings(tmp_
     changed = r"tiny/seed-0 began .*: batch_size was 16 and is now 64;"
     with pytest.raises(TrainingError, match=changed):
         run.train()
+
+
+def test_a_warning_names_the_device_that_was_used_last(uninterrupted, tmp_path, capsys):
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    settings = tiny_run(tmp_path).settings()
+    for device, warning in (("a", "now a"), ("b", "was a and is now b"), ("a", "was b")):
+        tensors, state = newest(tmp_path, settings, {"device": device, "torch": "1"})
+        checkpoint.write(tmp_path, tensors, state, settings)
+        assert warning in capsys.readouterr().err
+    newest(tmp_path, settings, {"device": "a", "torch": "1"})
+    assert "is now" not in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 from mobilenetv3_cifar.variants import variants_folder
 from tests.fake_results import int8, metrics
 from training.errors import ResultsError
+from training.reports.results import read
 from training.reports.schema import read_metrics
 
 NAME = "small-dropout0.7-epochs4"
@@ -86,3 +87,14 @@ def test_a_file_that_is_not_a_json_object_is_refused(tmp_path, content, problem)
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ResultsError, match=r"metrics\.json cannot be read: No such file"):
         read_metrics(tmp_path / "metrics.json")
+
+
+def test_results_of_another_number_of_epochs_are_refused(tmp_path):
+    (tmp_path / "history.csv").touch()
+    (tmp_path / "seeds").mkdir()
+    write(tmp_path, metrics(NAME, 0.75))
+    assert read(tmp_path).metrics["epochs"] == 4
+    write(tmp_path / "seeds", metrics(NAME, 0.75, seed=1) | {"epochs": 3})
+    what = r"seeds/metrics\.json is of a run of 3 epochs, but its experiment now has 4: delete"
+    with pytest.raises(ResultsError, match=what):
+        read(tmp_path)

@@ -220,12 +220,12 @@ def test_the_result_of_a_run_with_averaging_is_the_average_with_its_own_statisti
 
 
 def test_a_teachers_own_run_comes_before_the_shipped_variant(tmp_path):
-    teacher = Distillation("small-cifar32", 0.5, 2.0)
+    teacher, run = Distillation("small-cifar32", 0.5, 2.0), tmp_path / "small-cifar32" / "seed-0"
     config = MobileNetV3Cifar.from_pretrained("small-cifar32").config
-    # No run of the teacher exists yet, so the shipped network is loaded.
-    assert load_teacher(teacher, tmp_path, config) is not None
-    (tmp_path / "small-cifar32" / "seed-0").mkdir(parents=True)
-    with pytest.raises(TrainingError, match=r"small-cifar32/seed-0 is not the folder of a run"):
+    run.mkdir(parents=True)
+    assert load_teacher(teacher, tmp_path, config)  # of the variant: the run has no checkpoint
+    (run / "step-000001.json").touch()
+    with pytest.raises(TrainingError, match=r"no undamaged checkpoint in .*small-cifar32/seed-0"):
         load_teacher(teacher, tmp_path, config)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.tiny import EXPERIMENT, tiny_dataset
+from tests.tiny import EXPERIMENT, tiny_dataset, tiny_run
 from training import train
 from training.errors import TrainingError
 from training.experiments import ABLATIONS, EXPERIMENTS
@@ -143,3 +143,13 @@ def test_a_run_also_makes_the_folders_of_shorter_experiments(tmp_path, monkeypat
     shutil.rmtree(tmp_path / "runs" / EXPERIMENT.name)
     train.train_and_record(train.parse_arguments(argv))
     assert capsys.readouterr().out.split() == both[:1]
+
+
+def test_a_finished_run_needs_no_device_that_supports_its_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    tiny_run(tmp_path, images=32).train()
+    recipe = dataclasses.replace(EXPERIMENT.recipe, precision="bfloat16")
+    row = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    tiny_run(tmp_path, row, images=32)
+    with pytest.raises(TrainingError, match="this CPU does not support bfloat16"):
+        tiny_run(tmp_path, dataclasses.replace(row, epochs=3), images=32)

@@ -90,10 +90,13 @@ def checkpoint_of(folder, row, settings):
     checkpoint.write(folder, tensors, State(history=[{}] * row.epochs), settings)
 
 
-def test_a_twin_that_was_trained_with_another_recipe_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("key", "was", "now"), [("ema", "0.5", "0.0"), ("epochs", 3, 2)])
+def test_a_twin_of_another_recipe_or_length_is_refused(tmp_path, monkeypatch, key, was, now):
     monkeypatch.setitem(EXPERIMENTS, TWIN.name, TWIN)
-    checkpoint_of(tmp_path / TWIN.name / "seed-0", TWIN, RECIPE.settings() | {"ema": "0.5"})
-    with pytest.raises(TrainingError, match=r"needs the .*: .* ema was 0.5 and is now 0.0; use"):
+    settings = RECIPE.settings() | {"epochs": 2, key: was}
+    checkpoint_of(tmp_path / TWIN.name / "seed-0", TWIN, settings)
+    what = rf"needs the .*: .* settings: {key} was {was} and is now {now}; use"
+    with pytest.raises(TrainingError, match=what):
         model_folder.load_twin(tmp_path / ROW.name / "seed-0", ROW)
 
 
@@ -117,7 +120,7 @@ def test_the_twin_decides_whether_the_weights_are_rounded(tmp_path, monkeypatch)
 def test_the_twin_of_a_shorter_run_must_exist_before_training(tmp_path, monkeypatch):
     twin = replace(TWIN, name="longer-twin", epochs=3)
     longer = replace(ROW, name="longer", epochs=3, validated_by=twin.name)
-    checkpoint_of(tmp_path / twin.name / "seed-0", twin, RECIPE.settings())
+    checkpoint_of(tmp_path / twin.name / "seed-0", twin, RECIPE.settings() | {"epochs": 3})
     for row in (ROW, longer, twin):
         monkeypatch.setitem(EXPERIMENTS, row.name, row)
     monkeypatch.setattr(train, "load", lambda data_dir, split: tiny_dataset(64))

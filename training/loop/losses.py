@@ -46,12 +46,13 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher from its run in `runs` or, if there is none, from the shipped variant."""
+    """Load the teacher from its run in `runs` or, if that has not begun, the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher
     folder = runs / name / "seed-0"
-    if not folder.exists() and name in [variant.name for variant in list_variants()]:
+    trained = checkpoint.manifests(folder)
+    if not trained and name in [variant.name for variant in list_variants()]:
         teacher = MobileNetV3Cifar.from_pretrained(name)
     else:
         teacher = from_run(folder, ended=True)

@@ -49,7 +49,7 @@ def newest(
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     print(f"resuming {folder} at step {state.step}", file=sys.stderr)
-    if environment not in state.environments:
+    if environment != state.environments[-1]:
         state.environments.append(environment)
     return tensors, state
 

@@ -84,8 +84,9 @@ def make_model_folder(
         if row.kind == "own":
             record(metrics["validation"]["accuracy"])
         if metrics["seed"] != 0:
+            added = add_seed(target, metrics, history)
             kept.unlink()
-            return add_seed(target, metrics, history)
+            return added
         replace_files(folder, {METRICS_FILE: to_json(metrics), HISTORY_FILE: to_csv(history)})
         figures.draw_curves_and_matrices(folder)
         figures.batch(data.train, model.config, row.recipe, folder / "batch.png")
@@ -114,8 +115,9 @@ def load_twin(run: Path, row: Experiment) -> Twin | None:
     try:
         network = from_run(folder, ended=True)
         _, state, began, _ = checkpoint.read(folder)  # type: ignore[misc]
-        recipe = replace(row.recipe, split=EXPERIMENTS[row.validated_by].recipe.split).settings()
-        check_settings(folder, {key: began.get(key) for key in recipe}, recipe)
+        recipe = replace(row.recipe, split=EXPERIMENTS[row.validated_by].recipe.split)
+        settings = recipe.settings() | {"epochs": row.epochs}
+        check_settings(folder, {key: began.get(key) for key in settings}, settings)
         return Twin(network, state.history)
     except TrainingError as error:
         needed = f"{row.name} needs the finished run of {row.validated_by}"
@@ -170,21 +172,30 @@ def provenance_of(state: State, settings: dict[str, Any]) -> dict[str, Any]:
 def install_folder(staged: Path, target: Path) -> None:
     """Copy the files in `staged` to the folder `target`.
 
-    If the weights and config stay the same, keep the target's ONNX files and their measurements.
-    Otherwise, first delete the target's ONNX files, because they are exports of the old network.
+    If the weights stay the same, keep the score that `training.outliers` fitted to them. If the
+    config stays the same too, keep the target's ONNX files and their measurements. Otherwise, first
+    delete the target's ONNX files, because they are exports of the old network.
     The new config.json is copied after the weights. In between, loading fails, because the hash in
     the old config.json does not match the new weights. The new metrics.json is copied last, because
     a folder without this file is not a variant.
     """
     files = {path.name: path.read_bytes() for path in staged.iterdir()}
-    old = {path.name: path.read_bytes() for path in target.glob("*.json")}
-    if (target / ONNX_FILE).exists() and old.get(CONFIG_FILE) == files[CONFIG_FILE]:
-        before = json.loads(old.get(METRICS_FILE, b"{}"))
-        kept = {key: before[key] for key in ("int8", "latency") if key in before}
-        files[METRICS_FILE] = to_json(json.loads(files[METRICS_FILE]) | kept)
+    old = dict.fromkeys((CONFIG_FILE, METRICS_FILE), b"{}")
+    old |= {path.name: path.read_bytes() for path in target.glob("*.json")}
+    before, metrics = (json.loads(each[METRICS_FILE]) for each in (old, files))
+    former, config = (json.loads(each[CONFIG_FILE]) for each in (old, files))
+    same_weights = former.get("weights_sha256") == config["weights_sha256"]
+    if same_weights and "outliers" in before.keys() - metrics.keys():
+        files[CONFIG_FILE] = old[CONFIG_FILE]
+        metrics |= {key: before[key] for key in ("outliers", "weights")}
+        for split in ("validation", "test"):
+            metrics[split]["flagged"] = before[split]["flagged"]
+    if (target / ONNX_FILE).exists() and old[CONFIG_FILE] == files[CONFIG_FILE]:
+        metrics |= {key: before[key] for key in ("int8", "latency") if key in before}
     else:
         for name in (ONNX_FILE, INT8_FILE):
             (target / name).unlink(missing_ok=True)
+    files[METRICS_FILE] = to_json(metrics)
     for name in (CONFIG_FILE, METRICS_FILE):  # written last
         files[name] = files.pop(name)
     write = replace_files if target.exists() else create_folder

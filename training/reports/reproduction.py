@@ -28,7 +28,7 @@ def document(results: ResultsByName) -> bytes:
         "reproduction_template.md",
         results=results,
         scores=[row for kind in ("accuracy", "precision") for row in against_report(results, kind)],
-        seeds=max(len(each.runs) for each in results.values()),
+        seeds=max((len(each.runs) for each in results.values()), default=0),
         claims=claims,
         of_report=of_report,
         verdicts=Counter(claim["verdict"] for claim in of_report),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mobilenetv3_cifar.variants import HISTORY_FILE, METRICS_FILE
+from training.errors import ResultsError
 from training.experiments import EXPERIMENTS, Experiment
 from training.reports.schema import Metrics, read_metrics
 
@@ -62,8 +63,13 @@ def gap(metrics: Metrics) -> float:
 def read(folder: Path) -> Results:
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    seeds = sorted((folder / "seeds").glob("*.json"))
-    return Results(read_metrics(folder / METRICS_FILE), rows, [*map(read_metrics, seeds)])
+    paths = [folder / METRICS_FILE, *sorted((folder / "seeds").glob("*.json"))]
+    first, *seeds = map(read_metrics, paths)
+    for path, metrics in zip(paths, (first, *seeds), strict=True):
+        if metrics["epochs"] != (epochs := EXPERIMENTS[metrics["name"]].epochs):
+            what = f"{path} is of a run of {metrics['epochs']} epochs, but its experiment now has"
+            raise ResultsError(f"{what} {epochs}: delete the file and train again")
+    return Results(first, rows, seeds)
 
 
 def read_all(cards: Path) -> dict[str, Results]:
