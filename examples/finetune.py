@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilenetv3_cifar import ImageError, MobileNetV3Cifar
+from mobilenetv3_cifar.command_line import one_line_errors
 from mobilenetv3_cifar.image_files import class_folders, find_images
 from mobilenetv3_cifar.variants import get_variant
 
@@ -23,6 +24,7 @@ BATCH = 32  # images per step
 PEAK_LR = 1e-3  # AdamW's highest learning rate; small, because only the last layer starts untrained
 
 
+@one_line_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="a folder with one subfolder per class")
@@ -31,6 +33,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
 
+    if arguments.epochs < 1:
+        parser.error(f"--epochs must be at least 1, not {arguments.epochs}")
     images = arguments.images
     labels = [folder.name for folder in class_folders(images)] if images.is_dir() else []
     if not labels:

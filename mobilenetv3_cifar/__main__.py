@@ -57,7 +57,9 @@ def given(text: str) -> str:
 
 
 def path(text: str) -> Path:
-    return Path(given(text))
+    from mobilenetv3_cifar.commands import STDIN
+
+    return STDIN if text == "-" else Path(given(text))
 
 
 def run() -> int:

@@ -27,6 +27,7 @@ from mobilenetv3_cifar.output import FORMATS, PROBABLY_NONE, print_rows, printab
 from mobilenetv3_cifar.preprocessing import to_square
 from mobilenetv3_cifar.variants import ONNX_FILE, get_variant, list_variants, shipped_folder
 
+STDIN = Path("-")  # compared by identity, because a file can also be called "-"
 LONG_WORK = 100  # the smallest number of images for which a progress bar is shown
 
 
@@ -47,16 +48,21 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
     # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
+    refused: ModelFolderError | None = None
     if onnx and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
-        except (ModuleNotFoundError, ModelFolderError):
-            pass  # onnxruntime is missing, or model.onnx is damaged or does not match config.json
+        except ImportError:  # onnxruntime is missing or cannot be loaded
+            pass
+        except ModelFolderError as error:  # model.onnx is damaged or does not match config.json
+            refused = error
     try:
         from mobilenetv3_cifar.model import MobileNetV3Cifar
     except ModuleNotFoundError as error:
+        if refused:
+            raise refused from error
         if not folder.is_dir() and "/" not in name:
             get_variant(name)  # raises an error that lists the variants
         needs = f"a network without {ONNX_FILE}, and --device, --revision and --layer, need it"
@@ -106,7 +112,7 @@ def files_of(path: Path, refused: Refused) -> list[Path]:
 
 
 def source_of(path: Path) -> ImageInput:
-    return sys.stdin.buffer if path == Path("-") else path
+    return sys.stdin.buffer if path is STDIN else path
 
 
 def classify(
@@ -156,7 +162,7 @@ def evaluate(arguments: Namespace) -> int:
     else:
         print_rows(
             {"label": label, **row, "accuracy": f"{row['accuracy']:.2%}"}
-            for label, row in {**per_class, "all": overall}.items()
+            for label, row in [*per_class.items(), ("all", overall)]
         )
         print(f"{flagged} of {len(results)} images flagged as probably none of the classes")
     return refused.status
@@ -224,7 +230,7 @@ def export(arguments: Namespace) -> int:
         export_onnx(load(arguments, onnx=False), arguments.output, images)
     except ModuleNotFoundError as error:
         raise MobileNetV3CifarError(
-            f"export needs {error.name}: pip install 'mobilenetv3-cifar[export]'"
+            f"export needs {error.name}: pip install onnx onnxruntime onnxscript"
         ) from error
     print(f"{printable(arguments.output)}: {arguments.output.stat().st_size:,} bytes")
     return refused.status

@@ -46,10 +46,25 @@ def export_onnx(
             difference would be above 1e-4.
     """
     target = Path(path)
-    if target.is_dir() or not target.parent.is_dir():  # check this first: an export takes a minute
-        reason = "it is a folder" if target.is_dir() else f"{target.parent} is not a folder"
+    special = target.exists() and not target.is_file()
+    if special or not target.parent.is_dir():  # check this first: an export takes a minute
+        reason = "not a regular file" if special else f"{target.parent} is not a folder"
         raise ExportError(f"{path} cannot be written: {reason}")
-    network = evaluation_copy(model).float().cpu()
+    if int8_images is not None and not is_native(int8_images):
+        raise ValueError("int8_images must be uint8 of shape (N, 32, 32, 3), with N of at least 1")
+    # The caller may use autocast or another default device or dtype.
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        return export(model, target, int8_images)
+
+
+def is_native(images: np.ndarray) -> bool:
+    side = NATIVE_SIZE
+    return len(images) > 0 and images.shape[1:] == (side, side, 3) and images.dtype == np.uint8
+
+
+def export(model: MobileNetV3Cifar, target: Path, int8_images: np.ndarray | None) -> float:
+    # torch.compile adds a prefix to the names of the weights, and so would change their SHA-256.
+    network = evaluation_copy(getattr(model, "_orig_mod", model)).float().cpu()
     if int8_images is None:
         proto = trace(network)
     else:
@@ -60,11 +75,11 @@ def export_onnx(
     content = proto.SerializeToString()
     difference = compare(network, content)
     if int8_images is None and difference > TOLERANCE:
-        raise ExportError(f"{path} is not written: its logits would differ by {difference:.2g}")
+        raise ExportError(f"{target} is not written: its logits would differ by {difference:.2g}")
     try:
         replace_files(target.parent, {target.name: content})
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
+        raise ExportError(f"{target} cannot be written: {error.strerror}") from error
     return difference
 
 

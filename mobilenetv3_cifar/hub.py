@@ -75,10 +75,7 @@ def require_hub() -> None:
     if constants.HF_HUB_OFFLINE:
         raise errors.OfflineModeIsEnabled
     if not hub_answers(SECONDS_TO_ANSWER):
-        raise OSError(
-            f"{constants.ENDPOINT} cannot be reached: check the connection, or load a shipped "
-            "variant or a folder"
-        )
+        raise OSError(f"{constants.ENDPOINT} cannot be reached: check the connection")
 
 
 def explain_error(error: BaseException) -> str:

@@ -11,9 +11,12 @@ import os
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Iterable, Mapping, Set
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -46,6 +49,9 @@ DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
 )
+# Errors that reading a file raises if it is closed, cut short or damaged: a file on disk, an HTTP
+# response, or a member of a gzip or zip archive.
+UNREADABLE = (OSError, EOFError, ValueError, HTTPException, zlib.error, BadZipFile)
 # {EXIF orientation: the operation that turns the image upright}
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -142,12 +148,15 @@ def read_bytes(source: Any, name: str, limits: Limits | None) -> bytes:
     elif isinstance(source, str | os.PathLike):
         data = read_path(os.fsdecode(source), name, size)
     elif hasattr(source, "read"):
+        as_text = ImageTypeError("a file must be opened in binary mode, such as open(path, 'rb')")
+        if isinstance(source, io.TextIOBase):
+            raise as_text
         try:
             data = source.read() if limits is None else source.read(size)
-        except (OSError, ValueError) as error:  # a closed file raises ValueError
+        except UNREADABLE as error:
             raise ImageError(f"{name} cannot be read: {error}") from error
         if not isinstance(data, bytes):
-            raise ImageTypeError("a file must be opened in binary mode, such as open(path, 'rb')")
+            raise as_text
     else:
         raise ImageTypeError(
             "an image must be a path, bytes, a binary file, a PIL image, or a uint8 array or "
@@ -205,6 +214,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(to_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")  # Pillow converts this mode to no other
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -93,6 +93,8 @@ class Pretrained(nn.Module):
             model.folder, model.repository = opened.path, opened.repository
             if num_classes is not None or labels is not None:
                 model.fit_classes(num_classes, labels)
+                # Replacing the last layer has reset settings that the caller gave.
+                model.config = dataclasses.replace(model.config, **settings)  # type: ignore[arg-type]
             try:
                 return model.to(device).eval()
             # AssertionError: torch lacks CUDA. ImportError: a module for the device is missing.

@@ -48,7 +48,10 @@ class ExportedNetwork(nn.Module):
         super().__init__()
         config = network.config
         self.network, self.config = network, config
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in (config.mean, config.std))
+        mean, std = (
+            torch.tensor(each, dtype=torch.float32).view(3, 1, 1)
+            for each in (config.mean, config.std)
+        )
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
     def forward(self, images: Tensor, target: Tensor) -> tuple[Tensor, ...]:

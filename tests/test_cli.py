@@ -89,7 +89,7 @@ def test_variants_lists_every_shipped_variant_best_first(cli):
         (["explain", "nowhere.png"], ["nowhere.png", "does not exist"]),
         (["explain", "a.png", "--output", "overlay.xyz"], [".xyz"]),
         (["explain", "a.png", "--output", "overlay.psd"], ["must end in", "such as .png"]),
-        (["export", "--output", "tests"], ["tests", "it is a folder"]),
+        (["export", "--output", "tests"], ["tests", "not a regular file"]),
         (["export", "--output", "nowhere/model.onnx"], ["nowhere/model.onnx", "nowhere is not"]),
         (["explain", "a.png", "--target", "whale"], ["whale", "truck"]),
         (["predict", "a.png", "--device", "toaster"], ["toaster"]),

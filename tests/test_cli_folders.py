@@ -123,3 +123,20 @@ def test_a_folder_without_files_fails_and_the_rest_is_done(cli, images, model_fo
     assert done.returncode == 1
     assert "empty: the folder has no image files" in done.stderr
     assert "a.png: " in done.stdout
+
+
+def test_a_label_named_all_keeps_its_row(cli, labelled, tmp_path):
+    (labelled / "ship").rename(labelled / "all")
+    labels = ["cat", "all"]
+    MobileNetV3Cifar(blocks="cifar32", labels=labels, num_classes=2).save_pretrained(tmp_path / "m")
+    lines = cli("evaluate", labelled, "--variant", tmp_path / "m")[1].splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["label", "all", "cat", "all"]
+    assert [line.split()[2] for line in lines[1:4]] == ["3", "3", "6"]
+
+
+def test_a_file_named_like_standard_input_is_read_from_the_disk(cli, sample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(sample[0][0]).save("-", "PNG")
+    for argument in (".", "./-"):
+        status, out, err = cli("predict", argument)
+        assert (status, err, out.count("\n")) == (0, "", 1)

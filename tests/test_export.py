@@ -1,6 +1,7 @@
 """These tests compare the outputs and metadata of exported ONNX files with the network."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from mobilenetv3_cifar import MobileNetV3Cifar, export
 from mobilenetv3_cifar.export import ExportError, export_onnx
+from mobilenetv3_cifar.files import replace_files
 from mobilenetv3_cifar.runtime import open_session, run_onnx
 
 
@@ -124,3 +126,32 @@ def test_a_file_that_would_answer_differently_is_not_written(tmp_path, monkeypat
     with pytest.raises(ExportError, match=r"model\.onnx is not written: its logits would differ"):
         export_onnx(MobileNetV3Cifar(blocks="cifar32"), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_callers_settings_and_torch_compile_change_no_byte(model, path, tmp_path):
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+            export_onnx(torch.compile(model, backend="eager"), tmp_path / "model.onnx")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (tmp_path / "model.onnx").read_bytes() == path.read_bytes()
+
+
+def test_a_fifo_or_device_is_not_replaced(model, tmp_path):
+    fifo = tmp_path / "model.onnx"
+    os.mkfifo(fifo)
+    with pytest.raises(ExportError, match=r"model\.onnx cannot be written: not a regular file"):
+        export_onnx(model, fifo)
+    with pytest.raises(OSError, match="not a regular file"):
+        replace_files(tmp_path, {"a.txt": b"a", fifo.name: b"b"})
+    assert fifo.is_fifo()
+    assert list(tmp_path.iterdir()) == [fifo]
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros(shape, np.uint8) for shape in ((0, 32, 32, 3), (1, 224, 224, 3))]
+)
+def test_wrong_images_for_the_8_bit_file_are_refused_at_once(model, tmp_path, images):
+    with pytest.raises(ValueError, match=r"int8_images must be uint8 of shape \(N, 32, 32, 3\)"):
+        export_onnx(model, tmp_path / "model.onnx", images)

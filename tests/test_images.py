@@ -87,6 +87,7 @@ def test_other_formats_are_refused_with_the_list_of_allowed_formats(format):
         (Image.new("L", (4, 4), 77), 77),
         (Image.new("LA", (4, 4), (0, 51)), 204),
         (Image.new("LA", (4, 4), (0, 0)), 255),
+        (Image.new("La", (4, 4), (0, 51)), 204),
     ],
 )
 def test_grey_modes_become_equal_red_green_and_blue(image, expected):

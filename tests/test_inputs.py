@@ -1,7 +1,10 @@
 """These tests give networks images of every allowed type, alone and in lists, and other objects."""
 
+import http.client
 import io
 import os
+import zipfile
+import zlib
 from pathlib import PurePath
 
 import numpy as np
@@ -157,3 +160,22 @@ def test_a_closed_file_is_refused():
 def test_a_name_that_the_system_refuses_is_an_image_error():
     with pytest.raises(ImageError, match=r"cannot be read|does not exist"):
         open_image("a" * 5000)
+
+
+@pytest.mark.parametrize(
+    "error", [http.client.IncompleteRead(b""), EOFError(), zipfile.BadZipFile(), zlib.error()]
+)
+def test_a_file_that_is_cut_short_does_not_stop_the_others(model, samples, error):
+    class Broken(io.BytesIO):
+        def read(self, *size):
+            raise error
+
+    first, second, third = model.predict_each([samples[0], Broken(), samples[1]])
+    assert isinstance(second, ImageError)
+    assert [first, third] == model.predict(samples[:2])
+
+
+def test_a_file_in_text_mode_is_refused(model, tmp_path, samples):
+    samples[0].save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open() as file, pytest.raises(ImageTypeError, match="binary mode"):
+        model.predict(file)

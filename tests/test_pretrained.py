@@ -17,8 +17,10 @@ def test_a_fresh_head_keeps_the_trained_body(tmp_path):
     assert model(inputs).shape == (2, 3)
     features = trained.eval().forward_features(inputs)
     assert torch.equal(model.forward_features(inputs), features)
-    named = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=["ham", "spam"])
+    given = {"temperature": 1.5, "ood_threshold": 0.3, "dropout": 0.1}
+    named = MobileNetV3Cifar.from_pretrained(tmp_path / "model", labels=["ham", "spam"], **given)
     assert named.config.labels == ("ham", "spam")
+    assert {name: getattr(named.config, name) for name in given} == given
     named.save_pretrained(tmp_path / "named")
     assert torch.equal(MobileNetV3Cifar.from_pretrained(tmp_path / "named")(inputs), named(inputs))
 

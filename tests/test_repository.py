@@ -138,7 +138,7 @@ def test_every_path_in_a_document_exists(name):
 def test_a_command_names_what_the_extra_training_lacks(command, module):
     script = f"import sys; sys.modules['{module}'] = None; import training.{command}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    needed = f"error: training needs {module}: pip install 'mobilenetv3-cifar[training]'\n"
+    needed = f"error: training needs {module}: pip install '.[training]'\n"
     assert (done.returncode, done.stderr) == (1, needed)
 
 

@@ -64,6 +64,8 @@ print(overlay({str(tmp_path / "cat.png")!r}, explanation.heatmap).size)
 def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
     images[1].save(tmp_path / "cat.png")
     (tmp_path / "empty").mkdir()
+    damaged = shutil.copytree(exported, tmp_path / "damaged")
+    (damaged / "model.onnx").write_bytes(b"cut short")
     program = (
         "import sys; sys.modules['torch'] = None; sys.argv = ['x', *sys.argv[1:]]; "
         "from mobilenetv3_cifar.__main__ import main; main()"
@@ -82,6 +84,7 @@ def test_the_command_line_needs_no_torch_either(exported, tmp_path, images):
             ["--variant", str(tmp_path / "empty")],
             "torch is not installed: a network without model.",
         ),
+        (["--variant", str(damaged)], f"{damaged / 'model.onnx'} is refused: "),
         (
             ["--revision", "main"],
             "torch is not installed: a network without model.onnx, and --device",

@@ -9,4 +9,4 @@ REQUIRED = ("accelerate", "filelock", "jinja2", "matplotlib", "onnx", "onnxrunti
 # fmt: on
 if missing := [name for name in REQUIRED if importlib.util.find_spec(name) is None]:
     names = ", ".join(missing)
-    sys.exit(f"error: training needs {names}: pip install 'mobilenetv3-cifar[training]'")
+    sys.exit(f"error: training needs {names}: pip install '.[training]'")

@@ -35,7 +35,7 @@ def make_accelerator(
         if value not in allowed:
             raise TrainingError(f"{name}={value} is not supported: it would change the recipe")
     if log_dir and not importlib.util.find_spec("tensorboard"):
-        raise TrainingError("--log-dir needs TensorBoard: pip install 'mobilenetv3-cifar[logging]'")
+        raise TrainingError("--log-dir needs TensorBoard: pip install tensorboard")
     kind, _, index = (device or "").partition(":")
     if index:
         if index not in map(str, range(torch.cuda.device_count())) or kind != "cuda":
