@@ -84,16 +84,20 @@ def test_the_fine_tuning_example_learns_and_saves(tmp_path, sample):
         ("images/empty", "tuned", "empty is not a folder with one subfolder per class"),
         ("images", "tuned", "images has fewer than two images that can be read"),
         ("images", "file", "file cannot be written: it is not a folder"),
+        ("images", "tuned --epochs 0", "--epochs must be at least 1, not 0"),
+        ("animals", "tuned --variant nope", "error: unknown variant 'nope'; shipped: "),
     ],
 )
-def test_the_fine_tuning_example_refuses_bad_folders_before_training(
+def test_the_fine_tuning_example_refuses_bad_arguments_before_training(
     tmp_path, monkeypatch, capsys, images, output, message
 ):
     (tmp_path / "images" / "empty").mkdir(parents=True)
+    (tmp_path / "animals" / "cat").mkdir(parents=True)
     (tmp_path / "file").touch()
-    argv = ["finetune.py", str(tmp_path / images), "--output", str(tmp_path / output)]
+    output, *options = output.split()
+    argv = ["finetune.py", str(tmp_path / images), "--output", str(tmp_path / output), *options]
     monkeypatch.setattr("sys.argv", argv)
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "examples" / "finetune.py"), run_name="__main__")
-    assert ended.value.code == 2
-    assert message in capsys.readouterr().err
+    assert ended.value.code
+    assert message in f"{ended.value.code}{capsys.readouterr().err}"
