@@ -6,6 +6,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mobilenetv3_cifar.errors import (
@@ -40,6 +41,11 @@ __all__ = [
     "list_variants",
     "overlay",
 ]
+# Without these lines, `from mobilenetv3_cifar import *` and `help` would need both packages.
+if find_spec("onnxruntime") is None:
+    __all__.remove("OnnxClassifier")
+if find_spec("torch") is None:
+    __all__.remove("MobileNetV3Cifar")
 __version__ = "0.1.0"
 
 # {name: module}. A name is imported on first use, because importing numpy and Pillow takes 0.1 s,

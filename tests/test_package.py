@@ -192,3 +192,13 @@ def test_torch_hub_accepts_the_usual_keywords(tmp_path):
     assert not torch.equal(fresh.features.stem.weight, trained.features.stem.weight)
     given = load(pretrained=False, device="meta", temperature=3.0)
     assert (given.config.temperature, given.head[-1].weight.device.type) == (3.0, "meta")
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [("torch", "MobileNetV3Cifar"), ("onnxruntime", "OnnxClassifier")]
+)
+def test_a_star_import_leaves_out_what_is_not_installed(package, name):
+    script = f"import sys; sys.modules[{package!r}] = None; from mobilenetv3_cifar import *; "
+    names = run_script(f"{script}print(*sorted(globals()))").split()
+    assert name not in names
+    assert {"MobileNetV3Cifar", "OnnxClassifier", "explain"} - {name} <= {*names}
