@@ -48,14 +48,16 @@ def load(arguments: Namespace, onnx: bool = True) -> Any:
     # GPUs, revisions on the Hub, and activation maps of layers other than "features" need torch.
     onnx &= arguments.device == "cpu" and arguments.revision is None
     onnx &= getattr(arguments, "layer", None) in (None, "features")
-    refused: ModelFolderError | None = None
+    refused: MobileNetV3CifarError | None = None
     if onnx and (folder / ONNX_FILE).is_file():
         try:
             from mobilenetv3_cifar.runtime import OnnxClassifier
 
             return OnnxClassifier.from_pretrained(folder, threads=0)
-        except ImportError:  # onnxruntime is missing or cannot be loaded
-            pass
+        except ModuleNotFoundError:
+            pass  # onnxruntime is missing
+        except ImportError as error:
+            refused = MobileNetV3CifarError(f"onnxruntime cannot be loaded: {error}")
         except ModelFolderError as error:  # model.onnx is damaged or does not match config.json
             refused = error
     try:
@@ -229,9 +231,8 @@ def export(arguments: Namespace) -> int:
         images = calibration_images(arguments.int8, refused) if arguments.int8 else None
         export_onnx(load(arguments, onnx=False), arguments.output, images)
     except ModuleNotFoundError as error:
-        raise MobileNetV3CifarError(
-            f"export needs {error.name}: pip install onnx onnxruntime onnxscript"
-        ) from error
+        install = "pip install torch onnx onnxruntime onnxscript"
+        raise MobileNetV3CifarError(f"export needs {error.name}: {install}") from error
     print(f"{printable(arguments.output)}: {arguments.output.stat().st_size:,} bytes")
     return refused.status
 

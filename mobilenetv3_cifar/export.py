@@ -44,6 +44,7 @@ def export_onnx(
     Raises:
         ExportError: the file cannot be written, or `int8_images` is None and the returned
             difference would be above 1e-4.
+        ValueError: `int8_images` has another type or shape.
     """
     target = Path(path)
     special = target.exists() and not target.is_file()
@@ -58,8 +59,9 @@ def export_onnx(
 
 
 def is_native(images: np.ndarray) -> bool:
-    side = NATIVE_SIZE
-    return len(images) > 0 and images.shape[1:] == (side, side, 3) and images.dtype == np.uint8
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        return False
+    return len(images) > 0 and images.shape[1:] == (NATIVE_SIZE, NATIVE_SIZE, 3)
 
 
 def export(model: MobileNetV3Cifar, target: Path, int8_images: np.ndarray | None) -> float:

@@ -29,7 +29,7 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     because it may point into a shared cache. A device or FIFO is refused with an OSError.
     """
     for path in (folder / name for name in files):
-        if path.exists() and not path.is_file():
+        if path.exists() and not (path.is_file() or path.is_symlink()):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:

@@ -49,8 +49,8 @@ DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RuntimeError, MemoryError, struct.error),
 )
-# Errors that reading a file raises if it is closed, cut short or damaged: a file on disk, an HTTP
-# response, or a member of a gzip or zip archive.
+# Errors that reading a file raises if it is closed, cut short or damaged, also if the file is an
+# HTTP response, or is in a gzip or zip archive.
 UNREADABLE = (OSError, EOFError, ValueError, HTTPException, zlib.error, BadZipFile)
 # {EXIF orientation: the operation that turns the image upright}
 UPRIGHT = {

@@ -139,3 +139,12 @@ def test_the_folder_gets_the_score_and_loses_its_onnx_files(folder, tmp_path):
     assert read_metrics(copied / "metrics.json") == metrics
     (copied / "model.onnx").unlink()  # still there
     push.check(copied, "owner/name", None)
+
+    # A publication that was killed before it wrote metrics.json is repaired by the next one.
+    shutil.copy(staged / "config.json", copied)
+    install_folder(staged, copied)
+    assert read_metrics(copied / "metrics.json") == before
+    assert MobileNetV3Cifar.from_pretrained(copied).config.ood_score == "confidence"
+    (copied / "config.json").write_text("")
+    install_folder(staged, copied)
+    MobileNetV3Cifar.from_pretrained(copied)

@@ -150,6 +150,7 @@ def test_a_finished_run_needs_no_device_that_supports_its_precision(tmp_path, mo
     tiny_run(tmp_path, images=32).train()
     recipe = dataclasses.replace(EXPERIMENT.recipe, precision="bfloat16")
     row = dataclasses.replace(EXPERIMENT, recipe=recipe)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     tiny_run(tmp_path, row, images=32)
     with pytest.raises(TrainingError, match="this CPU does not support bfloat16"):
         tiny_run(tmp_path, dataclasses.replace(row, epochs=3), images=32)

@@ -26,9 +26,15 @@ UNSUPPORTED = {
 
 
 def make_accelerator(
-    device: str | None, precision: Precision = "float32", log_dir: Path | None = None
+    device: str | None,
+    precision: Precision = "float32",
+    log_dir: Path | None = None,
+    trains: bool = True,
 ) -> Accelerator:
-    """Make an `Accelerator` for `device`, such as "cuda:1". None means the best device."""
+    """Make an `Accelerator` for `device`, such as "cuda:1". None means the best device.
+
+    If `trains` is false, the run has ended, and a CPU may lack support for its `precision`.
+    """
     mixed = "bf16" if precision == "bfloat16" else "no"
     for name, allowed in {**UNSUPPORTED, "ACCELERATE_MIXED_PRECISION": ("no", mixed)}.items():
         value = os.environ.get(name, allowed[0]).lower()
@@ -57,7 +63,7 @@ def make_accelerator(
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes
-    if precision == "bfloat16":
+    if precision == "bfloat16" and (trains or actual != "cpu"):
         check_bfloat16(actual)
     if actual == "cuda":
         set_up_cuda(precision)

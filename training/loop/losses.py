@@ -46,7 +46,7 @@ class Loss:
 def load_teacher(
     distillation: Distillation | None, runs: Path, student: Config
 ) -> MobileNetV3Cifar | None:
-    """Load the teacher from its run in `runs` or, if that has not begun, the shipped variant."""
+    """Load the teacher from its run in `runs`. Without a checkpoint, load the shipped variant."""
     if distillation is None:
         return None
     name = distillation.teacher

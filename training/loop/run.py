@@ -57,11 +57,9 @@ class Run:
         log_dir: Path | None = None,
     ) -> None:
         self.experiment, self.seed, self.shorter = experiment, seed, shorter
-        # A finished run trains no more, so it does not need a device that supports its precision.
-        newest_checkpoint = checkpoint.read(path)
-        ended = newest_checkpoint and len(newest_checkpoint[1].history) >= experiment.epochs
-        precision = "float32" if ended else experiment.recipe.precision
-        self.accelerator = make_accelerator(device, precision, log_dir)
+        last = checkpoint.read(path)
+        trains = not last or len(last[1].history) < experiment.epochs
+        self.accelerator = make_accelerator(device, experiment.recipe.precision, log_dir, trains)
         self.device = self.accelerator.device
         self.data = data._replace(train=data.train.take(slice(experiment.recipe.train_images)))
         runs = path.parent.parent

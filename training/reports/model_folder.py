@@ -180,17 +180,17 @@ def install_folder(staged: Path, target: Path) -> None:
     a folder without this file is not a variant.
     """
     files = {path.name: path.read_bytes() for path in staged.iterdir()}
-    old = dict.fromkeys((CONFIG_FILE, METRICS_FILE), b"{}")
-    old |= {path.name: path.read_bytes() for path in target.glob("*.json")}
-    before, metrics = (json.loads(each[METRICS_FILE]) for each in (old, files))
-    former, config = (json.loads(each[CONFIG_FILE]) for each in (old, files))
-    same_weights = former.get("weights_sha256") == config["weights_sha256"]
-    if same_weights and "outliers" in before.keys() - metrics.keys():
+    old = {path.name: path.read_bytes() for path in target.glob("*.json")}
+    former, before = (parse(old.get(name, b"")) for name in (CONFIG_FILE, METRICS_FILE))
+    config, metrics = (parse(files[name]) for name in (CONFIG_FILE, METRICS_FILE))
+    fitted = "outliers" in before.keys() - metrics.keys()
+    whole = before.get("weights", {}).get("config_sha256") == former.get("config_sha256")
+    if fitted and whole and differ_only_in_score(former, config):
         files[CONFIG_FILE] = old[CONFIG_FILE]
         metrics |= {key: before[key] for key in ("outliers", "weights")}
         for split in ("validation", "test"):
             metrics[split]["flagged"] = before[split]["flagged"]
-    if (target / ONNX_FILE).exists() and old[CONFIG_FILE] == files[CONFIG_FILE]:
+    if (target / ONNX_FILE).exists() and old.get(CONFIG_FILE) == files[CONFIG_FILE]:
         metrics |= {key: before[key] for key in ("int8", "latency") if key in before}
     else:
         for name in (ONNX_FILE, INT8_FILE):
@@ -200,3 +200,21 @@ def install_folder(staged: Path, target: Path) -> None:
         files[name] = files.pop(name)
     write = replace_files if target.exists() else create_folder
     write(target, files)
+
+
+def parse(content: bytes) -> dict[str, Any]:
+    """Parse a JSON object. Return an empty dict if `content` is damaged."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def differ_only_in_score(*configs: dict[str, Any]) -> bool:
+    """Return whether the configs, including the hash of the weights, differ only in the score."""
+    first, second = (
+        {key: value for key, value in config.items() if not key.startswith(("ood_", "config_"))}
+        for config in configs
+    )
+    return first == second
