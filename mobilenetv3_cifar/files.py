@@ -26,11 +26,11 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write `files`, {name: content}, to `folder` under temporary names, then rename all of them.
 
     If the disk is full, no existing file changes. A symbolic link is replaced, not followed,
-    because it may point into a shared cache. A device or FIFO is refused with an OSError.
+    because it may point into a shared cache. A device, such as /dev/null, raises an OSError.
     """
     for path in (folder / name for name in files):
-        if path.exists() and not (path.is_file() or path.is_symlink()):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if not path.is_symlink() and (path.is_char_device() or path.is_block_device()):
+            raise OSError(errno.EINVAL, "a device, not a regular file", str(path))
     partials = {folder / name: partial_of(folder / name) for name in files}
     try:
         for path, partial in partials.items():

@@ -138,12 +138,13 @@ def test_the_callers_settings_and_torch_compile_change_no_byte(model, path, tmp_
     assert (tmp_path / "model.onnx").read_bytes() == path.read_bytes()
 
 
-def test_a_fifo_or_device_is_not_replaced(model, tmp_path):
+def test_a_fifo_or_device_is_not_replaced(model, tmp_path, monkeypatch):
     fifo = tmp_path / "model.onnx"
     os.mkfifo(fifo)
     with pytest.raises(ExportError, match=r"model\.onnx cannot be written: not a regular file"):
         export_onnx(model, fifo)
-    with pytest.raises(OSError, match="not a regular file"):
+    monkeypatch.setattr(Path, "is_block_device", lambda path: path == fifo)
+    with pytest.raises(OSError, match="a device, not a regular file"):
         replace_files(tmp_path, {"a.txt": b"a", fifo.name: b"b"})
     assert fifo.is_fifo()
     assert list(tmp_path.iterdir()) == [fifo]

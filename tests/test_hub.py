@@ -187,7 +187,7 @@ def test_a_hub_that_does_not_answer(pushed, monkeypatch, caplog, kind):
         assert min(seconds) < 0.6  # the wait for the Hub ends after 0.4 s
         assert "someone/small is loaded from the cache" in caplog.text
         started = time.perf_counter()
-        with pytest.raises(HubError, match="cannot be reached: check the connection, or load a"):
+        with pytest.raises(HubError, match=r"cannot be reached: check the connection$"):
             load("someone/else")
         assert time.perf_counter() - started < 2  # twice the SECONDS_TO_ANSWER above
 
