@@ -59,7 +59,7 @@ def safe_image(**options: Any) -> gr.Image:
 
 
 def open_sent(payload: ImageData | None) -> Opened:
-    """Open the image that a visitor uploaded or chose. If there is none, return None.
+    """Open the image that a visitor uploaded or chose. Return None if no image is shown.
 
     If the upload was refused or has been deleted, return an ImageError. If this error were raised,
     gradio would show a red "Error" over the whole page.

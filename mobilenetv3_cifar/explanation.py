@@ -20,7 +20,7 @@ class Explanation:
     heatmap: np.ndarray  # float32 (H, W) at the image's own size, scaled to values from 0 to 1
     label: str  # the explained class
     probability: float  # of that class
-    blank: bool  # whether the map is 0 everywhere, because there is no positive evidence
+    blank: bool  # whether the map is 0 everywhere
     probabilities: Prediction  # of all classes
     peak: float = 0.0  # the largest value before scaling; to compare classes, use `peak * heatmap`
 

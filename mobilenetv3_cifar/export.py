@@ -59,9 +59,9 @@ def export_onnx(
 
 
 def is_native(images: np.ndarray) -> bool:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
-        return False
-    return len(images) > 0 and images.shape[1:] == (NATIVE_SIZE, NATIVE_SIZE, 3)
+    shape = (NATIVE_SIZE, NATIVE_SIZE, 3)
+    is_uint8 = isinstance(images, np.ndarray) and images.dtype == np.uint8
+    return is_uint8 and images.shape[1:] == shape and len(images) > 0
 
 
 def export(model: MobileNetV3Cifar, target: Path, int8_images: np.ndarray | None) -> float:

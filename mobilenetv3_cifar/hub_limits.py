@@ -18,7 +18,7 @@ from huggingface_hub import get_session
 
 from mobilenetv3_cifar.errors import HubError, printable
 
-MAX_BYTES = 128 * 2**20  # for one load or push; with 10 classes, a model folder takes up to 43 MB
+MAX_BYTES = 128 * 2**20  # for one load or push; a model folder with 10 classes is far smaller
 SECONDS = 600.0  # the time limit for one load or push
 GRACE_SECONDS = 30.0  # a budget's minimum transfer rate is enforced only after this time
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -3,8 +3,8 @@
     python -m training.train small-dropout0.7-epochs4
     accelerate launch --multi_gpu -m training.train large-dropout0.7-epochs5
 
-The results of a finished run go into a folder under `model_cards/`. If the first epochs of the run
-are the whole run of a shorter experiment, they replace that experiment's results too. A run with
+The results of a finished run go into a folder under `model_cards/`. If the run of a shorter
+experiment is identical to the first epochs of this run, its results are replaced too. A run with
 --epochs, --limit or --precision is a trial that writes nothing there, because these options change
 the experiment. As an exception, a run with --precision float32 and a seed other than 0 does write
 its results, which include the precision. An ablation writes only a record, to docs/runs/.

@@ -36,7 +36,7 @@ def make_model_folder(
 
     NAME is `row.name`. For a seed other than 0, `add_seed` adds one file to the folder instead. For
     our own networks, a record is also written to `docs/runs/`. For an ablation, only the record is
-    written. `command` started the run, or the longer run of which this run is the beginning.
+    written. `command` started the run, or a longer run that begins with it.
     """
     newest = checkpoint.read(run)
     if newest is None or len(newest[1].history) < row.epochs:
@@ -205,10 +205,9 @@ def install_folder(staged: Path, target: Path) -> None:
 def parse(content: bytes) -> dict[str, Any]:
     """Parse a JSON object. Return an empty dict if `content` is damaged."""
     try:
-        value = json.loads(content)
+        return json.loads(content)
     except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {}
+        return {}
 
 
 def differ_only_in_score(*configs: dict[str, Any]) -> bool:
